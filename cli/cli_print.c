@@ -1,0 +1,105 @@
+/* Printing for people: errors with hints, colour, bytes, moments and spans. */
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+const char *etx__cli_color(const cli_context *cli, cli_color color) {
+    if (!cli->color) {
+        return "";
+    }
+    switch (color) {
+        case CLI_PLAIN:
+            return "\033[0m";
+        case CLI_BOLD:
+            return "\033[1m";
+        case CLI_DIM:
+            return "\033[2m";
+        case CLI_RED:
+            return "\033[31m";
+        case CLI_GREEN:
+            return "\033[32m";
+        case CLI_YELLOW:
+            return "\033[33m";
+    }
+    return "";
+}
+
+int etx__cli_fail(cli_context *cli, const char *hint, const char *format, ...) {
+    va_list args;
+    fflush(cli->out);
+    fprintf(cli->err, "%s%s:%s ", cli->color_err ? "\033[31m" : "", cli->path,
+            cli->color_err ? "\033[0m" : "");
+    va_start(args, format);
+    vfprintf(cli->err, format, args);
+    va_end(args);
+    fputc('\n', cli->err);
+    if (hint != NULL) {
+        fprintf(cli->err, "  %s\n", hint);
+    }
+    return CLI_BAD;
+}
+
+void etx__cli_bytes(FILE *to, etx_bytes bytes, size_t max) {
+    const unsigned char *data = bytes.data;
+    size_t shown = bytes.len < max ? bytes.len : max;
+    size_t i;
+    for (i = 0; i < shown; i++) {
+        if (data[i] >= ' ' && data[i] <= '~' && data[i] != '\\') {
+            fputc(data[i], to);
+        } else {
+            fprintf(to, "\\x%02x", data[i]);
+        }
+    }
+    if (shown < bytes.len) {
+        fprintf(to, "... (%zu bytes)", bytes.len);
+    }
+}
+
+void etx__cli_moment(uint64_t ms, char *text, size_t size) {
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm parts;
+    char stem[24];
+    if (ms / 1000 > 253402300799ULL || gmtime_r(&seconds, &parts) == NULL) {
+        snprintf(text, size, "%llums", (unsigned long long)ms);
+        return;
+    }
+    strftime(stem, sizeof stem, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text, size, "%s.%03uZ", stem, (unsigned)(ms % 1000));
+}
+
+void etx__cli_span(uint64_t ms, char *text, size_t size) {
+    unsigned long long s = ms / 1000;
+    if (ms < 1000) {
+        snprintf(text, size, "%llums", (unsigned long long)ms);
+    } else if (s < 60) {
+        snprintf(text, size, "%llu.%llus", s, (unsigned long long)(ms % 1000) / 100);
+    } else if (s < 3600) {
+        snprintf(text, size, "%llum%02llus", s / 60, s % 60);
+    } else if (s < 86400) {
+        snprintf(text, size, "%lluh%02llum", s / 3600, s / 60 % 60);
+    } else {
+        snprintf(text, size, "%llud%02lluh", s / 86400, s / 3600 % 24);
+    }
+}
+
+uint64_t etx__cli_now_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int etx__cli_file_dir(const char *url, char *dir, size_t size) {
+    size_t len;
+    if (strncmp(url, "file:", 5) != 0) {
+        return -1;
+    }
+    len = strcspn(url + 5, "?");
+    if (len == 0 || len >= size) {
+        return -1;
+    }
+    memcpy(dir, url + 5, len);
+    dir[len] = '\0';
+    return 0;
+}

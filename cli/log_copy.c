@@ -1,0 +1,145 @@
+/* `etx log backup` and `etx log repair`: copies of a log, whole or what is sound of it. */
+#include "log_command.h"
+
+typedef struct copy_options {
+    int same_id;
+    int accept_loss;
+    int json;
+} copy_options;
+
+typedef struct copy_run {
+    cli_context *cli;
+    json_t *findings; /* NULL: text */
+    unsigned lost;
+} copy_run;
+
+static const cli_option backup_options[] = {
+    {"same-id", 0, CLI_FLAG, offsetof(copy_options, same_id), NULL,
+     "keep the log's identity: for a backup that will replace\nthe original, never run beside it",
+     0, 0},
+    {"json", 'j', CLI_FLAG, offsetof(copy_options, json), NULL, "one JSON object", 0, 0},
+    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
+};
+
+static const cli_command backup_command = {
+    "DIR DEST [--same-id] [--json]",
+    "Copies a log that may be in use into DEST, which must not exist or be empty. The copy holds\n"
+    "all that was acknowledged before this command began, and is durable when it ends. A backup\n"
+    "that is restored does not know what was decided after it was taken: participants may have\n"
+    "been told more than it says.",
+    backup_options,
+    "  etx log backup /var/lib/shop/etx /backup/etx-monday --same-id\n",
+    "  0  copied\n"
+    "  2  bad usage; no log there; DEST is not empty; the log is damaged or cannot be copied\n",
+    2,
+    2,
+};
+
+static const cli_option repair_options[] = {
+    {"accept-loss", 0, CLI_FLAG, offsetof(copy_options, accept_loss), NULL,
+     "do it: what was listed as lost is lost", 0, 0},
+    {"json", 'j', CLI_FLAG, offsetof(copy_options, json), NULL, "one JSON object", 0, 0},
+    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
+};
+
+static const cli_command repair_command = {
+    "DIR DEST --accept-loss [--json]",
+    "Copies what is sound of a damaged, closed log into DEST, up to the first damage of each\n"
+    "partition. Never in place: the original stays as it is. Without --accept-loss it only says\n"
+    "what would be lost. Decisions that are lost may already have been acted on: compare the\n"
+    "participants' own records before the copy is used.",
+    repair_options,
+    "  etx log repair /var/lib/shop/etx /var/lib/shop/etx-new                 what would be lost?\n"
+    "  etx log repair /var/lib/shop/etx /var/lib/shop/etx-new --accept-loss   do it\n",
+    "  0  copied, or nothing would be lost\n"
+    "  1  something would be lost, and that was not accepted: nothing was written\n"
+    "  2  bad usage; no log there; it is in use; DEST is not empty; it cannot be copied\n",
+    2,
+    2,
+};
+
+static void note_loss(const etx_file_finding *finding, void *user) {
+    copy_run *run = user;
+    run->lost++;
+    if (run->findings != NULL) {
+        json_array_append_new(run->findings, etx__log_finding_json(finding));
+    } else {
+        etx__log_finding_text(run->cli, finding);
+    }
+}
+
+static void print_copy(copy_run *run, int json, const char *verb, const etx_file_report *report) {
+    json_t *object;
+    if (!json) {
+        etx__log_report_text(run->cli, verb, report);
+        return;
+    }
+    object = json_object();
+    etx__out_text(object, "result", verb);
+    etx__log_report_json(object, report);
+    if (run->findings != NULL) {
+        json_object_set(object, "findings", run->findings);
+    }
+    etx__out_line(run->cli->out, object);
+}
+
+int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
+    copy_options options = {0};
+    copy_run run = {cli, NULL, 0};
+    etx_file_report report = {.size = sizeof report};
+    char message[LOG_MESSAGE_MAX] = "";
+    cli_args args;
+    int code = etx__cli_parse(cli, &backup_command, argc, argv, &options, &args);
+    int rc;
+    if (code != CLI_RUN) {
+        return code;
+    }
+    rc = etx_log_file_backup(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
+                             options.same_id > 0, &report, message, sizeof message);
+    if (rc != 0) {
+        return etx__log_fail(cli, rc, message);
+    }
+    print_copy(&run, options.json, "copied", &report);
+    return CLI_OK;
+}
+
+/* Nothing was written: because something would be lost, or because nothing is damaged. */
+static int explain_untouched(copy_run *run, int json, int rc, const etx_file_report *report) {
+    if (json) {
+        print_copy(run, 1, rc == 0 ? "nothing to repair" : "not accepted", report);
+    } else if (rc == 0) {
+        fputs("Nothing would be lost: the log needs no repair. 'etx log backup' copies it.\n",
+              run->cli->out);
+    } else {
+        fputs("This would be lost. Nothing was written. To go on, add --accept-loss.\n",
+              run->cli->out);
+    }
+    return rc == 0 ? CLI_OK : CLI_NO;
+}
+
+int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
+    copy_options options = {0};
+    copy_run run = {cli, NULL, 0};
+    etx_file_report report = {.size = sizeof report};
+    char message[LOG_MESSAGE_MAX] = "";
+    cli_args args;
+    int code = etx__cli_parse(cli, &repair_command, argc, argv, &options, &args);
+    int rc;
+    if (code != CLI_RUN) {
+        return code;
+    }
+    run.findings = options.json ? json_array() : NULL;
+    rc = etx_log_file_repair(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
+                             options.accept_loss > 0, note_loss, &run, &report, message,
+                             sizeof message);
+    if (!options.accept_loss && (rc == 0 || (rc == ETX_ECORRUPT && run.lost > 0))) {
+        code = explain_untouched(&run, options.json, rc, &report);
+    } else if (rc != 0) {
+        code = etx__log_fail(cli, rc, message);
+    } else {
+        print_copy(&run, options.json, "repaired", &report);
+        code = CLI_OK;
+    }
+    json_decref(run.findings);
+    return code;
+}

@@ -1,0 +1,191 @@
+/* `etx tx` on a closed directory: an engine of its own that looks, operates, and calls nobody. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tx_client.h"
+
+enum {
+    CLOSE_MS = 10000,
+    /* an inspector must not forget what the program that owns the log still remembers */
+    HISTORY_MAX = 1 << 24
+};
+
+typedef struct local_client {
+    tx_client head;
+    etx_engine *engine;
+} local_client;
+
+static etx_engine *engine_of(tx_client *client) {
+    return ((local_client *)client)->engine;
+}
+
+static void close_local(tx_client *client) {
+    local_client *local = (local_client *)client;
+    (void)etx_engine_close(local->engine, ETX_CLOSE_LEAVE, CLOSE_MS);
+    etx_engine_free(local->engine);
+    free(local);
+}
+
+static int list_local(tx_client *client,
+                      const etx_filter *filter,
+                      etx_cursor *cursor,
+                      uint32_t limit,
+                      etx_status_fn each,
+                      void *user) {
+    return etx_list(engine_of(client), filter, cursor, limit, each, user);
+}
+
+static int show_local(tx_client *client,
+                      const char *gid,
+                      etx_status *ret_status,
+                      etx_branch_fn each,
+                      void *user) {
+    return etx_query_branches(engine_of(client), gid, ret_status, each, user);
+}
+
+static int operate_local(tx_client *client,
+                         etx_bulk what,
+                         const char *gid,
+                         const char *who,
+                         const char *why) {
+    switch (what) {
+        case ETX_BULK_RETRY:
+            return etx_retry(engine_of(client), gid);
+        case ETX_BULK_PARK:
+            return etx_park(engine_of(client), gid, who, why);
+        case ETX_BULK_RESUME:
+            return etx_resume(engine_of(client), gid, who, why);
+    }
+    return ETX_EINVALID;
+}
+
+static int bulk_local(tx_client *client,
+                      etx_bulk what,
+                      const etx_filter *filter,
+                      uint32_t per_second,
+                      const char *who,
+                      const char *why,
+                      uint64_t *ret_count) {
+    return etx_bulk_operate(engine_of(client), what, filter, per_second, who, why, ret_count);
+}
+
+static int force_local(tx_client *client,
+                       const char *gid,
+                       etx_force what,
+                       const char *branch,
+                       etx_operation operation,
+                       const char *who,
+                       const char *why) {
+    return etx_force_by_hand(engine_of(client), gid, what, branch, operation, who, why);
+}
+
+static void message_local(tx_client *client, char *message, size_t size) {
+    etx_engine_message(engine_of(client), message, size);
+}
+
+static const tx_client_ops local_ops = {
+    close_local, list_local, show_local, operate_local, bulk_local, force_local, message_local,
+};
+
+/* The engine would make a directory that is missing; an operator who mistyped it does not want
+ * that. */
+static int check_present(cli_context *cli, const char *url) {
+    etx_log_config config = {.size = sizeof config,
+                             .url = url,
+                             .node = "etx",
+                             .flags = ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE};
+    char message[400] = "";
+    etx_log *log = NULL;
+    int rc;
+    config.message = message;
+    config.message_size = sizeof message;
+    rc = etx_log_file()->open(&config, &log);
+    if (rc == 0) {
+        log->ops->close(log, 0);
+        return CLI_OK;
+    }
+    return etx__cli_fail(
+        cli,
+        rc == ETX_ENOTFOUND ? "is it the right directory? --home file:DIR, as the program says it"
+                            : NULL,
+        "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc), etx_error_name(rc));
+}
+
+static int fail_start(cli_context *cli, etx_engine *engine, const char *dir, int rc) {
+    etx_file_report report = {.size = sizeof report};
+    char message[400] = "";
+    char hint[160];
+    if (rc == ETX_EBUSY) {
+        (void)etx_log_file_verify(dir, NULL, NULL, &report, message, sizeof message);
+        snprintf(hint, sizeof hint,
+                 "stop the program that has it open, or use the program's own interface; 'etx log "
+                 "show' works meanwhile");
+        if (report.owner_pid > 0) {
+            return etx__cli_fail(cli, hint, "%s is in use by process %d", dir, report.owner_pid);
+        }
+        return etx__cli_fail(cli, hint, "%s is in use by another process", dir);
+    }
+    etx_engine_message(engine, message, sizeof message);
+    return etx__cli_fail(cli, rc == ETX_ECORRUPT ? "'etx log verify' names every damage" : NULL,
+                         "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),
+                         etx_error_name(rc));
+}
+
+static int start_engine(cli_context *cli,
+                        const char *url,
+                        const char *dir,
+                        etx_engine **ret_engine) {
+    etx_options options = ETX_OPTIONS_INIT;
+    etx_engine *engine = NULL;
+    int rc;
+    options.node = "etx-tx";
+    options.flags = ETX_INSPECT;
+    options.shards = 1;
+    options.workers = 1;
+    options.branches_max = ETX_BRANCHES_MAX;
+    options.history_max = HISTORY_MAX;
+    options.history_age_ms = 365 * 86400000ULL;
+    rc = etx_engine_create(&options, &engine);
+    if (rc != 0) {
+        return etx__cli_fail(cli, NULL, "%s", etx_strerror(rc));
+    }
+    rc = etx_engine_home(engine, url);
+    if (rc == 0) {
+        rc = etx_engine_start(engine);
+    }
+    if (rc != 0) {
+        int code = fail_start(cli, engine, dir, rc);
+        etx_engine_free(engine);
+        return code;
+    }
+    *ret_engine = engine;
+    return CLI_OK;
+}
+
+int etx__tx_open_local(cli_context *cli, const char *url, tx_client **ret_client) {
+    local_client *local;
+    char dir[PATH_MAX];
+    int code;
+    if (etx__cli_file_dir(url, dir, sizeof dir) != 0) {
+        return etx__cli_fail(cli, "write --home file:DIR", "'%s' is not the URL of a directory",
+                             url);
+    }
+    code = check_present(cli, url);
+    if (code != CLI_OK) {
+        return code;
+    }
+    local = calloc(1, sizeof *local);
+    if (local == NULL) {
+        return etx__cli_fail(cli, NULL, "%s", strerror(errno));
+    }
+    local->head.ops = &local_ops;
+    code = start_engine(cli, url, dir, &local->engine);
+    if (code != CLI_OK) {
+        free(local);
+        return code;
+    }
+    *ret_client = &local->head;
+    return CLI_OK;
+}

@@ -1,0 +1,133 @@
+/* `etx tx show`: one transaction and its branches. */
+#include "tx_command.h"
+
+typedef struct show_run {
+    cli_context *cli;
+    json_t *branches; /* both: one of each branch; printed behind the head */
+} show_run;
+
+static const cli_option options_table[] = {
+    TX_OPTION_HOME,
+    {"json", 'j', CLI_FLAG, offsetof(tx_options, json), NULL, "one JSON object", 0, 0},
+    TX_OPTIONS_END,
+};
+
+static const cli_command command = {
+    "GID --home file:DIR [--json]",
+    "Shows one transaction: its state, what was decided and why, and how far each branch is.",
+    options_table,
+    "  etx tx show order-17 --home file:/var/lib/shop/etx\n"
+    "  etx log show /var/lib/shop/etx --gid order-17      the same as its records tell it\n",
+    "  0  shown\n"
+    "  1  no such transaction: not known, or older than what is remembered\n"
+    "  2  bad usage; no log there, in use, damaged; it cannot be reached\n",
+    1,
+    1,
+};
+
+static void set_reply(json_t *object, const char *name, etx_reply reply) {
+    if (reply == 0) {
+        json_object_set_new(object, name, json_null());
+    } else {
+        etx__out_text(object, name, etx_reply_name(reply));
+    }
+}
+
+static int note_branch(const etx_branch_status *branch, void *user) {
+    show_run *run = user;
+    json_t *object = json_object();
+    etx__out_text(object, "name", branch->name);
+    etx__out_text(object, "participant", branch->participant);
+    etx__out_text(object, "kind", etx_kind_name(branch->kind));
+    etx__out_number(object, "flags", branch->flags);
+    set_reply(object, "forward", branch->forward);
+    set_reply(object, "finish", branch->finish);
+    etx__out_number(object, "settled", branch->settled);
+    etx__out_number(object, "attempts", branch->attempts);
+    etx__out_number(object, "failures", branch->failures);
+    json_object_set_new(object, "calling", json_boolean(branch->calling));
+    etx__out_bytes(object, "payload", branch->payload);
+    etx__out_bytes(object, "result", branch->result);
+    etx__out_text(object, "reason", branch->reason != NULL ? branch->reason : "");
+    json_array_append_new(run->branches, object);
+    return 0;
+}
+
+static const char *text_of(const json_t *object, const char *name, const char *otherwise) {
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : otherwise;
+}
+
+static void print_branches(cli_context *cli, const json_t *branches) {
+    size_t i;
+    for (i = 0; i < json_array_size(branches); i++) {
+        const json_t *branch = json_array_get(branches, i);
+        const char *reason = text_of(branch, "reason", "");
+        fprintf(
+            cli->out, "  branch %-12s %s (%s): forward %s, finish %s%s%s%s\n",
+            text_of(branch, "name", "?"), text_of(branch, "participant", "?"),
+            text_of(branch, "kind", "?"), text_of(branch, "forward", "-"),
+            text_of(branch, "finish", "-"),
+            json_integer_value(json_object_get(branch, "settled")) != 0 ? ", settled by hand" : "",
+            reason[0] != '\0' ? ": " : "", reason);
+    }
+}
+
+static void print_moment(cli_context *cli, const char *name, uint64_t ms) {
+    char text[40];
+    if (ms != 0) {
+        etx__cli_moment(ms, text, sizeof text);
+        fprintf(cli->out, "%-11s %s\n", name, text);
+    }
+}
+
+static void print_status(cli_context *cli, const etx_status *status) {
+    char marks[96];
+    etx__tx_marks(status->marks, marks, sizeof marks);
+    fprintf(cli->out, "%-11s %s\n%-11s %s%s%s%s%s\n", "gid", status->gid, "state",
+            etx__cli_color(cli, CLI_BOLD), etx_state_name(status->state),
+            etx__cli_color(cli, CLI_PLAIN), marks[0] != '\0' ? ", " : "", marks);
+    fprintf(cli->out, "%-11s %s, %s, home %s, partition %u\n", "driven",
+            etx_mode_name(status->mode), etx_durability_name(status->durability), status->home,
+            status->partition);
+    print_moment(cli, "begun", status->begin_ms);
+    print_moment(cli, "deadline", status->deadline_ms);
+    print_moment(cli, "decided", status->decided_ms);
+    print_moment(cli, "ended", status->ended_ms);
+    if (status->reason[0] != '\0') {
+        fprintf(cli->out, "%-11s %s\n", "reason", status->reason);
+    }
+}
+
+int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
+    tx_options options = {0};
+    show_run run = {cli, NULL};
+    etx_status status = {.size = sizeof status};
+    tx_client *client = NULL;
+    cli_args args;
+    int rc;
+    int code = etx__cli_parse(cli, &command, argc, argv, &options, &args);
+    if (code == CLI_RUN) {
+        code = etx__tx_open(cli, &options, &client);
+    } else {
+        return code;
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    run.branches = json_array();
+    rc = client->ops->show(client, args.values[0], &status, note_branch, &run);
+    if (rc != 0) {
+        code = etx__tx_fail(cli, client, args.values[0], rc);
+    } else if (options.json) {
+        json_t *object = etx__tx_status_json(&status);
+        json_object_set(object, "branches", run.branches);
+        etx__out_line(cli->out, object);
+    } else {
+        print_status(cli, &status);
+        print_branches(cli, run.branches);
+    }
+    json_decref(run.branches);
+    client->ops->close(client);
+    return code;
+}

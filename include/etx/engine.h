@@ -1,0 +1,155 @@
+/* The engine: create, give it homes, register participants, start, close. */
+#ifndef ETX_ENGINE_H
+#define ETX_ENGINE_H
+
+#include <etx/codec.h>
+#include <etx/log.h>
+#include <etx/monitor.h>
+#include <etx/participant.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum etx_engine_flags {
+    ETX_ALLOW_VOLATILE = 1 << 0,  /* homes that forget with the process may be used, if asked for */
+    ETX_INSPECT = 1 << 1,         /* look and operate only: no calls, no deadlines, nothing begun */
+    ETX_HISTORY_STRICT = 1 << 2,  /* refuse new transactions (ETX_EBUSY) rather than forget a chosen
+                                   * gid before it is history_age_ms old */
+    ETX_NO_CALLER_DRIVES = 1 << 3 /* blocking callers never do the engine's work on their thread */
+} etx_engine_flags;
+
+/* Options. 0 or NULL in any member means the default given here. Copied by create. */
+typedef struct etx_options {
+    size_t size;               /* sizeof(etx_options), set by the initialiser; 0 is refused */
+    const char *node;          /* this node's name; default: "node" */
+    uint32_t flags;            /* etx_engine_flags */
+    uint32_t shards;           /* engine threads; default: processors, at most 4 */
+    uint32_t workers;          /* threads for callbacks that block; default 16 */
+    uint32_t transactions_max; /* in flight, over all homes; default 1,048,576 */
+    uint32_t branches_max;     /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
+    uint32_t payload_max;      /* bytes of one branch's payload, or of one result; default 1 MiB */
+    uint64_t memory_max;       /* bytes for transactions in flight and remembered; default 4 GiB:
+                                * address space is taken at start, memory only as it is used */
+    uint64_t history_max;      /* finished transactions remembered; default 1,000,000 */
+    uint64_t history_age_ms;   /* ... no older than this; default 24 h */
+    uint32_t patience_ms;      /* how long a caller waits for an answer; default 30,000 */
+    uint32_t deadline_ms;      /* interactive and resumed transactions; default 60,000 */
+    uint32_t call_timeout_ms;  /* default 30,000 */
+    /* first pause after an unknown result; doubled each time; default 100 */
+    uint32_t retry_first_ms;
+    uint32_t retry_cap_ms; /* longest pause; default 30,000 */
+    uint32_t working_ms;   /* pause after "still working"; default 1,000 */
+    /* failed finishing calls until a transaction is parked; default 10 */
+    uint32_t park_after;
+    /* a home must be well for so long before it is used again; default 5,000 */
+    uint32_t hold_down_ms;
+    uint32_t flush_ms; /* records that nobody waits for are written after this; default 4 */
+    /* how long fences keep rows: deadlines must be below half; default 7 d */
+    uint32_t fence_age_ms;
+    etx_durability durability; /* what a transaction asks for by default: ETX_LOCAL */
+    /* default: calloc and free; borrowed until the engine is freed */
+    const etx_allocator *allocator;
+    const etx_monitor *monitor;     /* copied; default: none */
+    const etx_codec *codec;         /* for new batches; borrowed; default: etx_codec_binary() */
+    const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
+                                      * that from now on another does (see docs/guarantees.md) */
+} etx_options;
+
+#define ETX_OPTIONS_INIT                                                                 \
+    {                                                                                    \
+        sizeof(etx_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0                                           \
+    }
+
+/* Makes an engine that does nothing yet. Errors: ETX_EINVALID, ETX_ENOMEM. Any thread. */
+ETX_API int etx_engine_create(const etx_options *options, etx_engine **ret_engine);
+
+/* Adds a home at the end of the list of preference, before start: "file:DIR", "memory:", or the
+ * scheme of a registered or installed adapter. The string is copied. Nothing is opened yet.
+ * Errors: ETX_EINVALID (no such scheme: the message says which package has it), ETX_ESTATE
+ * (started), ETX_ENOMEM. */
+ETX_API int etx_engine_home(etx_engine *engine, const char *url);
+/* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start. */
+ETX_API int etx_engine_chosen_home(etx_engine *engine, unsigned place);
+/* Adds an adapter of the program's own, before etx_engine_home names its scheme; `ops` is
+ * borrowed. */
+ETX_API int etx_engine_log(etx_engine *engine, const etx_log_ops *ops);
+/* Adds a codec of the program's own, for reading and (as etx_options.codec) writing; borrowed.
+ * Before start. */
+ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
+
+/* Opens the homes, reads them, claims their partitions, starts threads. What a crash interrupted
+ * goes on from here, before this returns. On an error the engine may be freed, nothing else.
+ * Errors: what opening a home gives (etx_engine_message says which and what to do),
+ * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home),
+ * ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
+ETX_API int etx_engine_start(etx_engine *engine);
+
+typedef enum etx_close_mode {
+    ETX_CLOSE_FINISH = 0, /* wait until what is in flight has ended, then leave the rest */
+    /* wait for calls that run now, write what is known, leave the rest to the next start */
+    ETX_CLOSE_LEAVE = 1,
+    ETX_CLOSE_ABRUPT = 2 /* as if the process were killed, but for its memory */
+} etx_close_mode;
+
+/* Refuses new work (ETX_ECLOSED), ends as `mode` says in at most timeout_ms, wakes every blocked
+ * caller with ETX_ECLOSED, stops the threads. Any thread but the engine's own; not from
+ * callbacks. Once. 0, or ETX_EBUSY: callbacks still run in their threads (the log is closed all
+ * the same, and what they answer is lost: they will be called again); ETX_ESTATE: closed
+ * already. */
+ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms);
+/* Frees a closed engine, or one that was never started. NULL is nothing. No other thread may use
+ * it any more. What a callback that has not returned needs is freed when it returns. */
+ETX_API void etx_engine_free(etx_engine *engine);
+
+/* The last error's message, with what each layer was doing: copied, cut to `size`, ends with
+ * NUL. Any thread. */
+ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
+
+/* A home as it is now. Strings are copies. */
+typedef struct etx_home_status {
+    size_t size;
+    char url[256]; /* passwords shown as *** */
+    char id[ETX_HOME_ID_LEN + 1];
+    etx_durability grade;
+    uint8_t usable; /* new transactions may go there */
+    uint8_t in_use; /* new transactions that ask for the default go there */
+    uint8_t chosen; /* the home for chosen gids */
+    uint32_t partitions;
+    uint64_t since_ms;  /* when `usable` last changed, ms since 1970 */
+    uint64_t in_flight; /* transactions that live there */
+    char why[160];      /* not usable: why; else empty */
+} etx_home_status;
+/* The home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED. Any thread; from
+ * inline callbacks. */
+ETX_API int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *ret_status);
+
+/* Counters since start, and gauges. Latencies are upper bounds of the power-of-two buckets they
+ * fell in. */
+typedef struct etx_metrics {
+    size_t size;
+    /* refused_busy: begins answered ETX_EBUSY */
+    uint64_t begun, committed, aborted, ended, refused_busy;
+    uint64_t recovered;                              /* live transactions found at start */
+    uint64_t in_flight, parked, stalled, remembered; /* gauges */
+    uint64_t calls, calls_done, calls_refused, calls_working, calls_unknown, calls_in_flight;
+    uint64_t puts, put_bytes, put_records, put_failures;
+    uint64_t put_p50_us, put_p99_us, put_max_us;
+    uint64_t decided_p50_us, decided_p99_us, ended_p50_us, ended_p99_us; /* from begin */
+    /* done by the engine's or a caller's thread */
+    uint64_t inline_puts;
+    /* events waiting for an engine thread */
+    uint64_t queue_depth;
+    uint64_t memory_used; /* bytes of memory_max */
+    /* repeats are recognised for so long */
+    uint64_t history_oldest_age_ms;
+    uint64_t trims, moves;
+} etx_metrics;
+/* A snapshot. Errors: ETX_EINVALID (size 0), ETX_ECLOSED. Any thread; from inline callbacks. */
+ETX_API int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

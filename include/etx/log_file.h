@@ -1,0 +1,96 @@
+/* Looking after the directories of file logs: verify, back up, repair. For `etx log`, and for
+ * programs like it. */
+#ifndef ETX_LOG_FILE_H
+#define ETX_LOG_FILE_H
+
+#include <etx/log.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum etx_file_state {
+    ETX_FILE_SOUND = 0,
+    /* the last group of a partition is torn: opening will cut it, nothing acknowledged is lost */
+    ETX_FILE_TORN = 1,
+    ETX_FILE_CORRUPT = 2 /* anything else */
+} etx_file_state;
+
+/* One thing that was found. Strings are borrowed for the call. */
+typedef struct etx_file_finding {
+    size_t size;
+    etx_file_state state;
+    uint32_t partition;
+    const char *file; /* its path */
+    uint64_t offset;  /* bytes from its start */
+    uint64_t slot;    /* the slot concerned, or the one expected there */
+    const char *text; /* what is wrong and what to do */
+} etx_file_finding;
+
+typedef void (*etx_file_finding_fn)(const etx_file_finding *finding, void *user);
+
+typedef struct etx_file_report {
+    size_t size;
+    etx_file_state state; /* the worst finding */
+    uint32_t partitions;
+    uint64_t segments;
+    uint64_t slots;
+    uint64_t bytes;
+    uint8_t clean;  /* the log was closed in order */
+    uint8_t in_use; /* a process has it open now */
+    int owner_pid;  /* in use: by whom; 0 if that cannot be told */
+} etx_file_report;
+
+/* Reads a whole log, changes nothing, and calls `found` for each finding. The log may be in use.
+ * 0 also where the state is not sound. Errors: ETX_ENOTFOUND (no log there), ETX_EVERSION,
+ * ETX_EIO, ETX_ENOMEM; with message. */
+ETX_API int etx_log_file_verify(const char *dir,
+                                etx_file_finding_fn found,
+                                void *user,
+                                etx_file_report *ret_report,
+                                char *message,
+                                size_t message_size);
+/* Copies a log that may be in use into DEST, which must not exist or be empty. The copy holds
+ * everything that was acknowledged before the call, ends at a whole group in each partition, and
+ * is durable when this returns. `same_id` 0 draws a new home id for the copy, so that it can be
+ * used beside the original (its gids are then foreign); 1 keeps it, for a backup that replaces
+ * the original. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_ECORRUPT. */
+ETX_API int etx_log_file_backup(const char *dir,
+                                const char *dest,
+                                int same_id,
+                                etx_file_report *ret_report,
+                                char *message,
+                                size_t message_size);
+/* Copies what is sound of a damaged, closed log into DEST, up to the first damage of each
+ * partition; never in place. `found` is told what is left out. `accept_loss` 0: only tells,
+ * writes nothing, and returns ETX_ECORRUPT if anything would be lost. Errors as backup, and
+ * ETX_EBUSY (in use). */
+ETX_API int etx_log_file_repair(const char *dir,
+                                const char *dest,
+                                int accept_loss,
+                                etx_file_finding_fn found,
+                                void *user,
+                                etx_file_report *ret_report,
+                                char *message,
+                                size_t message_size);
+
+/* What a durable write costs on this directory's file system, written as the log writes: a zero-
+ * filled file of its own, 4 KiB at a time, one writer, the same flags. Takes about
+ * `milliseconds`. */
+typedef struct etx_sync_cost {
+    size_t size;
+    double p50_us;
+    double p99_us;
+    double per_s;
+    uint64_t count;
+} etx_sync_cost;
+ETX_API int etx_log_file_sync_cost(const char *dir,
+                                   uint32_t milliseconds,
+                                   etx_sync_cost *ret_cost,
+                                   char *message,
+                                   size_t message_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,252 @@
+/* Transactions: the builder (all branches known) and the interactive family; outcomes, query,
+ * list. */
+#ifndef ETX_TX_H
+#define ETX_TX_H
+
+#include <etx/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A transaction in one thread's hands. run, submit, commit, abort and leave consume it whatever
+ * they return. */
+typedef struct etx_tx etx_tx;
+
+/* Options of one transaction; 0 or NULL means the default. Strings are copied. */
+typedef struct etx_tx_options {
+    size_t size;
+    /* chosen by the caller; NULL: made by ETX. "@HOMEID:..." names its home */
+    const char *gid;
+    uint32_t deadline_ms;      /* from now; 0: none if submitted, else etx_options.deadline_ms */
+    etx_durability durability; /* asked for, at least */
+    etx_mode mode;             /* of etx_tx_begin: ETX_INTERACTIVE (default) or ETX_RESUMED */
+    const char *initiator;     /* participant with `query` (message) or `resume` */
+    uint32_t resume_ms;        /* resumed: run again after so long a silence; default 10,000 */
+    etx_wait wait;             /* what run and submit wait for */
+    uint32_t patience_ms;      /* 0: etx_options.patience_ms */
+} etx_tx_options;
+
+#define ETX_TX_OPTIONS_INIT                                                          \
+    {                                                                                \
+        sizeof(etx_tx_options), 0, 0, ETX_DURABILITY_DEFAULT, ETX_INTERACTIVE, 0, 0, \
+            ETX_WAIT_DEFAULT, 0                                                      \
+    }
+
+/* One branch; 0 or NULL means the default. Strings and payload are copied. */
+typedef struct etx_branch {
+    size_t size;
+    const char *participant;
+    const char *name; /* unique in the transaction; default: its place, "0", "1"... */
+    const void *payload;
+    size_t payload_len;
+    /* names of branches, also later ones; NULL: the default order */
+    const char *const *depends_on;
+    size_t depends_on_count;
+    uint32_t flags;        /* etx_branch_flags, added to the participant's */
+    uint32_t attempts_max; /* these four: 0: the participant's */
+    uint32_t call_timeout_ms;
+    uint32_t retry_first_ms;
+    uint32_t retry_cap_ms;
+    etx_kind kind;       /* 0: the participant's, which must be registered */
+    uint8_t independent; /* 1: a saga step that does not follow the one before it */
+} etx_branch;
+
+#define ETX_BRANCH_INIT \
+    { sizeof(etx_branch), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (etx_kind)0, 0 }
+
+/* What became of a transaction. */
+typedef struct etx_outcome {
+    size_t size;
+    /* COMMITTED, ABORTED; COMMITTING, ABORTING: decided, calls go on; ACTIVE: not decided */
+    etx_state state;
+    uint32_t marks;            /* etx_mark */
+    etx_durability durability; /* achieved; 0: nothing was recorded */
+    char gid[ETX_GID_MAX + 1];
+    char reason[ETX_REASON_MAX + 1]; /* of an abort, or of an error */
+} etx_outcome;
+
+#define ETX_OUTCOME_INIT                                                 \
+    {                                                                    \
+        sizeof(etx_outcome), ETX_NONE, 0, ETX_DURABILITY_DEFAULT, {0}, { \
+            0                                                            \
+        }                                                                \
+    }
+
+/* Called once, on an engine thread: as inline callbacks, it must not wait. `rc` as etx_tx_run
+ * returns it. */
+typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
+
+/* ---- builder. A handle belongs to one thread at a time. */
+
+/* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
+ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
+/* Adds a branch of that participant. Memory only. Errors: ETX_ENOTFOUND (participant), ETX_EBUSY
+ * (too many branches, too large a payload), ETX_ENOMEM. From inline callbacks. */
+ETX_API int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len);
+/* The same with all that a branch can have. Errors also: ETX_EINVALID, ETX_ECONFLICT (name
+ * taken). */
+ETX_API int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch);
+/* The transaction's gid, valid until the handle is consumed. Reading it binds the transaction to
+ * its home. NULL: no home can take it now. From inline callbacks. */
+ETX_API const char *etx_tx_gid(etx_tx *tx);
+/* One BEGIN with all branches, then waits as options.wait says. Not from inline callbacks. 0:
+ * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid;
+ * ETX_EUNAVAILABLE, ETX_EBUSY: nothing was begun; ETX_EINVALID (a cycle, an unknown name in
+ * depends_on, a deadline too far), ETX_ECONFLICT, ETX_EGONE, ETX_ECLOSED, ETX_ENOMEM.
+ * outcome->reason says it in words. outcome may be NULL. */
+ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
+/* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called.
+ * From inline callbacks. */
+ETX_API int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user);
+/* Frees a handle that was not consumed; what is begun stays. NULL is nothing. */
+ETX_API void etx_tx_discard(etx_tx *tx);
+
+/* ---- interactive and resumed. Each waits until what it did is durable; not from inline
+ * callbacks. */
+
+/* Begins. Repeated with a chosen gid: the transaction that is there. Errors as run; ETX_ESTATE:
+ * it is decided. */
+ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
+/* A handle for a transaction that was begun elsewhere: by another thread, process, or this run
+ * of a resumed one (`run`, from etx_call_run; 0 otherwise). Memory only. Errors: ETX_EINVALID,
+ * ETX_ENOMEM. */
+ETX_API int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx);
+/* Enlists a branch (its name is required). Repeated with the same content: nothing happens; with
+ * other content: ETX_ECONFLICT. ETX_ESTATE: decided, or past the deadline, or the run number is
+ * superseded. */
+ETX_API int etx_tx_enlist(etx_tx *tx, const etx_branch *branch);
+/* Records the forward result of a branch that the initiator does itself. The first stands: what
+ * a later call says is ignored, and *ret_reply (may be NULL) is the first. ETX_REFUSED aborts
+ * the transaction. */
+ETX_API int etx_tx_result(etx_tx *tx,
+                          const char *branch,
+                          etx_reply reply,
+                          const void *result,
+                          size_t len,
+                          etx_reply *ret_reply);
+/* A child's Try was answered: from here on it has no deadline, and only its parent decides. */
+ETX_API int etx_tx_hold(etx_tx *tx);
+/* Decides; waits as options.wait of begin (attach: ENDED). Errors as run; ETX_ESTATE: a step of
+ * a resumed transaction has no result yet. A commit past the deadline gives 0 and
+ * ETX_ABORTED/ABORTING. Consumes. */
+ETX_API int etx_tx_commit(etx_tx *tx, etx_outcome *outcome);
+/* Also of a gid that nobody has begun: recorded, so that a late begin is refused. Consumes. */
+ETX_API int etx_tx_abort(etx_tx *tx, etx_outcome *outcome);
+/* The same five without waiting, answered by `done`; an error means it is not called. From
+ * inline callbacks. */
+ETX_API int etx_tx_enlist_async(etx_tx *tx, const etx_branch *branch, etx_done_fn done, void *user);
+ETX_API int etx_tx_result_async(etx_tx *tx,
+                                const char *branch,
+                                etx_reply reply,
+                                const void *result,
+                                size_t len,
+                                etx_done_fn done,
+                                void *user);
+ETX_API int etx_tx_hold_async(etx_tx *tx, etx_done_fn done, void *user);
+ETX_API int etx_tx_commit_async(etx_tx *tx, etx_done_fn done, void *user);
+ETX_API int etx_tx_abort_async(etx_tx *tx, etx_done_fn done, void *user);
+/* Begin without waiting: the handle is valid at once for gid; use it further only after `done`. */
+ETX_API int etx_tx_begin_async(etx_engine *engine,
+                               const etx_tx_options *options,
+                               etx_done_fn done,
+                               void *user,
+                               etx_tx **ret_tx);
+
+/* ---- asking */
+
+/* Waits for the state (at most patience_ms, 0: the engine's). 0; ETX_EUNKNOWN: not reached in
+ * time, or the log cannot say; ETX_ENOTFOUND, ETX_EGONE. outcome tells how far it is. Not from
+ * inline callbacks. */
+ETX_API int etx_wait_for(etx_engine *engine,
+                         const char *gid,
+                         etx_wait wait,
+                         uint32_t patience_ms,
+                         etx_outcome *outcome);
+
+/* A transaction as it is now; strings are copies. */
+typedef struct etx_status {
+    size_t size;
+    char gid[ETX_GID_MAX + 1];
+    etx_state state;
+    uint32_t marks;
+    etx_mode mode;
+    etx_durability durability;
+    char home[ETX_HOME_ID_LEN + 1];
+    uint32_t partition;
+    uint64_t begin_ms, deadline_ms, decided_ms, ended_ms;
+    /* when ETX will do something by itself, ms from now; UINT64_MAX: it waits */
+    uint64_t next_ms;
+    uint32_t branch_count; /* 0 once it is ended and remembered only */
+    uint32_t calls_in_flight;
+    char reason[ETX_REASON_MAX + 1];
+} etx_status;
+
+/* A branch as it is now; strings and bytes are borrowed for the call. */
+typedef struct etx_branch_status {
+    size_t size;
+    const char *name;
+    const char *participant;
+    etx_kind kind;
+    uint32_t flags;
+    etx_reply forward; /* 0: no result yet */
+    etx_reply finish;  /* of commit or undo; 0: none yet */
+    uint32_t settled;  /* bit 1 << operation: by hand */
+    uint32_t attempts; /* of the operation it is at, by this owner */
+    uint32_t failures; /* in a row */
+    uint8_t calling;   /* a call is in flight */
+    etx_bytes payload;
+    etx_bytes result;
+    const char *reason; /* the last that a participant gave */
+} etx_branch_status;
+typedef int (*etx_branch_fn)(const etx_branch_status *branch, void *user);
+
+/* The state of a gid. Errors: ETX_ENOTFOUND (the status's begin_ms is then since when this home
+ * has forgotten nothing: an older gid may be gone), ETX_EGONE, ETX_EUNKNOWN, ETX_EUNAVAILABLE.
+ * Not from inline callbacks. */
+ETX_API int etx_query(etx_engine *engine, const char *gid, etx_status *ret_status);
+/* The same, and its branches, one by one, on the caller's thread; a result that is not 0 stops. */
+ETX_API int etx_query_branches(etx_engine *engine,
+                               const char *gid,
+                               etx_status *ret_status,
+                               etx_branch_fn each,
+                               void *user);
+/* The state without waiting, answered by `done`. From inline callbacks. */
+ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn done, void *user);
+
+/* Which transactions; 0 or NULL does not restrict. */
+typedef struct etx_filter {
+    size_t size;
+    uint32_t states;         /* bit 1 << etx_state */
+    uint32_t marks;          /* all of these must be set (ETX_MARK_...) */
+    etx_kind kind;           /* a branch of this kind */
+    const char *participant; /* a branch of this participant */
+    const char *gid_prefix;
+    uint64_t begun_before_ms; /* ms since 1970 */
+    uint64_t begun_after_ms;
+    uint8_t remembered; /* 1: ended ones too */
+} etx_filter;
+
+#define ETX_FILTER_INIT \
+    { sizeof(etx_filter), 0, 0, (etx_kind)0, 0, 0, 0, 0, 0 }
+
+/* Where a list goes on. Start with zeros; {0, 0} again after the last. */
+typedef struct etx_cursor {
+    uint64_t word[2];
+} etx_cursor;
+
+typedef int (*etx_status_fn)(const etx_status *status, void *user);
+/* Up to `limit` transactions from `cursor` on, on the caller's thread. One that changes
+ * meanwhile may be missed or come twice; one that does neither comes once. Not from inline
+ * callbacks. */
+ETX_API int etx_list(etx_engine *engine,
+                     const etx_filter *filter,
+                     etx_cursor *cursor,
+                     uint32_t limit,
+                     etx_status_fn each,
+                     void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,129 @@
+/* admit: may this record follow? It judges the state with all that was appended, and changes
+ * nothing. */
+#include "rules.h"
+
+static int admit_begin(const etx__core *core, const etx__entry *entry, const etx_record *record) {
+    if (entry != NULL) {
+        return entry->digest == record->u.begin.digest ? ETX_ESTATE : ETX_ECONFLICT;
+    }
+    if (record->u.begin.branch_count > core->options.branches_max) {
+        return ETX_EBUSY;
+    }
+    /* What has begun must end: the last sixteenth of the pool is for results and reasons. */
+    uint64_t reserve = core->pool.capacity_bytes / 16;
+    if (core->live >= core->options.transactions_max ||
+        core->pool.used_bytes + reserve >= core->pool.capacity_bytes) {
+        return ETX_EBUSY;
+    }
+    return 0;
+}
+
+static int admit_enlist(const etx__core *core, const etx__entry *entry, const etx_record *record) {
+    const etx__tx *tx = entry->tx;
+    if (entry->state != ETX_ACTIVE || tx->s.mode == ETX_SUBMITTED) {
+        return ETX_ESTATE;
+    }
+    if (tx->s.branch_count >= core->options.branches_max ||
+        core->pool.used_bytes + core->pool.capacity_bytes / 16 >= core->pool.capacity_bytes) {
+        return ETX_EBUSY;
+    }
+    if (tx->image_size + record->u.enlist.branch.payload.len + 1024 > core->options.image_max) {
+        return ETX_EBUSY;
+    }
+    return etx__branch_named(tx, record->u.enlist.branch.name) != NULL ? ETX_ECONFLICT : 0;
+}
+
+/* Does the operation belong to the state, and has the branch no result of it yet? */
+static int admit_operation(const etx__entry *entry, uint16_t place, uint8_t operation) {
+    if (place >= entry->tx->s.branch_count) {
+        return ETX_ENOTFOUND;
+    }
+    const etx__branch *branch = entry->tx->branch[place];
+    const etx__kind_row *row = etx__kind_of(branch->s.kind);
+    if (operation == ETX_COMMIT) {
+        return row->commit && entry->state == ETX_COMMITTING && branch->s.finish == 0 ? 0
+                                                                                      : ETX_ESTATE;
+    }
+    if (operation == ETX_UNDO) {
+        return row->undo && entry->state == ETX_ABORTING && branch->s.finish == 0 ? 0 : ETX_ESTATE;
+    }
+    return operation == ETX_FORWARD && row->forward && branch->s.forward == 0 ? 0 : ETX_ESTATE;
+}
+
+static int admit_decide(const etx__entry *entry, const etx_record *record) {
+    if (entry->state != ETX_ACTIVE) {
+        return ETX_ESTATE;
+    }
+    if (!record->u.decide.commit) {
+        return 0;
+    }
+    for (uint16_t i = 0; i < entry->tx->s.branch_count; i++) {
+        const etx__branch *branch = entry->tx->branch[i];
+        int needed = entry->tx->s.mode == ETX_RESUMED || (record->u.decide.marks & ETX_MARK_FORCED);
+        if (branch->s.forward == ETX_REFUSED ||
+            (needed && etx__kind_of(branch->s.kind)->forward && branch->s.forward == 0)) {
+            return ETX_ESTATE;
+        }
+    }
+    return 0;
+}
+
+static int admit_force(const etx__entry *entry, const etx_record *record) {
+    const etx_record_force *force = &record->u.force;
+    switch ((etx_force_action)force->action) {
+        case ETX_FORCE_PARK:
+            return entry->marks & ETX_MARK_PARKED ? ETX_ESTATE : 0;
+        case ETX_FORCE_RESUME:
+            return 0;
+        case ETX_FORCE_SETTLE:
+            if (force->operation == ETX_FORWARD && entry->state != ETX_ACTIVE) {
+                return ETX_ESTATE;
+            }
+            return admit_operation(entry, force->branch, force->operation);
+    }
+    return ETX_EINVALID;
+}
+
+/* Only the abort of a gid that nobody has begun may come without its BEGIN. */
+static int admit_unknown(const etx__core *core, const etx_record *record) {
+    if (record->type == ETX_RECORD_BEGIN) {
+        return admit_begin(core, NULL, record);
+    }
+    if (record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
+        (record->u.decide.marks & ETX_MARK_NEVER_BEGUN)) {
+        return 0;
+    }
+    return ETX_ENOTFOUND;
+}
+
+int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record) {
+    if (entry == NULL) {
+        return admit_unknown(core, record);
+    }
+    etx_record_type type = (etx_record_type)record->type;
+    if (entry->tx == NULL && type != ETX_RECORD_MOVE && type != ETX_RECORD_BEGIN) {
+        return ETX_ESTATE;
+    }
+    switch (type) {
+        case ETX_RECORD_OWN:
+            return ETX_EINVALID;
+        case ETX_RECORD_BEGIN:
+            return admit_begin(core, entry, record);
+        case ETX_RECORD_ENLIST:
+            return admit_enlist(core, entry, record);
+        case ETX_RECORD_HELD:
+            return entry->state == ETX_ACTIVE && entry->tx->s.mode != ETX_SUBMITTED ? 0
+                                                                                    : ETX_ESTATE;
+        case ETX_RECORD_RESULT:
+            return admit_operation(entry, record->u.result.branch, record->u.result.operation);
+        case ETX_RECORD_DECIDE:
+            return admit_decide(entry, record);
+        case ETX_RECORD_FORCE:
+            return admit_force(entry, record);
+        case ETX_RECORD_MOVE:
+            return entry->last_seq <= core->durable ? 0 : ETX_EBUSY;
+        case ETX_RECORD_END:
+            return entry->state == ETX_COMMITTING || entry->state == ETX_ABORTING ? 0 : ETX_ESTATE;
+    }
+    return ETX_EINVALID;
+}

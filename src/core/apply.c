@@ -1,0 +1,346 @@
+/* apply: the only code that writes durable state. Live and in recovery it is the same code. */
+#include "rules.h"
+
+#include <string.h>
+
+#include "../protocol/assert.h"
+
+/* Whether a record may be written is admit's to say, before it is appended. What apply meets
+ * beyond that comes from a log that two owners wrote, or from a gid that was used again: a
+ * second BEGIN or DECIDE changes nothing, a BEGIN behind an END starts anew, a record without
+ * its BEGIN is skipped. */
+
+static etx__entry *find(const etx__core *core, etx_bytes gid) {
+    return etx__entry_find(core, gid, etx__core_hash(gid));
+}
+
+static void remembered_remove(etx__core *core, etx__entry *entry) {
+    uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
+    if (*place == etx__entry_number(core, entry) + 1) {
+        *place = 0;
+        core->remembered--;
+    }
+    etx__entry_forget(core, entry);
+}
+
+static etx__entry *entry_live(etx__core *core,
+                              etx_bytes gid,
+                              const etx_record_begin *begin,
+                              int *ret_rc) {
+    etx__tx *tx = etx__body_make(core, begin);
+    etx__entry *entry = tx != NULL ? etx__entry_make(core, gid, etx__core_hash(gid)) : NULL;
+    if (entry == NULL) {
+        if (tx != NULL) {
+            etx__body_free(core, tx);
+        }
+        *ret_rc = ETX_EBUSY;
+        return NULL;
+    }
+    entry->tx = tx;
+    tx->entry = etx__entry_number(core, entry);
+    entry->state = ETX_ACTIVE;
+    entry->marks = begin->marks;
+    entry->begin_ms = begin->time_ms;
+    entry->digest = begin->digest;
+    etx__body_resolve(core, tx);
+    core->live++;
+    return entry;
+}
+
+static etx__entry *apply_begin(etx__core *core,
+                               const etx_record *record,
+                               uint64_t seq,
+                               int *ret_rc) {
+    etx__entry *known = find(core, record->gid);
+    if (known != NULL && known->tx != NULL) {
+        return NULL;
+    }
+    if (known != NULL) {
+        remembered_remove(core, known);
+    }
+    etx__entry *entry = entry_live(core, record->gid, &record->u.begin, ret_rc);
+    if (entry != NULL) {
+        etx__entry_renew(core, entry, seq);
+    }
+    return entry;
+}
+
+static void apply_result(etx__core *core,
+                         etx__entry *entry,
+                         const etx_record_result *result,
+                         int *ret_rc) {
+    if (result->branch >= entry->tx->s.branch_count) {
+        return;
+    }
+    etx__branch *branch = entry->tx->branch[result->branch];
+    branch->r.dirty &= (uint8_t) ~(1u << result->operation);
+    if (result->operation != ETX_FORWARD) {
+        if (branch->s.finish == 0) {
+            branch->s.finish = result->reply;
+            branch->r.finish = result->reply;
+        }
+        return;
+    }
+    if (branch->s.forward != 0) {
+        return;
+    }
+    if (result->bytes.len > 0 && result->bytes.data == branch->r.result) {
+        branch->s.result = branch->r.result;
+        branch->r.result = NULL;
+        branch->r.result_len = 0;
+    } else if (result->bytes.len > 0) {
+        branch->s.result = etx__bytes_keep(core, result->bytes);
+        if (branch->s.result == NULL) {
+            *ret_rc = ETX_EBUSY;
+            return;
+        }
+    }
+    branch->s.result_len = (uint32_t)result->bytes.len;
+    branch->s.forward = result->reply;
+    branch->r.forward = result->reply;
+}
+
+static void reason_keep(etx__core *core, etx__tx *tx, etx_bytes reason) {
+    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    uint8_t *block = len > 0 ? etx__pool_alloc(&core->pool, len + 1) : NULL;
+    if (block == NULL) {
+        return;
+    }
+    memcpy(block, reason.data, len);
+    block[len] = 0;
+    tx->s.reason = block;
+    tx->s.reason_len = (uint8_t)len;
+}
+
+/* The recorded abort of a gid that nobody had begun: it counts as ended at once. */
+static etx__entry *apply_never_begun(etx__core *core,
+                                     const etx_record *record,
+                                     uint64_t seq,
+                                     int *ret_rc) {
+    etx__entry *entry = etx__entry_make(core, record->gid, etx__core_hash(record->gid));
+    if (entry == NULL) {
+        *ret_rc = ETX_EBUSY;
+        return NULL;
+    }
+    entry->state = ETX_ABORTED;
+    entry->marks = record->u.decide.marks;
+    entry->begin_ms = record->u.decide.time_ms;
+    entry->ended_ms = record->u.decide.time_ms;
+    entry->ended_no = core->ended_last + 1;
+    entry->last_seq = seq;
+    etx__entry_renew(core, entry, seq);
+    etx__history_add(core, entry);
+    return entry;
+}
+
+static void apply_decide(etx__core *core, etx__entry *entry, const etx_record_decide *decide) {
+    if (entry->state != ETX_ACTIVE) {
+        return;
+    }
+    entry->state = decide->commit ? ETX_COMMITTING : ETX_ABORTING;
+    entry->marks |= decide->marks;
+    entry->tx->s.decided_ms = decide->time_ms;
+    reason_keep(core, entry->tx, decide->reason);
+}
+
+static void apply_force(etx__core *core, etx__entry *entry, const etx_record_force *force) {
+    etx__tx *tx = entry->tx;
+    if (force->action == ETX_FORCE_PARK || force->action == ETX_FORCE_RESUME) {
+        int parked = force->action == ETX_FORCE_PARK;
+        core->parked += (uint32_t)parked - ((entry->marks & ETX_MARK_PARKED) != 0);
+        entry->marks =
+            (uint8_t)((entry->marks & ~ETX_MARK_PARKED) | (parked ? ETX_MARK_PARKED : 0));
+        return;
+    }
+    if (force->branch >= tx->s.branch_count || force->operation > ETX_UNDO) {
+        return;
+    }
+    etx__branch *branch = tx->branch[force->branch];
+    branch->s.settled |= (uint8_t)(1u << force->operation);
+    entry->marks |= ETX_MARK_FORCED;
+    if (force->operation == ETX_FORWARD) {
+        branch->s.forward = ETX_DONE;
+        branch->r.forward = ETX_DONE;
+    } else {
+        branch->s.finish = ETX_DONE;
+        branch->r.finish = ETX_DONE;
+    }
+    branch->r.dirty &= (uint8_t) ~(1u << force->operation);
+}
+
+/* The gid's block grows by the reason, so that what is remembered needs no more than the entry. */
+static void gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason) {
+    if (reason.len == 0) {
+        return;
+    }
+    uint8_t *block = etx__pool_alloc(&core->pool, entry->gid_len + reason.len + 2u);
+    if (block == NULL) {
+        return;
+    }
+    memcpy(block, entry->gid, entry->gid_len + 1u);
+    memcpy(block + entry->gid_len + 1, reason.data, reason.len);
+    block[entry->gid_len + 1u + reason.len] = 0;
+    etx__pool_free(&core->pool, entry->gid, entry->gid_len + 1u);
+    entry->gid = block;
+    entry->reason_len = (uint8_t)reason.len;
+}
+
+void etx__body_bury(etx__core *core, etx__entry *entry) {
+    etx__tx *tx = entry->tx;
+    etx_assert(tx->r.running == 0 && tx->r.waiters == NULL);
+    etx__timer_set(core, tx, UINT64_MAX);
+    etx__list_remove(core, ETX__UNDURABLE, tx);
+    etx__list_remove(core, ETX__DIRTY, tx);
+    core->live--;
+    core->stalled -= tx->r.stalled;
+    core->parked -= (entry->marks & ETX_MARK_PARKED) != 0;
+    entry->tx = NULL;
+    tx->buried_next = core->buried;
+    core->buried = tx;
+}
+
+static void apply_end(etx__core *core, etx__entry *entry, const etx_record_end *end) {
+    if (entry->state != ETX_COMMITTING && entry->state != ETX_ABORTING) {
+        return;
+    }
+    entry->state = entry->state == ETX_COMMITTING ? ETX_COMMITTED : ETX_ABORTED;
+    entry->ended_ms = end->time_ms;
+    entry->ended_no = end->ended_no;
+    gid_with_reason(core, entry, (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len});
+    etx__body_bury(core, entry);
+    entry->marks &= (uint8_t)~ETX_MARK_PARKED;
+    etx__history_add(core, entry);
+}
+
+static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *move) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__branch *branch = tx->branch[i];
+        const etx_record_progress *progress = &move->progress[i];
+        branch->s.result = etx__bytes_keep(core, progress->result);
+        if (progress->result.len > 0 && branch->s.result == NULL) {
+            return ETX_EBUSY;
+        }
+        branch->s.result_len = (uint32_t)progress->result.len;
+        branch->s.forward = branch->r.forward = progress->forward;
+        branch->s.finish = branch->r.finish = progress->finish;
+        branch->s.settled = progress->settled;
+        branch->s.digest = progress->digest;
+    }
+    return 0;
+}
+
+static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *ret_rc) {
+    const etx_record_move *move = &record->u.move;
+    etx__entry *entry;
+    if (move->ended_ms == 0) {
+        entry = entry_live(core, record->gid, &move->begin, ret_rc);
+        if (entry == NULL) {
+            return NULL;
+        }
+        entry->tx->s.decided_ms = move->decided_ms;
+        reason_keep(core, entry->tx, move->reason);
+        *ret_rc = fill_progress(core, entry->tx, move);
+    } else {
+        entry = etx__entry_make(core, record->gid, etx__core_hash(record->gid));
+        if (entry == NULL) {
+            *ret_rc = ETX_EBUSY;
+            return NULL;
+        }
+        gid_with_reason(core, entry, move->reason);
+        entry->begin_ms = move->begin.time_ms;
+        entry->digest = move->begin.digest;
+        entry->ended_ms = move->ended_ms;
+        entry->ended_no = move->ended_no;
+    }
+    entry->state = move->state;
+    entry->marks = move->marks;
+    core->parked += entry->tx != NULL && (entry->marks & ETX_MARK_PARKED) != 0;
+    return entry;
+}
+
+/* Live, the state stands as it is, and only needs nothing older any more. */
+static etx__entry *apply_move(etx__core *core,
+                              const etx_record *record,
+                              uint64_t seq,
+                              int *ret_rc) {
+    etx__entry *known = find(core, record->gid);
+    if (known != NULL && core->started) {
+        etx__entry_renew(core, known, seq);
+        return known;
+    }
+    if (known != NULL && known->tx != NULL) {
+        etx__body_bury(core, known);
+        etx__entry_forget(core, known);
+    } else if (known != NULL) {
+        remembered_remove(core, known);
+    }
+    etx__entry *entry = entry_moved(core, record, ret_rc);
+    if (entry == NULL) {
+        return NULL;
+    }
+    etx__entry_renew(core, entry, seq);
+    if (entry->ended_ms != 0) {
+        etx__history_add(core, entry);
+        return find(core, record->gid);
+    }
+    return entry;
+}
+
+static void apply_to_live(etx__core *core,
+                          etx__entry *entry,
+                          const etx_record *record,
+                          int *ret_rc) {
+    switch ((etx_record_type)record->type) {
+        case ETX_RECORD_ENLIST:
+            if (etx__branch_named(entry->tx, record->u.enlist.branch.name) == NULL) {
+                *ret_rc = etx__body_add(core, entry->tx, &record->u.enlist.branch,
+                                        record->u.enlist.digest);
+                etx__body_resolve(core, entry->tx);
+            }
+            return;
+        case ETX_RECORD_HELD:
+            entry->marks |= ETX_MARK_HELD;
+            return;
+        case ETX_RECORD_RESULT:
+            apply_result(core, entry, &record->u.result, ret_rc);
+            return;
+        case ETX_RECORD_DECIDE:
+            apply_decide(core, entry, &record->u.decide);
+            return;
+        case ETX_RECORD_FORCE:
+            apply_force(core, entry, &record->u.force);
+            return;
+        case ETX_RECORD_END:
+            apply_end(core, entry, &record->u.end);
+            return;
+        case ETX_RECORD_OWN:
+        case ETX_RECORD_BEGIN:
+        case ETX_RECORD_MOVE:
+            return;
+    }
+}
+
+etx__entry *etx__apply(etx__core *core, const etx_record *record, uint64_t seq, int *ret_rc) {
+    int ignored = 0;
+    ret_rc = ret_rc != NULL ? ret_rc : &ignored;
+    if (record->type == ETX_RECORD_OWN) {
+        return NULL;
+    }
+    if (record->type == ETX_RECORD_BEGIN) {
+        return apply_begin(core, record, seq, ret_rc);
+    }
+    if (record->type == ETX_RECORD_MOVE) {
+        return apply_move(core, record, seq, ret_rc);
+    }
+    etx__entry *entry = find(core, record->gid);
+    if (entry == NULL) {
+        int never = record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
+                    (record->u.decide.marks & ETX_MARK_NEVER_BEGUN);
+        return never ? apply_never_begun(core, record, seq, ret_rc) : NULL;
+    }
+    if (entry->tx == NULL) {
+        return NULL;
+    }
+    apply_to_live(core, entry, record, ret_rc);
+    return entry;
+}

@@ -1,0 +1,204 @@
+/* Bodies: one block holds a transaction, its branches and their bytes; what comes later has
+ * blocks of its own. */
+#include "rules.h"
+
+#include <string.h>
+
+#include "../protocol/assert.h"
+
+typedef struct cursor {
+    uint8_t *at;
+} cursor;
+
+static size_t round_up(size_t size) {
+    return (size + 15) & ~(size_t)15;
+}
+
+static size_t branch_bytes(const etx_record_branch *branch) {
+    return round_up(branch->name.len + 1 + branch->participant.len + 1 + branch->payload.len +
+                    branch->depends_on_count * sizeof(uint16_t) + 1);
+}
+
+static void *take(cursor *at, size_t size) {
+    void *block = at->at;
+    at->at += size;
+    return block;
+}
+
+static const uint8_t *take_text(cursor *at, etx_bytes text) {
+    uint8_t *copy = take(at, text.len + 1);
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = 0;
+    return copy;
+}
+
+static void branch_fill(etx__branch *branch, const etx_record_branch *from, cursor *at) {
+    memset(branch, 0, sizeof *branch);
+    etx__branch_state *s = &branch->s;
+    uint8_t *start = at->at;
+    uint16_t *depends_on = take(at, from->depends_on_count * sizeof(uint16_t));
+    if (from->depends_on_count > 0) {
+        memcpy(depends_on, from->depends_on, from->depends_on_count * sizeof(uint16_t));
+    }
+    s->depends_on = depends_on;
+    s->depends_on_count = from->depends_on_count;
+    s->name = take_text(at, from->name);
+    s->name_len = (uint8_t)from->name.len;
+    s->participant = take_text(at, from->participant);
+    s->participant_len = (uint8_t)from->participant.len;
+    uint8_t *payload = take(at, from->payload.len);
+    if (from->payload.len > 0) {
+        memcpy(payload, from->payload.data, from->payload.len);
+    }
+    s->payload = payload;
+    s->payload_len = (uint32_t)from->payload.len;
+    s->kind = from->kind;
+    s->flags = from->flags;
+    s->attempts_max = from->attempts_max;
+    s->call_timeout_ms = from->call_timeout_ms;
+    s->retry_first_ms = from->retry_first_ms;
+    s->retry_cap_ms = from->retry_cap_ms;
+    branch->r.participant = ETX__NOBODY;
+    at->at = start + branch_bytes(from);
+}
+
+static size_t body_size(const etx_record_begin *begin) {
+    size_t size = round_up(sizeof(etx__tx)) +
+                  begin->branch_count * (sizeof(etx__branch) + sizeof(etx__branch *)) +
+                  begin->initiator.len + 1 + 32;
+    for (uint16_t i = 0; i < begin->branch_count; i++) {
+        size += branch_bytes(&begin->branches[i]);
+    }
+    return size;
+}
+
+/* A branch's bytes are read again when a later one depends on it. */
+static void mark_wanted(etx__tx *tx, const etx__branch *branch) {
+    if (!(branch->s.flags & ETX_WANTS_RESULTS)) {
+        return;
+    }
+    for (uint16_t i = 0; i < branch->s.depends_on_count; i++) {
+        tx->branch[branch->s.depends_on[i]]->r.bytes_wanted = 1;
+    }
+}
+
+etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin) {
+    size_t size = body_size(begin);
+    uint8_t *block = size <= UINT32_MAX ? etx__pool_alloc(&core->pool, size) : NULL;
+    if (block == NULL) {
+        return NULL;
+    }
+    cursor cut = {block};
+    etx__tx *tx = take(&cut, round_up(sizeof(etx__tx)));
+    memset(tx, 0, sizeof *tx);
+    tx->block_size = (uint32_t)size;
+    tx->branch_room = begin->branch_count;
+    etx__branch *branches = take(&cut, begin->branch_count * sizeof(etx__branch));
+    tx->branch = take(&cut, begin->branch_count * sizeof(etx__branch *));
+    tx->s.branch_count = begin->branch_count;
+    tx->image_size = (uint32_t)size;
+    cut.at = block + round_up((size_t)(cut.at - block));
+    for (uint16_t i = 0; i < begin->branch_count; i++) {
+        tx->branch[i] = &branches[i];
+        branch_fill(&branches[i], &begin->branches[i], &cut);
+        branches[i].s.place = i;
+    }
+    for (uint16_t i = 0; i < begin->branch_count; i++) {
+        mark_wanted(tx, &branches[i]);
+    }
+    tx->s.initiator = take_text(&cut, begin->initiator);
+    tx->s.initiator_len = (uint8_t)begin->initiator.len;
+    tx->s.deadline_ms = begin->deadline_ms;
+    tx->s.resume_ms = begin->resume_ms;
+    tx->s.mode = begin->mode;
+    tx->s.durability = begin->durability;
+    tx->r.initiator = ETX__NOBODY;
+    etx_assert(cut.at <= block + size);
+    return tx;
+}
+
+static int table_grow(etx__core *core, etx__tx *tx) {
+    uint32_t room = tx->branch_room < 4 ? 8 : tx->branch_room * 2;
+    size_t size = room * sizeof(etx__branch *);
+    etx__branch **table = etx__pool_alloc(&core->pool, size);
+    if (table == NULL) {
+        return ETX_EBUSY;
+    }
+    memcpy(table, tx->branch, tx->s.branch_count * sizeof(etx__branch *));
+    if (tx->table_size > 0) {
+        etx__pool_free(&core->pool, tx->branch, tx->table_size);
+    }
+    tx->branch = table;
+    tx->branch_room = room;
+    tx->table_size = (uint32_t)size;
+    return 0;
+}
+
+int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *from, uint64_t digest) {
+    if (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0) {
+        return ETX_EBUSY;
+    }
+    size_t size = round_up(sizeof(etx__branch)) + branch_bytes(from);
+    uint8_t *block = size <= UINT32_MAX ? etx__pool_alloc(&core->pool, size) : NULL;
+    if (block == NULL) {
+        return ETX_EBUSY;
+    }
+    cursor cut = {block};
+    etx__branch *branch = take(&cut, round_up(sizeof(etx__branch)));
+    branch_fill(branch, from, &cut);
+    branch->block_size = (uint32_t)size;
+    branch->s.digest = digest;
+    branch->s.place = tx->s.branch_count;
+    tx->branch[tx->s.branch_count++] = branch;
+    tx->image_size += (uint32_t)size;
+    mark_wanted(tx, branch);
+    return 0;
+}
+
+void etx__body_free(etx__core *core, etx__tx *tx) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__branch *branch = tx->branch[i];
+        etx__pool_free(&core->pool, branch->s.result, branch->s.result_len);
+        etx__pool_free(&core->pool, branch->r.result, branch->r.result_len);
+        etx__pool_free(&core->pool, branch->r.reason, branch->r.reason_len + 1u);
+        if (branch->block_size > 0) {
+            etx__pool_free(&core->pool, branch, branch->block_size);
+        }
+    }
+    if (tx->table_size > 0) {
+        etx__pool_free(&core->pool, tx->branch, tx->table_size);
+    }
+    etx__pool_free(&core->pool, tx->s.reason, tx->s.reason_len + 1u);
+    etx__pool_free(&core->pool, tx, tx->block_size);
+}
+
+uint8_t *etx__bytes_keep(etx__core *core, etx_bytes bytes) {
+    if (bytes.len == 0) {
+        return NULL;
+    }
+    uint8_t *copy = etx__pool_alloc(&core->pool, bytes.len);
+    if (copy != NULL) {
+        memcpy(copy, bytes.data, bytes.len);
+    }
+    return copy;
+}
+
+static uint32_t find_policy(const etx__core *core, const uint8_t *name, size_t len) {
+    for (uint32_t i = 0; len > 0 && i < core->policies; i++) {
+        if (core->policy[i].name_len == len && memcmp(core->policy[i].name, name, len) == 0) {
+            return i;
+        }
+    }
+    return ETX__NOBODY;
+}
+
+void etx__body_resolve(const etx__core *core, etx__tx *tx) {
+    tx->r.initiator = find_policy(core, tx->s.initiator, tx->s.initiator_len);
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__branch *branch = tx->branch[i];
+        if (branch->r.participant == ETX__NOBODY) {
+            branch->r.participant =
+                find_policy(core, branch->s.participant, branch->s.participant_len);
+        }
+    }
+}

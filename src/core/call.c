@@ -1,0 +1,481 @@
+/* Calls: what is handed out with one, and what its answer changes. */
+#include "rules.h"
+
+#include <string.h>
+
+#include "../protocol/assert.h"
+
+/* ---- results that calls are given */
+
+void etx__record_results(etx__core *core, etx__entry *entry, int bytes_only, int waited) {
+    etx__tx *tx = entry->tx;
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__branch *branch = tx->branch[i];
+        for (uint8_t operation = ETX_FORWARD; branch->r.dirty && operation <= ETX_UNDO;
+             operation++) {
+            int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;
+            if (!(branch->r.dirty & (1u << operation)) || (bytes_only && !has_bytes)) {
+                continue;
+            }
+            etx_record record = {.type = ETX_RECORD_RESULT, .gid = {entry->gid, entry->gid_len}};
+            record.u.result.branch = i;
+            record.u.result.operation = operation;
+            record.u.result.reply = operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
+            record.u.result.bytes =
+                (etx_bytes){branch->r.result, has_bytes ? branch->r.result_len : 0};
+            int rc = etx__append(core, &record, waited, waited, NULL);
+            etx_assert(rc == 0);
+        }
+    }
+}
+
+static int bytes_pending(const etx__branch *branch) {
+    return (branch->r.dirty & (1u << ETX_FORWARD)) && branch->r.result_len > 0;
+}
+
+/* Which branches' results the call is given: its own, those it depends on, or (a resume) all. */
+static int is_given(const etx__tx *tx, const etx__branch *to, uint16_t place) {
+    if (to == NULL || to->s.place == place) {
+        return 1;
+    }
+    if (!(to->s.flags & ETX_WANTS_RESULTS)) {
+        return 0;
+    }
+    for (uint16_t i = 0; i < to->s.depends_on_count; i++) {
+        if (to->s.depends_on[i] == place) {
+            return tx != NULL;
+        }
+    }
+    return 0;
+}
+
+static int any_given_pending(const etx__tx *tx, const etx__branch *to) {
+    if (to != NULL && !(to->s.flags & ETX_WANTS_RESULTS)) {
+        return bytes_pending(to);
+    }
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        if (bytes_pending(tx->branch[i]) && is_given(tx, to, i)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static uint32_t count_given(const etx__tx *tx, const etx__branch *to) {
+    if (to != NULL && !(to->s.flags & ETX_WANTS_RESULTS)) {
+        return to->s.forward != 0;
+    }
+    uint32_t count = 0;
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        count += tx->branch[i]->s.forward != 0 && is_given(tx, to, i);
+    }
+    return count;
+}
+
+/* NULL where nothing is given; *ret_rc ETX_EBUSY where there is no room. */
+static etx__results *results_make(etx__core *core,
+                                  const etx__tx *tx,
+                                  const etx__branch *to,
+                                  int *ret_rc) {
+    uint32_t count = count_given(tx, to);
+    if (count == 0) {
+        return NULL;
+    }
+    uint32_t size = (uint32_t)(sizeof(etx__results) + count * sizeof(struct etx__given));
+    etx__results *results = etx__pool_alloc(&core->pool, size);
+    if (results == NULL) {
+        *ret_rc = ETX_EBUSY;
+        return NULL;
+    }
+    results->size = size;
+    results->count = 0;
+    for (uint16_t i = 0; i < tx->s.branch_count && results->count < count; i++) {
+        const etx__branch *branch = tx->branch[i];
+        if (branch->s.forward != 0 && is_given(tx, to, i)) {
+            results->item[results->count++] = (struct etx__given){
+                (const char *)branch->s.name, {branch->s.result, branch->s.result_len}};
+        }
+    }
+    return results;
+}
+
+void etx__results_free(etx__core *core, etx__results *results) {
+    if (results != NULL) {
+        etx__pool_free(&core->pool, results, results->size);
+    }
+}
+
+/* ---- calling */
+
+static uint32_t timeout_of(const etx__core *core, const etx__branch *branch, uint32_t participant) {
+    if (branch != NULL && branch->s.call_timeout_ms > 0) {
+        return branch->s.call_timeout_ms;
+    }
+    uint32_t own = core->policy[participant].call_timeout_ms;
+    return own > 0 ? own : core->options.call_timeout_ms;
+}
+
+static void call_one(etx__core *core,
+                     etx__entry *entry,
+                     etx__branch *branch,
+                     uint8_t operation,
+                     const etx__now *now) {
+    etx__tx *tx = entry->tx;
+    etx__attempt *attempt = branch != NULL ? &branch->r.call : &tx->r.asking;
+    uint32_t participant = branch != NULL ? branch->r.participant : tx->r.initiator;
+    int rc = 0;
+    int plain = branch != NULL && (branch->s.forward == 0 || branch->s.result_len == 0) &&
+                !(branch->s.flags & ETX_WANTS_RESULTS);
+    etx__results *results = plain ? NULL : results_make(core, tx, branch, &rc);
+    if (rc != 0) {
+        attempt->due_ms = now->mono_ms + core->options.working_ms;
+        return;
+    }
+    if (attempt->operation != operation) {
+        attempt->operation = operation;
+        attempt->count = 0;
+    }
+    attempt->serial = ++core->serial;
+    attempt->due_ms = now->mono_ms + timeout_of(core, branch, participant);
+    attempt->count++;
+    attempt->running = 1;
+    attempt->slow = 0;
+    tx->r.calls++;
+    tx->r.running++;
+    core->calls++;
+    if (branch != NULL && operation == ETX_FORWARD) {
+        branch->r.called = 1;
+    }
+    if (operation == ETX_RESUME) {
+        tx->r.run_no++;
+    }
+    etx__out *out = core->out;
+    etx_assert(out->call_count < ETX__OUT_MAX && entry->rests_on <= core->durable);
+    out->call[out->call_count++] = (etx__call){
+        .rests_on = entry->rests_on,
+        .serial = attempt->serial,
+        .run_no = tx->r.run_no,
+        .of = entry,
+        .tx = tx,
+        .branch = branch,
+        .results = results,
+        .entry = tx->entry,
+        .participant = participant,
+        .attempt = attempt->count,
+        .place = branch != NULL ? branch->s.place : ETX__INITIATOR,
+        .operation = operation,
+    };
+}
+
+int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now) {
+    etx__tx *tx = entry->tx;
+    int pending = todo->ask != 0 && any_given_pending(tx, NULL);
+    for (uint16_t i = 0; i < todo->calls && !pending; i++) {
+        pending = any_given_pending(tx, tx->branch[core->places[i]]);
+    }
+    if (pending) {
+        etx__record_results(core, entry, 1, 1);
+        return 0;
+    }
+    for (uint16_t i = 0; i < todo->calls; i++) {
+        call_one(core, entry, tx->branch[core->places[i]], todo->operation, now);
+    }
+    if (todo->ask != 0) {
+        call_one(core, entry, NULL, (uint8_t)(todo->ask - 1), now);
+    }
+    return 1;
+}
+
+/* ---- answers */
+
+static uint64_t backoff(const etx__core *core,
+                        const etx__branch *branch,
+                        uint32_t participant,
+                        uint32_t failures,
+                        const etx__now *now,
+                        uint64_t serial) {
+    const etx__policy *policy = &core->policy[participant];
+    uint64_t first = branch != NULL ? branch->s.retry_first_ms : 0;
+    uint64_t cap = branch != NULL ? branch->s.retry_cap_ms : 0;
+    first = first > 0 ? first : policy->retry_first_ms;
+    first = first > 0 ? first : core->options.retry_first_ms;
+    cap = cap > 0 ? cap : policy->retry_cap_ms;
+    cap = cap > 0 ? cap : core->options.retry_cap_ms;
+    uint32_t doublings = failures > 1 ? failures - 1 : 0;
+    uint64_t pause = doublings < 32 ? first << doublings : cap;
+    pause = pause < cap ? pause : cap;
+    /* A quarter less to a quarter more, so that what failed together does not come back
+     * together. */
+    uint64_t chance = (now->random ^ (uint32_t)(serial * 2654435761u)) & 0xffff;
+    return pause - pause / 4 + (pause / 2) * chance / 0xffff;
+}
+
+static void stall(etx__core *core,
+                  etx__entry *entry,
+                  const etx__branch *branch,
+                  const etx__attempt *attempt) {
+    etx__tx *tx = entry->tx;
+    if (attempt->operation == ETX_FORWARD || attempt->failures < core->options.park_after) {
+        return;
+    }
+    if (!tx->r.stalled) {
+        tx->r.stalled = 1;
+        core->stalled++;
+        etx__tell(core, ETX_EVENT_STALLED, entry, branch, attempt,
+                  "parked: it is tried on at the longest interval");
+    }
+}
+
+static void unstall(etx__core *core, etx__entry *entry) {
+    etx__tx *tx = entry->tx;
+    if (!tx->r.stalled) {
+        return;
+    }
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        if (tx->branch[i]->r.call.failures >= core->options.park_after) {
+            return;
+        }
+    }
+    tx->r.stalled = 0;
+    core->stalled--;
+    etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "an operation succeeded");
+}
+
+static void tolerated(etx__core *core, etx__entry *entry, etx__branch *branch) {
+    uint32_t max = branch->s.attempts_max;
+    max = max > 0 ? max : core->policy[branch->r.participant].attempts_max;
+    max = max > 0 ? max : etx__kind_of(branch->s.kind)->attempts_max;
+    if (etx__kind_of(branch->s.kind)->tolerated && branch->r.call.failures >= max) {
+        branch->r.finish = ETX_REFUSED;
+        branch->r.dirty |= 1u << ETX_COMMIT;
+    }
+    (void)entry;
+}
+
+static void mark_dirty(etx__core *core, etx__tx *tx, etx__branch *branch, uint8_t operation) {
+    branch->r.dirty |= (uint8_t)(1u << operation);
+    if (!(tx->r.listed & (1u << ETX__DIRTY))) {
+        etx__list_push(core, ETX__DIRTY, tx);
+    }
+}
+
+static void keep_reason(etx__core *core, etx__branch *branch, etx_bytes reason) {
+    if (reason.len == 0) {
+        return;
+    }
+    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    uint8_t *block = etx__pool_alloc(&core->pool, len + 1);
+    if (block == NULL) {
+        return;
+    }
+    memcpy(block, reason.data, len);
+    block[len] = 0;
+    etx__pool_free(&core->pool, branch->r.reason, branch->r.reason_len + 1u);
+    branch->r.reason = block;
+    branch->r.reason_len = (uint8_t)len;
+}
+
+static void failed(etx__core *core,
+                   etx__entry *entry,
+                   etx__branch *branch,
+                   etx__attempt *attempt,
+                   const etx__event *event,
+                   etx_event_type told,
+                   const char *why) {
+    uint32_t participant = branch != NULL ? branch->r.participant : entry->tx->r.initiator;
+    attempt->failures++;
+    uint64_t pause = backoff(core, branch, participant, attempt->failures, &event->now,
+                             attempt->serial + core->serial);
+    pause = pause > event->u.reply.retry_after_ms ? pause : event->u.reply.retry_after_ms;
+    attempt->due_ms = event->now.mono_ms + pause;
+    const char *reason = event->u.reply.reason.len > 0 && branch != NULL && branch->r.reason
+                             ? (const char *)branch->r.reason
+                             : why;
+    etx__tell(core, told, entry, branch, attempt, reason);
+    if (branch != NULL) {
+        tolerated(core, entry, branch);
+        stall(core, entry, branch, attempt);
+    }
+}
+
+static void forward_done(etx__core *core,
+                         etx__entry *entry,
+                         etx__branch *branch,
+                         const etx__event *event) {
+    if (branch->r.forward != 0) {
+        return;
+    }
+    etx_bytes bytes = event->u.reply.bytes;
+    int fits = entry->tx->image_size + bytes.len <= core->options.image_max;
+    uint8_t *kept = fits ? etx__bytes_keep(core, bytes) : NULL;
+    if (bytes.len > 0 && kept == NULL) {
+        failed(core, entry, branch, &branch->r.call, event, ETX_EVENT_CALL_UNKNOWN,
+               "no room for its result: see payload_max and memory_max");
+        return;
+    }
+    branch->r.result = kept;
+    branch->r.result_len = (uint32_t)bytes.len;
+    entry->tx->image_size += (uint32_t)bytes.len;
+    branch->r.forward = event->u.reply.reply;
+    mark_dirty(core, entry->tx, branch, ETX_FORWARD);
+}
+
+static void branch_answered(etx__core *core,
+                            etx__entry *entry,
+                            etx__branch *branch,
+                            const etx__event *event) {
+    etx__attempt *attempt = &branch->r.call;
+    etx_reply reply = (etx_reply)event->u.reply.reply;
+    keep_reason(core, branch, event->u.reply.reason);
+    if (reply == ETX_WORKING) {
+        uint32_t pause = event->u.reply.retry_after_ms;
+        attempt->due_ms = event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
+        return;
+    }
+    if (reply == ETX_RETRY) {
+        failed(core, entry, branch, attempt, event, ETX_EVENT_CALL_UNKNOWN, "unknown");
+        return;
+    }
+    if (attempt->operation == ETX_FORWARD) {
+        attempt->failures = 0;
+        attempt->due_ms = 0;
+        forward_done(core, entry, branch, event);
+        return;
+    }
+    if (reply == ETX_REFUSED) {
+        failed(core, entry, branch, attempt, event, ETX_EVENT_FINISH_REFUSED,
+               "refused after the decision: it will be asked again");
+        return;
+    }
+    attempt->failures = 0;
+    branch->r.finish = ETX_DONE;
+    mark_dirty(core, entry->tx, branch, attempt->operation);
+    unstall(core, entry);
+}
+
+static void initiator_answered(etx__core *core, etx__entry *entry, const etx__event *event) {
+    etx__tx *tx = entry->tx;
+    etx_reply reply = (etx_reply)event->u.reply.reply;
+    if (reply == ETX_WORKING || reply == ETX_RETRY) {
+        failed(core, entry, NULL, &tx->r.asking, event, ETX_EVENT_CALL_UNKNOWN,
+               "the initiator cannot say yet");
+        if (reply == ETX_WORKING) {
+            tx->r.asking.failures--;
+            tx->r.asking.due_ms = event->now.mono_ms + core->options.working_ms;
+        }
+        return;
+    }
+    tx->r.asking.failures = 0;
+    tx->r.asking.due_ms = 0;
+    if (tx->r.asking.operation == ETX_RESUME && reply == ETX_DONE) {
+        tx->r.silent_ms = event->now.mono_ms + tx->s.resume_ms;
+        return;
+    }
+    if (entry->state != ETX_ACTIVE) {
+        return;
+    }
+    if (reply == ETX_DONE) {
+        tx->r.commit_asked = 1;
+        return;
+    }
+    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = {entry->gid, entry->gid_len}};
+    static const char refused[] = "the initiator's answer was no";
+    record.u.decide.time_ms = event->now.wall_ms;
+    record.u.decide.reason = event->u.reply.reason.len > 0
+                                 ? event->u.reply.reason
+                                 : (etx_bytes){refused, sizeof refused - 1};
+    etx__record_results(core, entry, 1, 0);
+    int rc = etx__append(core, &record, 1, 1, NULL);
+    etx_assert(rc == 0);
+    etx__attempts_restart(tx);
+}
+
+/* The attempt that the answer belongs to, or NULL: it came too late, or twice. */
+static etx__attempt *attempt_of(etx__core *core,
+                                const etx__event *event,
+                                etx__branch **ret_branch) {
+    uint32_t number = event->u.reply.entry;
+    etx__tx *tx = number < core->entries_top ? core->entry[number].tx : NULL;
+    *ret_branch = NULL;
+    if (tx == NULL) {
+        return NULL;
+    }
+    if (event->u.reply.place == ETX__INITIATOR) {
+        return &tx->r.asking;
+    }
+    if (event->u.reply.place >= tx->s.branch_count) {
+        return NULL;
+    }
+    *ret_branch = tx->branch[event->u.reply.place];
+    return &(*ret_branch)->r.call;
+}
+
+static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
+    attempt->serial = 0;
+    tx->r.calls--;
+    core->calls--;
+}
+
+void etx__on_reply(etx__core *core, const etx__event *event) {
+    etx__branch *branch;
+    etx__attempt *attempt = attempt_of(core, event, &branch);
+    if (attempt == NULL) {
+        etx_assert(!event->u.reply.returned);
+        return;
+    }
+    etx__entry *entry = &core->entry[event->u.reply.entry];
+    int late = attempt->serial == 0 || attempt->serial != event->u.reply.serial;
+    if (event->u.reply.returned) {
+        etx_assert(attempt->running && entry->tx->r.running > 0);
+        attempt->running = 0;
+        entry->tx->r.running--;
+        etx__results_free(core, event->u.reply.results);
+    }
+    if (!late && event->u.reply.reply == ETX_LATER) {
+        attempt->due_ms = attempt->slow ? event->now.mono_ms : attempt->due_ms;
+    } else if (!late) {
+        call_over(core, entry->tx, attempt);
+        if (branch != NULL) {
+            branch_answered(core, entry, branch, event);
+        } else {
+            initiator_answered(core, entry, event);
+        }
+    }
+    etx__settle(core, entry, &event->now);
+}
+
+/* ---- silence */
+
+static void silence_of(etx__core *core,
+                       etx__entry *entry,
+                       etx__branch *branch,
+                       etx__attempt *attempt,
+                       const etx__now *now) {
+    if (attempt->serial == 0 || attempt->due_ms > now->mono_ms) {
+        return;
+    }
+    if (attempt->running) {
+        /* Its callback still runs here: to call beside it could only do harm. */
+        attempt->slow = 1;
+        attempt->due_ms = UINT64_MAX;
+        etx__tell(
+            core, ETX_EVENT_CALL_SLOW, entry, branch, attempt,
+            "a callback runs longer than its timeout: nothing else is called for this branch");
+        return;
+    }
+    etx__event event = {.type = ETX__EV_REPLY, .now = *now};
+    event.u.reply.reply = ETX_RETRY;
+    call_over(core, entry->tx, attempt);
+    failed(core, entry, branch, attempt, &event, ETX_EVENT_CALL_UNKNOWN, "no answer in time");
+}
+
+void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now) {
+    etx__tx *tx = entry->tx;
+    if (tx->r.calls == 0) {
+        return;
+    }
+    silence_of(core, entry, NULL, &tx->r.asking, now);
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        silence_of(core, entry, tx->branch[i], &tx->branch[i]->r.call, now);
+    }
+}

@@ -1,0 +1,318 @@
+/* What initiators say: begin, enlist, result, hold, commit, abort; and asking. */
+#include "rules.h"
+
+#include <string.h>
+
+etx__branch *etx__branch_named(const etx__tx *tx, etx_bytes name) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__branch *branch = tx->branch[i];
+        if (branch->s.name_len == name.len && memcmp(branch->s.name, name.data, name.len) == 0) {
+            return branch;
+        }
+    }
+    return NULL;
+}
+
+/* The waiter waits, or is told the error; then what follows from the command is done. */
+static void finish_command(etx__core *core, etx__entry *entry, const etx__event *event, int rc) {
+    if (rc < 0 && event->waiter != NULL) {
+        event->waiter->look = 1; /* an error is told at once, not at the end */
+    }
+    etx__await(core, entry, event->waiter, rc);
+    etx__settle(core, entry, &event->now);
+}
+
+/* ---- begin */
+
+/* A known gid starts nothing: the waiter hears what is there, or that the content differs. */
+static void begin_again(etx__core *core, etx__entry *entry, const etx__event *event) {
+    const etx_record_begin *begin = event->u.begin.begin;
+    int rc = 0;
+    if (entry->marks & ETX_MARK_NEVER_BEGUN) {
+        rc = begin->mode == ETX_SUBMITTED ? 0 : ETX_ESTATE;
+    } else if (entry->digest != begin->digest) {
+        rc = ETX_ECONFLICT;
+    } else if (begin->mode != ETX_SUBMITTED && entry->state != ETX_ACTIVE) {
+        rc = ETX_ESTATE;
+    }
+    finish_command(core, entry, event, rc);
+}
+
+static int begin_refused(const etx__core *core, const etx__event *event) {
+    if (core->options.inspect) {
+        return ETX_ESTATE;
+    }
+    int chosen = event->u.begin.begin->marks & ETX_MARK_CHOSEN;
+    if (chosen && core->options.history_strict && etx__history_full(core, event->now.wall_ms)) {
+        return ETX_EBUSY;
+    }
+    return 0;
+}
+
+static void on_begin(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    if (entry != NULL) {
+        begin_again(core, entry, event);
+        return;
+    }
+    if (event->u.begin.old) {
+        etx__await(core, NULL, event->waiter, ETX_EGONE);
+        return;
+    }
+    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
+    record.u.begin = *event->u.begin.begin;
+    int rc = begin_refused(core, event);
+    rc = rc != 0 ? rc : etx__append(core, &record, 1, 1, &entry);
+    if (rc != 0) {
+        etx__answer(core, event->waiter, rc, NULL);
+        return;
+    }
+    etx__tx *tx = entry->tx;
+    tx->r.ours = 1;
+    entry->begun_us = event->now.mono_us;
+    tx->r.run_no = (core->own_slot << 20) | 1;
+    tx->r.silent_ms = event->now.mono_ms + tx->s.resume_ms;
+    etx__await(core, entry, event->waiter, 0);
+    etx__settle(core, entry, &event->now);
+}
+
+/* ---- what belongs to a transaction that is there */
+
+/* The live transaction that the event is about; otherwise the waiter is answered, and NULL. */
+static etx__entry *live_of(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    if (entry == NULL) {
+        etx__await(core, NULL, event->waiter, ETX_ENOTFOUND);
+        return NULL;
+    }
+    if (entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, ETX_ESTATE);
+        return NULL;
+    }
+    return entry;
+}
+
+/* Of a resumed transaction only the run that is valid now may speak; and speaking is a sign of
+ * life. */
+static int run_refused(etx__entry *entry, uint64_t run, const etx__now *now) {
+    etx__tx *tx = entry->tx;
+    if (tx->s.mode != ETX_RESUMED) {
+        return 0;
+    }
+    if (run != tx->r.run_no) {
+        return ETX_ESTATE;
+    }
+    tx->r.silent_ms = now->mono_ms + tx->s.resume_ms;
+    return 0;
+}
+
+static int enlist_depends(etx__tx *tx,
+                          const etx__event *event,
+                          uint16_t *places,
+                          uint16_t *ret_count) {
+    uint16_t count = event->u.enlist.depends_on_count;
+    const etx_record_branch *branch = event->u.enlist.branch;
+    *ret_count = 0;
+    if (event->u.enlist.default_order) {
+        for (uint16_t i = tx->s.branch_count; i > 0; i--) {
+            if (etx__kind_of(branch->kind)->chained && tx->branch[i - 1]->s.kind == branch->kind) {
+                places[(*ret_count)++] = (uint16_t)(i - 1);
+                return 0;
+            }
+        }
+        return 0;
+    }
+    for (uint16_t i = 0; i < count; i++) {
+        const etx__branch *before = etx__branch_named(tx, event->u.enlist.depends_on[i]);
+        if (before == NULL || *ret_count >= ETX_BRANCHES_MAX) {
+            return ETX_EINVALID;
+        }
+        places[(*ret_count)++] = before->s.place;
+    }
+    return 0;
+}
+
+static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
+    etx_record record = {.type = ETX_RECORD_ENLIST, .gid = event->gid};
+    record.u.enlist.branch = *event->u.enlist.branch;
+    record.u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
+    etx__branch *known = etx__branch_named(entry->tx, event->u.enlist.branch->name);
+    if (known != NULL) {
+        return known->s.digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
+    }
+    if (etx__deadline_over(core, entry->tx, &event->now) && !(entry->marks & ETX_MARK_HELD)) {
+        return ETX_ESTATE;
+    }
+    int rc =
+        enlist_depends(entry->tx, event, core->places, &record.u.enlist.branch.depends_on_count);
+    record.u.enlist.branch.depends_on = core->places;
+    rc = rc != 0 ? rc : etx__append(core, &record, 1, 1, NULL);
+    if (rc == 0) { /* the outputs must not point into scratch */
+        const etx__branch *made = entry->tx->branch[entry->tx->s.branch_count - 1];
+        etx_record *kept = &core->out->record[core->out->record_count - 1];
+        kept->u.enlist.branch.depends_on = made->s.depends_on;
+    }
+    return rc;
+}
+
+static void on_enlist(etx__core *core, const etx__event *event) {
+    etx__entry *entry = live_of(core, event);
+    if (entry == NULL) {
+        return;
+    }
+    int rc = run_refused(entry, event->u.enlist.run, &event->now);
+    finish_command(core, entry, event, rc != 0 ? rc : enlist(core, entry, event));
+}
+
+/* The first result stands: its reply is told to whoever records again, as a positive answer. */
+static int record_result(etx__core *core, etx__entry *entry, const etx__event *event) {
+    etx__branch *branch = etx__branch_named(entry->tx, event->u.result.branch);
+    if (branch == NULL) {
+        return ETX_ENOTFOUND;
+    }
+    if (!(branch->s.flags & ETX_BY_INITIATOR)) {
+        return ETX_ESTATE;
+    }
+    if (branch->s.forward != 0) {
+        return branch->s.forward;
+    }
+    if (entry->state != ETX_ACTIVE) {
+        return ETX_ESTATE;
+    }
+    etx_record record = {.type = ETX_RECORD_RESULT, .gid = event->gid};
+    record.u.result.branch = branch->s.place;
+    record.u.result.operation = ETX_FORWARD;
+    record.u.result.reply = event->u.result.reply;
+    record.u.result.bytes = event->u.result.bytes;
+    int rc = etx__append(core, &record, 1, 1, NULL);
+    return rc != 0 ? rc : event->u.result.reply;
+}
+
+static void on_result(etx__core *core, const etx__event *event) {
+    etx__entry *entry = live_of(core, event);
+    if (entry == NULL) {
+        return;
+    }
+    int rc = run_refused(entry, event->u.result.run, &event->now);
+    finish_command(core, entry, event, rc != 0 ? rc : record_result(core, entry, event));
+}
+
+static void on_hold(etx__core *core, const etx__event *event) {
+    etx__entry *entry = live_of(core, event);
+    if (entry == NULL) {
+        return;
+    }
+    int rc = 0;
+    if (!(entry->marks & ETX_MARK_HELD)) {
+        etx_record record = {.type = ETX_RECORD_HELD, .gid = event->gid};
+        rc = etx__deadline_over(core, entry->tx, &event->now)
+                 ? ETX_ESTATE
+                 : etx__append(core, &record, 1, 1, NULL);
+    }
+    finish_command(core, entry, event, rc);
+}
+
+/* ---- commit and abort */
+
+static int steps_without_result(const etx__tx *tx) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        const etx__branch *branch = tx->branch[i];
+        if (etx__kind_of(branch->s.kind)->forward && !etx__branch_by_etx(branch) &&
+            branch->s.forward == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A commit past the deadline is refused, except where the deadline only starts a question. */
+static int commit_refused(etx__core *core, etx__entry *entry, const etx__event *event) {
+    etx__tx *tx = entry->tx;
+    if (entry->state != ETX_ACTIVE) {
+        return 0; /* the answer is the decision */
+    }
+    if (tx->s.mode == ETX_RESUMED && steps_without_result(tx)) {
+        return ETX_ESTATE;
+    }
+    int over = etx__deadline_over(core, tx, &event->now) && !(entry->marks & ETX_MARK_HELD);
+    if (!over || (tx->s.initiator_len > 0 && tx->s.mode == ETX_INTERACTIVE)) {
+        tx->r.commit_asked = 1;
+    }
+    return 0;
+}
+
+static void on_commit(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    if (entry == NULL || entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, entry == NULL ? ETX_ENOTFOUND : 0);
+        return;
+    }
+    int rc = run_refused(entry, event->u.decide.run, &event->now);
+    rc = rc != 0 ? rc : commit_refused(core, entry, event);
+    finish_command(core, entry, event, rc);
+}
+
+/* Recorded, so that a begin that comes late is refused. */
+static void abort_unknown(etx__core *core, const etx__event *event) {
+    static const char reason[] = "aborted before it was begun";
+    etx__entry *entry = NULL;
+    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
+    record.u.decide.time_ms = event->now.wall_ms;
+    record.u.decide.marks = ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN;
+    record.u.decide.reason = (etx_bytes){reason, sizeof reason - 1};
+    int rc = etx__append(core, &record, 1, 1, &entry);
+    if (rc != 0) {
+        etx__answer(core, event->waiter, rc, NULL);
+        return;
+    }
+    etx__await(core, entry, event->waiter, 0);
+}
+
+static void on_abort(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    if (entry == NULL) {
+        abort_unknown(core, event);
+        return;
+    }
+    if (entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, 0);
+        return;
+    }
+    int rc = event->u.decide.run != 0 ? run_refused(entry, event->u.decide.run, &event->now) : 0;
+    if (rc == 0 && entry->state == ETX_ACTIVE && !core->options.inspect) {
+        etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
+        record.u.decide.time_ms = event->now.wall_ms;
+        record.u.decide.reason = event->u.decide.reason;
+        etx__record_results(core, entry, 1, 0);
+        rc = etx__append(core, &record, 1, 1, NULL);
+        etx__attempts_restart(entry->tx);
+    }
+    finish_command(core, entry, event, rc);
+}
+
+static void on_wait(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    int absent = event->u.begin.old ? ETX_EGONE : ETX_ENOTFOUND;
+    etx__await(core, entry, event->waiter, entry == NULL ? absent : 0);
+    if (entry != NULL) {
+        etx__settle(core, entry, &event->now);
+    }
+}
+
+void etx__on_command(etx__core *core, const etx__event *event) {
+    if (event->type == ETX__EV_BEGIN) {
+        on_begin(core, event);
+    } else if (event->type == ETX__EV_ENLIST) {
+        on_enlist(core, event);
+    } else if (event->type == ETX__EV_RESULT) {
+        on_result(core, event);
+    } else if (event->type == ETX__EV_HOLD) {
+        on_hold(core, event);
+    } else if (event->type == ETX__EV_COMMIT) {
+        on_commit(core, event);
+    } else if (event->type == ETX__EV_ABORT) {
+        on_abort(core, event);
+    } else {
+        on_wait(core, event);
+    }
+}

@@ -1,0 +1,162 @@
+/* A core's memory: its layout, recovery's fold, and its state as MOVE says it. */
+#include "rules.h"
+
+#include <string.h>
+
+#include "../protocol/assert.h"
+
+typedef struct layout {
+    size_t core, entry, index, timer, ended, policy, out, scratch, places, branches, progress;
+    size_t spans, region, size;
+    uint64_t ended_room;
+    uint32_t entries_max, index_size;
+} layout;
+
+static size_t take(size_t *size, size_t bytes) {
+    size_t at = (*size + 63) & ~(size_t)63;
+    *size = at + bytes;
+    return at;
+}
+
+static layout lay_out(const etx__core_options *options) {
+    layout l;
+    memset(&l, 0, sizeof l);
+    /* What ended and is not durable yet may not be forgotten: so much slack. */
+    l.ended_room = options->history_max + options->transactions_max + 64;
+    l.entries_max = (uint32_t)(options->transactions_max + l.ended_room);
+    l.index_size = 64;
+    while (l.index_size < l.entries_max + l.entries_max / 2) {
+        l.index_size *= 2;
+    }
+    l.core = take(&l.size, sizeof(etx__core));
+    l.out = take(&l.size, sizeof(etx__out));
+    l.policy = take(&l.size, options->participants_max * sizeof(etx__policy));
+    l.scratch = take(&l.size, ETX_BRANCHES_MAX);
+    l.places = take(&l.size, ETX_BRANCHES_MAX * sizeof(uint16_t));
+    l.branches = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_branch));
+    l.progress = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_progress));
+    l.entry = take(&l.size, l.entries_max * sizeof(etx__entry));
+    l.index = take(&l.size, (size_t)l.index_size * sizeof(etx__slot_of));
+    l.timer = take(&l.size, options->transactions_max * sizeof(etx__timer));
+    l.ended = take(&l.size, l.ended_room * sizeof(uint32_t));
+    l.spans = take(&l.size, etx__pool_table_size(options->pool_size));
+    l.region = take(&l.size, options->pool_size);
+    return l;
+}
+
+size_t etx__core_size(const etx__core_options *options) {
+    return lay_out(options).size;
+}
+
+etx__core *etx__core_init(void *memory, const etx__core_options *options) {
+    layout l = lay_out(options);
+    uint8_t *at = memory;
+    etx__core *core = (etx__core *)(void *)(at + l.core);
+    memset(core, 0, sizeof *core);
+    core->options = *options;
+    core->out = (etx__out *)(void *)(at + l.out);
+    core->policy = (etx__policy *)(void *)(at + l.policy);
+    core->scratch = at + l.scratch;
+    core->places = (uint16_t *)(void *)(at + l.places);
+    core->image_branch = (etx_record_branch *)(void *)(at + l.branches);
+    core->image_progress = (etx_record_progress *)(void *)(at + l.progress);
+    core->entry = (etx__entry *)(void *)(at + l.entry);
+    core->index = (etx__slot_of *)(void *)(at + l.index);
+    core->timer = (etx__timer *)(void *)(at + l.timer);
+    core->ended = (uint32_t *)(void *)(at + l.ended);
+    core->ended_room = l.ended_room;
+    core->ended_oldest = 1;
+    core->serial = options->first_serial;
+    core->entries_max = l.entries_max;
+    core->index_mask = l.index_size - 1;
+    etx__pool_init(&core->pool, at + l.region, options->pool_size, at + l.spans);
+    return core;
+}
+
+int etx__core_fold(etx__core *core, const etx_record *record) {
+    int rc = 0;
+    while (core->buried != NULL) {
+        etx__tx *tx = core->buried;
+        core->buried = tx->buried_next;
+        etx__body_free(core, tx);
+    }
+    core->seq++;
+    core->durable = core->seq;
+    etx__entry *entry = etx__apply(core, record, core->seq, &rc);
+    if (entry != NULL) {
+        entry->last_seq = core->seq;
+    }
+    etx__history_trim(core);
+    return rc;
+}
+
+static void image_of_branch(const etx__branch *branch,
+                            etx_record_branch *ret_branch,
+                            etx_record_progress *ret_progress) {
+    const etx__branch_state *s = &branch->s;
+    *ret_branch = (etx_record_branch){
+        .name = {s->name, s->name_len},
+        .participant = {s->participant, s->participant_len},
+        .payload = {s->payload, s->payload_len},
+        .depends_on = s->depends_on,
+        .depends_on_count = s->depends_on_count,
+        .kind = s->kind,
+        .flags = s->flags,
+        .attempts_max = s->attempts_max,
+        .call_timeout_ms = s->call_timeout_ms,
+        .retry_first_ms = s->retry_first_ms,
+        .retry_cap_ms = s->retry_cap_ms,
+    };
+    *ret_progress = (etx_record_progress){
+        .forward = s->forward,
+        .finish = s->finish,
+        .settled = s->settled,
+        .digest = s->digest,
+        .result = {s->result, s->result_len},
+    };
+}
+
+static void image_of_live(const etx__tx *tx,
+                          etx_record_branch *branches,
+                          etx_record_progress *progress,
+                          etx_record_move *ret_move) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        image_of_branch(tx->branch[i], &branches[i], &progress[i]);
+    }
+    ret_move->begin.deadline_ms = tx->s.deadline_ms;
+    ret_move->begin.mode = tx->s.mode;
+    ret_move->begin.durability = tx->s.durability;
+    ret_move->begin.initiator = (etx_bytes){tx->s.initiator, tx->s.initiator_len};
+    ret_move->begin.resume_ms = tx->s.resume_ms;
+    ret_move->begin.branch_count = tx->s.branch_count;
+    ret_move->begin.branches = branches;
+    ret_move->progress = progress;
+    ret_move->decided_ms = tx->s.decided_ms;
+    ret_move->reason = (etx_bytes){tx->s.reason, tx->s.reason_len};
+}
+
+void etx__core_image(const etx__core *core,
+                     const etx__entry *entry,
+                     etx_record_branch *branches,
+                     etx_record_progress *progress,
+                     etx_record *ret_move) {
+    (void)core;
+    memset(ret_move, 0, sizeof *ret_move);
+    ret_move->type = ETX_RECORD_MOVE;
+    ret_move->gid = (etx_bytes){entry->gid, entry->gid_len};
+    etx_record_move *move = &ret_move->u.move;
+    move->begin.time_ms = entry->begin_ms;
+    move->begin.digest = entry->digest;
+    move->begin.marks = entry->marks & ETX_MARK_CHOSEN;
+    move->begin.mode = ETX_SUBMITTED;
+    move->begin.durability = ETX_LOCAL;
+    move->state = entry->state;
+    move->marks = entry->marks;
+    move->ended_ms = entry->ended_ms;
+    move->ended_no = entry->ended_no;
+    if (entry->tx != NULL) {
+        image_of_live(entry->tx, branches, progress, move);
+    } else if (entry->reason_len > 0) {
+        move->reason = (etx_bytes){entry->gid + entry->gid_len + 1, entry->reason_len};
+    }
+}

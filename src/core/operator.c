@@ -1,0 +1,95 @@
+/* What operators say: retry, park, resume, force. */
+#include "rules.h"
+
+static void retry_now(etx__tx *tx) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        etx__attempt *call = &tx->branch[i]->r.call;
+        if (call->serial == 0) {
+            call->due_ms = 0;
+        }
+    }
+    if (tx->r.asking.serial == 0) {
+        tx->r.asking.due_ms = 0;
+    }
+}
+
+static int mark(etx__core *core,
+                etx__entry *entry,
+                const etx__event *event,
+                etx_force_action action) {
+    etx_record record = {.type = ETX_RECORD_FORCE, .gid = event->gid};
+    record.u.force.time_ms = event->now.wall_ms;
+    record.u.force.action = (uint8_t)action;
+    record.u.force.who = event->u.operate.who;
+    record.u.force.why = event->u.operate.why;
+    if (action == ETX_FORCE_SETTLE) {
+        const etx__branch *branch = etx__branch_named(entry->tx, event->u.operate.branch);
+        if (branch == NULL) {
+            return ETX_ENOTFOUND;
+        }
+        record.u.force.branch = branch->s.place;
+        record.u.force.operation = event->u.operate.operation;
+    }
+    return etx__append(core, &record, 1, 1, NULL);
+}
+
+static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
+    int rc = 0;
+    if (entry->marks & ETX_MARK_PARKED) {
+        rc = mark(core, entry, event, ETX_FORCE_RESUME);
+    } else if (!entry->tx->r.stalled) {
+        return ETX_ESTATE;
+    }
+    if (entry->tx->r.stalled) {
+        etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "by an operator");
+    }
+    core->stalled -= entry->tx->r.stalled;
+    entry->tx->r.stalled = 0;
+    retry_now(entry->tx);
+    return rc;
+}
+
+static int force_decision(etx__core *core, etx__entry *entry, const etx__event *event, int commit) {
+    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
+    record.u.decide.time_ms = event->now.wall_ms;
+    record.u.decide.commit = (uint8_t)commit;
+    record.u.decide.marks = ETX_MARK_FORCED;
+    record.u.decide.reason = event->u.operate.why;
+    record.u.decide.who = event->u.operate.who;
+    if (entry->state != ETX_ACTIVE) {
+        return ETX_ESTATE;
+    }
+    etx__record_results(core, entry, 0, 0);
+    int rc = etx__append(core, &record, 1, 1, NULL);
+    if (rc == 0) {
+        etx__attempts_restart(entry->tx);
+    }
+    return rc;
+}
+
+static int force(etx__core *core, etx__entry *entry, const etx__event *event) {
+    if (event->u.operate.force == ETX_FORCE_DONE) {
+        return mark(core, entry, event, ETX_FORCE_SETTLE);
+    }
+    return force_decision(core, entry, event, event->u.operate.force == ETX_FORCE_COMMIT);
+}
+
+void etx__on_operator(etx__core *core, const etx__event *event) {
+    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    if (entry == NULL || entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, entry == NULL ? ETX_ENOTFOUND : ETX_ESTATE);
+        return;
+    }
+    int rc = 0;
+    if (event->type == ETX__EV_RETRY) {
+        retry_now(entry->tx);
+    } else if (event->type == ETX__EV_PARK) {
+        rc = mark(core, entry, event, ETX_FORCE_PARK);
+    } else if (event->type == ETX__EV_UNPARK) {
+        rc = unpark(core, entry, event);
+    } else {
+        rc = force(core, entry, event);
+    }
+    etx__await(core, entry, event->waiter, rc);
+    etx__settle(core, entry, &event->now);
+}

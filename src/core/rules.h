@@ -1,0 +1,88 @@
+/* The rules: admit judges a record, apply writes it, next says what follows. */
+#ifndef ETX__RULES_H
+#define ETX__RULES_H
+
+#include <etx/monitor.h>
+
+#include "core.h"
+#include "kinds.h"
+#include "tables.h"
+
+/* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or
+ * ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
+int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record);
+
+/* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
+ * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
+ * ret_rc (may be NULL): ETX_EBUSY where there was no room for a BEGIN, ENLIST, MOVE or result. */
+etx__entry *etx__apply(etx__core *core, const etx_record *record, uint64_t seq, int *ret_rc);
+
+/* ---- bodies: the memory of live transactions */
+etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin);
+/* Adds a branch at the next place. 0 or ETX_EBUSY. */
+int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *branch, uint64_t digest);
+void etx__body_free(etx__core *core, etx__tx *tx);
+/* Takes it out of every table; freed at the next step, since outputs may point into it. */
+void etx__body_bury(etx__core *core, etx__entry *entry);
+/* A copy in a block of its own; NULL if len is 0 or there is no room. */
+uint8_t *etx__bytes_keep(etx__core *core, etx_bytes bytes);
+/* Resolves who the participants are. */
+void etx__body_resolve(const etx__core *core, etx__tx *tx);
+
+/* ---- next: pure. What to do now, from the state alone. */
+typedef struct etx__todo {
+    uint8_t decide; /* 0, or 1 + commit */
+    uint8_t end;
+    uint8_t ask;          /* 0, or 1 + ETX_QUERY or ETX_RESUME */
+    uint8_t unregistered; /* something waits for a participant that is not registered */
+    uint16_t calls;       /* so many of core->places: branches to call */
+    uint8_t operation;    /* ... for this */
+    uint64_t wake_ms;
+    const char *reason; /* of an abort; borrowed */
+    const etx__branch *refused;
+} etx__todo;
+
+void etx__next(const etx__core *core,
+               const etx__entry *entry,
+               const etx__now *now,
+               etx__todo *ret_todo);
+/* Is the deadline over, a step of the clock forgiven? */
+int etx__deadline_over(const etx__core *core, const etx__tx *tx, const etx__now *now);
+
+/* ---- step's parts */
+/* Judges, numbers, applies, hands out. 0 or what admit says. `waited`: what is done next of the
+ * transaction rests on it; `want`: start a put for it. */
+int etx__append(etx__core *core,
+                const etx_record *record,
+                int waited,
+                int want,
+                etx__entry **ret_entry);
+/* Does all that next says, until it says nothing more that may be done now. */
+void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now);
+/* After a decision: other operations, counted and timed anew. */
+void etx__attempts_restart(etx__tx *tx);
+/* Answers. */
+void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry *entry);
+/* Lets a waiter wait on a live transaction, or (entry remembered or NULL) on the log; answered
+ * 0, or `rc` then. */
+void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc);
+void etx__tell(etx__core *core,
+               etx_event_type type,
+               const etx__entry *entry,
+               const etx__branch *branch,
+               const etx__attempt *attempt,
+               const char *reason);
+/* The events. */
+void etx__on_command(etx__core *core, const etx__event *event);
+void etx__on_operator(etx__core *core, const etx__event *event);
+void etx__on_reply(etx__core *core, const etx__event *event);
+/* Calls without an answer in time become unknown. */
+void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now);
+/* Makes the calls of todo. 0: a record must be durable first. */
+int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now);
+void etx__results_free(etx__core *core, etx__results *results);
+/* Writes down what is answered and not recorded; `bytes_only`: what later calls are given. */
+void etx__record_results(etx__core *core, etx__entry *entry, int bytes_only, int waited);
+etx__branch *etx__branch_named(const etx__tx *tx, etx_bytes name);
+
+#endif

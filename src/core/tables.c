@@ -1,0 +1,167 @@
+/* Entries and their index: open addressing by the gid's hash, with backward shift on removal. */
+#include "tables.h"
+
+#include <string.h>
+
+#include "../protocol/assert.h"
+#include "../protocol/hash.h"
+
+uint32_t etx__core_hash(etx_bytes gid) {
+    return (uint32_t)etx__hash(gid.data, gid.len);
+}
+
+uint32_t etx__entry_number(const etx__core *core, const etx__entry *entry) {
+    return (uint32_t)(entry - core->entry);
+}
+
+etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash) {
+    for (uint32_t at = hash & core->index_mask; core->index[at].entry != 0;
+         at = (at + 1) & core->index_mask) {
+        if (core->index[at].hash != hash) {
+            continue;
+        }
+        etx__entry *entry = &core->entry[core->index[at].entry - 1];
+        if (entry->gid_len == gid.len && memcmp(entry->gid, gid.data, gid.len) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash) {
+    return etx__entry_find(core, gid, hash);
+}
+
+static void index_insert(etx__core *core, uint32_t hash, uint32_t entry) {
+    uint32_t at = hash & core->index_mask;
+    while (core->index[at].entry != 0) {
+        at = (at + 1) & core->index_mask;
+    }
+    core->index[at].hash = hash;
+    core->index[at].entry = entry + 1;
+}
+
+static void index_remove(etx__core *core, uint32_t hash, uint32_t entry) {
+    uint32_t mask = core->index_mask;
+    uint32_t hole = hash & mask;
+    while (core->index[hole].entry != entry + 1) {
+        etx_assert(core->index[hole].entry != 0);
+        hole = (hole + 1) & mask;
+    }
+    for (uint32_t at = (hole + 1) & mask; core->index[at].entry != 0; at = (at + 1) & mask) {
+        uint32_t home = core->index[at].hash & mask;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            core->index[hole] = core->index[at];
+            hole = at;
+        }
+    }
+    core->index[hole].entry = 0;
+}
+
+static int entry_take(etx__core *core, uint32_t *ret_number) {
+    if (core->entries_free != 0) {
+        *ret_number = core->entries_free - 1;
+        core->entries_free = core->entry[*ret_number].newer;
+        return 1;
+    }
+    if (core->entries_top == core->entries_max) {
+        return 0;
+    }
+    *ret_number = core->entries_top++;
+    return 1;
+}
+
+etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash) {
+    uint8_t *block = etx__pool_alloc(&core->pool, gid.len + 1);
+    uint32_t number = 0;
+    if (block == NULL || !entry_take(core, &number)) {
+        etx__pool_free(&core->pool, block, gid.len + 1);
+        return NULL;
+    }
+    etx__entry *entry = &core->entry[number];
+    memset(entry, 0, sizeof *entry);
+    memcpy(block, gid.data, gid.len);
+    block[gid.len] = 0;
+    entry->gid = block;
+    entry->gid_len = (uint8_t)gid.len;
+    entry->hash = hash;
+    index_insert(core, hash, number);
+    return entry;
+}
+
+static void order_remove(etx__core *core, etx__entry *entry) {
+    uint32_t number = etx__entry_number(core, entry);
+    if (entry->older != 0) {
+        core->entry[entry->older - 1].newer = entry->newer;
+    } else if (core->oldest == number + 1) {
+        core->oldest = entry->newer;
+    }
+    if (entry->newer != 0) {
+        core->entry[entry->newer - 1].older = entry->older;
+    } else if (core->newest == number + 1) {
+        core->newest = entry->older;
+    }
+    entry->older = 0;
+    entry->newer = 0;
+}
+
+void etx__entry_renew(etx__core *core, etx__entry *entry, uint64_t seq) {
+    uint32_t number = etx__entry_number(core, entry);
+    order_remove(core, entry);
+    entry->first_seq = seq;
+    entry->older = core->newest;
+    if (core->newest != 0) {
+        core->entry[core->newest - 1].newer = number + 1;
+    } else {
+        core->oldest = number + 1;
+    }
+    core->newest = number + 1;
+}
+
+static size_t gid_block_size(const etx__entry *entry) {
+    return entry->gid_len + 1u + (entry->reason_len > 0 ? entry->reason_len + 1u : 0u);
+}
+
+void etx__entry_forget(etx__core *core, etx__entry *entry) {
+    uint32_t number = etx__entry_number(core, entry);
+    etx_assert(entry->tx == NULL);
+    order_remove(core, entry);
+    index_remove(core, entry->hash, number);
+    etx__pool_free(&core->pool, entry->gid, gid_block_size(entry));
+    memset(entry, 0, sizeof *entry);
+    entry->newer = core->entries_free;
+    core->entries_free = number + 1;
+}
+
+void etx__list_push(etx__core *core, etx__list list, etx__tx *tx) {
+    struct etx__ends *ends = &core->list[list];
+    etx_assert(!(tx->r.listed & (1u << list)));
+    tx->r.listed |= (uint8_t)(1u << list);
+    tx->link[list].before = ends->last;
+    tx->link[list].after = 0;
+    if (ends->last != 0) {
+        core->entry[ends->last - 1].tx->link[list].after = tx->entry + 1;
+    } else {
+        ends->first = tx->entry + 1;
+    }
+    ends->last = tx->entry + 1;
+}
+
+void etx__list_remove(etx__core *core, etx__list list, etx__tx *tx) {
+    struct etx__ends *ends = &core->list[list];
+    struct etx__link *link = &tx->link[list];
+    if (!(tx->r.listed & (1u << list))) {
+        return;
+    }
+    tx->r.listed &= (uint8_t) ~(1u << list);
+    if (link->before != 0) {
+        core->entry[link->before - 1].tx->link[list].after = link->after;
+    } else {
+        ends->first = link->after;
+    }
+    if (link->after != 0) {
+        core->entry[link->after - 1].tx->link[list].before = link->before;
+    } else {
+        ends->last = link->before;
+    }
+}

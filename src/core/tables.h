@@ -1,0 +1,39 @@
+/* The core's tables: entries, the index by gid, the timers, what is remembered. */
+#ifndef ETX__TABLES_H
+#define ETX__TABLES_H
+
+#include "core.h"
+
+/* ---- entries and the index */
+/* A new entry under the gid, indexed, its other members zero; NULL if the table or the pool is
+ * full. */
+etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash);
+/* Takes an entry out of every table and frees what it holds. Not of a live transaction. */
+void etx__entry_forget(etx__core *core, etx__entry *entry);
+etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash);
+uint32_t etx__entry_number(const etx__core *core, const etx__entry *entry);
+/* Makes it the newest by first_seq: its state stands in the record `seq`, and needs nothing
+ * before. */
+void etx__entry_renew(etx__core *core, etx__entry *entry, uint64_t seq);
+
+/* ---- lists of live transactions */
+void etx__list_push(etx__core *core, etx__list list, etx__tx *tx);
+/* Nothing if it is not in it. */
+void etx__list_remove(etx__core *core, etx__list list, etx__tx *tx);
+
+/* ---- timers: at most one a transaction */
+/* UINT64_MAX takes it away. */
+void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms);
+/* When the next is due; UINT64_MAX: none. */
+uint64_t etx__timer_next(const etx__core *core);
+
+/* ---- what is remembered */
+/* An entry that has ended enters the history under its ended_no. */
+void etx__history_add(etx__core *core, etx__entry *entry);
+/* Forgets what is beyond the last N; what is older than A. */
+void etx__history_trim(etx__core *core);
+void etx__history_age(etx__core *core, uint64_t wall_ms);
+/* Would one more make a chosen gid be forgotten before its age? */
+int etx__history_full(const etx__core *core, uint64_t wall_ms);
+
+#endif

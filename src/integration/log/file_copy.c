@@ -1,0 +1,172 @@
+/* Copies of a file log: the target, written slot by slot, and the backup of a log that may be in
+ * use.
+ *
+ * A copy is a log of its own, with the same partitions and segment size. Its groups are encoded
+ * anew (they carry the home id) and synced segment by segment. Its `home` gets its name when all
+ * is durable: a copy that was interrupted opens as an empty directory. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define BACKUP_ATTEMPTS 10
+
+static int dest_check(const char *dest, const etx__file_words *words) {
+    etx_allocator allocator = etx__file_allocator(NULL);
+    etx__file_list list;
+    int fd = open(dest, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc;
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0)
+        return etx__file_say(words, ETX_EINVALID, "cannot open %s: %s", dest, strerror(errno));
+    rc = etx__file_list_read(fd, &allocator, &list, words);
+    close(fd);
+    if (rc)
+        return rc;
+    if (list.home || list.count || list.foreign[0])
+        rc = etx__file_say(words, ETX_EBUSY, "%s is not empty: name a new directory", dest);
+    etx__file_list_free(&allocator, &list);
+    return rc;
+}
+
+int etx__file_copy_begin(const etx__file_log *source,
+                         const char *dest,
+                         int same_id,
+                         etx__file_log **ret_copy,
+                         const etx__file_words *words) {
+    const etx_log_config config = {
+        .size = sizeof config, .message = words->text, .message_size = words->size};
+    etx__file_url url = {.partitions = source->home.partitions,
+                         .segment_size = source->home.segment_size,
+                         .direct = 0,
+                         .copy = 1};
+    if (!dest || !*dest || strlen(dest) >= sizeof url.dir)
+        return etx__file_say(words, ETX_EINVALID, "name the directory to copy to");
+    memcpy(url.dir, dest, strlen(dest) + 1);
+    int rc = dest_check(dest, words);
+    return rc ? rc : etx__file_open(&config, &url, same_id ? source->home.id : NULL, ret_copy);
+}
+
+/* Takes a slot of the source; `user` is the copy's partition. */
+int etx__file_copy_slot(const etx_slot *slot, void *user) {
+    etx__file_partition *copy = user;
+    etx_put put = {.size = sizeof put,
+                   .partition = slot->partition,
+                   .predecessor = slot->predecessor,
+                   .slot = slot->slot,
+                   .nonce = slot->nonce,
+                   .batch = slot->batch,
+                   .checksum = slot->checksum};
+    return etx__file_append(copy, &put) == ETX_PUT_WRITTEN ? 0 : put.error;
+}
+
+/* Makes durable what was copied of a partition, and the mark that its source has. */
+int etx__file_copy_partition_end(etx__file_partition *copy, uint64_t mark) {
+    uint32_t flags = ETX__STATE_CLEAN;
+    if (!copy->current->begun && mark) {
+        flags |= ETX__STATE_EMPTY;
+        copy->next = mark;
+    }
+    if (fdatasync(copy->current->fd) || etx__file_settle(copy, mark, flags))
+        return ETX_EIO;
+    return 0;
+}
+
+static void report_make(const etx__file_log *copy, etx_file_report *report) {
+    *report = (etx_file_report){.size = sizeof *report, .partitions = copy->home.partitions};
+    report->clean = 1;
+    for (uint32_t i = 0; i < copy->home.partitions; i++) {
+        const etx__file_partition *partition = &copy->partitions[i];
+        uint32_t held = partition->held.count;
+        report->segments += held;
+        if (!partition->current->begun)
+            continue;
+        report->slots += partition->next - partition->held.head->first;
+        report->bytes +=
+            (held - 1) * (copy->home.segment_size - ETX__BLOCK) + partition->end - ETX__BLOCK;
+    }
+}
+
+/* Gives the copy its name, or removes it if `rc` says that it failed. */
+int etx__file_copy_end(etx__file_log *copy,
+                       int rc,
+                       etx_file_report *report,
+                       const etx__file_words *words) {
+    etx__file_helper_stop(copy);
+    if (!rc && report)
+        report_make(copy, report);
+    if (!rc && (renameat(copy->dir_fd, "home.tmp", copy->dir_fd, "home") ||
+                etx__file_sync_dir(copy->dir_fd)))
+        rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
+    if (rc) {
+        etx__file_dir_clear(copy, NULL);
+        unlinkat(copy->dir_fd, "home.tmp", 0);
+    }
+    etx__file_lock_drop(copy);
+    if (rc) {
+        unlinkat(copy->dir_fd, "lock", 0);
+        unlinkat(copy->dir_fd, "owner", 0);
+    }
+    etx__file_free(copy);
+    return rc;
+}
+
+static int source_open(const char *dir, etx__file_log **ret_log, const etx__file_words *words) {
+    const etx_log_config config = {.size = sizeof config,
+                                   .flags = ETX_LOG_READ_ONLY,
+                                   .message = words->text,
+                                   .message_size = words->size};
+    etx__file_url url = {.direct = 0};
+    if (!dir || !*dir || strlen(dir) >= sizeof url.dir)
+        return etx__file_say(words, ETX_EINVALID, "name the directory of a log");
+    memcpy(url.dir, dir, strlen(dir) + 1);
+    return etx__file_open(&config, &url, NULL, ret_log);
+}
+
+/* One partition. ETX_EUNAVAILABLE: it was trimmed meanwhile, begin again. */
+static int partition_backup(etx__file_log *source,
+                            etx__file_log *copy,
+                            uint32_t number,
+                            const etx__file_words *words) {
+    etx__file_partition *from = &source->partitions[number];
+    etx__file_partition *to = &copy->partitions[number];
+    uint64_t mark = 0;
+    int rc = etx_log_file()->get(&source->head, number, 0, etx__file_copy_slot, to, &mark,
+                                 words->text, words->size);
+    if (!rc)
+        rc = etx__file_copy_partition_end(to, from->state.mark);
+    if (rc == ETX_EIO || rc == ETX_EFULL)
+        etx__file_say(words, rc, "cannot copy partition %u to %s: %s", number, copy->dir,
+                      etx_error_name(rc));
+    return rc;
+}
+
+int etx_log_file_backup(const char *dir,
+                        const char *dest,
+                        int same_id,
+                        etx_file_report *ret_report,
+                        char *message,
+                        size_t message_size) {
+    const etx__file_words words = {message, message_size};
+    int rc = ETX_EUNAVAILABLE;
+    for (int i = 0; i < BACKUP_ATTEMPTS && rc == ETX_EUNAVAILABLE; i++) {
+        etx__file_log *source = NULL;
+        etx__file_log *copy = NULL;
+        rc = source_open(dir, &source, &words);
+        if (rc)
+            return rc;
+        rc = etx__file_copy_begin(source, dest, same_id, &copy, &words);
+        for (uint32_t p = 0; !rc && p < source->home.partitions; p++)
+            rc = partition_backup(source, copy, p, &words);
+        if (copy)
+            rc = etx__file_copy_end(copy, rc, ret_report, &words);
+        etx__file_close(source, 0);
+    }
+    return rc == ETX_EUNAVAILABLE
+               ? etx__file_say(&words, ETX_EBUSY,
+                               "%s is trimmed faster than it can be copied: try again later", dir)
+               : rc;
+}

@@ -1,0 +1,279 @@
+/* The directory of a file log: which names are its own, the home file, making and clearing it. */
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef enum name_kind {
+    NAME_HOME,
+    NAME_HOME_TMP,
+    NAME_LOCK,
+    NAME_STATE,
+    NAME_LEFTOVER,
+    NAME_SEGMENT,
+    NAME_IGNORED,
+    NAME_FOREIGN
+} name_kind;
+
+void etx__file_segment_name(char name[ETX__NAME_SIZE], uint32_t partition, uint32_t number) {
+    snprintf(name, ETX__NAME_SIZE, "p%02u-%08u.seg", partition, number);
+}
+
+void etx__file_spare_name(char name[ETX__NAME_SIZE], uint32_t partition) {
+    snprintf(name, ETX__NAME_SIZE, "p%02u-spare.tmp", partition);
+}
+
+/* Digits at *at, at least `width` of them; moves *at behind them. */
+static int parse_digits(const char **at, int width, uint64_t *ret_value) {
+    const char *start = *at;
+    uint64_t value = 0;
+    for (; **at >= '0' && **at <= '9' && *at - start < 12; ++*at)
+        value = value * 10 + (uint64_t)(**at - '0');
+    *ret_value = value;
+    return *at - start >= width;
+}
+
+static name_kind parse_name(const char *name, struct etx__file_entry *ret_entry) {
+    static const struct {
+        const char *name;
+        name_kind kind;
+    } known[] = {{"home", NAME_HOME},  {"home.tmp", NAME_HOME_TMP},  {"lock", NAME_LOCK},
+                 {"owner", NAME_LOCK}, {"lost+found", NAME_IGNORED}, {".", NAME_IGNORED},
+                 {"..", NAME_IGNORED}};
+    const char *at = name + 1;
+    uint64_t partition = 0;
+    uint64_t number = 0;
+    char canonical[ETX__NAME_SIZE];
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(name, known[i].name) == 0)
+            return known[i].kind;
+    }
+    if (name[0] != 'p' || !parse_digits(&at, 2, &partition) || partition >= ETX__PARTITIONS_MAX)
+        return NAME_FOREIGN;
+    if (strcmp(at, ".state") == 0)
+        return NAME_STATE;
+    if (strcmp(at, ".state.tmp") == 0 || strcmp(at, "-spare.tmp") == 0)
+        return NAME_LEFTOVER;
+    if (*at++ != '-' || !parse_digits(&at, 8, &number) || number == 0 || number > UINT32_MAX)
+        return NAME_FOREIGN;
+    ret_entry->partition = (uint32_t)partition;
+    ret_entry->number = (uint32_t)number;
+    etx__file_segment_name(canonical, ret_entry->partition, ret_entry->number);
+    return strcmp(name, canonical) == 0 ? NAME_SEGMENT : NAME_FOREIGN;
+}
+
+static int compare_entries(const void *left, const void *right) {
+    const struct etx__file_entry *a = left;
+    const struct etx__file_entry *b = right;
+    if (a->partition != b->partition)
+        return a->partition < b->partition ? -1 : 1;
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+static int list_add(const etx_allocator *allocator,
+                    etx__file_list *list,
+                    struct etx__file_entry entry) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 64;
+        struct etx__file_entry *grown =
+            allocator->allocate(allocator->user, capacity * sizeof *grown);
+        if (!grown)
+            return ETX_ENOMEM;
+        if (list->count)
+            memcpy(grown, list->entries, list->count * sizeof *grown);
+        if (list->entries)
+            allocator->release(allocator->user, list->entries, list->capacity * sizeof *grown);
+        list->entries = grown;
+        list->capacity = capacity;
+    }
+    list->entries[list->count++] = entry;
+    return 0;
+}
+
+static int list_take(const etx_allocator *allocator, etx__file_list *list, const char *name) {
+    struct etx__file_entry entry = {0};
+    switch (parse_name(name, &entry)) {
+        case NAME_HOME:
+            list->home = 1;
+            return 0;
+        case NAME_HOME_TMP:
+            list->home_tmp = 1;
+            return 0;
+        case NAME_STATE:
+        case NAME_LEFTOVER:
+            list->leftovers++;
+            return 0;
+        case NAME_SEGMENT:
+            return list_add(allocator, list, entry);
+        case NAME_FOREIGN:
+            snprintf(list->foreign, sizeof list->foreign, "%s", name);
+            return 0;
+        case NAME_LOCK:
+        case NAME_IGNORED:
+            return 0;
+    }
+    return 0;
+}
+
+/* Which of our files are there. Errors: ETX_EIO, ETX_ENOMEM. */
+int etx__file_list_read(int dir_fd,
+                        const etx_allocator *allocator,
+                        etx__file_list *ret_list,
+                        const etx__file_words *words) {
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    int rc = 0;
+    *ret_list = (etx__file_list){0};
+    if (!dir) {
+        rc = etx__file_say(words, ETX_EIO, "cannot list the directory: %s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    for (errno = 0; !rc; errno = 0) {
+        const struct dirent *entry = readdir(dir);
+        if (!entry)
+            break;
+        rc = list_take(allocator, ret_list, entry->d_name);
+        if (rc)
+            etx__file_say(words, rc, "out of memory");
+    }
+    if (!rc && errno)
+        rc = etx__file_say(words, ETX_EIO, "cannot list the directory: %s", strerror(errno));
+    closedir(dir);
+    if (rc)
+        etx__file_list_free(allocator, ret_list);
+    else if (ret_list->count)
+        qsort(ret_list->entries, ret_list->count, sizeof ret_list->entries[0], compare_entries);
+    return rc;
+}
+
+void etx__file_list_free(const etx_allocator *allocator, etx__file_list *list) {
+    if (list->entries)
+        allocator->release(allocator->user, list->entries,
+                           list->capacity * sizeof list->entries[0]);
+    *list = (etx__file_list){0};
+}
+
+/* Opens log->dir, making it (mode 0700) if `create` and its parent is there. */
+int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words) {
+    if (create && mkdir(log->dir, 0700) && errno != EEXIST) {
+        if (errno == ENOENT)
+            return etx__file_say(words, ETX_ENOTFOUND,
+                                 "cannot make %s: the directory above it does not exist; make it "
+                                 "first (mkdir -p), owned by the user that runs this",
+                                 log->dir);
+        if (errno == EACCES || errno == EPERM || errno == EROFS)
+            return etx__file_say(words, ETX_EINVALID,
+                                 "cannot make %s: %s; make it by hand, owned by the user that runs "
+                                 "this",
+                                 log->dir, strerror(errno));
+        return etx__file_say(words, etx__file_error_code(errno), "cannot make %s: %s", log->dir,
+                             strerror(errno));
+    }
+    log->dir_fd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (log->dir_fd >= 0)
+        return 0;
+    if (errno == ENOENT)
+        return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
+    if (errno == ENOTDIR)
+        return etx__file_say(words, ETX_EINVALID, "%s is not a directory", log->dir);
+    if (errno == EACCES)
+        return etx__file_say(words, ETX_EINVALID,
+                             "%s may not be read by this user: change its owner, or run as it",
+                             log->dir);
+    return etx__file_say(words, ETX_EIO, "cannot open %s: %s", log->dir, strerror(errno));
+}
+
+/* Reads and checks the home file into log->home. */
+int etx__file_home_read(etx__file_log *log, const etx__file_words *words) {
+    uint8_t sector[ETX__SECTOR + 1];
+    size_t len = 0;
+    int fd = openat(log->dir_fd, "home", O_RDONLY | O_CLOEXEC);
+    int error = fd < 0 ? errno : etx__file_read(fd, sector, sizeof sector, 0, &len);
+    int rc;
+    if (fd >= 0)
+        close(fd);
+    if (error)
+        return etx__file_say(words, ETX_EIO, "cannot read %s/home: %s", log->dir, strerror(error));
+    rc = len == ETX__SECTOR ? etx__file_home_decode(sector, &log->home) : ETX_ECORRUPT;
+    if (rc == ETX_EVERSION)
+        return etx__file_say(words, rc,
+                             "%s was made by a newer version (format %u, this knows %u): use that "
+                             "version",
+                             log->dir, etx__get32(sector + 8), ETX__FORMAT);
+    if (rc)
+        return etx__file_say(
+            words, rc,
+            "%s/home at byte 0 is damaged: 'etx log verify %s' shows what else is, "
+            "'etx log repair' copies what is sound",
+            log->dir, log->dir);
+    return 0;
+}
+
+/* Writes log->home durably under `name`. */
+int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_words *words) {
+    uint8_t sector[ETX__SECTOR];
+    int fd = openat(log->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int error = fd < 0 ? errno : 0;
+    etx__file_home_encode(sector, &log->home);
+    if (!error)
+        error = etx__file_write(fd, sector, sizeof sector, 0);
+    if (!error && fsync(fd))
+        error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!error)
+        error = etx__file_sync_dir(log->dir_fd);
+    if (error == EACCES || error == EPERM || error == EROFS)
+        return etx__file_say(words, ETX_EINVALID,
+                             "cannot write in %s: %s; change its owner or mode", log->dir,
+                             strerror(error));
+    if (error)
+        return etx__file_say(words, etx__file_error_code(error), "cannot write %s/%s: %s", log->dir,
+                             name, strerror(error));
+    return 0;
+}
+
+/* Removes what a making that was interrupted has left: every file of ours but lock and owner. */
+int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words) {
+    int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    int rc = 0;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return etx__file_say(words, ETX_EIO, "cannot list %s", log->dir);
+    }
+    while (!rc && (entry = readdir(dir)) != NULL) {
+        struct etx__file_entry unused;
+        name_kind kind = parse_name(entry->d_name, &unused);
+        if (kind == NAME_FOREIGN || kind == NAME_IGNORED || kind == NAME_LOCK ||
+            kind == NAME_HOME_TMP)
+            continue;
+        if (unlinkat(log->dir_fd, entry->d_name, 0) && errno != ENOENT)
+            rc = etx__file_say(words, ETX_EIO, "cannot remove %s/%s: %s", log->dir, entry->d_name,
+                               strerror(errno));
+    }
+    closedir(dir);
+    return rc;
+}
+
+/* A fresh home id: its class, then six characters of Crockford's base 32. */
+int etx__file_id_draw(char first, char ret_id[ETX_HOME_ID_LEN + 1]) {
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    uint8_t random[ETX_HOME_ID_LEN - 1];
+    if (etx__file_random(random, sizeof random))
+        return ETX_EIO;
+    ret_id[0] = first;
+    for (int i = 1; i < ETX_HOME_ID_LEN; i++)
+        ret_id[i] = digits[random[i - 1] % 32];
+    ret_id[ETX_HOME_ID_LEN] = 0;
+    return 0;
+}

@@ -1,0 +1,167 @@
+/* The file log's dealings with the operating system: whole reads and writes, buffers, words. */
+#include "file.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+int etx__file_say(const etx__file_words *words, int rc, const char *format, ...) {
+    if (words && words->text && words->size) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(words->text, words->size, format, args);
+        va_end(args);
+    }
+    return rc;
+}
+
+int etx__file_fault_set(etx__file_fault *fault,
+                        int rc,
+                        const char *file,
+                        uint64_t offset,
+                        uint64_t slot,
+                        const char *format,
+                        ...) {
+    va_list args;
+    fault->rc = rc;
+    fault->state = ETX_FILE_CORRUPT;
+    snprintf(fault->file, sizeof fault->file, "%s", file);
+    fault->offset = offset;
+    fault->slot = slot;
+    va_start(args, format);
+    vsnprintf(fault->text, sizeof fault->text, format, args);
+    va_end(args);
+    return rc;
+}
+
+int etx__file_fault_say(const etx__file_log *log,
+                        const etx__file_fault *fault,
+                        const etx__file_words *words) {
+    if (fault->rc == ETX_ECORRUPT)
+        return etx__file_say(
+            words, fault->rc,
+            "%s/%s at byte %llu (slot %llu): %s; 'etx log verify %s' shows what is "
+            "damaged, 'etx log repair' copies what is sound",
+            log->dir, fault->file, (unsigned long long)fault->offset,
+            (unsigned long long)fault->slot, fault->text, log->dir);
+    return etx__file_say(words, fault->rc, "%s/%s at byte %llu: %s", log->dir, fault->file,
+                         (unsigned long long)fault->offset, fault->text);
+}
+
+/* The code for what the operating system said. */
+int etx__file_error_code(int error) {
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+        return ETX_EFULL;
+    if (error == ENOMEM)
+        return ETX_ENOMEM;
+    return ETX_EIO;
+}
+
+static void *default_allocate(void *user, size_t size) {
+    (void)user;
+    return calloc(1, size);
+}
+
+static void default_release(void *user, void *block, size_t size) {
+    (void)user;
+    (void)size;
+    free(block);
+}
+
+etx_allocator etx__file_allocator(const etx_allocator *given) {
+    if (given)
+        return *given;
+    return (etx_allocator){.allocate = default_allocate, .release = default_release};
+}
+
+/* Makes room for `size` bytes; what was in it is lost. 0 or ETX_ENOMEM. */
+int etx__file_buffer_reserve(const etx_allocator *allocator,
+                             etx__file_buffer *buffer,
+                             size_t size) {
+    size_t want = ETX__BLOCK;
+    if (buffer->size >= size)
+        return 0;
+    while (want < size)
+        want *= 2;
+    etx__file_buffer_free(allocator, buffer);
+    buffer->block = allocator->allocate(allocator->user, want + ETX__BLOCK);
+    if (!buffer->block)
+        return ETX_ENOMEM;
+    buffer->block_size = want + ETX__BLOCK;
+    buffer->data = (uint8_t *)buffer->block +
+                   (ETX__BLOCK - (uintptr_t)buffer->block % ETX__BLOCK) % ETX__BLOCK;
+    buffer->size = want;
+    return 0;
+}
+
+void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buffer) {
+    if (buffer->block)
+        allocator->release(allocator->user, buffer->block, buffer->block_size);
+    *buffer = (etx__file_buffer){0};
+}
+
+/* A short write is no error: the rest follows. An error is final. */
+int etx__file_write(int fd, const void *data, size_t len, uint64_t offset) {
+    const uint8_t *from = data;
+    while (len) {
+        ssize_t n = pwrite(fd, from, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        from += n;
+        offset += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Reads up to `len` bytes; fewer only at the end of the file. */
+int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len) {
+    size_t got = 0;
+    while (got < len) {
+        ssize_t n = pread(fd, (uint8_t *)data + got, len - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    *ret_len = got;
+    return 0;
+}
+
+/* Writes zeros from one block boundary to another. */
+int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to) {
+    etx__file_buffer zeros = {0};
+    int error = 0;
+    if (etx__file_buffer_reserve(&log->allocator, &zeros, ETX__WINDOW))
+        return ENOMEM;
+    while (from < to && !error) {
+        size_t len = to - from < ETX__WINDOW ? (size_t)(to - from) : ETX__WINDOW;
+        error = etx__file_write(fd, zeros.data, len, from);
+        from += len;
+    }
+    etx__file_buffer_free(&log->allocator, &zeros);
+    return error;
+}
+
+int etx__file_sync_dir(int dir_fd) {
+    return fsync(dir_fd) ? errno : 0;
+}
+
+int etx__file_random(void *data, size_t len) {
+    return getrandom(data, len, 0) == (ssize_t)len ? 0 : EIO;
+}
+
+uint64_t etx__file_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}

@@ -1,0 +1,205 @@
+/* The lock of a file log's directory: one process, and in it one engine.
+ *
+ * `lock` carries a POSIX record lock: it ends with our process whatever children we leave behind,
+ * which flock and open-file-description locks do not. But it does not exclude a second open in
+ * the same process, and closing any descriptor of the file drops it. So `owner` names the process
+ * (pid and start time), a second open is refused by that before `lock` is touched, and a brief
+ * flock on the directory serialises those who look. An `owner` left by a process that is dead, or
+ * by ourselves before an exec, counts for nothing: then no descriptor of ours is open on `lock`. */
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OWNER_SIZE 64
+
+/* "pid starttime": field 22 of /proc/self/stat, behind the last ')'. */
+static void owner_describe(char text[OWNER_SIZE]) {
+    char stat[1024];
+    unsigned long long start = 0;
+    size_t len = 0;
+    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && !etx__file_read(fd, stat, sizeof stat - 1, 0, &len)) {
+        stat[len] = 0;
+        const char *at = strrchr(stat, ')');
+        for (int field = 2; at && field < 22; field++)
+            at = strchr(at + 1, ' ');
+        if (at)
+            start = strtoull(at + 1, NULL, 10);
+    }
+    if (fd >= 0)
+        close(fd);
+    memset(text, 0, OWNER_SIZE);
+    snprintf(text, OWNER_SIZE, "%ld %llu\n", (long)getpid(), start);
+}
+
+static void owner_read(int dir_fd, char text[OWNER_SIZE]) {
+    int fd = openat(dir_fd, "owner", O_RDONLY | O_CLOEXEC);
+    size_t len = 0;
+    if (fd >= 0) {
+        if (etx__file_read(fd, text, OWNER_SIZE, 0, &len))
+            len = 0;
+        close(fd);
+    }
+    memset(text + len, 0, OWNER_SIZE - len);
+    text[OWNER_SIZE - 1] = 0;
+}
+
+/* Always the same length, in place: that works on a full disk too. */
+static int owner_write(int dir_fd, const char text[OWNER_SIZE]) {
+    int fd = openat(dir_fd, "owner", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int error = fd < 0 ? errno : 0;
+    if (!error)
+        error = etx__file_write(fd, text, OWNER_SIZE, 0);
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* Does this process have `lock` open? 1 also where that cannot be told. */
+static int lock_open_here(int dir_fd) {
+    struct stat wanted;
+    struct stat found;
+    const struct dirent *entry;
+    int here = 0;
+    DIR *dir;
+    if (fstatat(dir_fd, "lock", &wanted, 0))
+        return 0;
+    dir = opendir("/proc/self/fd");
+    if (!dir)
+        return 1;
+    while (!here && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &found, 0))
+            continue;
+        here = found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino;
+    }
+    closedir(dir);
+    return here;
+}
+
+static int held_by_us(int dir_fd) {
+    char mine[OWNER_SIZE];
+    char theirs[OWNER_SIZE];
+    owner_describe(mine);
+    owner_read(dir_fd, theirs);
+    return strcmp(mine, theirs) == 0 && lock_open_here(dir_fd);
+}
+
+/* Waits up to five seconds for the others who look. 0 or an errno. */
+static int guard_take(int dir_fd) {
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    for (int i = 0; i < 500; i++) {
+        if (!flock(dir_fd, LOCK_EX | LOCK_NB))
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return errno;
+        nanosleep(&pause, NULL);
+    }
+    return EWOULDBLOCK;
+}
+
+static int refused(const etx__file_log *log, int fd, const etx__file_words *words) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char owner[OWNER_SIZE];
+    long pid = 0;
+    if (!fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK)
+        pid = (long)lock.l_pid;
+    owner_read(log->dir_fd, owner);
+    if (pid <= 0)
+        pid = strtol(owner, NULL, 10);
+    return etx__file_say(words, ETX_EBUSY,
+                         "%s is in use by the process %ld: end it first, or give this one a "
+                         "directory of its own",
+                         log->dir, pid);
+}
+
+static int lock_take(etx__file_log *log, const etx__file_words *words) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char mine[OWNER_SIZE];
+    int error;
+    int rc;
+    int fd;
+    if (held_by_us(log->dir_fd))
+        return etx__file_say(words, ETX_EBUSY,
+                             "%s is in use by this process (%ld): one engine has it open already",
+                             log->dir, (long)getpid());
+    fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return etx__file_say(words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
+                             "cannot open %s/lock for writing: %s; change its owner, or open the "
+                             "log read-only",
+                             log->dir, strerror(errno));
+    if (fcntl(fd, F_SETLK, &lock)) {
+        rc = errno == EACCES || errno == EAGAIN
+                 ? refused(log, fd, words)
+                 : etx__file_say(words, ETX_EIO, "cannot lock %s: %s", log->dir, strerror(errno));
+        close(fd);
+        return rc;
+    }
+    owner_describe(mine);
+    error = owner_write(log->dir_fd, mine);
+    if (error) {
+        close(fd);
+        return etx__file_say(words, etx__file_error_code(error), "cannot write %s/owner: %s",
+                             log->dir, strerror(error));
+    }
+    log->lock_fd = fd;
+    return 0;
+}
+
+/* Errors: ETX_EBUSY (by whom is in the words), ETX_EINVALID (may not be written), ETX_EIO. */
+int etx__file_lock_take(etx__file_log *log, const etx__file_words *words) {
+    int error = guard_take(log->dir_fd);
+    int rc;
+    if (error)
+        return etx__file_say(words, error == EWOULDBLOCK ? ETX_EBUSY : ETX_EIO,
+                             "cannot look at the lock of %s: %s", log->dir, strerror(error));
+    rc = lock_take(log, words);
+    flock(log->dir_fd, LOCK_UN);
+    return rc;
+}
+
+void etx__file_lock_drop(etx__file_log *log) {
+    const char nobody[OWNER_SIZE] = {0};
+    int guarded;
+    if (log->lock_fd < 0)
+        return;
+    guarded = !guard_take(log->dir_fd);
+    owner_write(log->dir_fd, nobody);
+    close(log->lock_fd);
+    log->lock_fd = -1;
+    if (guarded)
+        flock(log->dir_fd, LOCK_UN);
+}
+
+/* Does anyone have the log open? Takes nothing, and never touches `lock` if we hold it. */
+int etx__file_lock_probe(const char *dir, int *ret_pid) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int in_use = 0;
+    int guarded;
+    int fd;
+    *ret_pid = 0;
+    if (dir_fd < 0)
+        return 0;
+    guarded = !guard_take(dir_fd);
+    if (held_by_us(dir_fd)) {
+        in_use = 1;
+        *ret_pid = (int)getpid();
+    } else if (guarded && (fd = openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC)) >= 0) {
+        in_use = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
+        *ret_pid = in_use && lock.l_pid > 0 ? (int)lock.l_pid : 0;
+        close(fd);
+    }
+    if (guarded)
+        flock(dir_fd, LOCK_UN);
+    close(dir_fd);
+    return in_use;
+}

@@ -1,0 +1,382 @@
+/* Segment files: prepared ahead, taken into use without a system call, recycled once trimmed.
+ *
+ * A put must never wait for a file to be made. So a helper thread keeps one spare per partition
+ * ready, and a second one when the current segment is half full; the one spare that is left when
+ * no second can be made is the reserve for ending what has begun.
+ *
+ * Making one: a file under a temporary name, space allocated, zeros written, header written, all
+ * synced; then renamed to its number, and the directory synced. A crash before the rename leaves
+ * a temporary name, which the next open deletes. Recycling one that lies below the (durable) trim
+ * mark: renamed to the temporary name and the directory synced, so that its old number is gone
+ * for good; header rewritten and synced; renamed to its new number, directory synced. Its old
+ * groups stay in it, under stamps of a lower segment: recovery counts them as empty.
+ *
+ * Numbers are given without gaps: a gap means that a file is missing. An error drops the file
+ * that was being made and poisons nothing; the helper tries again every second. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS 1000
+
+void etx__file_queue_push(etx__file_queue *queue, etx__file_segment *segment) {
+    segment->next = NULL;
+    if (queue->tail)
+        queue->tail->next = segment;
+    else
+        queue->head = segment;
+    queue->tail = segment;
+    queue->count++;
+}
+
+etx__file_segment *etx__file_queue_pop(etx__file_queue *queue) {
+    etx__file_segment *segment = queue->head;
+    if (!segment)
+        return NULL;
+    queue->head = segment->next;
+    if (!queue->head)
+        queue->tail = NULL;
+    queue->count--;
+    segment->next = NULL;
+    return segment;
+}
+
+etx__file_segment *etx__file_segment_new(etx__file_log *log, uint32_t number) {
+    etx__file_segment *segment = log->allocator.allocate(log->allocator.user, sizeof *segment);
+    if (!segment)
+        return NULL;
+    *segment = (etx__file_segment){.number = number, .fd = -1};
+    return segment;
+}
+
+void etx__file_segment_free(etx__file_log *log, etx__file_segment *segment) {
+    if (segment->fd >= 0)
+        close(segment->fd);
+    log->allocator.release(log->allocator.user, segment, sizeof *segment);
+}
+
+void etx__file_queue_free(etx__file_log *log, etx__file_queue *queue) {
+    etx__file_segment *segment;
+    while ((segment = etx__file_queue_pop(queue)) != NULL)
+        etx__file_segment_free(log, segment);
+}
+
+/* Opens it as groups are written: each write durable when it returns. 0 or an errno. */
+int etx__file_segment_open(etx__file_partition *partition, etx__file_segment *segment) {
+    char name[ETX__NAME_SIZE];
+    const etx__file_log *log = partition->log;
+    int flags = O_RDWR | O_CLOEXEC | (log->unsynced ? 0 : O_DSYNC) | (log->direct ? O_DIRECT : 0);
+    if (segment->fd >= 0)
+        return 0;
+    etx__file_segment_name(name, partition->number, segment->number);
+    segment->fd = openat(log->dir_fd, name, flags);
+    return segment->fd < 0 ? errno : 0;
+}
+
+static int header_write(etx__file_partition *partition, int fd, uint32_t number) {
+    const etx__file_log *log = partition->log;
+    etx__file_buffer buffer = {0};
+    int error;
+    if (etx__file_buffer_reserve(&log->allocator, &buffer, ETX__BLOCK))
+        return ENOMEM;
+    etx__file_header_encode(buffer.data, &log->home, partition->number, number);
+    error = etx__file_write(fd, buffer.data, ETX__BLOCK, 0);
+    if (!error && fdatasync(fd))
+        error = errno;
+    etx__file_buffer_free(&log->allocator, &buffer);
+    return error;
+}
+
+/* A new file under the temporary name, zero-filled. */
+static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
+    const etx__file_log *log = partition->log;
+    uint64_t size = log->home.segment_size;
+    int error = 0;
+    int fd;
+    if (unlinkat(log->dir_fd, temporary, 0) && errno != ENOENT)
+        return errno;
+    fd = openat(log->dir_fd, temporary,
+                O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (log->direct ? O_DIRECT : 0), 0600);
+    if (fd < 0)
+        return errno;
+    if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
+        error = errno;
+    if (!error)
+        error = etx__file_zero(log, fd, 0, size);
+    if (error)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return error;
+}
+
+/* The file of a trimmed segment, under the temporary name: its old number is gone for good. */
+static int spare_recycle(etx__file_partition *partition,
+                         const char *temporary,
+                         uint32_t old,
+                         int *ret_fd) {
+    const etx__file_log *log = partition->log;
+    char name[ETX__NAME_SIZE];
+    int error;
+    etx__file_segment_name(name, partition->number, old);
+    if (renameat(log->dir_fd, name, log->dir_fd, temporary))
+        return errno;
+    error = etx__file_sync_dir(log->dir_fd);
+    if (error)
+        return error;
+    *ret_fd = openat(log->dir_fd, temporary, O_RDWR | O_CLOEXEC | (log->direct ? O_DIRECT : 0));
+    return *ret_fd < 0 ? errno : 0;
+}
+
+static int spare_make(etx__file_partition *partition,
+                      etx__file_segment *segment,
+                      const etx__file_segment *old) {
+    const etx__file_log *log = partition->log;
+    char temporary[ETX__NAME_SIZE];
+    char name[ETX__NAME_SIZE];
+    int fd = -1;
+    int error;
+    etx__file_spare_name(temporary, partition->number);
+    etx__file_segment_name(name, partition->number, segment->number);
+    error = old ? spare_recycle(partition, temporary, old->number, &fd)
+                : spare_create(partition, temporary, &fd);
+    if (!error)
+        error = header_write(partition, fd, segment->number);
+    if (!error && renameat(log->dir_fd, temporary, log->dir_fd, name))
+        error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (error) {
+        unlinkat(log->dir_fd, temporary, 0);
+        return error;
+    }
+    error = etx__file_sync_dir(log->dir_fd);
+    if (!error)
+        error = etx__file_segment_open(partition, segment);
+    if (error)
+        unlinkat(log->dir_fd, name, 0);
+    return error;
+}
+
+static etx__file_segment *trimmed_pop(etx__file_partition *partition) {
+    etx__file_segment *old;
+    pthread_mutex_lock(&partition->log->mutex);
+    old = etx__file_queue_pop(&partition->trimmed);
+    pthread_mutex_unlock(&partition->log->mutex);
+    return old;
+}
+
+/* Deletes the trimmed segments that cannot be recycled; gives the first that can, or NULL. */
+static etx__file_segment *trimmed_next(etx__file_partition *partition) {
+    etx__file_segment *old;
+    while ((old = trimmed_pop(partition)) != NULL && old->spoiled) {
+        char name[ETX__NAME_SIZE];
+        etx__file_segment_name(name, partition->number, old->number);
+        unlinkat(partition->log->dir_fd, name, 0);
+        etx__file_segment_free(partition->log, old);
+    }
+    return old;
+}
+
+/* Makes one spare. Called by the helper, or by whoever holds the helper up. 0 or an ETX error;
+ * *ret_error says which errno. */
+int etx__file_segment_prepare(etx__file_partition *partition, int *ret_error) {
+    etx__file_log *log = partition->log;
+    etx__file_segment *segment = etx__file_segment_new(log, partition->highest + 1);
+    etx__file_segment *old = trimmed_next(partition);
+    int error = segment ? spare_make(partition, segment, old) : ENOMEM;
+    if (old)
+        etx__file_segment_free(log, old);
+    if (error && segment)
+        etx__file_segment_free(log, segment);
+    pthread_mutex_lock(&log->mutex);
+    if (!error) {
+        partition->highest++;
+        etx__file_queue_push(&partition->spares, segment);
+    }
+    partition->spare_error = error;
+    partition->retry_at_ms = error ? etx__file_now_ms() + RETRY_MS : 0;
+    partition->attempts++;
+    partition->wanted_at_once = 0;
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
+    *ret_error = error;
+    return error ? etx__file_error_code(error) : 0;
+}
+
+static int spare_wanted(const etx__file_partition *partition, uint64_t now_ms) {
+    uint32_t wanted = partition->half ? 2 : 1;
+    if (partition->held_up || partition->spares.count >= wanted)
+        return 0;
+    return partition->wanted_at_once || partition->trimmed.count ||
+           now_ms >= partition->retry_at_ms;
+}
+
+/* Trimmed segments that no spare needs are deleted, but for one that may soon be. */
+static int surplus(const etx__file_partition *partition) {
+    return !partition->held_up && partition->trimmed.count > 1;
+}
+
+static void surplus_delete(etx__file_partition *partition) {
+    etx__file_segment *old = trimmed_pop(partition);
+    char name[ETX__NAME_SIZE];
+    if (!old)
+        return;
+    etx__file_segment_name(name, partition->number, old->number);
+    unlinkat(partition->log->dir_fd, name, 0);
+    etx__file_segment_free(partition->log, old);
+}
+
+static void helper_work(etx__file_partition *partition, int wanted) {
+    etx__file_log *log = partition->log;
+    int error;
+    partition->working = 1;
+    pthread_mutex_unlock(&log->mutex);
+    if (wanted)
+        etx__file_segment_prepare(partition, &error);
+    else
+        surplus_delete(partition);
+    pthread_mutex_lock(&log->mutex);
+    partition->working = 0;
+    pthread_cond_broadcast(&log->changed);
+}
+
+/* One round over the partitions. 1 if there was something to do. */
+static int helper_round(etx__file_log *log) {
+    int busy = 0;
+    for (uint32_t i = 0; i < log->home.partitions && !log->stop; i++) {
+        etx__file_partition *partition = &log->partitions[i];
+        int wanted = spare_wanted(partition, etx__file_now_ms());
+        if (!wanted && !surplus(partition))
+            continue;
+        helper_work(partition, wanted);
+        busy = 1;
+    }
+    return busy;
+}
+
+static void helper_wait(etx__file_log *log) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 1;
+    pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+}
+
+static int helper_idle(const etx__file_log *log) {
+    for (uint32_t i = 0; i < log->home.partitions; i++) {
+        if (log->partitions[i].spare_error)
+            return 0;
+    }
+    return 1;
+}
+
+static void *helper_main(void *user) {
+    etx__file_log *log = user;
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+    pthread_mutex_lock(&log->mutex);
+    while (!log->stop) {
+        if (helper_round(log))
+            continue;
+        if (helper_idle(log))
+            pthread_cond_wait(&log->changed, &log->mutex);
+        else
+            helper_wait(log);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return NULL;
+}
+
+int etx__file_helper_start(etx__file_log *log) {
+    sigset_t all;
+    sigset_t before;
+    int error;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    error = pthread_create(&log->helper, NULL, helper_main, log);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return error;
+    pthread_setname_np(log->helper, "etx-seg");
+    log->helper_runs = 1;
+    return 0;
+}
+
+void etx__file_helper_stop(etx__file_log *log) {
+    if (!log->helper_runs)
+        return;
+    pthread_mutex_lock(&log->mutex);
+    log->stop = 1;
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
+    pthread_join(log->helper, NULL);
+    log->helper_runs = 0;
+}
+
+/* From here until the release the partition's spares belong to the caller. */
+void etx__file_helper_hold(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    partition->held_up = 1;
+    while (partition->working)
+        pthread_cond_wait(&log->changed, &log->mutex);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+void etx__file_helper_release(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    partition->held_up = 0;
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+/* Makes the next spare the current segment. Waits for one that is being made; if none is, one
+ * attempt is made for it, by the caller if the helper does not run or is held up. 0 or an errno. */
+int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
+    etx__file_log *log = partition->log;
+    etx__file_segment *segment;
+    uint64_t attempts;
+    int by_helper;
+    if (log->unsynced && partition->current && fdatasync(partition->current->fd)) {
+        *ret_error = errno;
+        return errno;
+    }
+    pthread_mutex_lock(&log->mutex);
+    by_helper = log->helper_runs && !partition->held_up;
+    if (!by_helper && !partition->spares.count) {
+        int error;
+        pthread_mutex_unlock(&log->mutex);
+        etx__file_segment_prepare(partition, &error);
+        pthread_mutex_lock(&log->mutex);
+    }
+    attempts = partition->attempts + (partition->working ? 2 : 1);
+    while (by_helper && !partition->spares.count && partition->attempts < attempts) {
+        partition->wanted_at_once = 1;
+        pthread_cond_broadcast(&log->changed);
+        pthread_cond_wait(&log->changed, &log->mutex);
+    }
+    segment = etx__file_queue_pop(&partition->spares);
+    *ret_error = segment ? 0 : partition->spare_error ? partition->spare_error : EIO;
+    if (segment) {
+        partition->half = 0;
+        if (partition->current && partition->current->fd >= 0) {
+            close(partition->current->fd);
+            partition->current->fd = -1;
+        }
+        if (partition->current)
+            partition->current->limit = partition->next;
+        etx__file_queue_push(&partition->held, segment);
+        partition->current = segment;
+        partition->end = ETX__BLOCK;
+        pthread_cond_broadcast(&log->changed);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return segment ? 0 : *ret_error;
+}

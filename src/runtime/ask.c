@@ -1,0 +1,419 @@
+/* Asking: query, list, wait. What is told rests on durable records, absence on a put made after
+ * the question. */
+#include <string.h>
+
+#include "home.h"
+#include "options.h"
+#include "shard.h"
+
+/* What a shard found, packed behind one another in the request's block: a status, then its
+ * branches, each with its bytes. The caller's thread unpacks. */
+typedef struct etx__found {
+    uint32_t size; /* with everything behind it */
+    uint32_t branches;
+    etx_status status;
+} etx__found;
+
+typedef struct etx__found_branch {
+    uint32_t size;
+    uint32_t name_len, participant_len, reason_len;
+    size_t payload_len, result_len;
+    etx_branch_status status;
+} etx__found_branch;
+
+static size_t round_up(size_t size) {
+    return (size + 15) & ~(size_t)15;
+}
+
+static void *found_take(etx_tx *request, size_t size) {
+    size = round_up(size);
+    if (request->found_len + size > request->found_room) {
+        size_t room = request->found_room > 0 ? request->found_room * 2 : 16 * 1024;
+        while (room < request->found_len + size) {
+            room *= 2;
+        }
+        uint8_t *bigger = etx__engine_alloc(request->engine, room);
+        if (bigger == NULL) {
+            return NULL;
+        }
+        if (request->found_len > 0) {
+            memcpy(bigger, request->found, request->found_len);
+        }
+        etx__engine_release(request->engine, request->found, request->found_room);
+        request->found = bigger;
+        request->found_room = room;
+    }
+    void *block = request->found + request->found_len;
+    request->found_len += size;
+    return block;
+}
+
+/* ---- on the shard's thread */
+
+static void fill_live(const etx__partition *partition, const etx__tx *tx, etx_status *status) {
+    uint64_t now = partition->shard->now.mono_ms;
+    const etx__core *core = partition->memory->core;
+    status->mode = (etx_mode)tx->s.mode;
+    status->deadline_ms = tx->s.deadline_ms;
+    status->decided_ms = tx->s.decided_ms;
+    status->branch_count = tx->s.branch_count;
+    status->calls_in_flight = tx->r.calls;
+    if (tx->r.timer != 0) {
+        uint64_t due = core->timer[tx->r.timer - 1].due_ms;
+        status->next_ms = due > now ? due - now : 0;
+    }
+}
+
+static void fill_status(const etx__partition *partition,
+                        const etx__entry *entry,
+                        etx_status *status) {
+    memset(status, 0, sizeof *status);
+    status->size = sizeof *status;
+    memcpy(status->gid, entry->gid, entry->gid_len + 1u);
+    status->state = (etx_state)entry->state;
+    status->marks = etx__entry_marks(entry);
+    status->mode = ETX_SUBMITTED;
+    status->durability = partition->home->info.grade;
+    memcpy(status->home, partition->home->info.id, sizeof status->home);
+    status->partition = partition->number;
+    status->begin_ms = entry->begin_ms;
+    status->ended_ms = entry->ended_ms;
+    status->next_ms = UINT64_MAX;
+    const char *reason = etx__entry_reason(entry);
+    memcpy(status->reason, reason, strlen(reason) + 1);
+    if (entry->tx != NULL) {
+        fill_live(partition, entry->tx, status);
+    }
+}
+
+static int pack_branch(etx_tx *request, const etx__branch *branch) {
+    const etx__branch_state *s = &branch->s;
+    size_t size = sizeof(etx__found_branch) + s->name_len + s->participant_len +
+                  branch->r.reason_len + 3u + s->payload_len + s->result_len;
+    etx__found_branch *found = found_take(request, size);
+    if (found == NULL) {
+        return ETX_ENOMEM;
+    }
+    memset(found, 0, sizeof *found);
+    found->size = (uint32_t)round_up(size);
+    found->name_len = s->name_len;
+    found->participant_len = s->participant_len;
+    found->reason_len = branch->r.reason_len;
+    found->payload_len = s->payload_len;
+    found->result_len = s->result_len;
+    found->status.size = sizeof found->status;
+    found->status.kind = (etx_kind)s->kind;
+    found->status.flags = s->flags;
+    found->status.forward = (etx_reply)branch->r.forward;
+    found->status.finish = (etx_reply)branch->r.finish;
+    found->status.settled = s->settled;
+    found->status.attempts = branch->r.call.count;
+    found->status.failures = branch->r.call.failures;
+    found->status.calling = branch->r.call.serial != 0;
+    uint8_t *at = (uint8_t *)(found + 1);
+    memcpy(at, s->name, s->name_len + 1u);
+    at += s->name_len + 1;
+    memcpy(at, s->participant, s->participant_len + 1u);
+    at += s->participant_len + 1;
+    memcpy(at, branch->r.reason != NULL ? branch->r.reason : (const uint8_t *)"",
+           branch->r.reason_len + 1u);
+    at += branch->r.reason_len + 1;
+    if (s->payload_len > 0) {
+        memcpy(at, s->payload, s->payload_len);
+    }
+    if (s->result_len > 0) {
+        memcpy(at + s->payload_len, s->result, s->result_len);
+    }
+    return 0;
+}
+
+static int pack(etx_tx *request,
+                const etx__partition *partition,
+                const etx__entry *entry,
+                int with_branches) {
+    size_t start = request->found_len;
+    etx__found *found = found_take(request, sizeof *found);
+    if (found == NULL) {
+        return ETX_ENOMEM;
+    }
+    fill_status(partition, entry, &found->status);
+    uint32_t branches = 0;
+    for (uint32_t i = 0; with_branches && entry->tx != NULL && i < entry->tx->s.branch_count; i++) {
+        if (pack_branch(request, entry->tx->branch[i]) != 0) {
+            return ETX_ENOMEM;
+        }
+        branches++;
+    }
+    found = (etx__found *)(void *)(request->found + start);
+    found->branches = branches;
+    found->size = (uint32_t)(request->found_len - start);
+    return 0;
+}
+
+static int branch_matches(const etx__branch *branch, const etx_filter *filter) {
+    if (filter->kind != 0 && branch->s.kind != filter->kind) {
+        return 0;
+    }
+    return filter->participant == NULL ||
+           strcmp((const char *)branch->s.participant, filter->participant) == 0;
+}
+
+static int any_branch_matches(const etx__entry *entry, const etx_filter *filter) {
+    if (filter->kind == 0 && filter->participant == NULL) {
+        return 1;
+    }
+    for (uint32_t i = 0; entry->tx != NULL && i < entry->tx->s.branch_count; i++) {
+        if (branch_matches(entry->tx->branch[i], filter)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int matches(const etx__entry *entry, const etx_filter *f) {
+    if (entry->gid == NULL || (entry->tx == NULL && !f->remembered)) {
+        return 0;
+    }
+    if (f->states != 0 && !(f->states & (1u << entry->state))) {
+        return 0;
+    }
+    if ((etx__entry_marks(entry) & f->marks) != f->marks) {
+        return 0;
+    }
+    if ((f->begun_before_ms != 0 && entry->begin_ms >= f->begun_before_ms) ||
+        entry->begin_ms < f->begun_after_ms) {
+        return 0;
+    }
+    if (f->gid_prefix != NULL &&
+        strncmp((const char *)entry->gid, f->gid_prefix, strlen(f->gid_prefix)) != 0) {
+        return 0;
+    }
+    return any_branch_matches(entry, f);
+}
+
+/* A slice of the table; the caller asks on. What is not durable is not told: it comes with the
+ * next question. */
+static void list_slice(etx_tx *request) {
+    enum { SLICE = 4096 };
+    etx__partition *partition = request->partition;
+    const etx__core *core = partition->memory->core;
+    uint64_t at = request->cursor.word[1];
+    uint64_t end = at + SLICE < core->entries_top ? at + SLICE : core->entries_top;
+    uint32_t found = 0;
+    int rc = 0;
+    for (; rc == 0 && at < end && found < request->limit; at++) {
+        const etx__entry *entry = &core->entry[at];
+        if (matches(entry, request->filter) && entry->rests_on <= core->durable) {
+            rc = pack(request, partition, entry, 0);
+            found++;
+        }
+    }
+    request->cursor.word[1] = at < core->entries_top ? at : UINT64_MAX;
+    etx__request_answer(request, rc);
+}
+
+void etx__ask_handle(etx_tx *request) {
+    if (request->ask == ETX__ASK_LIST) {
+        list_slice(request);
+        return;
+    }
+    request->waiter.kind = ETX__WAITER_REQUEST;
+    request->waiter.look = 1;
+    etx__event event = {.type = ETX__EV_WAIT};
+    event.gid = (etx_bytes){request->gid, request->gid_len};
+    event.hash = request->hash;
+    event.waiter = &request->waiter;
+    event.u.begin.old = request->old;
+    etx__partition_step(request->partition, &event);
+}
+
+void etx__ask_answer(etx__partition *partition, etx_tx *request) {
+    const etx__waiter *waiter = &request->waiter;
+    int rc = waiter->rc;
+    if (waiter->entry != ETX__NOBODY && partition->memory != NULL) {
+        const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
+        int packed = pack(request, partition, entry, request->with_branches);
+        rc = rc != 0 ? rc : packed;
+        request->outcome.state = (etx_state)entry->state;
+        request->outcome.marks = etx__entry_marks(entry);
+        request->outcome.durability = partition->home->info.grade;
+        const char *reason = etx__entry_reason(entry);
+        memcpy(request->outcome.reason, reason, strlen(reason) + 1);
+    } else if (partition->memory != NULL) {
+        request->cursor.word[0] = etx__core_known_since(partition->memory->core);
+    }
+    memcpy(request->outcome.gid, request->gid, request->gid_len + 1u);
+    etx__request_answer(request, rc);
+}
+
+/* ---- on the caller's thread */
+
+static int unpack_branches(const etx__found *found, etx_branch_fn each, void *user) {
+    const uint8_t *at = (const uint8_t *)found + round_up(sizeof *found);
+    for (uint32_t i = 0; i < found->branches; i++) {
+        const etx__found_branch *branch = (const etx__found_branch *)(const void *)at;
+        etx_branch_status status = branch->status;
+        const uint8_t *bytes = (const uint8_t *)(branch + 1);
+        status.name = (const char *)bytes;
+        bytes += branch->name_len + 1;
+        status.participant = (const char *)bytes;
+        bytes += branch->participant_len + 1;
+        status.reason = (const char *)bytes;
+        bytes += branch->reason_len + 1;
+        status.payload = (etx_bytes){bytes, branch->payload_len};
+        status.result = (etx_bytes){bytes + branch->payload_len, branch->result_len};
+        int rc = each(&status, user);
+        if (rc != 0) {
+            return rc;
+        }
+        at += branch->size;
+    }
+    return 0;
+}
+
+static void give_status(etx_status *to, const etx_status *from) {
+    size_t size = to->size;
+    memcpy(to, from, size < sizeof *from ? size : sizeof *from);
+    to->size = size;
+}
+
+int etx_query_branches(etx_engine *engine,
+                       const char *gid,
+                       etx_status *ret_status,
+                       etx_branch_fn each,
+                       void *user) {
+    int rc = 0;
+    if (ret_status == NULL || ret_status->size == 0) {
+        return ETX_EINVALID;
+    }
+    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    if (request == NULL) {
+        return rc;
+    }
+    request->ask = ETX__ASK_STATUS;
+    request->with_branches = each != NULL;
+    rc = etx__request_wait(&request);
+    if (request == NULL) {
+        return rc;
+    }
+    if (request->found_len > 0) {
+        const etx__found *found = (const etx__found *)(const void *)request->found;
+        give_status(ret_status, &found->status);
+        if (rc == 0 && each != NULL) {
+            rc = unpack_branches(found, each, user);
+        }
+    } else if (rc == ETX_ENOTFOUND) {
+        etx_status none = {.size = sizeof none};
+        memcpy(none.gid, request->gid, request->gid_len + 1u);
+        none.begin_ms = request->cursor.word[0];
+        give_status(ret_status, &none);
+    }
+    etx__request_free(request);
+    return rc;
+}
+
+int etx_query(etx_engine *engine, const char *gid, etx_status *ret_status) {
+    return etx_query_branches(engine, gid, ret_status, NULL, NULL);
+}
+
+int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn done, void *user) {
+    int rc = 0;
+    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    if (request == NULL) {
+        return rc;
+    }
+    request->ask = ETX__ASK_STATUS;
+    request->done = done;
+    request->user = user;
+    etx__request_send(request);
+    return 0;
+}
+
+int etx_wait_for(etx_engine *engine,
+                 const char *gid,
+                 etx_wait wait,
+                 uint32_t patience_ms,
+                 etx_outcome *outcome) {
+    int rc = 0;
+    if (wait < ETX_WAIT_DEFAULT || wait > ETX_WAIT_ENDED) {
+        return ETX_EINVALID;
+    }
+    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    if (request == NULL) {
+        return rc;
+    }
+    request->wait = (uint8_t)(wait != ETX_WAIT_DEFAULT ? wait : ETX_WAIT_ENDED);
+    request->patience_ms = patience_ms > 0 ? patience_ms : engine->options.patience_ms;
+    return etx__request_run(request, outcome);
+}
+
+/* ---- list */
+
+static int list_page(etx_engine *engine,
+                     const etx_filter *filter,
+                     etx_cursor *cursor,
+                     uint32_t limit,
+                     etx_status_fn each,
+                     void *user,
+                     uint32_t *ret_found) {
+    etx__partition *partition = engine->partition[cursor->word[0]];
+    etx_tx *request = etx__request_make(engine);
+    if (request == NULL) {
+        return ETX_ENOMEM;
+    }
+    request->ask = ETX__ASK_LIST;
+    request->partition = partition;
+    request->filter = filter;
+    request->cursor = *cursor;
+    request->limit = limit;
+    int rc = etx__request_wait(&request);
+    if (request == NULL) {
+        return rc;
+    }
+    cursor->word[1] = request->cursor.word[1];
+    *ret_found = 0;
+    for (size_t at = 0; rc == 0 && at < request->found_len; (*ret_found)++) {
+        const etx__found *found = (const etx__found *)(const void *)(request->found + at);
+        rc = each(&found->status, user);
+        at += found->size;
+    }
+    etx__request_free(request);
+    return rc;
+}
+
+static int filter_usable(const etx_filter *filter, etx_filter *ours) {
+    if (filter == NULL) {
+        return 0;
+    }
+    return etx__options_take(ours, sizeof *ours, filter, filter->size);
+}
+
+int etx_list(etx_engine *engine,
+             const etx_filter *filter,
+             etx_cursor *cursor,
+             uint32_t limit,
+             etx_status_fn each,
+             void *user) {
+    etx_filter ours = ETX_FILTER_INIT;
+    int rc = etx__engine_usable(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cursor == NULL || each == NULL || filter_usable(filter, &ours) != 0 ||
+        cursor->word[0] >= engine->partition_count) {
+        return ETX_EINVALID;
+    }
+    while (rc == 0 && limit > 0) {
+        uint32_t found = 0;
+        rc = list_page(engine, &ours, cursor, limit, each, user, &found);
+        limit -= found;
+        if (rc == 0 && cursor->word[1] == UINT64_MAX) {
+            cursor->word[1] = 0;
+            if (++cursor->word[0] == engine->partition_count) {
+                cursor->word[0] = 0;
+                return 0;
+            }
+        }
+    }
+    return rc;
+}

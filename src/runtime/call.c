@@ -1,0 +1,398 @@
+/* Calls: making them, and what a participant sees of one. */
+#include <string.h>
+
+#include "home.h"
+#include "shard.h"
+
+struct etx_call {
+    const etx__due *due;
+    etx_engine *engine;
+    uint32_t retry_after_ms;
+    uint32_t result_len, result_room;
+    uint8_t *result; /* `kept`, or a block */
+    uint8_t too_long;
+    uint8_t reason_len;
+    char reason[ETX_REASON_MAX + 1];
+    uint8_t kept[128];
+};
+
+/* ---- accessors */
+
+const char *etx_call_gid(const etx_call *call) {
+    return (const char *)call->due->call.of->gid;
+}
+
+const char *etx_call_branch(const etx_call *call) {
+    const etx__branch *branch = call->due->call.branch;
+    return branch != NULL ? (const char *)branch->s.name : "";
+}
+
+etx_kind etx_call_kind(const etx_call *call) {
+    const etx__branch *branch = call->due->call.branch;
+    return branch != NULL ? (etx_kind)branch->s.kind
+                          : call->engine->registered[call->due->call.participant]->p.kind;
+}
+
+etx_operation etx_call_operation(const etx_call *call) {
+    return (etx_operation)call->due->call.operation;
+}
+
+uint32_t etx_call_attempt(const etx_call *call) {
+    return call->due->call.attempt;
+}
+
+const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
+    const etx__branch *branch = call->due->call.branch;
+    size_t len = branch != NULL ? branch->s.payload_len : 0;
+    if (ret_len != NULL) {
+        *ret_len = len;
+    }
+    return len > 0 ? branch->s.payload : NULL;
+}
+
+uint64_t etx_call_begin_ms(const etx_call *call) {
+    return call->due->call.of->begin_ms;
+}
+
+uint64_t etx_call_deadline_ms(const etx_call *call) {
+    return call->due->call.tx->s.deadline_ms;
+}
+
+uint64_t etx_call_run(const etx_call *call) {
+    return call->due->call.operation == ETX_RESUME ? call->due->call.run_no : 0;
+}
+
+etx_engine *etx_call_engine(const etx_call *call) {
+    return call->engine;
+}
+
+const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len) {
+    const etx__results *results = call->due->call.results;
+    for (uint32_t i = 0; results != NULL && branch != NULL && i < results->count; i++) {
+        if (strcmp(results->item[i].name, branch) == 0) {
+            if (ret_len != NULL) {
+                *ret_len = results->item[i].bytes.len;
+            }
+            return results->item[i].bytes.len > 0 ? results->item[i].bytes.data : "";
+        }
+    }
+    if (ret_len != NULL) {
+        *ret_len = 0;
+    }
+    return NULL;
+}
+
+int etx_call_result(etx_call *call, const void *data, size_t len) {
+    if (data == NULL && len > 0) {
+        return ETX_EINVALID;
+    }
+    call->too_long = len > call->engine->options.payload_max;
+    if (call->too_long) {
+        return ETX_EBUSY;
+    }
+    if (len > sizeof call->kept && len > call->result_room) {
+        uint8_t *block = etx__engine_alloc(call->engine, len);
+        if (block == NULL) {
+            call->too_long = 1;
+            return ETX_EBUSY;
+        }
+        etx__engine_release(call->engine, call->result_room > 0 ? call->result : NULL,
+                            call->result_room);
+        call->result = block;
+        call->result_room = (uint32_t)len;
+    } else if (call->result_room == 0) {
+        call->result = call->kept;
+    }
+    if (len > 0) {
+        memcpy(call->result, data, len);
+    }
+    call->result_len = (uint32_t)len;
+    return 0;
+}
+
+int etx_call_reason(etx_call *call, const char *text) {
+    if (text == NULL) {
+        return ETX_EINVALID;
+    }
+    size_t len = strnlen(text, ETX_REASON_MAX);
+    memcpy(call->reason, text, len);
+    call->reason[len] = 0;
+    call->reason_len = (uint8_t)len;
+    return 0;
+}
+
+int etx_call_retry_after(etx_call *call, uint32_t ms) {
+    call->retry_after_ms = ms;
+    return 0;
+}
+
+/* word[0]: partition 16, place 16, entry 32; word[1]: serial, which no other call of the
+ * partition has. */
+etx_token etx_call_token(const etx_call *call) {
+    const etx__due *due = call->due;
+    return (etx_token){
+        {(uint64_t)due->partition->place << 48 | (uint64_t)due->call.place << 32 | due->call.entry,
+         due->call.serial}};
+}
+
+/* ---- making a call */
+
+static etx_operation_fn function_of(const etx_participant *participant, etx_operation operation) {
+    switch (operation) {
+        case ETX_FORWARD:
+            return participant->forward;
+        case ETX_COMMIT:
+            return participant->commit;
+        case ETX_UNDO:
+            return participant->undo;
+        case ETX_QUERY:
+            return participant->query;
+        case ETX_RESUME:
+            return participant->resume;
+    }
+    return NULL;
+}
+
+static void tell_nonsense(const etx__due *due, etx_engine *engine) {
+    etx_event event = {.size = sizeof event, .type = ETX_EVENT_CALL_NONSENSE};
+    event.gid = (const char *)due->call.of->gid;
+    event.branch = due->call.branch != NULL ? (const char *)due->call.branch->s.name : "";
+    event.participant = engine->registered[due->call.participant]->name;
+    event.operation = (etx_operation)due->call.operation;
+    event.attempt = due->call.attempt;
+    event.home = due->partition->home->info.id;
+    event.partition = due->partition->number;
+    event.reason = "a callback returned what is no reply: it counts as unknown";
+    etx__monitor_tell(engine, &event);
+}
+
+static etx_reply call_make(etx_call *call, const etx__due *due, etx_engine *engine) {
+    const etx_participant *participant = &engine->registered[due->call.participant]->p;
+    call->due = due;
+    call->engine = engine;
+    call->retry_after_ms = 0;
+    call->result_len = 0;
+    call->result_room = 0;
+    call->result = call->kept;
+    call->too_long = 0;
+    call->reason_len = 0;
+    call->reason[0] = 0;
+    etx_operation_fn function = function_of(participant, (etx_operation)due->call.operation);
+    if (function == NULL) {
+        etx_call_reason(call, "its participant has no function for this operation");
+        return ETX_RETRY;
+    }
+    etx_reply reply = function(call, participant->user);
+    if (reply < ETX_DONE || reply > ETX_LATER) {
+        tell_nonsense(due, engine);
+        return ETX_RETRY;
+    }
+    if (call->too_long && reply == ETX_DONE) {
+        etx_call_reason(call, "its result is longer than payload_max");
+        return ETX_RETRY;
+    }
+    return reply;
+}
+
+static void count_reply(etx__partition *partition, etx_reply reply) {
+    _Atomic uint64_t *counter = NULL;
+    switch (reply) {
+        case ETX_DONE:
+            counter = &partition->calls_done;
+            break;
+        case ETX_REFUSED:
+            counter = &partition->calls_refused;
+            break;
+        case ETX_WORKING:
+            counter = &partition->calls_working;
+            break;
+        case ETX_RETRY:
+            counter = &partition->calls_unknown;
+            break;
+        case ETX_LATER:
+            return;
+    }
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Gives an answer to the core that asked; what it forgot meanwhile is only counted down. */
+static void reply_step(etx__partition *partition, etx__memory *memory, etx__event *event) {
+    count_reply(partition, (etx_reply)event->u.reply.reply);
+    if (partition->memory != memory || partition->state != ETX__OPEN) {
+        if (event->u.reply.returned) {
+            etx__memory_return(partition, memory);
+        }
+        return;
+    }
+    if (event->u.reply.returned) {
+        memory->running--;
+    }
+    etx__partition_step(partition, event);
+}
+
+static void run_now(etx__shard *shard, const etx__due *due) {
+    etx_call call;
+    etx_reply reply = call_make(&call, due, shard->engine);
+    etx__event event = {.type = ETX__EV_REPLY};
+    event.u.reply.serial = due->call.serial;
+    event.u.reply.entry = due->call.entry;
+    event.u.reply.place = due->call.place;
+    event.u.reply.reply = (uint8_t)reply;
+    event.u.reply.returned = 1;
+    event.u.reply.retry_after_ms = call.retry_after_ms;
+    event.u.reply.bytes = (etx_bytes){call.result, call.result_len};
+    event.u.reply.reason = (etx_bytes){call.reason, call.reason_len};
+    event.u.reply.results = due->call.results;
+    reply_step(due->partition, due->memory, &event);
+    etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
+}
+
+void etx__call_run_inline(etx__shard *shard) {
+    etx__due due = shard->due[shard->due_first];
+    shard->due_first = (shard->due_first + 1) & (shard->due_room - 1);
+    shard->due_count--;
+    run_now(shard, &due);
+}
+
+static void due_push(etx__shard *shard, const etx__due *due) {
+    if (shard->due_count == shard->due_room) {
+        uint32_t room = shard->due_room * 2;
+        etx__due *ring = etx__engine_alloc(shard->engine, room * sizeof *ring);
+        etx_assert(ring != NULL);
+        for (uint32_t i = 0; i < shard->due_count; i++) {
+            ring[i] = shard->due[(shard->due_first + i) & (shard->due_room - 1)];
+        }
+        etx__engine_release(shard->engine, shard->due, shard->due_room * sizeof *ring);
+        shard->due = ring;
+        shard->due_first = 0;
+        shard->due_room = room;
+    }
+    shard->due[(shard->due_first + shard->due_count++) & (shard->due_room - 1)] = *due;
+}
+
+void etx__call_send(etx__partition *partition, const etx__call *call) {
+    etx_engine *engine = partition->home->engine;
+    etx__due due = {partition, partition->memory, *call};
+    /* No action before its record is durable. */
+    etx_assert(call->rests_on <= partition->memory->core->durable);
+    partition->memory->running++;
+    atomic_fetch_add_explicit(&partition->calls, 1, memory_order_relaxed);
+    if (engine->registered[call->participant]->p.flags & ETX_INLINE) {
+        due_push(partition->shard, &due);
+    } else {
+        etx__workers_give(engine, &due);
+    }
+}
+
+/* ---- answers from other threads */
+
+static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t len) {
+    int fresh;
+    etx__reply *reply = etx__stash_take(&engine->replies, &fresh);
+    if (reply == NULL) {
+        return NULL;
+    }
+    reply->node.kind = ETX__NODE_REPLY;
+    reply->memory = NULL;
+    reply->results = NULL;
+    reply->result = reply->kept;
+    reply->result_room = 0;
+    reply->result_len = len;
+    if (len > sizeof reply->kept) {
+        reply->result = etx__engine_alloc(engine, len);
+        if (reply->result == NULL) {
+            etx__stash_give(&engine->replies, reply);
+            return NULL;
+        }
+        reply->result_room = len;
+    }
+    if (len > 0) {
+        memcpy(reply->result, result, len);
+    }
+    return reply;
+}
+
+void etx__reply_free(etx_engine *engine, etx__reply *reply) {
+    etx__engine_release(engine, reply->result_room > 0 ? reply->result : NULL, reply->result_room);
+    etx__stash_give(&engine->replies, reply);
+}
+
+void etx__shard_drop_calls(etx__shard *shard) {
+    for (; shard->due_count > 0; shard->due_count--) {
+        const etx__due *due = &shard->due[shard->due_first];
+        etx__memory_return(due->partition, due->memory);
+        shard->due_first = (shard->due_first + 1) & (shard->due_room - 1);
+    }
+}
+
+void etx__reply_handle(etx__shard *shard, etx__reply *reply) {
+    etx__partition *partition = reply->partition;
+    etx__event event = {.type = ETX__EV_REPLY};
+    event.u.reply.serial = reply->serial;
+    event.u.reply.entry = reply->entry;
+    event.u.reply.place = reply->place;
+    event.u.reply.reply = reply->reply;
+    event.u.reply.returned = reply->returned;
+    event.u.reply.retry_after_ms = reply->retry_after_ms;
+    event.u.reply.bytes = (etx_bytes){reply->result, reply->result_len};
+    event.u.reply.reason = (etx_bytes){reply->reason, reply->reason_len};
+    event.u.reply.results = reply->results;
+    reply_step(partition, reply->returned ? reply->memory : partition->memory, &event);
+    etx__reply_free(shard->engine, reply);
+}
+
+/* On a worker's thread. */
+void etx__call_run_worker(etx_engine *engine, const etx__due *due) {
+    etx_call call;
+    etx_reply answer = call_make(&call, due, engine);
+    etx__reply *reply = reply_make(engine, call.result, call.result_len);
+    if (reply == NULL) { /* without the bytes, then: they are asked for again */
+        answer = answer == ETX_LATER ? ETX_LATER : ETX_RETRY;
+        reply = reply_make(engine, NULL, 0);
+        etx_assert(reply != NULL);
+    }
+    reply->partition = due->partition;
+    reply->memory = due->memory;
+    reply->results = due->call.results;
+    reply->serial = due->call.serial;
+    reply->entry = due->call.entry;
+    reply->place = due->call.place;
+    reply->reply = (uint8_t)answer;
+    reply->returned = 1;
+    reply->retry_after_ms = call.retry_after_ms;
+    reply->reason_len = call.reason_len;
+    memcpy(reply->reason, call.reason, call.reason_len + 1u);
+    etx__engine_release(engine, call.result_room > 0 ? call.result : NULL, call.result_room);
+    etx__shard_send(due->partition->shard, &reply->node);
+}
+
+int etx_complete(etx_engine *engine, etx_token token, const etx_completion *completion) {
+    int rc = etx__engine_usable(engine);
+    if (rc != 0 && (rc != ETX_ECLOSED || atomic_load(&engine->life) != ETX__CLOSING)) {
+        return rc; /* what is in flight may still end while the engine closes */
+    }
+    uint32_t place = (uint32_t)(token.word[0] >> 48);
+    if (completion == NULL || completion->size == 0 || completion->reply < ETX_DONE ||
+        completion->reply > ETX_RETRY || place >= engine->partition_count ||
+        completion->result_len > engine->options.payload_max ||
+        (completion->result == NULL && completion->result_len > 0)) {
+        return ETX_EINVALID;
+    }
+    etx__reply *reply = reply_make(engine, completion->result, (uint32_t)completion->result_len);
+    if (reply == NULL) {
+        return ETX_ENOMEM;
+    }
+    size_t len = completion->reason != NULL ? strnlen(completion->reason, ETX_REASON_MAX) : 0;
+    memcpy(reply->reason, len > 0 ? completion->reason : "", len);
+    reply->reason[len] = 0;
+    reply->reason_len = (uint8_t)len;
+    reply->partition = engine->partition[place];
+    reply->serial = token.word[1];
+    reply->entry = (uint32_t)token.word[0];
+    reply->place = (uint16_t)(token.word[0] >> 32);
+    reply->reply = (uint8_t)completion->reply;
+    reply->returned = 0;
+    reply->retry_after_ms = completion->retry_after_ms;
+    etx__shard_send(reply->partition->shard, &reply->node);
+    return 0;
+}

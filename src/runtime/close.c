@@ -1,0 +1,131 @@
+/* Closing: finish or leave what is in flight, in a given time; or abruptly. */
+#include <string.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "shard.h"
+
+/* New work is refused first. Then (finish) what is in flight may end, or (leave) the calls that
+ * run now may return. Then the shards' threads stop, what is known is put, everybody who still
+ * waits hears ETX_ECLOSED, and the logs are closed. A callback that never returns keeps its
+ * thread and the engine's memory, and nothing else. */
+
+static uint64_t in_flight(const etx_engine *engine) {
+    uint64_t live = 0;
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        live += atomic_load(&engine->partition[i]->live);
+    }
+    return live;
+}
+
+static void wait_for_end(etx_engine *engine, uint64_t until_us) {
+    while (in_flight(engine) > 0 && etx__clock_us() < until_us) {
+        usleep(500);
+    }
+}
+
+/* What was answered meanwhile is stepped, and everything that forms is put. On this thread: the
+ * shard's is gone. */
+static void put_rest(etx__shard *shard, uint64_t until_us) {
+    pthread_mutex_lock(&shard->drive);
+    atomic_store(&shard->driver, (uintptr_t)pthread_self());
+    atomic_store(&shard->stopping, 0);
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        if (shard->partition[i]->memory != NULL) { /* nothing new is decided or called */
+            shard->partition[i]->memory->core->options.inspect = 1;
+        }
+    }
+    for (;;) {
+        uint64_t wake = etx__shard_work(shard);
+        uint64_t now = etx__clock_us();
+        int busy = 0;
+        int left = 0;
+        for (uint32_t i = 0; i < shard->partition_count; i++) {
+            etx__partition *partition = shard->partition[i];
+            busy |= partition->busy;
+            left |= partition->state == ETX__OPEN && partition->first != NULL;
+            if (partition->state == ETX__OPEN && partition->first != NULL) {
+                partition->first->wanted = 1;
+            }
+        }
+        if ((!busy && !left) || now >= until_us) {
+            break;
+        }
+        if (wake * 1000 > now) {
+            usleep(100);
+        }
+    }
+    atomic_store(&shard->stopping, 1);
+    atomic_store(&shard->driver, 0);
+    pthread_mutex_unlock(&shard->drive);
+}
+
+static void forget_all(etx__shard *shard, int *ret_clean) {
+    pthread_mutex_lock(&shard->drive);
+    atomic_store(&shard->driver, (uintptr_t)pthread_self());
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        etx__partition *partition = shard->partition[i];
+        *ret_clean &= partition->state == ETX__OPEN && !partition->busy &&
+                      partition->first == NULL && partition->flying == NULL;
+        if (partition->state == ETX__OPEN) {
+            etx__partition_forget(partition, ETX_ECLOSED);
+        }
+        atomic_store(&partition->state, ETX__CLOSED);
+    }
+    etx__shard_refuse(shard, ETX_ECLOSED);
+    etx__shard_drop_calls(shard);
+    atomic_store(&shard->driver, 0);
+    pthread_mutex_unlock(&shard->drive);
+}
+
+static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until_us) {
+    int clean = mode != ETX_CLOSE_ABRUPT;
+    if (mode == ETX_CLOSE_FINISH) {
+        wait_for_end(engine, until_us);
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        etx__shard_stop(&engine->shard[i]);
+    }
+    uint32_t left = etx__workers_stop(engine, mode == ETX_CLOSE_ABRUPT ? 0 : until_us);
+    for (uint32_t i = 0; mode != ETX_CLOSE_ABRUPT && i < engine->shard_count; i++) {
+        put_rest(&engine->shard[i], until_us + 1000000);
+    }
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        etx__writer_stop(engine->partition[i]);
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        forget_all(&engine->shard[i], &clean);
+    }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__home_close(engine->home[i], clean);
+    }
+    return left > 0 ? ETX_EBUSY : 0;
+}
+
+int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms) {
+    if (engine == NULL || mode < ETX_CLOSE_FINISH || mode > ETX_CLOSE_ABRUPT) {
+        return ETX_EINVALID;
+    }
+    if (*engine->alive == 0) {
+        return ETX_EFORKED;
+    }
+    if (etx__engine_inside(engine)) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "etx_engine_close from an inline callback would wait for itself");
+    }
+    uint32_t started = ETX__STARTED;
+    uint32_t fresh = ETX__NEW;
+    if (atomic_compare_exchange_strong(&engine->life, &fresh, ETX__ENDED)) {
+        return 0;
+    }
+    if (!atomic_compare_exchange_strong(&engine->life, &started, ETX__CLOSING)) {
+        return ETX_ESTATE;
+    }
+    uint64_t until_us = etx__clock_us() + (uint64_t)timeout_ms * 1000;
+    int rc = close_started(engine, mode, until_us);
+    atomic_store(&engine->life, ETX__ENDED);
+    if (rc != 0) {
+        etx__engine_fail(engine, rc, "callbacks still run; the log is closed");
+    }
+    return rc;
+}

@@ -1,0 +1,398 @@
+/* The engine: create, homes, participants, start. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "options.h"
+#include "shard.h"
+
+/* ---- the engine's own memory */
+
+/* A page that a fork wipes: the child reads 0 there, and its calls are refused. */
+static uint32_t *alive_make(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint32_t *alive = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (alive == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(alive, page, MADV_WIPEONFORK) != 0) {
+        munmap(alive, page);
+        return NULL;
+    }
+    *alive = 1;
+    return alive;
+}
+
+void etx__engine_hold(etx_engine *engine) {
+    atomic_fetch_add(&engine->holders, 1);
+}
+
+static void free_handle(void *object) {
+    etx__request_trim((etx_tx *)object);
+}
+
+/* What callbacks answered after the end. */
+static void drop_late(etx_engine *engine, etx__shard *shard) {
+    etx__node *node = etx__queue_take(&shard->queue);
+    while (node != NULL) {
+        etx__node *next = node->next;
+        if (node->kind == ETX__NODE_REPLY) {
+            etx__reply_free(engine, (etx__reply *)(void *)node);
+        }
+        node = next;
+    }
+}
+
+void etx__engine_drop(etx_engine *engine) {
+    if (atomic_fetch_sub(&engine->holders, 1) != 1) {
+        return;
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        drop_late(engine, &engine->shard[i]);
+        etx__shard_free(&engine->shard[i]);
+    }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__home_close(engine->home[i], 0);
+        etx__home_free(engine->home[i]);
+    }
+    etx__workers_free(engine);
+    etx__stash_free(&engine->handles, free_handle);
+    etx__stash_free(&engine->replies, NULL);
+    for (uint32_t i = 0; i < engine->registered_count; i++) {
+        etx__engine_release(engine, engine->registered[i], sizeof(etx__registered));
+    }
+    etx__engine_release(engine, engine->partition,
+                        engine->partition_count * sizeof *engine->partition);
+    etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
+    munmap((void *)(uintptr_t)engine->alive, (size_t)sysconf(_SC_PAGESIZE));
+    pthread_mutex_destroy(&engine->lock);
+    etx_allocator allocator = engine->allocator;
+    allocator.release(allocator.user, engine, sizeof *engine);
+}
+
+void etx_engine_free(etx_engine *engine) {
+    if (engine == NULL || *engine->alive == 0) {
+        return; /* a child's copy: its memory goes with it */
+    }
+    if (atomic_load(&engine->life) == ETX__STARTED) {
+        etx_engine_close(engine, ETX_CLOSE_LEAVE, 10000);
+    }
+    etx__engine_drop(engine);
+}
+
+/* ---- messages and state */
+
+int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    pthread_mutex_lock(&engine->lock);
+    vsnprintf(engine->message, sizeof engine->message, format, list);
+    pthread_mutex_unlock(&engine->lock);
+    va_end(list);
+    return rc;
+}
+
+void etx_engine_message(etx_engine *engine, char *message, size_t size) {
+    if (message == NULL || size == 0) {
+        return;
+    }
+    message[0] = 0;
+    if (engine != NULL && *engine->alive != 0) {
+        pthread_mutex_lock(&engine->lock);
+        snprintf(message, size, "%s", engine->message);
+        pthread_mutex_unlock(&engine->lock);
+    }
+}
+
+int etx__engine_usable(const etx_engine *engine) {
+    if (engine == NULL) {
+        return ETX_EINVALID;
+    }
+    if (*engine->alive == 0) {
+        return ETX_EFORKED;
+    }
+    uint32_t life = atomic_load_explicit(&engine->life, memory_order_acquire);
+    return life == ETX__STARTED ? 0 : life == ETX__NEW ? ETX_ESTATE : ETX_ECLOSED;
+}
+
+int etx__engine_inside(const etx_engine *engine) {
+    uintptr_t self = (uintptr_t)pthread_self();
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        if (atomic_load_explicit(&engine->shard[i].driver, memory_order_relaxed) == self) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int not_started(etx_engine *engine) {
+    if (engine == NULL) {
+        return ETX_EINVALID;
+    }
+    if (*engine->alive == 0) {
+        return ETX_EFORKED;
+    }
+    return atomic_load(&engine->life) == ETX__NEW ? 0 : ETX_ESTATE;
+}
+
+/* ---- create */
+
+static int take_monitor(etx_engine *engine) {
+    const etx_monitor *given = engine->options.monitor;
+    uint64_t quiet = 1u << ETX_EVENT_BEGUN | 1u << ETX_EVENT_DECIDED | 1u << ETX_EVENT_ENDED;
+    if (given == NULL) {
+        return 0;
+    }
+    if (etx__options_take(&engine->monitor, sizeof engine->monitor, given, given->size) != 0) {
+        return ETX_EINVALID;
+    }
+    if (engine->monitor.on_event != NULL) {
+        engine->monitored = engine->monitor.events != 0 ? engine->monitor.events : ~quiet;
+    }
+    return 0;
+}
+
+static int take_names(etx_engine *engine) {
+    const char *node = engine->options.node != NULL ? engine->options.node : "node";
+    const char *accept = engine->options.accept_chosen_home;
+    if (etx_name_check(node, strlen(node)) != 0 ||
+        (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN)) {
+        return ETX_EINVALID;
+    }
+    memcpy(engine->node, node, strlen(node) + 1);
+    if (accept != NULL) {
+        memcpy(engine->accept_chosen_home, accept, ETX_HOME_ID_LEN + 1);
+    }
+    return 0;
+}
+
+int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
+    etx_options ours = ETX_OPTIONS_INIT;
+    if (ret_engine == NULL ||
+        (options != NULL && etx__options_take(&ours, sizeof ours, options, options->size) != 0)) {
+        return ETX_EINVALID;
+    }
+    etx__options_fill(&ours);
+    if (etx__options_wrong(&ours) != NULL || ours.codec->version != ETX_CODEC_VERSION) {
+        return ETX_EINVALID;
+    }
+    etx_allocator allocator = ours.allocator != NULL ? *ours.allocator : etx__allocator;
+    etx_engine *engine = allocator.allocate(allocator.user, sizeof *engine);
+    uint32_t *alive = engine != NULL ? alive_make() : NULL;
+    if (alive == NULL) {
+        if (engine != NULL) {
+            allocator.release(allocator.user, engine, sizeof *engine);
+        }
+        return ETX_ENOMEM;
+    }
+    engine->options = ours;
+    engine->allocator = allocator;
+    engine->alive = alive;
+    engine->holders = 1;
+    pthread_mutex_init(&engine->lock, NULL);
+    etx__stash_init(&engine->handles, &engine->allocator, sizeof(etx_tx));
+    etx__stash_init(&engine->replies, &engine->allocator, sizeof(etx__reply));
+    engine->log_ops[engine->log_ops_count++] = etx_log_file();
+    engine->log_ops[engine->log_ops_count++] = etx_log_memory();
+    engine->codecs[etx_codec_binary()->id] = etx_codec_binary();
+    engine->codecs[ours.codec->id] = ours.codec;
+    if (take_monitor(engine) != 0 || take_names(engine) != 0) {
+        etx__engine_drop(engine);
+        return ETX_EINVALID;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+int etx_engine_home(etx_engine *engine, const char *url) {
+    int rc = not_started(engine);
+    if (rc != 0 || url == NULL) {
+        return rc != 0 ? rc : ETX_EINVALID;
+    }
+    if (engine->home_count == ETX__HOMES_MAX) {
+        return etx__engine_fail(engine, ETX_EINVALID, "8 homes at most");
+    }
+    etx__home *home = NULL;
+    rc = etx__home_make(engine, url, &home);
+    if (rc == 0) {
+        home->place = engine->home_count;
+        engine->home[engine->home_count++] = home;
+    }
+    return rc;
+}
+
+int etx_engine_chosen_home(etx_engine *engine, unsigned place) {
+    int rc = not_started(engine);
+    if (rc == 0) {
+        engine->chosen_home = place;
+    }
+    return rc;
+}
+
+int etx_engine_log(etx_engine *engine, const etx_log_ops *ops) {
+    int rc = not_started(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ops == NULL || ops->version == 0 || ops->version > ETX_LOG_VERSION || ops->scheme == NULL ||
+        ops->open == NULL || ops->close == NULL || ops->info == NULL || ops->put == NULL ||
+        ops->get == NULL || ops->trim == NULL || ops->space == NULL) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "the log adapter lacks a version, a scheme or a function");
+    }
+    if (engine->log_ops_count == ETX__LOGS_MAX) {
+        return etx__engine_fail(engine, ETX_EBUSY, "16 log adapters at most");
+    }
+    engine->log_ops[engine->log_ops_count++] = ops;
+    return 0;
+}
+
+int etx_engine_codec(etx_engine *engine, const etx_codec *codec) {
+    int rc = not_started(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (codec == NULL || codec->version != ETX_CODEC_VERSION || codec->bound == NULL ||
+        codec->encode == NULL || codec->decode == NULL) {
+        return etx__engine_fail(engine, ETX_EINVALID, "the codec lacks a version or a function");
+    }
+    if (engine->codecs[codec->id] != NULL && engine->codecs[codec->id] != codec) {
+        return etx__engine_fail(engine, ETX_ECONFLICT, "codec id %u is taken", codec->id);
+    }
+    engine->codecs[codec->id] = codec;
+    return 0;
+}
+
+const etx_codec *etx__engine_codec_of(const etx_engine *engine, uint8_t id) {
+    return engine->codecs[id];
+}
+
+/* ---- start */
+
+static int open_homes(etx_engine *engine) {
+    if (engine->home_count == 0) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "no home: call etx_engine_home(engine, \"file:DIR\") first");
+    }
+    if (engine->chosen_home >= engine->home_count) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "the home for chosen gids is not in the list");
+    }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        int rc = etx__home_open(engine->home[i]);
+        if (rc != 0) {
+            return rc;
+        }
+        engine->partition_count += engine->home[i]->partition_count;
+    }
+    if (engine->partition_count > UINT16_MAX) {
+        return etx__engine_fail(engine, ETX_EINVALID, "65535 partitions at most");
+    }
+    return 0;
+}
+
+static int make_shards(etx_engine *engine) {
+    engine->shard_count = engine->options.shards < engine->partition_count
+                              ? engine->options.shards
+                              : engine->partition_count;
+    engine->shard = etx__engine_alloc(engine, engine->shard_count * sizeof *engine->shard);
+    engine->partition =
+        etx__engine_alloc(engine, engine->partition_count * sizeof *engine->partition);
+    if (engine->shard == NULL || engine->partition == NULL) {
+        engine->shard_count = 0;
+        return ETX_ENOMEM;
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        if (etx__shard_init(&engine->shard[i], engine, i) != 0) {
+            return ETX_ENOMEM;
+        }
+        etx__shard_look(&engine->shard[i]);
+    }
+    uint32_t place = 0;
+    for (uint32_t h = 0; h < engine->home_count; h++) {
+        etx__home *home = engine->home[h];
+        for (uint32_t i = 0; i < home->partition_count; i++) {
+            etx__partition *partition = home->partition[i];
+            etx__shard *shard = &engine->shard[i % engine->shard_count];
+            partition->place = place;
+            partition->shard = shard;
+            engine->partition[place++] = partition;
+            shard->partition[shard->partition_count++] = partition;
+        }
+    }
+    return 0;
+}
+
+/* Every partition is read and claimed by its writer's thread, all at the same time. */
+static int load_all(etx_engine *engine) {
+    int rc = 0;
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
+    }
+    if (rc != 0) {
+        return etx__engine_fail(engine, rc, "no threads for the log");
+    }
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        etx__writer_give(engine->partition[i], ETX__JOB_LOAD);
+    }
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        etx__partition *partition = engine->partition[i];
+        for (uint32_t job; (job = atomic_load(&partition->job)) != ETX__JOB_NONE;) {
+            usleep(100);
+        }
+        partition->busy = 0;
+        if (rc == 0 && partition->job_rc != 0) {
+            rc = etx__engine_fail(engine, partition->job_rc, "home %s: %s", partition->home->url,
+                                  partition->message);
+        }
+    }
+    return rc;
+}
+
+static int run_all(etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        etx__queue_take(&engine->shard[i].queue); /* the loads' news */
+        etx__shard_look(&engine->shard[i]);
+    }
+    int rc = etx__workers_start(engine);
+    atomic_store(&engine->life, ETX__STARTED);
+    for (uint32_t i = 0; rc == 0 && i < engine->partition_count; i++) {
+        etx__partition_install(engine->partition[i]);
+    }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        atomic_store(&engine->home[i]->health, ETX__HOME_UP);
+        atomic_store(&engine->home[i]->since_ms, etx__clock_wall_ms());
+    }
+    for (uint32_t i = 0; rc == 0 && i < engine->shard_count; i++) {
+        rc = etx__shard_start(&engine->shard[i]);
+    }
+    return rc == 0 ? 0 : etx__engine_fail(engine, rc, "no threads or memory to start with");
+}
+
+int etx_engine_start(etx_engine *engine) {
+    int rc = not_started(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = open_homes(engine);
+    if (rc == 0 && make_shards(engine) != 0) {
+        rc = etx__engine_fail(engine, ETX_ENOMEM, "no memory to start with");
+    }
+    rc = rc != 0 ? rc : load_all(engine);
+    rc = rc != 0 ? rc : run_all(engine);
+    if (rc != 0) {
+        atomic_store(&engine->life, ETX__ENDED);
+        for (uint32_t i = 0; engine->partition != NULL && i < engine->partition_count; i++) {
+            if (engine->partition[i] != NULL) {
+                etx__writer_stop(engine->partition[i]);
+            }
+        }
+        for (uint32_t i = 0; i < engine->shard_count; i++) {
+            etx__shard_stop(&engine->shard[i]);
+        }
+    }
+    return rc;
+}

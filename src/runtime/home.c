@@ -1,0 +1,266 @@
+/* Homes: opening them, their health, and which takes a new transaction. */
+#include "home.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A breaker each. A home is down when a put fails or there is no space; when that is over it is
+ * held for a while, so that new transactions do not flap; then it is up. Only new transactions
+ * care: those at home elsewhere finish where they are. A held home is used if no other would do. */
+
+static const etx_log_ops *find_ops(const etx_engine *engine, const char *scheme, size_t len) {
+    for (uint32_t i = 0; i < engine->log_ops_count; i++) {
+        const etx_log_ops *ops = engine->log_ops[i];
+        if (strlen(ops->scheme) == len && memcmp(ops->scheme, scheme, len) == 0) {
+            return ops;
+        }
+    }
+    return NULL;
+}
+
+static int no_such_scheme(etx_engine *engine, const char *url, size_t len) {
+    static const char *const later[] = {"postgresql", "mariadb", "etcd", "redis"};
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        if (strlen(later[i]) == len && memcmp(later[i], url, len) == 0) {
+            return etx__engine_fail(engine, ETX_EINVALID,
+                                    "home %.*s: this build has no adapter for %s logs; "
+                                    "file:DIR and memory: are built in",
+                                    (int)len, url, later[i]);
+        }
+    }
+    return etx__engine_fail(engine, ETX_EINVALID,
+                            "home '%.60s' is no URL of a log: say file:DIR or memory:", url);
+}
+
+/* What stands between "//" and '@' may be a password. */
+static void copy_url(char *to, size_t size, const char *url) {
+    const char *start = strstr(url, "//");
+    const char *at = start != NULL ? strchr(start, '@') : NULL;
+    const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
+    if (colon != NULL) {
+        snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);
+    } else {
+        snprintf(to, size, "%s", url);
+    }
+}
+
+int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
+    const char *colon = strchr(url, ':');
+    size_t len = colon != NULL ? (size_t)(colon - url) : strlen(url);
+    const etx_log_ops *ops = colon != NULL ? find_ops(engine, url, len) : NULL;
+    if (ops == NULL) {
+        return no_such_scheme(engine, url, len);
+    }
+    size_t size = strlen(url) + 1;
+    etx__home *home = etx__engine_alloc(engine, sizeof *home);
+    char *copy = etx__engine_alloc(engine, size);
+    if (home == NULL || copy == NULL) {
+        etx__engine_release(engine, home, sizeof *home);
+        etx__engine_release(engine, copy, size);
+        return etx__engine_fail(engine, ETX_ENOMEM, "no memory for a home");
+    }
+    memcpy(copy, url, size);
+    copy_url(home->url, sizeof home->url, url);
+    home->engine = engine;
+    home->ops = ops;
+    home->open_url = copy;
+    pthread_mutex_init(&home->lock, NULL);
+    *ret_home = home;
+    return 0;
+}
+
+static int make_partitions(etx__home *home) {
+    etx_engine *engine = home->engine;
+    home->partition_count = home->info.partitions;
+    home->partition = etx__engine_alloc(engine, home->partition_count * sizeof *home->partition);
+    if (home->partition == NULL) {
+        return ETX_ENOMEM;
+    }
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        home->partition[i] = etx__partition_make(home, i);
+        if (home->partition[i] == NULL) {
+            return ETX_ENOMEM;
+        }
+    }
+    return 0;
+}
+
+int etx__home_open(etx__home *home) {
+    etx_engine *engine = home->engine;
+    char message[256] = "";
+    etx_log_config config = {.size = sizeof config,
+                             .url = home->open_url,
+                             .node = engine->node,
+                             .allocator = &engine->allocator,
+                             .message = message,
+                             .message_size = sizeof message};
+    config.flags = (engine->options.flags & ETX_INSPECT) ? ETX_LOG_NO_CREATE : 0;
+    int rc = home->ops->open(&config, &home->log);
+    if (rc != 0) {
+        return etx__engine_fail(engine, rc, "home %s: %s", home->url,
+                                message[0] ? message : etx_strerror(rc));
+    }
+    home->info.size = sizeof home->info;
+    rc = home->ops->info(home->log, &home->info);
+    if (rc == 0 && home->info.grade == ETX_VOLATILE &&
+        !(engine->options.flags & ETX_ALLOW_VOLATILE)) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "home %s forgets with the process: allow it with "
+                                "ETX_ALLOW_VOLATILE, or leave it out",
+                                home->url);
+    }
+    rc = rc != 0 ? rc : make_partitions(home);
+    return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+}
+
+void etx__home_close(etx__home *home, int clean) {
+    if (home->log != NULL) {
+        home->ops->close(home->log, clean);
+        home->log = NULL;
+    }
+}
+
+void etx__home_free(etx__home *home) {
+    etx_engine *engine = home->engine;
+    for (uint32_t i = 0; home->partition != NULL && i < home->partition_count; i++) {
+        if (home->partition[i] != NULL) {
+            etx__partition_free(home->partition[i]);
+        }
+    }
+    etx__engine_release(engine, home->partition, home->partition_count * sizeof *home->partition);
+    etx__engine_release(engine, home->open_url, strlen(home->open_url) + 1);
+    pthread_mutex_destroy(&home->lock);
+    etx__engine_release(engine, home, sizeof *home);
+}
+
+/* ---- health */
+
+void etx__home_down(etx__home *home, const char *why) {
+    pthread_mutex_lock(&home->lock);
+    snprintf(home->why, sizeof home->why, "%s", why[0] ? why : "its log does not answer");
+    pthread_mutex_unlock(&home->lock);
+    if (atomic_exchange(&home->health, ETX__HOME_DOWN) != ETX__HOME_DOWN) {
+        atomic_store(&home->since_ms, etx__clock_wall_ms());
+        etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, home->why);
+    }
+}
+
+static int all_open(const etx__home *home) {
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        if (home->partition[i]->state != ETX__OPEN || home->partition[i]->full) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void etx__home_well(etx__home *home) {
+    if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN) {
+        return;
+    }
+    atomic_store(&home->well_ms, etx__clock_us() / 1000);
+    atomic_store(&home->since_ms, etx__clock_wall_ms());
+    atomic_store(&home->health, ETX__HOME_HELD);
+    etx__monitor_home(home, 0, ETX_EVENT_HOME_UP, "well again");
+}
+
+/* Held for long enough? */
+static uint32_t health_now(etx__home *home) {
+    uint32_t health = atomic_load_explicit(&home->health, memory_order_relaxed);
+    if (health != ETX__HOME_HELD) {
+        return health;
+    }
+    uint64_t until = atomic_load(&home->well_ms) + home->engine->options.hold_down_ms;
+    if (etx__clock_us() / 1000 < until) {
+        return ETX__HOME_HELD;
+    }
+    uint32_t expected = ETX__HOME_HELD;
+    atomic_compare_exchange_strong(&home->health, &expected, ETX__HOME_UP);
+    return atomic_load(&home->health);
+}
+
+etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
+    etx__home *held = NULL;
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        if (home->info.grade < durability) {
+            continue;
+        }
+        uint32_t health = health_now(home);
+        if (health == ETX__HOME_UP) {
+            return home;
+        }
+        if (health == ETX__HOME_HELD && held == NULL) {
+            held = home;
+        }
+    }
+    return held;
+}
+
+etx__home *etx__home_of(const etx_engine *engine, const char *id) {
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        if (strcmp(engine->home[i]->info.id, id) == 0) {
+            return engine->home[i];
+        }
+    }
+    return NULL;
+}
+
+/* New transactions go to one partition until it has enough to fill its puts: then to the next. */
+etx__partition *etx__home_partition(etx__home *home) {
+    enum { ENOUGH = 192 };
+    uint32_t count = home->partition_count;
+    uint32_t near = atomic_load_explicit(&home->near, memory_order_relaxed);
+    etx__partition *least = NULL;
+    uint32_t least_live = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        etx__partition *partition = home->partition[(near + i) % count];
+        uint32_t live = atomic_load_explicit(&partition->live, memory_order_relaxed);
+        if (atomic_load_explicit(&partition->state, memory_order_relaxed) != ETX__OPEN) {
+            continue;
+        }
+        if (live < ENOUGH) {
+            return partition;
+        }
+        if (live < least_live) {
+            least = partition;
+            least_live = live;
+        }
+    }
+    return least;
+}
+
+etx__partition *etx__home_hashed(etx__home *home, uint32_t hash) {
+    return home->partition[(uint64_t)hash * home->partition_count >> 32];
+}
+
+int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *ret_status) {
+    int rc = etx__engine_usable(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ret_status == NULL || ret_status->size == 0) {
+        return ETX_EINVALID;
+    }
+    if (place >= engine->home_count) {
+        return ETX_ENOTFOUND;
+    }
+    etx__home *home = engine->home[place];
+    etx_home_status status = {.size = ret_status->size};
+    memcpy(status.url, home->url, sizeof status.url);
+    memcpy(status.id, home->info.id, sizeof status.id);
+    status.grade = home->info.grade;
+    status.usable = health_now(home) != ETX__HOME_DOWN;
+    status.in_use = etx__home_best(engine, engine->options.durability) == home;
+    status.chosen = engine->chosen_home == place;
+    status.partitions = home->partition_count;
+    status.since_ms = atomic_load(&home->since_ms);
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        status.in_flight += atomic_load(&home->partition[i]->live);
+    }
+    pthread_mutex_lock(&home->lock);
+    snprintf(status.why, sizeof status.why, "%s", status.usable ? "" : home->why);
+    pthread_mutex_unlock(&home->lock);
+    memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
+    return 0;
+}

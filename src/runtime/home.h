@@ -1,0 +1,46 @@
+/* Homes: the list of preference, their health, and which takes a new transaction. */
+#ifndef ETX__HOME_H
+#define ETX__HOME_H
+
+#include "partition.h"
+
+typedef enum etx__health {
+    ETX__HOME_DOWN = 0,
+    ETX__HOME_HELD = 1, /* well again, not for long enough */
+    ETX__HOME_UP = 2
+} etx__health;
+
+struct etx__home {
+    etx_engine *engine;
+    const etx_log_ops *ops;
+    etx_log *log;
+    etx_log_info info;
+    uint32_t place;
+    etx__partition **partition;
+    uint32_t partition_count;
+    _Atomic uint32_t health;
+    _Atomic uint64_t since_ms; /* wall */
+    _Atomic uint64_t well_ms;  /* monotonic */
+    _Atomic uint32_t near;     /* the partition that takes new ones until it has enough */
+    pthread_mutex_t lock;      /* of why */
+    char why[160];
+    char url[256];  /* as it may be shown */
+    char *open_url; /* as it was given */
+};
+
+int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home);
+/* Opens the log and makes its partitions. */
+int etx__home_open(etx__home *home);
+void etx__home_close(etx__home *home, int clean);
+void etx__home_free(etx__home *home);
+/* New transactions do not go there any more / may go there again. */
+void etx__home_down(etx__home *home, const char *why);
+void etx__home_well(etx__home *home);
+/* The best that satisfies the durability, or NULL. */
+etx__home *etx__home_best(etx_engine *engine, etx_durability durability);
+/* The one with that id, or NULL. */
+etx__home *etx__home_of(const etx_engine *engine, const char *id);
+etx__partition *etx__home_partition(etx__home *home); /* for a gid made by ETX */
+etx__partition *etx__home_hashed(etx__home *home, uint32_t hash);
+
+#endif

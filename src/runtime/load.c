@@ -1,0 +1,384 @@
+/* Loading a partition: reading its log into a new core, and claiming it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "home.h"
+#include "shard.h"
+
+typedef struct reader {
+    etx__partition *partition;
+    etx__core *core;
+    etx_record_room room;
+    uint64_t next_slot;
+    uint32_t checksum;
+    char chosen_home[ETX_HOME_ID_LEN + 1];
+    char *message;
+    size_t message_size;
+} reader;
+
+static int fail(reader *r, int rc, uint64_t slot, const char *what) {
+    snprintf(r->message, r->message_size, "slot %llu of partition %u: %s", (unsigned long long)slot,
+             r->partition->number, what);
+    return rc;
+}
+
+static int read_record(reader *r, const etx_record *record, uint64_t slot) {
+    if (record->type == ETX_RECORD_OWN) {
+        size_t len = record->u.own.chosen_home.len;
+        if (len <= ETX_HOME_ID_LEN) {
+            memcpy(r->chosen_home, record->u.own.chosen_home.data, len);
+            r->chosen_home[len] = 0;
+        }
+    }
+    int rc = etx__core_fold(r->core, record);
+    return rc == 0 ? 0
+                   : fail(r, rc, slot,
+                          "more transactions than transactions_max, memory_max allow: raise them");
+}
+
+static int read_batch(reader *r, const etx_slot *slot) {
+    const uint8_t *bytes = slot->batch.data;
+    const etx_codec *codec =
+        slot->batch.len > 0 ? etx__engine_codec_of(r->partition->home->engine, bytes[0]) : NULL;
+    if (codec == NULL) {
+        return fail(r, ETX_EVERSION, slot->slot, "written with a codec that is not here");
+    }
+    for (size_t at = 1; at < slot->batch.len;) {
+        etx_record record;
+        size_t used = 0;
+        int rc =
+            codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, &r->room, &record, &used);
+        if (rc == ETX_EBUSY && etx_record_room_grow(&r->room) == 0) {
+            continue;
+        }
+        if (rc != 0) {
+            return fail(r, rc, slot->slot, "a record that cannot be read");
+        }
+        rc = read_record(r, &record, slot->slot);
+        if (rc != 0) {
+            return rc;
+        }
+        at += used;
+    }
+    return 0;
+}
+
+static int read_slot(const etx_slot *slot, void *user) {
+    reader *r = user;
+    int rc = read_batch(r, slot);
+    if (rc == 0) {
+        r->next_slot = slot->slot + 1;
+        r->checksum = slot->checksum;
+        etx__partition_mark(r->partition, slot->slot + 1, r->core->seq, slot->batch.len);
+    }
+    return rc;
+}
+
+/* ---- the core's memory */
+
+static void core_options(const etx__partition *partition, etx__core_options *ret_options) {
+    const etx_options *o = &partition->home->engine->options;
+    *ret_options = (etx__core_options){
+        .transactions_max = o->transactions_max,
+        .branches_max = o->branches_max,
+        .history_max = o->history_max,
+        .history_age_ms = o->history_age_ms,
+        .participants_max = ETX__PARTICIPANTS_MAX,
+        .image_max = (uint32_t)(partition->home->info.batch_max / 2),
+        .call_timeout_ms = o->call_timeout_ms,
+        .retry_first_ms = o->retry_first_ms,
+        .retry_cap_ms = o->retry_cap_ms,
+        .working_ms = o->working_ms,
+        .park_after = o->park_after,
+        .inspect = (o->flags & ETX_INSPECT) != 0,
+        .history_strict = (o->flags & ETX_HISTORY_STRICT) != 0,
+        .first_serial = partition->generation << 40,
+        .pool_size = o->memory_max,
+    };
+}
+
+static etx__memory *memory_make(etx__partition *partition) {
+    etx_engine *engine = partition->home->engine;
+    etx__core_options options;
+    partition->generation++;
+    core_options(partition, &options);
+    etx__memory *memory = etx__engine_alloc(engine, sizeof *memory);
+    if (memory == NULL) {
+        return NULL;
+    }
+    memory->size = etx__core_size(&options);
+    memory->block = etx__engine_alloc(engine, memory->size);
+    if (memory->block == NULL) {
+        etx__engine_release(engine, memory, sizeof *memory);
+        return NULL;
+    }
+    memory->core = etx__core_init(memory->block, &options);
+    return memory;
+}
+
+static void memory_free(etx__partition *partition, etx__memory *memory) {
+    etx__engine_release(partition->home->engine, memory->block, memory->size);
+    etx__engine_release(partition->home->engine, memory, sizeof *memory);
+}
+
+void etx__memory_return(etx__partition *partition, etx__memory *memory) {
+    etx_assert(memory->running > 0);
+    memory->running--;
+    if (!memory->retired || memory->running > 0) {
+        return;
+    }
+    etx__memory **link = &partition->retired;
+    while (*link != memory) {
+        link = &(*link)->next;
+    }
+    *link = memory->next;
+    memory_free(partition, memory);
+}
+
+static void memory_retire(etx__partition *partition, etx__memory *memory) {
+    if (memory->running == 0) {
+        memory_free(partition, memory);
+        return;
+    }
+    memory->retired = 1;
+    memory->next = partition->retired;
+    partition->retired = memory;
+}
+
+/* ---- claiming */
+
+static etx_bytes own_batch(etx__partition *partition, uint8_t *room, uint64_t nonce) {
+    etx_engine *engine = partition->home->engine;
+    const etx__home *chosen = engine->home[engine->chosen_home];
+    etx_record record = {.type = ETX_RECORD_OWN};
+    record.u.own.nonce = nonce;
+    record.u.own.time_ms = etx__clock_wall_ms();
+    record.u.own.node = (etx_bytes){engine->node, strlen(engine->node)};
+    record.u.own.chosen_home = (etx_bytes){chosen->info.id, strlen(chosen->info.id)};
+    room[0] = engine->options.codec->id;
+    return (etx_bytes){room, 1 + engine->options.codec->encode(&record, room + 1)};
+}
+
+static int claim(etx__partition *partition, reader *r) {
+    uint8_t room[512];
+    uint64_t nonce = etx__random();
+    etx__owner *owner = &partition->owner;
+    etx_put *put = &partition->put;
+    etx_bytes batch = own_batch(partition, room, nonce);
+    etx__owner_claim(owner, partition->number, nonce, r->next_slot, r->checksum);
+    etx__owner_fill(owner, batch, put);
+    partition->loaded_own = put->slot;
+    etx__verdict verdict =
+        etx__owner_judge(owner, put, partition->home->ops->put(partition->home->log, put));
+    if (verdict == ETX__DURABLE) {
+        etx__partition_mark(partition, owner->slot, r->core->seq, batch.len);
+        return 0;
+    }
+    snprintf(r->message, r->message_size, "claiming partition %u: %s", partition->number,
+             put->message[0] ? put->message : "the slot is taken");
+    return put->error != 0 ? put->error : ETX_EUNAVAILABLE;
+}
+
+/* A gid that a caller chose belongs to one home. Another one may take over only what cannot be
+ * repeated here. */
+static int check_chosen(etx__partition *partition, reader *r) {
+    etx_engine *engine = partition->home->engine;
+    const char *now = engine->home[engine->chosen_home]->info.id;
+    const char *then = r->chosen_home;
+    if (then[0] == 0 || then[0] == 'v' || strcmp(then, now) == 0 ||
+        strcmp(engine->accept_chosen_home, then) == 0) {
+        return 0;
+    }
+    if (r->core->live == 0 && r->core->remembered == 0) {
+        return 0;
+    }
+    snprintf(
+        r->message, r->message_size,
+        "chosen gids belonged to home %s until now, and %s would take them: a repeat could run "
+        "twice. Put home %s first again, or accept it with accept_chosen_home=\"%s\"",
+        then, now, then, then);
+    return ETX_ECONFLICT;
+}
+
+static void register_all(etx__partition *partition, etx__core *core) {
+    etx_engine *engine = partition->home->engine;
+    uint32_t count = atomic_load(&engine->registered_count);
+    for (uint32_t i = 0; i < count; i++) {
+        etx__policy policy;
+        etx__policy_of(engine->registered[i], &policy);
+        etx__event event = {.type = ETX__EV_REGISTERED};
+        event.now.mono_ms = etx__clock_us() / 1000;
+        event.now.wall_ms = etx__clock_wall_ms();
+        event.u.registered.place = i;
+        event.u.registered.policy = &policy;
+        etx__core_step(core, &event);
+    }
+}
+
+int etx__partition_load(etx__partition *partition) {
+    etx__home *home = partition->home;
+    uint64_t mark = 0;
+    reader all = {.partition = partition,
+                  .message = partition->message,
+                  .message_size = sizeof partition->message};
+    partition->message[0] = 0;
+    if (partition->generation > 0 && home->ops->reopen != NULL) {
+        int rc = home->ops->reopen(home->log, partition->number, all.message, all.message_size);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    etx__memory *memory = memory_make(partition);
+    if (memory == NULL) {
+        snprintf(all.message, all.message_size, "no memory for partition %u: lower memory_max",
+                 partition->number);
+        return ETX_ENOMEM;
+    }
+    all.core = memory->core;
+    partition->marks = 0;
+    partition->bytes = 0;
+    partition->trimmed_bytes = 0;
+    partition->moving_seq = 0;
+    int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
+                            all.message_size);
+    rc = rc != 0 ? rc : check_chosen(partition, &all);
+    rc = rc != 0 ? rc : claim(partition, &all);
+    etx_record_room_free(&all.room);
+    if (rc != 0) {
+        memory_free(partition, memory);
+        return rc;
+    }
+    partition->loaded = memory;
+    return 0;
+}
+
+void etx__partition_install(etx__partition *partition) {
+    if (partition->memory != NULL) {
+        memory_retire(partition, partition->memory);
+    }
+    partition->memory = partition->loaded;
+    partition->loaded = NULL;
+    partition->retries = 0;
+    partition->retry_ms = 0;
+    register_all(partition, partition->memory->core);
+    atomic_store(&partition->nonce, partition->owner.nonce);
+    atomic_store(&partition->counter, 0);
+    atomic_store(&partition->recovered, partition->memory->core->live);
+    atomic_store(&partition->state, ETX__OPEN);
+    etx__event event = {.type = ETX__EV_RECOVERED};
+    event.u.recovered.slot = partition->loaded_own;
+    etx__partition_step(partition, &event);
+    etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
+}
+
+void etx__partition_forget(etx__partition *partition, int rc) {
+    if (partition->memory == NULL) {
+        return;
+    }
+    etx__event event = {.type = ETX__EV_FORGET};
+    event.u.forget.rc = rc;
+    etx__partition_step(partition, &event);
+    etx__batch *batches[2] = {partition->flying, partition->first};
+    for (int i = 0; i < 2; i++) {
+        for (etx__batch *batch = batches[i]; batch != NULL;) {
+            etx__batch *next = batch->next;
+            etx__batch_recycle(partition, batch);
+            batch = next;
+        }
+    }
+    partition->flying = NULL;
+    partition->first = NULL;
+    partition->last = NULL;
+    partition->again = 0;
+    partition->wake_ms = UINT64_MAX;
+    memory_retire(partition, partition->memory);
+    partition->memory = NULL;
+    uint32_t before = atomic_exchange(&partition->live, 0);
+    atomic_fetch_sub(&partition->shard->live, before);
+}
+
+/* ---- partitions and their writers */
+
+static void do_job(etx__partition *partition, etx__job job) {
+    etx__home *home = partition->home;
+    partition->job_rc = 0;
+    if (job == ETX__JOB_PUT) {
+        partition->put_result = home->ops->put(home->log, &partition->put);
+    } else if (job == ETX__JOB_TRIM) {
+        partition->job_rc = home->ops->trim(home->log, partition->number, partition->trim_slot);
+    } else if (job == ETX__JOB_LOAD) {
+        partition->job_rc = etx__partition_load(partition);
+    }
+}
+
+static void *writer_body(void *argument) {
+    etx__partition *partition = argument;
+    for (;;) {
+        etx__job job = (etx__job)atomic_load(&partition->job);
+        if (job == ETX__JOB_NONE) {
+            etx__futex_wait(&partition->job, ETX__JOB_NONE, UINT64_MAX);
+            continue;
+        }
+        if (job == ETX__JOB_STOP) {
+            return NULL;
+        }
+        do_job(partition, job);
+        partition->job_was = job;
+        uint32_t expected = job;
+        atomic_compare_exchange_strong(&partition->job, &expected, ETX__JOB_NONE);
+        etx__shard_send(partition->shard, &partition->job_done);
+    }
+}
+
+int etx__writer_start(etx__partition *partition) {
+    int rc =
+        etx__thread_start(&partition->writer, "etx-log", partition->place, writer_body, partition);
+    partition->has_writer = rc == 0;
+    return rc;
+}
+
+void etx__writer_give(etx__partition *partition, etx__job job) {
+    partition->busy = 1;
+    atomic_store(&partition->job, job);
+    etx__futex_wake(&partition->job, 1);
+}
+
+void etx__writer_stop(etx__partition *partition) {
+    if (partition->has_writer) {
+        atomic_store(&partition->job, ETX__JOB_STOP);
+        etx__futex_wake(&partition->job, 1);
+        pthread_join(partition->writer, NULL);
+        partition->has_writer = 0;
+    }
+}
+
+etx__partition *etx__partition_make(etx__home *home, uint32_t number) {
+    etx__partition *partition = etx__engine_alloc(home->engine, sizeof *partition);
+    if (partition != NULL) {
+        partition->home = home;
+        partition->number = number;
+        partition->job_done.kind = ETX__NODE_JOB;
+        partition->put_usual_us = 100;
+        partition->wake_ms = UINT64_MAX;
+    }
+    return partition;
+}
+
+void etx__partition_free(etx__partition *partition) {
+    etx_engine *engine = partition->home->engine;
+    etx__batch_free(engine, partition->flying);
+    etx__batch_free(engine, partition->first);
+    etx__batch_free(engine, partition->spare);
+    if (partition->memory != NULL) {
+        memory_free(partition, partition->memory);
+    }
+    if (partition->loaded != NULL) {
+        memory_free(partition, partition->loaded);
+    }
+    while (partition->retired != NULL) {
+        etx__memory *memory = partition->retired;
+        partition->retired = memory->next;
+        memory_free(partition, memory);
+    }
+    etx__engine_release(engine, partition, sizeof *partition);
+}

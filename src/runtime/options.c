@@ -1,0 +1,88 @@
+/* Options: defaults, limits, and structs of another version's size. */
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int etx__options_take(void *to, size_t to_size, const void *from, size_t from_size) {
+    const uint8_t *bytes = from;
+    if (from_size < sizeof(size_t)) {
+        return ETX_EINVALID;
+    }
+    for (size_t i = to_size; i < from_size; i++) {
+        if (bytes[i] != 0) { /* a newer caller asks for what this version does not have */
+            return ETX_EINVALID;
+        }
+    }
+    memset(to, 0, to_size);
+    memcpy(to, from, from_size < to_size ? from_size : to_size);
+    return 0;
+}
+
+static void fill_u32(uint32_t *value, uint32_t or_else) {
+    *value = *value != 0 ? *value : or_else;
+}
+
+static void fill_u64(uint64_t *value, uint64_t or_else) {
+    *value = *value != 0 ? *value : or_else;
+}
+
+void etx__options_fill(etx_options *o) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t shards = processors < 1 ? 1 : processors > 4 ? 4 : (uint32_t)processors;
+    fill_u32(&o->shards, shards);
+    fill_u32(&o->workers, 16);
+    fill_u32(&o->transactions_max, 1u << 20);
+    fill_u32(&o->branches_max, 128);
+    fill_u32(&o->payload_max, 1u << 20);
+    fill_u64(&o->memory_max, 4ull << 30);
+    fill_u64(&o->history_max, 1000000);
+    fill_u64(&o->history_age_ms, 24ull * 3600 * 1000);
+    fill_u32(&o->patience_ms, 30000);
+    fill_u32(&o->deadline_ms, 60000);
+    fill_u32(&o->call_timeout_ms, 30000);
+    fill_u32(&o->retry_first_ms, 100);
+    fill_u32(&o->retry_cap_ms, 30000);
+    fill_u32(&o->working_ms, 1000);
+    fill_u32(&o->park_after, 10);
+    fill_u32(&o->hold_down_ms, 5000);
+    fill_u32(&o->flush_ms, 4);
+    fill_u32(&o->fence_age_ms, 7u * 24 * 3600 * 1000);
+    if (o->durability == ETX_DURABILITY_DEFAULT) {
+        o->durability = ETX_LOCAL;
+    }
+    if (o->codec == NULL) {
+        o->codec = etx_codec_binary();
+    }
+}
+
+const char *etx__options_wrong(const etx_options *o) {
+    const uint32_t flags =
+        ETX_ALLOW_VOLATILE | ETX_INSPECT | ETX_HISTORY_STRICT | ETX_NO_CALLER_DRIVES;
+    if (o->flags & ~flags) {
+        return "flags: unknown bits are set";
+    }
+    if (o->shards > 16 || o->workers > 4096) {
+        return "shards may be 16 at most, workers 4096";
+    }
+    if (o->branches_max > ETX_BRANCHES_MAX) {
+        return "branches_max may be 1024 at most";
+    }
+    if (o->payload_max > (64u << 20)) {
+        return "payload_max may be 64 MiB at most";
+    }
+    if (o->transactions_max > (64u << 20) || o->history_max > (256u << 20)) {
+        return "transactions_max may be 64 Mi at most, history_max 256 Mi";
+    }
+    if (o->memory_max < (4u << 20)) {
+        return "memory_max must be 4 MiB at least";
+    }
+    if (o->durability < ETX_VOLATILE || o->durability > ETX_REPLICATED) {
+        return "durability is none of volatile, local, replicated";
+    }
+    if (o->retry_first_ms > o->retry_cap_ms) {
+        return "retry_first_ms is above retry_cap_ms";
+    }
+    return NULL;
+}

@@ -1,0 +1,382 @@
+/* A partition's round: events into the core; its records into batches, its calls and answers
+ * out. */
+#include "partition.h"
+
+#include <string.h>
+
+#include "home.h"
+#include "shard.h"
+
+/* Happy path of a transaction: its BEGIN is stepped, encoded into the forming batch and put;
+ * once the batch is durable, the core gives its calls; their answers bring the DECIDE into the
+ * batch that forms by then. One put is in flight; what arrives meanwhile forms the next. A crash
+ * between any two of these loses only what nobody was told. */
+
+/* ---- outputs of a step */
+
+static void latency(etx__partition *partition, _Atomic uint64_t *buckets, const etx__entry *entry) {
+    uint64_t now = partition->shard->now.mono_us;
+    if (entry->begun_us > 0 && now >= entry->begun_us) {
+        etx__bucket_add(buckets, now - entry->begun_us);
+    }
+}
+
+static const char *reason_text(etx_bytes reason, char *room) {
+    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    if (len > 0) {
+        memcpy(room, reason.data, len);
+    }
+    room[len] = 0;
+    return room;
+}
+
+static void keep_tales(etx__partition *partition,
+                       const etx_record *record,
+                       const etx__entry *entry) {
+    char room[ETX_REASON_MAX + 1];
+    if (record->type == ETX_RECORD_BEGIN) {
+        etx__tale_keep(partition, ETX_EVENT_BEGUN, entry, NULL);
+    } else if (record->type == ETX_RECORD_DECIDE) {
+        const char *reason = reason_text(record->u.decide.reason, room);
+        etx__tale_keep(partition, ETX_EVENT_DECIDED, entry, reason);
+        if (record->u.decide.marks & ETX_MARK_FORCED) {
+            etx__tale_keep(partition, ETX_EVENT_FORCED, entry, reason);
+        }
+    } else if (record->type == ETX_RECORD_END) {
+        etx__tale_keep(partition, ETX_EVENT_ENDED, entry, NULL);
+    } else if (record->type == ETX_RECORD_FORCE) {
+        static const etx_event_type types[] = {ETX_EVENT_FORCED, ETX_EVENT_PARKED,
+                                               ETX_EVENT_RESUMED, ETX_EVENT_FORCED};
+        etx__tale_keep(partition, types[record->u.force.action & 3], entry,
+                       reason_text(record->u.force.why, room));
+    }
+}
+
+static void take_records(etx__partition *partition, const etx__out *out) {
+    etx__core *core = partition->memory->core;
+    int watched = partition->home->engine->monitored != 0;
+    for (uint32_t i = 0; i < out->record_count; i++) {
+        const etx_record *record = &out->record[i];
+        const etx__entry *entry = &core->entry[out->record_entry[i]];
+        etx__batch_append(partition, record);
+        if (record->type == ETX_RECORD_DECIDE) {
+            latency(partition, partition->decided_us, entry);
+        } else if (record->type == ETX_RECORD_END) {
+            latency(partition, partition->ended_us, entry);
+        } else if (record->type == ETX_RECORD_MOVE) {
+            atomic_fetch_add_explicit(&partition->moves, 1, memory_order_relaxed);
+        }
+        if (watched) {
+            keep_tales(partition, record, entry);
+        }
+    }
+}
+
+static void tell(etx__partition *partition, const etx__told *told) {
+    etx_engine *engine = partition->home->engine;
+    etx_event_type type = (etx_event_type)told->type;
+    if (!etx__monitor_wants(engine, type)) {
+        return;
+    }
+    etx__core *core = partition->memory->core;
+    const etx__entry *entry = told->entry != ETX__NOBODY ? &core->entry[told->entry] : NULL;
+    etx_event event = {.size = sizeof event, .type = type};
+    event.gid = entry != NULL ? (const char *)entry->gid : "";
+    event.state = entry != NULL ? (etx_state)entry->state : ETX_NONE;
+    event.marks = entry != NULL ? entry->marks : 0;
+    if (told->branch != NULL) {
+        event.branch = (const char *)told->branch->s.name;
+        event.participant = (const char *)told->branch->s.participant;
+        event.kind = (etx_kind)told->branch->s.kind;
+    }
+    event.operation = (etx_operation)told->operation;
+    event.attempt = told->attempt;
+    event.reason = told->reason;
+    event.durability = partition->home->info.grade;
+    event.home = partition->home->info.id;
+    event.partition = partition->number;
+    etx__monitor_tell(engine, &event);
+}
+
+static void take_out(etx__partition *partition, const etx__out *out) {
+    take_records(partition, out);
+    if (out->record_count > 0 || out->want) {
+        etx__batch *batch = etx__batch_forming(partition);
+        etx_assert(batch != NULL);
+        batch->last_seq = partition->memory->core->seq;
+        if (out->want) {
+            for (etx__batch *each = partition->first; each != NULL; each = each->next) {
+                each->wanted = 1;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < out->call_count; i++) {
+        etx__call_send(partition, &out->call[i]);
+    }
+    for (uint32_t i = 0; i < out->told_count; i++) {
+        tell(partition, &out->told[i]);
+    }
+    for (etx__waiter *waiter = out->answered; waiter != NULL;) {
+        etx__waiter *next = waiter->next;
+        etx__waiter_answer(partition, waiter);
+        waiter = next;
+    }
+    partition->wake_ms = out->wake_ms;
+}
+
+void etx__partition_step(etx__partition *partition, etx__event *event) {
+    etx__memory *memory = partition->memory;
+    const etx__out *out;
+    uint8_t more;
+    do {
+        event->now = partition->shard->now;
+        out = etx__core_step(memory->core, event);
+        more = out->more;
+        take_out(partition, out);
+    } while (more && event->type != ETX__EV_TICK);
+    uint32_t live = memory->core->live;
+    uint32_t before = atomic_exchange_explicit(&partition->live, live, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->shard->live, live - before, memory_order_relaxed);
+}
+
+/* ---- durable */
+
+static void count_durable(etx__partition *partition, const etx__batch *batch) {
+    atomic_fetch_add_explicit(&partition->puts, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->put_bytes, batch->len, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->put_records, batch->records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->begun, batch->begun, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->committed, batch->committed, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->aborted, batch->aborted, memory_order_relaxed);
+    atomic_fetch_add_explicit(&partition->ended, batch->ended, memory_order_relaxed);
+}
+
+static void watch_room(etx__partition *partition) {
+    etx_log_space space = {.size = sizeof space};
+    etx__home *home = partition->home;
+    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0 ||
+        space.full == partition->full) {
+        return;
+    }
+    partition->full = space.full;
+    if (space.full) {
+        etx__home_down(home, "no space left: only what has begun can end. Free space on its disk");
+        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, home->why);
+    } else {
+        etx__home_well(home);
+        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_ROOM, "there is room again");
+    }
+}
+
+static void batch_durable(etx__partition *partition) {
+    etx__batch *batch = partition->flying;
+    uint64_t took = etx__clock_us() - partition->put_start_us;
+    etx__bucket_add(partition->put_us, took);
+    if (took > atomic_load_explicit(&partition->put_max_us, memory_order_relaxed)) {
+        atomic_store_explicit(&partition->put_max_us, took, memory_order_relaxed);
+    }
+    partition->put_usual_us = (partition->put_usual_us * 7 + took) / 8;
+    partition->retries = 0;
+    partition->again = 0;
+    partition->flying = NULL;
+    count_durable(partition, batch);
+    etx__partition_mark(partition, partition->owner.slot, batch->last_seq, batch->len);
+    etx__tales_tell(partition, batch);
+    etx__event event = {.type = ETX__EV_DURABLE};
+    event.u.durable.seq = batch->last_seq;
+    etx__batch_recycle(partition, batch);
+    etx__partition_step(partition, &event);
+    watch_room(partition);
+    etx__partition_trim(partition);
+}
+
+/* ---- putting */
+
+int etx__partition_put_due(const etx__partition *partition) {
+    uint64_t now = partition->shard->now.mono_ms;
+    if (partition->state != ETX__OPEN || partition->busy) {
+        return 0;
+    }
+    if (partition->again) {
+        return now >= partition->retry_ms;
+    }
+    const etx__batch *first = partition->first;
+    return first != NULL && now >= partition->retry_ms &&
+           (first->wanted || now >= first->since_ms + partition->home->engine->options.flush_ms);
+}
+
+/* What nobody waits for rides along; then the oldest batch is closed. */
+static void take_off(etx__partition *partition) {
+    etx__event event = {.type = ETX__EV_FLUSH};
+    if (partition->first->next == NULL) {
+        etx__partition_step(partition, &event);
+    }
+    partition->flying = partition->first;
+    partition->first = partition->flying->next;
+    if (partition->first == NULL) {
+        partition->last = NULL;
+    }
+    partition->flying->next = NULL;
+}
+
+static void judge(etx__partition *partition);
+
+int etx__partition_put(etx__partition *partition, int may_inline) {
+    if (!partition->again) {
+        take_off(partition);
+    }
+    partition->again = 0;
+    etx__batch *batch = partition->flying;
+    etx__owner_fill(&partition->owner, (etx_bytes){batch->bytes, batch->len}, &partition->put);
+    partition->put_start_us = etx__clock_us();
+    if (may_inline && (partition->home->info.flags & ETX_LOG_FAST)) {
+        partition->put_result = partition->home->ops->put(partition->home->log, &partition->put);
+        atomic_fetch_add_explicit(&partition->inline_puts, 1, memory_order_relaxed);
+        etx__shard_look(partition->shard);
+        judge(partition);
+        return 1;
+    }
+    etx__writer_give(partition, ETX__JOB_PUT);
+    return 1;
+}
+
+static uint64_t pause_ms(uint32_t retries) {
+    uint64_t pause = 20ull << (retries < 9 ? retries : 9);
+    return pause < 5000 ? pause : 5000;
+}
+
+static void put_later(etx__partition *partition, uint8_t again) {
+    partition->again = again;
+    partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+}
+
+static void poisoned(etx__partition *partition) {
+    etx__home *home = partition->home;
+    atomic_store(&partition->state, ETX__POISONED);
+    etx__home_down(
+        home, partition->put.message[0] ? partition->put.message : "a write to the log failed");
+    etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, home->why);
+    etx__partition_forget(partition, ETX_EUNKNOWN);
+    partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+}
+
+static void gone(etx__partition *partition, etx_event_type type, const char *why) {
+    atomic_store(&partition->state, ETX__GONE);
+    etx__home_down(partition->home, why);
+    etx__monitor_home(partition->home, partition->number, type, why);
+    etx__partition_forget(partition, ETX_EUNKNOWN);
+}
+
+static void judge(etx__partition *partition) {
+    etx__verdict verdict =
+        etx__owner_judge(&partition->owner, &partition->put, partition->put_result);
+    if (verdict != ETX__DURABLE) {
+        atomic_fetch_add_explicit(&partition->put_failures, 1, memory_order_relaxed);
+    }
+    switch (verdict) {
+        case ETX__DURABLE:
+            batch_durable(partition);
+            return;
+        case ETX__AGAIN:
+            put_later(partition, 1);
+            etx__home_down(partition->home, partition->put.message);
+            return;
+        case ETX__PROVE:
+            put_later(partition, 1);
+            return;
+        case ETX__GIVE_BACK:
+            etx__home_down(partition->home, partition->put.message);
+            put_later(partition, 0);
+            etx__batch_give_back(partition);
+            return;
+        case ETX__LOST:
+            gone(partition, ETX_EVENT_PARTITION_LOST, "another process owns the partition now");
+            return;
+        case ETX__BROKEN:
+            poisoned(partition);
+            return;
+        case ETX__REGRESSED:
+            gone(partition, ETX_EVENT_LOG_REGRESSED,
+                 "the store has lost what it acknowledged: nothing is decided here any more");
+            return;
+    }
+}
+
+void etx__partition_job_done(etx__partition *partition) {
+    partition->busy = 0;
+    if (partition->job_was == ETX__JOB_PUT) {
+        judge(partition);
+    } else if (partition->job_was == ETX__JOB_TRIM && partition->job_rc == 0) {
+        partition->trimmed_bytes = partition->trim_bytes;
+        atomic_fetch_add_explicit(&partition->trims, 1, memory_order_relaxed);
+        watch_room(partition);
+    } else if (partition->job_was == ETX__JOB_LOAD) {
+        if (partition->job_rc == 0) {
+            etx__partition_install(partition);
+            etx__home_well(partition->home);
+            return;
+        }
+        partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+        etx__home_down(partition->home, partition->message);
+    }
+}
+
+/* ---- time */
+
+static void refresh_gauges(etx__partition *partition) {
+    const etx__core *core = partition->memory->core;
+    atomic_store_explicit(&partition->parked, core->parked, memory_order_relaxed);
+    atomic_store_explicit(&partition->stalled, core->stalled, memory_order_relaxed);
+    atomic_store_explicit(&partition->remembered, core->remembered, memory_order_relaxed);
+    atomic_store_explicit(&partition->calls_out, core->calls, memory_order_relaxed);
+    atomic_store_explicit(&partition->memory_used, core->pool.used_bytes, memory_order_relaxed);
+    atomic_store_explicit(&partition->oldest_ms, etx__core_known_since(core), memory_order_relaxed);
+}
+
+void etx__partition_tick(etx__partition *partition) {
+    uint64_t now = partition->shard->now.mono_ms;
+    if (partition->state == ETX__POISONED && !partition->busy && now >= partition->retry_ms) {
+        etx__writer_give(partition, ETX__JOB_LOAD);
+    }
+    if (partition->state != ETX__OPEN) {
+        return;
+    }
+    for (int i = 0; i < 256 && partition->wake_ms <= now; i++) {
+        etx__event event = {.type = ETX__EV_TICK};
+        etx__partition_step(partition, &event);
+    }
+    if (partition->full && now >= partition->retry_ms) {
+        partition->retry_ms = now + 200;
+        watch_room(partition);
+    }
+    refresh_gauges(partition);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+uint64_t etx__partition_wake(const etx__partition *partition) {
+    if (partition->state == ETX__POISONED) {
+        return partition->busy ? UINT64_MAX : partition->retry_ms;
+    }
+    if (partition->state != ETX__OPEN) {
+        return UINT64_MAX;
+    }
+    uint64_t wake = partition->wake_ms;
+    if (partition->full) {
+        wake = sooner(wake, partition->retry_ms);
+    }
+    if (partition->busy) {
+        return wake;
+    }
+    if (partition->again) {
+        return sooner(wake, partition->retry_ms);
+    }
+    if (partition->first != NULL) {
+        uint64_t flush = partition->first->since_ms + partition->home->engine->options.flush_ms;
+        uint64_t due = partition->first->wanted ? 0 : flush;
+        wake = sooner(wake, due > partition->retry_ms ? due : partition->retry_ms);
+    }
+    return wake;
+}

@@ -1,0 +1,166 @@
+/* A partition at run time: its core, its claim, the batches on their way, its writer. */
+#ifndef ETX__PARTITION_H
+#define ETX__PARTITION_H
+
+#include "runtime.h"
+
+enum { ETX__BUCKETS = 32, ETX__MARKS = 256 };
+
+/* The memory of one core. It outlives its claim while callbacks still hold pointers into it. */
+typedef struct etx__memory {
+    struct etx__memory *next; /* of those that are retired */
+    etx__core *core;
+    void *block;
+    size_t size;
+    uint32_t running; /* callbacks that have not returned; the shard's */
+    uint8_t retired;
+} etx__memory;
+
+/* An event that is told once its batch is durable. */
+typedef struct etx__tale {
+    uint8_t type, state, marks;
+    char gid[ETX_GID_MAX + 1];
+    char reason[ETX_REASON_MAX + 1];
+} etx__tale;
+
+/* Records on their way to one slot. */
+typedef struct etx__batch {
+    struct etx__batch *next;
+    uint8_t *bytes;
+    size_t len, room;
+    uint64_t last_seq;
+    uint64_t since_ms; /* of its first record. monotonic */
+    uint32_t records;
+    uint32_t begun, committed, aborted, ended;
+    uint8_t wanted; /* somebody waits for it */
+    etx__tale *tale;
+    uint32_t tales, tales_room;
+} etx__batch;
+
+/* Where a slot begins in the order of records: for trimming. */
+typedef struct etx__mark {
+    uint64_t slot, seq, bytes;
+} etx__mark;
+
+typedef enum etx__partition_state {
+    ETX__CLOSED = 0,
+    ETX__OPEN = 1,     /* owned: takes commands */
+    ETX__POISONED = 2, /* is reopened at retry_ms */
+    ETX__GONE = 3      /* lost or regressed */
+} etx__partition_state;
+
+/* A job of the writer thread. */
+typedef enum etx__job {
+    ETX__JOB_NONE = 0,
+    ETX__JOB_PUT,
+    ETX__JOB_TRIM,
+    ETX__JOB_LOAD,
+    ETX__JOB_STOP
+} etx__job;
+
+struct etx__partition {
+    etx__home *home;
+    etx__shard *shard;
+    uint32_t number; /* in its home */
+    uint32_t place;  /* in the engine */
+    _Atomic uint32_t state;
+    uint64_t generation; /* of its cores */
+    etx__memory *memory;
+    etx__memory *retired; /* whose callbacks have not all returned */
+    etx__owner owner;
+    _Atomic uint64_t nonce;   /* of the claim, as gids carry it */
+    _Atomic uint64_t counter; /* of gids made here */
+    _Atomic uint32_t live;    /* transactions in flight, for placing new ones */
+    uint64_t wake_ms;         /* the core's. monotonic */
+    /* batches */
+    etx__batch *flying;       /* given to put */
+    etx__batch *first, *last; /* forming */
+    etx__batch *spare;
+    uint8_t busy;  /* the writer has a job, or a put is to be repeated */
+    uint8_t again; /* ... repeated at retry_ms */
+    etx_put put;
+    etx_put_result put_result;
+    uint64_t put_start_us, put_usual_us;
+    uint64_t retry_ms; /* monotonic */
+    uint32_t retries;
+    /* trimming */
+    etx__mark mark[ETX__MARKS];
+    uint32_t mark_first, marks;
+    uint64_t bytes;      /* put since the log began, as far as it was read */
+    uint64_t moving_seq; /* moves for all before this are under way; 0: none */
+    uint64_t moved_seq;  /* ... durable once this is */
+    uint64_t trim_slot;
+    uint64_t trim_bytes;
+    uint64_t trimmed_bytes;
+    /* the writer */
+    pthread_t writer;
+    _Atomic uint32_t job; /* a futex */
+    etx__node job_done;
+    etx__job job_was;
+    int job_rc;
+    etx__memory *loaded; /* what a load gave */
+    uint64_t loaded_own;
+    char message[256];
+    uint8_t has_writer;
+    uint8_t full;
+    /* metrics */
+    _Atomic uint64_t begun, committed, aborted, ended, recovered;
+    _Atomic uint64_t puts, put_bytes, put_records, put_failures, inline_puts, trims, moves;
+    _Atomic uint64_t put_us[ETX__BUCKETS], decided_us[ETX__BUCKETS], ended_us[ETX__BUCKETS];
+    _Atomic uint64_t put_max_us, calls, calls_done, calls_refused, calls_working, calls_unknown;
+    /* gauges, set after each round of the shard */
+    _Atomic uint64_t parked, stalled, remembered, calls_out, memory_used, oldest_ms;
+};
+
+etx__partition *etx__partition_make(etx__home *home, uint32_t number);
+void etx__partition_free(etx__partition *partition);
+
+/* ---- on the shard's thread */
+/* Steps the core and does what it says: encodes records, gives answers, sends calls off. */
+void etx__partition_step(etx__partition *partition, etx__event *event);
+/* Puts what is due: on this thread if that is allowed, else on the writer's. 1: something was
+ * begun or done. */
+int etx__partition_put(etx__partition *partition, int may_inline);
+int etx__partition_put_due(const etx__partition *partition);
+/* What the writer's job came to. */
+void etx__partition_job_done(etx__partition *partition);
+/* Time has passed. */
+void etx__partition_tick(etx__partition *partition);
+/* When it wants to be looked at by itself. monotonic ms */
+uint64_t etx__partition_wake(const etx__partition *partition);
+/* Everybody who waits hears rc; what is not durable is dropped. */
+void etx__partition_forget(etx__partition *partition, int rc);
+/* A callback has returned to a core's memory. */
+void etx__memory_return(etx__partition *partition, etx__memory *memory);
+/* Begins, ends and rewrites trimming. */
+void etx__partition_trim(etx__partition *partition);
+void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
+
+/* ---- on any one thread that owns the partition: reads the log, claims it. */
+int etx__partition_load(etx__partition *partition);
+/* Takes over what load gave. The shard's. */
+void etx__partition_install(etx__partition *partition);
+int etx__writer_start(etx__partition *partition);
+void etx__writer_give(etx__partition *partition, etx__job job);
+void etx__writer_stop(etx__partition *partition);
+
+/* What the core knows of a participant. */
+void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
+
+/* ---- batches */
+/* Appends a record to what forms. */
+void etx__batch_append(etx__partition *partition, const etx_record *record);
+/* The newest that forms, made if there is none. */
+etx__batch *etx__batch_forming(etx__partition *partition);
+void etx__batch_recycle(etx__partition *partition, etx__batch *batch);
+void etx__batch_free(etx_engine *engine, etx__batch *batch);
+/* Takes back the BEGINs that were never written, with all of their transactions; what remains
+ * forms anew. */
+void etx__batch_give_back(etx__partition *partition);
+void etx__tale_keep(etx__partition *partition,
+                    etx_event_type type,
+                    const etx__entry *entry,
+                    const char *reason);
+void etx__tales_tell(etx__partition *partition, etx__batch *batch);
+
+#endif

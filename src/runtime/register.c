@@ -1,0 +1,150 @@
+/* Registering participants, before start and after. */
+#include <string.h>
+
+#include "home.h"
+#include "options.h"
+#include "shard.h"
+
+/* A registration is published once its news are queued at every shard: whoever can find the name
+ * finds the cores told before its own request comes. */
+
+typedef struct etx__news {
+    etx__node node;
+    uint32_t place;
+} etx__news;
+
+void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy) {
+    const etx_participant *p = &registered->p;
+    memset(ret_policy, 0, sizeof *ret_policy);
+    ret_policy->call_timeout_ms = p->call_timeout_ms;
+    ret_policy->retry_first_ms = p->retry_first_ms;
+    ret_policy->retry_cap_ms = p->retry_cap_ms;
+    ret_policy->attempts_max = p->attempts_max;
+    ret_policy->name_len = (uint8_t)strlen(registered->name);
+    memcpy(ret_policy->name, registered->name, ret_policy->name_len + 1u);
+}
+
+void etx__news_handle(etx__shard *shard, etx__node *node) {
+    etx__news *news = (etx__news *)(void *)node;
+    etx__policy policy;
+    etx__policy_of(shard->engine->registered[news->place], &policy);
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        etx__partition *partition = shard->partition[i];
+        if (partition->state != ETX__OPEN) {
+            continue; /* a load registers all that are known by then */
+        }
+        etx__event event = {.type = ETX__EV_REGISTERED};
+        event.u.registered.place = news->place;
+        event.u.registered.policy = &policy;
+        etx__partition_step(partition, &event);
+    }
+    etx__engine_release(shard->engine, news, sizeof *news);
+}
+
+etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len) {
+    uint32_t count = atomic_load_explicit(&engine->registered_count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++) {
+        etx__registered *registered =
+            atomic_load_explicit(&engine->registered[i], memory_order_relaxed);
+        if (strncmp(registered->name, name, len) == 0 && registered->name[len] == 0) {
+            return registered;
+        }
+    }
+    return NULL;
+}
+
+/* The operation that is missing although the kind needs it, or NULL. */
+static const char *missing(const etx_participant *p) {
+    switch (p->kind) {
+        case ETX_TCC:
+        case ETX_XA:
+            return p->commit == NULL ? "commit" : p->undo == NULL ? "undo" : NULL;
+        case ETX_SAGA:
+            return p->undo == NULL ? "undo" : NULL;
+        case ETX_MESSAGE:
+        case ETX_NOTIFICATION:
+            return p->commit == NULL ? "commit" : NULL;
+    }
+    return "kind";
+}
+
+static int check(etx_engine *engine, const etx_participant *p) {
+    if (p->name == NULL || etx_name_check(p->name, strlen(p->name)) != 0) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a participant's name is 1 to 64 printable characters");
+    }
+    const char *without = missing(p);
+    int initiator_only = p->forward == NULL && p->commit == NULL && p->undo == NULL &&
+                         (p->query != NULL || p->resume != NULL);
+    if (without != NULL && !initiator_only) {
+        return etx__engine_fail(engine, ETX_EINVALID, "participant %.64s: %s is missing", p->name,
+                                without);
+    }
+    return 0;
+}
+
+static int send_news(etx_engine *engine, uint32_t place) {
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        etx__news *news = etx__engine_alloc(engine, sizeof *news);
+        if (news == NULL) {
+            return ETX_ENOMEM;
+        }
+        news->node.kind = ETX__NODE_NEWS;
+        news->place = place;
+        etx__shard_send(&engine->shard[i], &news->node);
+    }
+    return 0;
+}
+
+static int add(etx_engine *engine, const etx_participant *p) {
+    uint32_t place = atomic_load(&engine->registered_count);
+    if (etx__engine_participant(engine, p->name, strlen(p->name)) != NULL) {
+        return ETX_ECONFLICT;
+    }
+    if (place == ETX__PARTICIPANTS_MAX) {
+        return ETX_EBUSY;
+    }
+    etx__registered *registered = etx__engine_alloc(engine, sizeof *registered);
+    if (registered == NULL) {
+        return ETX_ENOMEM;
+    }
+    registered->p = *p;
+    memcpy(registered->name, p->name, strlen(p->name) + 1);
+    registered->p.name = registered->name;
+    registered->place = place;
+    atomic_store(&engine->registered[place], registered);
+    int rc = atomic_load(&engine->life) == ETX__STARTED ? send_news(engine, place) : 0;
+    if (rc == 0) {
+        atomic_store_explicit(&engine->registered_count, place + 1, memory_order_release);
+    }
+    return rc;
+}
+
+int etx_engine_register(etx_engine *engine, const etx_participant *participant) {
+    etx_participant ours = ETX_PARTICIPANT_INIT;
+    if (engine == NULL || participant == NULL) {
+        return ETX_EINVALID;
+    }
+    if (*engine->alive == 0) {
+        return ETX_EFORKED;
+    }
+    if (atomic_load(&engine->life) > ETX__STARTED) {
+        return ETX_ECLOSED;
+    }
+    if (etx__options_take(&ours, sizeof ours, participant, participant->size) != 0) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "the participant's struct begins with no size that is known: use "
+                                "ETX_PARTICIPANT_INIT");
+    }
+    int rc = check(engine, &ours);
+    if (rc != 0) {
+        return rc;
+    }
+    pthread_mutex_lock(&engine->lock);
+    rc = add(engine, &ours);
+    pthread_mutex_unlock(&engine->lock);
+    if (rc == ETX_ECONFLICT) {
+        etx__engine_fail(engine, rc, "participant %.64s is registered already", ours.name);
+    }
+    return rc;
+}

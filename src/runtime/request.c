@@ -1,0 +1,588 @@
+/* Requests: their memory, sending them, waiting for them, answering them. */
+#include "request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "home.h"
+#include "options.h"
+#include "shard.h"
+
+/* ---- memory */
+
+etx_tx *etx__request_make(etx_engine *engine) {
+    int fresh;
+    etx_tx *request = etx__stash_take(&engine->handles, &fresh);
+    if (request == NULL) {
+        return NULL;
+    }
+    memset(request, 0, offsetof(etx_tx, outcome));
+    request->node.kind = ETX__NODE_REQUEST;
+    request->engine = engine;
+    request->branch = request->few;
+    request->named = request->few_named;
+    request->branch_room = ETX__BRANCHES;
+    request->arena_at = request->arena;
+    request->arena_left = sizeof request->arena;
+    request->patience_ms = engine->options.patience_ms;
+    request->outcome.size = sizeof request->outcome;
+    request->outcome.state = ETX_NONE;
+    request->outcome.marks = 0;
+    request->outcome.durability = ETX_DURABILITY_DEFAULT;
+    request->outcome.gid[0] = 0;
+    request->outcome.reason[0] = 0;
+    return request;
+}
+
+void etx__request_trim(etx_tx *request) {
+    etx_engine *engine = request->engine;
+    while (request->chunk != NULL) {
+        etx__chunk *chunk = request->chunk;
+        request->chunk = chunk->next;
+        etx__engine_release(engine, chunk, chunk->size);
+    }
+    if (request->branch_room > ETX__BRANCHES) {
+        etx__engine_release(engine, request->branch,
+                            request->branch_room * sizeof *request->branch);
+        etx__engine_release(engine, request->named, request->branch_room * sizeof *request->named);
+        request->branch_room = ETX__BRANCHES;
+    }
+    etx__engine_release(engine, request->found, request->found_room);
+    request->found = NULL;
+    request->found_room = 0;
+}
+
+void etx__request_free(etx_tx *request) {
+    etx__request_trim(request);
+    etx__stash_give(&request->engine->handles, request);
+}
+
+void *etx__request_alloc(etx_tx *request, size_t size) {
+    size = (size + 15) & ~(size_t)15;
+    if (size > request->arena_left) {
+        size_t room = size + sizeof(etx__chunk) + 16 > 4096 ? size + sizeof(etx__chunk) + 16 : 4096;
+        etx__chunk *chunk = etx__engine_alloc(request->engine, room);
+        if (chunk == NULL) {
+            return NULL;
+        }
+        chunk->next = request->chunk;
+        chunk->size = room;
+        request->chunk = chunk;
+        request->arena_at = (uint8_t *)(chunk + 1);
+        request->arena_left = room - sizeof *chunk;
+    }
+    void *block = request->arena_at;
+    request->arena_at += size;
+    request->arena_left -= size;
+    return block;
+}
+
+etx_bytes etx__request_keep(etx_tx *request, const void *bytes, size_t len) {
+    uint8_t *copy = etx__request_alloc(request, len + 1);
+    if (copy == NULL) {
+        return (etx_bytes){NULL, 0};
+    }
+    if (len > 0) {
+        memcpy(copy, bytes, len);
+    }
+    copy[len] = 0;
+    return (etx_bytes){copy, len};
+}
+
+/* ---- where it belongs */
+
+int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
+    etx_engine *engine = request->engine;
+    char home_id[ETX_HOME_ID_LEN + 1];
+    uint32_t number = 0;
+    uint64_t made_ms = 0;
+    if (etx_gid_check(gid, len) != 0) {
+        return ETX_EINVALID;
+    }
+    memcpy(request->gid, gid, len);
+    request->gid[len] = 0;
+    request->gid_len = (uint8_t)len;
+    request->hash = etx__core_hash((etx_bytes){gid, len});
+    int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
+    etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
+    if (home == NULL) {
+        return home_id[0] == 'v' ? ETX_EGONE : ETX_EUNAVAILABLE;
+    }
+    if (made == 1 && number >= home->partition_count) {
+        return ETX_EINVALID;
+    }
+    request->old = made == 1;
+    request->partition =
+        made == 1 ? home->partition[number] : etx__home_hashed(home, request->hash);
+    return 0;
+}
+
+int etx__request_place(etx_tx *request) {
+    etx_engine *engine = request->engine;
+    etx_durability durability = (etx_durability)request->begin.durability;
+    etx__home *home = etx__home_best(engine, durability);
+    etx__partition *partition = home != NULL ? etx__home_partition(home) : NULL;
+    if (partition == NULL) {
+        snprintf(request->outcome.reason, sizeof request->outcome.reason,
+                 "no home that is well promises durability '%s'", etx_durability_name(durability));
+        return ETX_EUNAVAILABLE;
+    }
+    uint64_t counter = atomic_fetch_add_explicit(&partition->counter, 1, memory_order_relaxed);
+    request->gid_len =
+        (uint8_t)etx__gid_make(request->gid, etx__clock_wall_ms(), home->info.id, partition->number,
+                               atomic_load(&partition->nonce), counter);
+    request->hash = etx__core_hash((etx_bytes){request->gid, request->gid_len});
+    request->partition = partition;
+    return 0;
+}
+
+etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, int *ret_rc) {
+    *ret_rc = etx__engine_usable(engine);
+    if (*ret_rc == 0 && gid == NULL) {
+        *ret_rc = ETX_EINVALID;
+    }
+    if (*ret_rc != 0) {
+        return NULL;
+    }
+    etx_tx *request = etx__request_make(engine);
+    if (request == NULL) {
+        *ret_rc = ETX_ENOMEM;
+        return NULL;
+    }
+    request->type = type;
+    request->wait = ETX_WAIT_BEGUN;
+    *ret_rc = etx__request_bind(request, gid, strnlen(gid, ETX_GID_MAX + 1));
+    if (*ret_rc != 0) {
+        etx__request_free(request);
+        return NULL;
+    }
+    return request;
+}
+
+/* ---- sending and waiting */
+
+void etx__request_send(etx_tx *request) {
+    request->waiter.kind = ETX__WAITER_REQUEST;
+    request->waiter.wait = request->wait;
+    etx__shard_send(request->partition->shard, &request->node);
+}
+
+void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
+    if (to == NULL || to->size == 0) {
+        return;
+    }
+    size_t size = to->size < sizeof *from ? to->size : sizeof *from;
+    if (size < sizeof *from) {
+        size_t own = to->size;
+        memcpy(to, from, size);
+        to->size = own;
+        return;
+    }
+    to->state = from->state;
+    to->marks = from->marks;
+    to->durability = from->durability;
+    memcpy(to->gid, from->gid, strlen(from->gid) + 1);
+    memcpy(to->reason, from->reason, strlen(from->reason) + 1);
+}
+
+static int wait_for_answer(etx_tx *request) {
+    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+    while (atomic_load(&request->state) == ETX__WAITING) {
+        uint64_t now = etx__clock_us();
+        if (now >= until) {
+            uint32_t waiting = ETX__WAITING;
+            return atomic_compare_exchange_strong(&request->state, &waiting, ETX__ABANDONED)
+                       ? ETX_EUNKNOWN
+                       : 0;
+        }
+        etx__futex_wait(&request->state, ETX__WAITING, until - now);
+    }
+    return 0;
+}
+
+static int run_abandoned(const char *gid, etx_outcome *outcome) {
+    etx_outcome unknown = ETX_OUTCOME_INIT;
+    snprintf(unknown.gid, sizeof unknown.gid, "%s", gid);
+    snprintf(unknown.reason, sizeof unknown.reason,
+             "no answer within the caller's patience: ask etx_query by gid");
+    etx__outcome_give(outcome, &unknown);
+    return ETX_EUNKNOWN;
+}
+
+int etx__request_wait(etx_tx **request) {
+    etx_tx *sent = *request;
+    etx_engine *engine = sent->engine;
+    etx__shard *shard = sent->partition->shard;
+    if (etx__engine_inside(engine)) {
+        etx__request_free(sent);
+        *request = NULL;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a call that waits, from an inline callback: it would wait for "
+                                "itself. Use the form with `done`");
+    }
+    sent->blocking = 1;
+    sent->waiter.kind = ETX__WAITER_REQUEST;
+    sent->waiter.wait = sent->wait;
+    atomic_store(&sent->driving, 1);
+    etx__queue_push(&shard->queue, &sent->node);
+    int drove = etx__shard_drive(shard, sent);
+    atomic_store(&sent->driving, 0);
+    if (!drove && atomic_load(&shard->asleep)) {
+        etx__shard_ring(shard);
+    }
+    int rc = wait_for_answer(sent);
+    if (rc != 0) {
+        *request = NULL;
+        return rc;
+    }
+    return sent->rc;
+}
+
+int etx__request_run(etx_tx *request, etx_outcome *outcome) {
+    etx_engine *engine = request->engine;
+    char gid[ETX_GID_MAX + 1];
+    memcpy(gid, request->gid, request->gid_len + 1u);
+    int rc = etx__request_wait(&request);
+    if (request == NULL) {
+        return rc == ETX_EUNKNOWN ? run_abandoned(gid, outcome) : rc;
+    }
+    etx__outcome_give(outcome, &request->outcome);
+    if (request->run_to != NULL) {
+        *request->run_to = request->run_now;
+    }
+    if (rc < 0 && rc != ETX_EUNKNOWN) {
+        etx__engine_fail(engine, rc, "%s: %s", gid, request->outcome.reason);
+    }
+    etx__request_free(request);
+    return rc;
+}
+
+/* ---- on the shard's thread: answering */
+
+void etx__request_answer(etx_tx *request, int rc) {
+    request->rc = rc;
+    if (!request->blocking) {
+        if (request->done != NULL) {
+            request->done(rc, &request->outcome, request->user);
+        }
+        etx__request_free(request);
+        return;
+    }
+    uint32_t waiting = ETX__WAITING;
+    if (!atomic_compare_exchange_strong(&request->state, &waiting, ETX__ANSWERED)) {
+        etx__request_free(request);
+        return;
+    }
+    /* From here on the caller may free it: its memory stays a handle's, and a wake for nothing
+     * does no harm. */
+    if (!atomic_load(&request->driving)) {
+        etx__futex_wake(&request->state, 1);
+    }
+}
+
+static void say(char *reason, const char *text) {
+    size_t len = strnlen(text, ETX_REASON_MAX);
+    memcpy(reason, text, len);
+    reason[len] = 0;
+}
+
+void etx__request_refuse(etx_tx *request, int rc, const char *reason) {
+    memcpy(request->outcome.gid, request->gid, request->gid_len + 1u);
+    if (request->outcome.reason[0] == 0) {
+        say(request->outcome.reason, reason);
+    }
+    if (rc == ETX_EBUSY) {
+        atomic_fetch_add_explicit(&request->engine->refused_busy, 1, memory_order_relaxed);
+    }
+    etx__request_answer(request, rc);
+}
+
+uint32_t etx__entry_marks(const etx__entry *entry) {
+    uint32_t marks = entry->marks;
+    if (entry->tx == NULL) {
+        return marks | ETX_MARK_ENDED;
+    }
+    marks |= entry->tx->r.stalled ? ETX_MARK_STALLED : 0;
+    marks |= entry->tx->r.unregistered ? ETX_MARK_UNREGISTERED : 0;
+    return marks;
+}
+
+const char *etx__entry_reason(const etx__entry *entry) {
+    if (entry->tx != NULL) {
+        return entry->tx->s.reason != NULL ? (const char *)entry->tx->s.reason : "";
+    }
+    return entry->reason_len > 0 ? (const char *)entry->gid + entry->gid_len + 1 : "";
+}
+
+static void fill_outcome(etx__partition *partition,
+                         const etx__waiter *waiter,
+                         etx_outcome *outcome) {
+    const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
+    outcome->state = (etx_state)entry->state;
+    outcome->marks = etx__entry_marks(entry);
+    outcome->durability = partition->home->info.grade;
+    memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
+    if (waiter->rc < 0) {
+        say(outcome->reason, etx_strerror(waiter->rc));
+    } else {
+        say(outcome->reason, etx__entry_reason(entry));
+    }
+}
+
+static void answer_request(etx__partition *partition, etx__waiter *waiter) {
+    etx_tx *request = (etx_tx *)(void *)((char *)waiter - offsetof(etx_tx, waiter));
+    if (request->ask != ETX__ASK_CORE) {
+        etx__ask_answer(partition, request);
+        return;
+    }
+    if (waiter->entry == ETX__NOBODY) {
+        etx__request_refuse(request, waiter->rc, etx_strerror(waiter->rc));
+        return;
+    }
+    fill_outcome(partition, waiter, &request->outcome);
+    const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
+    if (request->type == ETX__EV_BEGIN && entry->tx != NULL) {
+        request->run_now = entry->tx->r.run_no;
+    }
+    etx__request_answer(request, waiter->rc);
+}
+
+static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
+    etx__pending *pending = (etx__pending *)(void *)waiter;
+    etx_outcome outcome;
+    outcome.size = sizeof outcome;
+    outcome.state = ETX_NONE;
+    outcome.marks = 0;
+    outcome.durability = ETX_DURABILITY_DEFAULT;
+    outcome.gid[0] = 0;
+    outcome.reason[0] = 0;
+    if (waiter->entry != ETX__NOBODY) {
+        fill_outcome(partition, waiter, &outcome);
+    } else {
+        const etx_tx *asking = partition->shard->asking;
+        say(outcome.reason, etx_strerror(waiter->rc));
+        if (asking != NULL) {
+            memcpy(outcome.gid, asking->gid, asking->gid_len + 1u);
+        }
+    }
+    etx_done_fn done = pending->done;
+    void *user = pending->user;
+    int rc = waiter->rc;
+    if (rc == ETX_EBUSY) {
+        atomic_fetch_add_explicit(&partition->home->engine->refused_busy, 1, memory_order_relaxed);
+    }
+    etx__shard_pending_give(partition->shard, pending);
+    done(rc, &outcome, user);
+}
+
+void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter) {
+    if (waiter->kind == ETX__WAITER_PENDING) {
+        answer_pending(partition, waiter);
+    } else {
+        answer_request(partition, waiter);
+    }
+}
+
+/* ---- on the shard's thread: handling */
+
+static int batch_too_small(const etx__partition *partition,
+                           const etx_record_begin *begin,
+                           etx_bytes gid) {
+    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = gid};
+    record.u.begin = *begin;
+    return partition->home->engine->options.codec->bound(&record) >
+           partition->home->info.batch_max / 2;
+}
+
+static void fill_event(etx_tx *request, etx__event *event) {
+    event->type = (etx__event_type)request->type;
+    event->gid = (etx_bytes){request->gid, request->gid_len};
+    event->hash = request->hash;
+    switch (event->type) {
+        case ETX__EV_BEGIN:
+            event->u.begin.begin = &request->begin;
+            event->u.begin.old = request->old;
+            return;
+        case ETX__EV_ENLIST:
+            event->u.enlist.run = request->run;
+            event->u.enlist.branch = &request->branch[0];
+            event->u.enlist.depends_on = request->named[0].name;
+            event->u.enlist.depends_on_count = request->named[0].count;
+            event->u.enlist.default_order = !request->named[0].given;
+            return;
+        case ETX__EV_RESULT:
+            event->u.result.run = request->run;
+            event->u.result.branch = request->text[2];
+            event->u.result.bytes = request->text[0];
+            event->u.result.reply = request->reply;
+            return;
+        case ETX__EV_HOLD:
+        case ETX__EV_COMMIT:
+        case ETX__EV_ABORT:
+            event->u.decide.run = request->run;
+            event->u.decide.reason = request->text[0];
+            return;
+        case ETX__EV_WAIT:
+            event->u.begin.old = request->old;
+            return;
+        case ETX__EV_RETRY:
+        case ETX__EV_PARK:
+        case ETX__EV_UNPARK:
+        case ETX__EV_FORCE:
+            event->u.operate.who = request->text[0];
+            event->u.operate.why = request->text[1];
+            event->u.operate.branch = request->text[2];
+            event->u.operate.force = request->force;
+            event->u.operate.operation = request->operation;
+            return;
+        case ETX__EV_REPLY:
+        case ETX__EV_DURABLE:
+        case ETX__EV_TICK:
+        case ETX__EV_FLUSH:
+        case ETX__EV_REGISTERED:
+        case ETX__EV_GIVE_UP:
+        case ETX__EV_MOVE:
+        case ETX__EV_RECOVERED:
+        case ETX__EV_FORGET:
+            return;
+    }
+}
+
+/* A begin that nobody's thread waits for leaves only its pending behind. 1: the request is free
+ * to go. */
+static int set_waiter(etx_tx *request, etx__event *event) {
+    event->waiter = &request->waiter;
+    if (request->blocking || request->type != ETX__EV_BEGIN || request->old) {
+        return 0;
+    }
+    event->waiter = NULL;
+    if (request->done == NULL) {
+        return 1;
+    }
+    etx__pending *pending = etx__shard_pending_take(request->partition->shard);
+    if (pending == NULL) {
+        event->waiter = &request->waiter;
+        return 0;
+    }
+    pending->done = request->done;
+    pending->user = request->user;
+    pending->shown = request->shown;
+    memset(&pending->waiter, 0, sizeof pending->waiter);
+    pending->waiter.kind = ETX__WAITER_PENDING;
+    pending->waiter.wait = request->wait;
+    event->waiter = &pending->waiter;
+    return 1;
+}
+
+void etx__request_handle(etx_tx *request) {
+    etx__partition *partition = request->partition;
+    etx__shard *shard = partition->shard;
+    int begin = request->type == ETX__EV_BEGIN && request->ask == ETX__ASK_CORE;
+    if (partition->state != ETX__OPEN) {
+        etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN,
+                            begin ? "its home does not answer: nothing was begun"
+                                  : "its home does not answer: ask again later");
+        return;
+    }
+    if (request->ask != ETX__ASK_CORE) {
+        etx__ask_handle(request);
+        return;
+    }
+    if (begin && partition->full) {
+        etx__request_refuse(request, ETX_EFULL, etx_strerror(ETX_EFULL));
+        return;
+    }
+    if (begin &&
+        batch_too_small(partition, &request->begin, (etx_bytes){request->gid, request->gid_len})) {
+        etx__request_refuse(request, ETX_EBUSY,
+                            "larger than one batch of the log: make payloads smaller");
+        return;
+    }
+    etx__event event = {.type = ETX__EV_BEGIN};
+    fill_event(request, &event);
+    int free_it = set_waiter(request, &event);
+    shard->asking = request;
+    etx__partition_step(partition, &event);
+    shard->asking = NULL;
+    if (free_it) {
+        etx__request_free(request);
+    }
+}
+
+/* ---- begun elsewhere */
+
+/* Copies what was begun into a new request, under a gid of another home. */
+static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *begin) {
+    etx_tx *copy = etx__request_make(partition->home->engine);
+    if (copy == NULL) {
+        return NULL;
+    }
+    copy->type = ETX__EV_BEGIN;
+    copy->begin = *begin;
+    etx_record_branch *branches = etx__request_alloc(copy, begin->branch_count * sizeof *branches);
+    int good = branches != NULL || begin->branch_count == 0;
+    for (uint16_t i = 0; good && i < begin->branch_count; i++) {
+        const etx_record_branch *from = &begin->branches[i];
+        branches[i] = *from;
+        branches[i].name = etx__request_keep(copy, from->name.data, from->name.len);
+        branches[i].participant =
+            etx__request_keep(copy, from->participant.data, from->participant.len);
+        branches[i].payload = etx__request_keep(copy, from->payload.data, from->payload.len);
+        branches[i].depends_on =
+            etx__request_keep(copy, from->depends_on,
+                              from->depends_on_count * sizeof *from->depends_on)
+                .data;
+        good = branches[i].name.data != NULL && branches[i].participant.data != NULL &&
+               branches[i].payload.data != NULL && branches[i].depends_on != NULL;
+    }
+    copy->begin.branches = branches;
+    copy->begin.initiator = etx__request_keep(copy, begin->initiator.data, begin->initiator.len);
+    if (!good || copy->begin.initiator.data == NULL || etx__request_place(copy) != 0 ||
+        copy->partition->home == partition->home) {
+        etx__request_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static void give_up_blocking(etx__partition *partition,
+                             etx__waiter *waiter,
+                             const etx_record *image,
+                             int rc) {
+    etx_tx *request = (etx_tx *)(void *)((char *)waiter - offsetof(etx_tx, waiter));
+    (void)image;
+    /* The request still holds all it said: it is sent again, under another gid. */
+    if (request->type == ETX__EV_BEGIN && !request->shown && !request->chosen && !request->old &&
+        request->blocking && etx__request_place(request) == 0 &&
+        request->partition->home != partition->home) {
+        memset(&request->waiter, 0, sizeof request->waiter);
+        etx__request_send(request);
+        return;
+    }
+    etx__request_refuse(request, rc, etx_strerror(rc));
+}
+
+void etx__request_begin_elsewhere(etx__partition *partition,
+                                  etx__waiter *waiter,
+                                  const etx_record *image,
+                                  int error) {
+    int rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
+    if (waiter->kind == ETX__WAITER_REQUEST) {
+        give_up_blocking(partition, waiter, image, rc);
+        return;
+    }
+    etx__pending *pending = (etx__pending *)(void *)waiter;
+    int bound = pending->shown || (image->u.move.begin.marks & ETX_MARK_CHOSEN);
+    etx_tx *copy = bound ? NULL : begin_copy(partition, &image->u.move.begin);
+    if (copy == NULL) {
+        waiter->rc = rc;
+        waiter->entry = ETX__NOBODY;
+        etx__waiter_answer(partition, waiter);
+        return;
+    }
+    copy->wait = pending->waiter.wait;
+    copy->done = pending->done;
+    copy->user = pending->user;
+    etx__shard_pending_give(partition->shard, pending);
+    etx__request_send(copy);
+}

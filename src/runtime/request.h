@@ -1,0 +1,144 @@
+/* Requests: a transaction in a user's hands is one, and so is every question to a shard. */
+#ifndef ETX__REQUEST_H
+#define ETX__REQUEST_H
+
+#include "runtime.h"
+
+enum { ETX__ARENA = 768, ETX__BRANCHES = 6 };
+
+typedef enum etx__request_state {
+    ETX__WAITING = 0,
+    ETX__ANSWERED = 1,
+    ETX__ABANDONED = 2 /* its caller's patience is over: whoever answers frees it */
+} etx__request_state;
+
+/* What is asked of a shard. */
+typedef enum etx__ask {
+    ETX__ASK_CORE = 0, /* a command: the event of `type` */
+    ETX__ASK_STATUS,   /* a transaction as it is, with its branches if wanted */
+    ETX__ASK_LIST      /* a page of them */
+} etx__ask;
+
+/* More memory for a request's bytes. */
+typedef struct etx__chunk {
+    struct etx__chunk *next;
+    size_t size;
+} etx__chunk;
+
+/* Somebody whom `done` answers, and whose request is no longer needed. */
+typedef struct etx__pending {
+    etx__waiter waiter;
+    etx_done_fn done;
+    void *user;
+    struct etx__pending *next;
+    uint8_t shown;
+} etx__pending;
+
+enum { ETX__WAITER_REQUEST = 0, ETX__WAITER_PENDING = 1 };
+
+/* The names that a branch of a builder depends on, until all branches are known. */
+typedef struct etx__named {
+    const etx_bytes *name;
+    uint16_t count;
+    uint8_t given; /* else: the default order */
+} etx__named;
+
+struct etx_tx {
+    etx__node node;
+    etx__waiter waiter;
+    etx_engine *engine;
+    etx__partition *partition; /* bound to, once the gid is made */
+    etx_done_fn done;
+    void *user;
+    _Atomic uint32_t state;   /* etx__request_state; a futex */
+    _Atomic uint32_t driving; /* its caller works on the shard itself */
+    int rc;
+    uint32_t hash;
+    uint64_t run;
+    uint64_t run_now; /* answered to a begin: the run that is valid */
+    uint64_t *run_to; /* where the caller wants it, or NULL */
+    uint32_t patience_ms;
+    uint32_t deadline_ms; /* from submission; 0: none */
+    uint8_t ask, type;    /* etx__ask, etx__event_type */
+    uint8_t blocking;     /* a thread waits */
+    uint8_t shown;        /* the caller could read the gid */
+    uint8_t chosen;       /* the caller chose the gid */
+    uint8_t old;          /* made by ETX, and not by this handle */
+    uint8_t begun;        /* stands for a transaction that is there: no builder */
+    uint8_t wait;         /* etx_wait */
+    uint8_t gid_len;
+    uint8_t reply, force, operation;
+    uint8_t default_order, with_branches;
+    char gid[ETX_GID_MAX + 1];
+    etx_record_begin begin;
+    etx_record_branch *branch; /* `few`, or a block of branch_room */
+    etx__named *named;         /* `few_named`, or a block of branch_room */
+    uint32_t branch_room;
+    etx_bytes text[3]; /* who, why, branch; reason; a result's bytes */
+    /* asking */
+    const etx_filter *filter;
+    etx_cursor cursor;
+    uint32_t limit;
+    uint8_t *found; /* a growing block of etx__found */
+    size_t found_len, found_room;
+    /* its memory */
+    etx__chunk *chunk;
+    uint8_t *arena_at;
+    size_t arena_left;
+    etx_outcome outcome;
+    etx_record_branch few[ETX__BRANCHES];
+    etx__named few_named[ETX__BRANCHES];
+    uint8_t arena[ETX__ARENA];
+};
+
+/* A clean request, or NULL. */
+etx_tx *etx__request_make(etx_engine *engine);
+void etx__request_free(etx_tx *request);
+/* Frees the memory that a kept handle holds beyond itself. */
+void etx__request_trim(etx_tx *request);
+/* Memory that lives as long as the request; NULL if there is none. */
+void *etx__request_alloc(etx_tx *request, size_t size);
+/* A copy that ends with NUL; data NULL: there is no memory. */
+etx_bytes etx__request_keep(etx_tx *request, const void *bytes, size_t len);
+/* Sends it; who is answered by `done` may not touch it any more. */
+void etx__request_send(etx_tx *request);
+/* Sends it, waits, copies the outcome (may be NULL), frees it. */
+int etx__request_run(etx_tx *request, etx_outcome *outcome);
+/* Sends it and waits; it stays the caller's, unless the patience was over: *request is NULL
+ * then. */
+int etx__request_wait(etx_tx **request);
+/* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
+int etx__request_bind(etx_tx *request, const char *gid, size_t len);
+/* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE. */
+int etx__request_place(etx_tx *request);
+/* Copies an outcome to a caller whose struct may be of another version's size. */
+void etx__outcome_give(etx_outcome *to, const etx_outcome *from);
+/* A request of a command on a gid; NULL and *ret_rc on an error. */
+etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, int *ret_rc);
+
+/* ---- on the shard's thread */
+void etx__request_handle(etx_tx *request);
+/* Answers a request or pending whose waiter the core gave back. */
+void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter);
+/* Answers a request that came to no core. */
+void etx__request_refuse(etx_tx *request, int rc, const char *reason);
+void etx__request_answer(etx_tx *request, int rc);
+/* A BEGIN that was taken back goes elsewhere, or is refused. The image says what it was. */
+void etx__request_begin_elsewhere(etx__partition *partition,
+                                  etx__waiter *waiter,
+                                  const etx_record *image,
+                                  int error);
+void etx__ask_handle(etx_tx *request);
+void etx__ask_answer(etx__partition *partition, etx_tx *request);
+uint32_t etx__entry_marks(const etx__entry *entry);
+const char *etx__entry_reason(const etx__entry *entry);
+
+/* ---- the builder */
+/* Adds a branch, its names unresolved. */
+int etx__branch_add(etx_tx *tx, const etx_branch *branch);
+/* Resolves names, checks for cycles, fills `begin`. outcome->reason says what is wrong. */
+int etx__branches_settle(etx_tx *tx);
+/* Sets `begin` and the deadline for sending now. */
+void etx__request_begin(etx_tx *tx);
+
+#endif

@@ -1,0 +1,123 @@
+/* The engine's inside: what its threads share. */
+#ifndef ETX__RUNTIME_H
+#define ETX__RUNTIME_H
+
+#include <etx/etx.h>
+
+#include "../core/core.h"
+#include "../protocol/assert.h"
+#include "owner.h"
+#include "queue.h"
+
+enum { ETX__PARTICIPANTS_MAX = 1024, ETX__HOMES_MAX = 8, ETX__LOGS_MAX = 16, ETX__SHARDS_MAX = 16 };
+
+typedef struct etx__shard etx__shard;
+typedef struct etx__home etx__home;
+typedef struct etx__partition etx__partition;
+typedef struct etx__worker_pool etx__worker_pool;
+
+/* ---- the engine */
+
+/* A registered participant; never moves, never goes. */
+typedef struct etx__registered {
+    etx_participant p; /* p.name points to `name` */
+    char name[ETX_NAME_MAX + 1];
+    uint32_t place;
+} etx__registered;
+
+typedef enum etx__life {
+    ETX__NEW = 0,
+    ETX__STARTED = 1,
+    ETX__CLOSING = 2, /* takes nothing new */
+    ETX__ENDED = 3
+} etx__life;
+
+struct etx_engine {
+    etx_options options; /* every default filled in; `node` is a copy */
+    char node[ETX_NAME_MAX + 1];
+    char accept_chosen_home[ETX_HOME_ID_LEN + 1];
+    etx_allocator allocator;
+    etx_monitor monitor;
+    uint64_t monitored;    /* etx_monitor.events, its default filled in */
+    const uint32_t *alive; /* 1; the child of a fork reads 0 */
+    _Atomic uint32_t life;
+    pthread_mutex_t lock; /* of registering, starting, closing, the message */
+    char message[512];
+    _Atomic(etx__registered *) registered[ETX__PARTICIPANTS_MAX];
+    _Atomic uint32_t registered_count;
+    const etx_log_ops *log_ops[ETX__LOGS_MAX];
+    uint32_t log_ops_count;
+    const etx_codec *codecs[256];
+    etx__home *home[ETX__HOMES_MAX];
+    uint32_t home_count;
+    uint32_t chosen_home;
+    etx__partition **partition; /* of all homes, by place */
+    uint32_t partition_count;
+    etx__shard *shard;
+    uint32_t shard_count;
+    etx__worker_pool *workers;
+    etx__stash handles; /* etx_tx */
+    etx__stash replies; /* etx__reply */
+    _Atomic uint32_t
+        holders; /* of this struct's memory: the user, and threads that could not be joined */
+    _Atomic uint64_t refused_busy;
+};
+
+/* 0, ETX_EINVALID, ETX_EFORKED, or (not started, closed) ETX_ESTATE, ETX_ECLOSED. */
+int etx__engine_usable(const etx_engine *engine);
+/* Is this thread one of the engine's own, now (or one that drives a shard)? It must not wait for
+ * the engine. */
+int etx__engine_inside(const etx_engine *engine);
+/* Sets the message, cut to its size; returns rc. */
+int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void *etx__engine_alloc(const etx_engine *engine, size_t size);
+void etx__engine_release(const etx_engine *engine, void *block, size_t size);
+etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len);
+void etx__engine_hold(etx_engine *engine);
+void etx__engine_drop(etx_engine *engine); /* frees it with the last holder */
+/* The codec of a batch, or NULL. */
+const etx_codec *etx__engine_codec_of(const etx_engine *engine, uint8_t id);
+/* The default allocator: calloc, and fresh pages for what is large. */
+extern const etx_allocator etx__allocator;
+
+/* Monotonic and wall clock. */
+uint64_t etx__clock_us(void);
+uint64_t etx__clock_wall_ms(void);
+/* Random bits from the system. */
+uint64_t etx__random(void);
+/* Starts a thread of the engine: all signals blocked, named. 0 or ETX_ENOMEM. */
+int etx__thread_start(pthread_t *ret_thread,
+                      const char *name,
+                      uint32_t number,
+                      void *(*body)(void *),
+                      void *argument);
+
+/* ---- monitor and metrics */
+
+int etx__monitor_wants(const etx_engine *engine, etx_event_type type);
+void etx__monitor_tell(etx_engine *engine, const etx_event *event);
+/* An event of a partition or home, without a transaction. */
+void etx__monitor_home(etx__home *home,
+                       uint32_t partition,
+                       etx_event_type type,
+                       const char *reason);
+void etx__bucket_add(_Atomic uint64_t *buckets, uint64_t us);
+
+/* ---- gids made by ETX */
+
+/* Room for ETX_GID_MAX + 1; returns the length. */
+size_t etx__gid_make(char *gid,
+                     uint64_t wall_ms,
+                     const char *home_id,
+                     uint32_t partition,
+                     uint64_t nonce,
+                     uint64_t counter);
+/* What a gid says of its home. 1: made by ETX (home, partition, time are set); 2: chosen, with a
+ * home in front; 0: chosen. */
+int etx__gid_read(etx_bytes gid,
+                  char ret_home[ETX_HOME_ID_LEN + 1],
+                  uint32_t *ret_partition,
+                  uint64_t *ret_ms);
+
+#endif

@@ -1,0 +1,297 @@
+/* Shards: who drives one drains its queue, steps the cores, makes inline calls, puts, and
+ * sleeps. */
+#include "shard.h"
+
+#include <string.h>
+
+#include "home.h"
+
+/* Whoever holds `drive` is the shard's thread for the time: its own thread, or a caller that
+ * waits and found nothing else going on. So a lone caller pays no wake-up: it steps, calls and
+ * puts on its own thread. Work is handed over by the bell: after leaving, a driver rings if
+ * something is queued or is due before the sleeping thread would wake by itself.
+ *
+ * A put is done here if nothing else is to be done meanwhile, by the writer's thread otherwise.
+ * It is begun when the answers of the one before were all dealt with, or when dealing with them
+ * takes longer than a put does. */
+
+void etx__shard_look(etx__shard *shard) {
+    uint64_t us = etx__clock_us();
+    shard->now.mono_us = us;
+    shard->now.mono_ms = us / 1000;
+    shard->now.wall_ms = etx__clock_wall_ms();
+    shard->seed ^= shard->seed << 13;
+    shard->seed ^= shard->seed >> 7;
+    shard->seed ^= shard->seed << 17;
+    shard->now.random = (uint32_t)(shard->seed >> 32);
+}
+
+int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place) {
+    shard->engine = engine;
+    shard->place = place;
+    shard->seed = etx__random() | 1;
+    shard->due_room = 1024;
+    shard->due = etx__engine_alloc(engine, shard->due_room * sizeof *shard->due);
+    shard->partition =
+        etx__engine_alloc(engine, engine->partition_count * sizeof *shard->partition);
+    pthread_mutex_init(&shard->drive, NULL);
+    return shard->due != NULL && shard->partition != NULL ? 0 : ETX_ENOMEM;
+}
+
+void etx__shard_free(etx__shard *shard) {
+    etx_engine *engine = shard->engine;
+    if (engine == NULL) {
+        return;
+    }
+    while (shard->pending_chunks != NULL) {
+        etx__chunk *chunk = shard->pending_chunks;
+        shard->pending_chunks = chunk->next;
+        etx__engine_release(engine, chunk, chunk->size);
+    }
+    etx__engine_release(engine, shard->due, shard->due_room * sizeof *shard->due);
+    etx__engine_release(engine, shard->partition,
+                        engine->partition_count * sizeof *shard->partition);
+    pthread_mutex_destroy(&shard->drive);
+}
+
+etx__pending *etx__shard_pending_take(etx__shard *shard) {
+    enum { MANY = 1024 };
+    if (shard->pendings == NULL) {
+        size_t size = sizeof(etx__chunk) + MANY * sizeof(etx__pending);
+        etx__chunk *chunk = etx__engine_alloc(shard->engine, size);
+        if (chunk == NULL) {
+            return NULL;
+        }
+        chunk->size = size;
+        chunk->next = shard->pending_chunks;
+        shard->pending_chunks = chunk;
+        etx__pending *pending = (etx__pending *)(void *)(chunk + 1);
+        for (int i = 0; i < MANY; i++) {
+            etx__shard_pending_give(shard, &pending[i]);
+        }
+    }
+    etx__pending *pending = shard->pendings;
+    shard->pendings = pending->next;
+    return pending;
+}
+
+void etx__shard_pending_give(etx__shard *shard, etx__pending *pending) {
+    pending->next = shard->pendings;
+    shard->pendings = pending;
+}
+
+void etx__shard_ring(etx__shard *shard) {
+    atomic_fetch_add(&shard->bell, 1);
+    if (atomic_load(&shard->asleep)) {
+        etx__futex_wake(&shard->bell, 1);
+    }
+}
+
+void etx__shard_send(etx__shard *shard, etx__node *node) {
+    etx__queue_push(&shard->queue, node);
+    if (atomic_load(&shard->asleep)) {
+        etx__shard_ring(shard);
+    }
+}
+
+/* ---- work */
+
+static void handle(etx__shard *shard, etx__node *node) {
+    switch ((etx__node_kind)node->kind) {
+        case ETX__NODE_REQUEST:
+            etx__request_handle((etx_tx *)(void *)node);
+            return;
+        case ETX__NODE_REPLY:
+            etx__reply_handle(shard, (etx__reply *)(void *)node);
+            return;
+        case ETX__NODE_JOB:
+            etx__partition_job_done(
+                (etx__partition *)(void *)((char *)node - offsetof(etx__partition, job_done)));
+            return;
+        case ETX__NODE_NEWS:
+            etx__news_handle(shard, node);
+            return;
+    }
+}
+
+/* One thing from the queue, or one inline call. 0: there is nothing. */
+static int work_once(etx__shard *shard) {
+    if (shard->due_count > 0) {
+        etx__call_run_inline(shard);
+        return 1;
+    }
+    if (shard->taken == NULL) {
+        shard->taken = etx__queue_take(&shard->queue);
+    }
+    if (shard->taken != NULL) {
+        etx__node *node = shard->taken;
+        shard->taken = node->next;
+        handle(shard, node);
+        return 1;
+    }
+    return 0;
+}
+
+static int drained(const etx__shard *shard) {
+    return shard->due_count == 0 && shard->taken == NULL && etx__queue_empty(&shard->queue);
+}
+
+static void tick_all(etx__shard *shard) {
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        etx__partition_tick(shard->partition[i]);
+    }
+}
+
+/* May the put be done on this thread? Not while another partition waits for this one, or for its
+ * own put. */
+static int alone(const etx__shard *shard, const etx__partition *partition) {
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        const etx__partition *other = shard->partition[i];
+        if (other != partition && (other->busy || etx__partition_put_due(other))) {
+            return 0;
+        }
+    }
+    return drained(shard);
+}
+
+static int put_all(etx__shard *shard, int may_inline) {
+    int done = 0;
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        etx__partition *partition = shard->partition[i];
+        if (etx__partition_put_due(partition)) {
+            done |= etx__partition_put(partition, may_inline && alone(shard, partition));
+        }
+    }
+    return done;
+}
+
+/* The time after which a put is begun although there is more to do. */
+static uint64_t usual_put_us(const etx__shard *shard) {
+    uint64_t least = 1000;
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        uint64_t usual = shard->partition[i]->put_usual_us;
+        least = usual < least ? usual : least;
+    }
+    return least;
+}
+
+static uint64_t next_wake(const etx__shard *shard) {
+    uint64_t wake = UINT64_MAX;
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        uint64_t one = etx__partition_wake(shard->partition[i]);
+        wake = one < wake ? one : wake;
+    }
+    return wake;
+}
+
+uint64_t etx__shard_work(etx__shard *shard) {
+    int more;
+    do {
+        etx__shard_look(shard);
+        tick_all(shard);
+        uint64_t until = shard->now.mono_us + usual_put_us(shard);
+        more = 0;
+        for (uint32_t n = 1; work_once(shard); n++) {
+            more = 1;
+            if (n % 64 == 0) {
+                etx__shard_look(shard);
+                if (shard->now.mono_us >= until) {
+                    break;
+                }
+            }
+        }
+        more |= put_all(shard, drained(shard));
+    } while (more && !atomic_load_explicit(&shard->stopping, memory_order_relaxed));
+    return next_wake(shard);
+}
+
+/* ---- driving */
+
+static void enter(etx__shard *shard) {
+    atomic_store_explicit(&shard->driver, (uintptr_t)pthread_self(), memory_order_relaxed);
+}
+
+static void leave(etx__shard *shard) {
+    atomic_store_explicit(&shard->driver, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->drive);
+}
+
+int etx__shard_drive(etx__shard *shard, etx_tx *request) {
+    if ((shard->engine->options.flags & ETX_NO_CALLER_DRIVES) ||
+        atomic_load_explicit(&shard->live, memory_order_relaxed) > 0 ||
+        pthread_mutex_trylock(&shard->drive) != 0) {
+        return 0;
+    }
+    enter(shard);
+    uint64_t wake = 0;
+    int stopping = atomic_load(&shard->stopping) != 0;
+    while (!stopping && wake <= shard->now.mono_ms &&
+           atomic_load_explicit(&request->state, memory_order_acquire) == ETX__WAITING) {
+        wake = etx__shard_work(shard);
+        stopping = atomic_load(&shard->stopping) != 0;
+    }
+    leave(shard);
+    if (!etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms)) {
+        etx__shard_ring(shard);
+    }
+    return 1;
+}
+
+static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {
+    uint64_t now_us = etx__clock_us();
+    atomic_store(&shard->armed_ms, wake_ms);
+    atomic_store(&shard->asleep, 1);
+    if (etx__queue_empty(&shard->queue) && !atomic_load(&shard->stopping)) {
+        uint64_t pause = wake_ms == UINT64_MAX     ? UINT64_MAX
+                         : wake_ms * 1000 > now_us ? wake_ms * 1000 - now_us
+                                                   : 0;
+        if (pause > 0) {
+            etx__futex_wait(&shard->bell, bell, pause);
+        }
+    }
+    atomic_store(&shard->asleep, 0);
+    atomic_store(&shard->armed_ms, 0);
+}
+
+static void *shard_body(void *argument) {
+    etx__shard *shard = argument;
+    while (!atomic_load(&shard->stopping)) {
+        uint32_t bell = atomic_load(&shard->bell);
+        pthread_mutex_lock(&shard->drive);
+        enter(shard);
+        uint64_t wake = etx__shard_work(shard);
+        leave(shard);
+        sleep_until(shard, bell, wake);
+    }
+    return NULL;
+}
+
+int etx__shard_start(etx__shard *shard) {
+    int rc = etx__thread_start(&shard->thread, "etx-core", shard->place, shard_body, shard);
+    shard->has_thread = rc == 0;
+    return rc;
+}
+
+void etx__shard_stop(etx__shard *shard) {
+    atomic_store(&shard->stopping, 1);
+    etx__shard_ring(shard);
+    if (shard->has_thread) {
+        pthread_join(shard->thread, NULL);
+        shard->has_thread = 0;
+    }
+}
+
+void etx__shard_refuse(etx__shard *shard, int rc) {
+    for (;;) {
+        etx__node *node = shard->taken != NULL ? shard->taken : etx__queue_take(&shard->queue);
+        if (node == NULL) {
+            return;
+        }
+        shard->taken = node->next;
+        if (node->kind == ETX__NODE_REQUEST) {
+            etx__request_refuse((etx_tx *)(void *)node, rc, etx_strerror(rc));
+        } else {
+            handle(shard, node);
+        }
+    }
+}

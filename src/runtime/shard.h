@@ -1,0 +1,100 @@
+/* Shards: the engine's threads. Whoever drives one owns its partitions for the time. */
+#ifndef ETX__SHARD_H
+#define ETX__SHARD_H
+
+#include "partition.h"
+#include "request.h"
+
+/* A call that is to be made. */
+typedef struct etx__due {
+    etx__partition *partition;
+    etx__memory *memory;
+    etx__call call;
+} etx__due;
+
+struct etx__shard {
+    etx_engine *engine;
+    uint32_t place;
+    pthread_t thread;
+    pthread_mutex_t drive;    /* whoever holds it is the shard's thread for the time */
+    _Atomic uintptr_t driver; /* pthread_self of the holder */
+    etx__queue queue;
+    _Atomic uint32_t bell; /* a futex: rung when there is work */
+    _Atomic uint32_t asleep;
+    _Atomic uint64_t armed_ms; /* when the sleeping thread wakes by itself */
+    _Atomic uint32_t live;     /* transactions in flight */
+    etx__partition **partition;
+    uint32_t partition_count;
+    etx__now now;
+    uint64_t seed;
+    etx__due *due; /* inline calls to make: a ring */
+    uint32_t due_first, due_count, due_room;
+    etx__node *taken;       /* from the queue, not yet handled */
+    const etx_tx *asking;   /* whose command is stepped now */
+    etx__pending *pendings; /* free ones */
+    etx__chunk *pending_chunks;
+    uint8_t has_thread;
+    _Atomic uint32_t stopping;
+};
+
+int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place);
+int etx__shard_start(etx__shard *shard);
+void etx__shard_stop(etx__shard *shard);
+void etx__shard_free(etx__shard *shard);
+/* Any thread. */
+void etx__shard_send(etx__shard *shard, etx__node *node);
+void etx__shard_ring(etx__shard *shard);
+/* Does all there is to do; returns when it wants to be woken. monotonic ms. The driver's. */
+uint64_t etx__shard_work(etx__shard *shard);
+/* Works on the caller's thread until the request is answered or there is nothing to do. 0:
+ * somebody else does. */
+int etx__shard_drive(etx__shard *shard, etx_tx *request);
+void etx__shard_look(etx__shard *shard);           /* reads the clock */
+void etx__shard_refuse(etx__shard *shard, int rc); /* all that is queued */
+
+etx__pending *etx__shard_pending_take(etx__shard *shard);
+void etx__shard_pending_give(etx__shard *shard, etx__pending *pending);
+/* A registration, for every partition of the shard. */
+void etx__news_handle(etx__shard *shard, etx__node *node);
+
+/* ---- calls */
+/* Sends a call to whoever makes it. */
+void etx__call_send(etx__partition *partition, const etx__call *call);
+/* Makes the oldest inline call. */
+void etx__call_run_inline(etx__shard *shard);
+/* An answer from a worker or by token. */
+typedef struct etx__reply {
+    etx__node node;
+    etx__partition *partition;
+    etx__memory *memory; /* NULL: by token */
+    etx__results *results;
+    uint64_t serial;
+    uint32_t entry;
+    uint16_t place;
+    uint8_t reply;
+    uint8_t returned;
+    uint32_t retry_after_ms;
+    uint32_t result_len;
+    uint8_t *result;      /* in `kept`, or of its own if it is longer */
+    uint32_t result_room; /* of one of its own; 0: none */
+    uint8_t reason_len;
+    char reason[ETX_REASON_MAX + 1];
+    uint8_t kept[128];
+} etx__reply;
+void etx__reply_handle(etx__shard *shard, etx__reply *reply);
+void etx__reply_free(etx_engine *engine, etx__reply *reply);
+/* Forgets the inline calls that were not made. */
+void etx__shard_drop_calls(etx__shard *shard);
+
+/* Makes one, on a worker's thread. */
+void etx__call_run_worker(etx_engine *engine, const etx__due *due);
+
+/* ---- workers */
+int etx__workers_start(etx_engine *engine);
+/* Queues a call. The shard's thread. */
+void etx__workers_give(etx_engine *engine, const etx__due *due);
+/* Waits for callbacks to return, at most until the time; how many have not. */
+uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
+void etx__workers_free(etx_engine *engine);
+
+#endif

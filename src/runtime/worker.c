@@ -1,0 +1,162 @@
+/* The worker pool: threads for callbacks that may block. */
+#include <string.h>
+#include <time.h>
+
+#include "shard.h"
+
+struct etx__worker_pool {
+    etx_engine *engine;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    pthread_cond_t idle;
+    etx__due *ring;
+    uint32_t first, count, room;
+    uint32_t running; /* callbacks that have not returned */
+    uint32_t threads;
+    uint32_t waiting;
+    uint8_t stopping;
+    pthread_t *thread;
+};
+
+static void pool_free(etx_engine *engine, etx__worker_pool *pool) {
+    etx__engine_release(engine, pool->ring, pool->room * sizeof *pool->ring);
+    etx__engine_release(engine, pool->thread, engine->options.workers * sizeof *pool->thread);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->idle);
+    etx__engine_release(engine, pool, sizeof *pool);
+}
+
+static int next_call(etx__worker_pool *pool, etx__due *ret_due) {
+    pool->waiting++;
+    while (pool->count == 0 && !pool->stopping) {
+        pthread_cond_wait(&pool->work, &pool->lock);
+    }
+    pool->waiting--;
+    if (pool->stopping) {
+        return 0;
+    }
+    *ret_due = pool->ring[pool->first];
+    pool->first = (pool->first + 1) & (pool->room - 1);
+    pool->count--;
+    if (pool->count == 0) {
+        pool->first = 0; /* so that a long queue's memory is not walked through for ever */
+    }
+    return 1;
+}
+
+static void *worker_body(void *argument) {
+    etx__worker_pool *pool = argument;
+    etx_engine *engine = pool->engine;
+    etx__due due;
+    pthread_mutex_lock(&pool->lock);
+    while (next_call(pool, &due)) {
+        pool->running++;
+        pthread_mutex_unlock(&pool->lock);
+        etx__call_run_worker(engine, &due);
+        pthread_mutex_lock(&pool->lock);
+        pool->running--;
+    }
+    pool->threads--;
+    pthread_cond_broadcast(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+    etx__engine_drop(engine);
+    return NULL;
+}
+
+/* Threads are started as they are needed, up to the limit. With the lock held. */
+static void start_one(etx__worker_pool *pool) {
+    etx_engine *engine = pool->engine;
+    pthread_t *thread = &pool->thread[pool->threads];
+    etx__engine_hold(engine);
+    if (etx__thread_start(thread, "etx-work", pool->threads, worker_body, pool) != 0) {
+        atomic_fetch_sub(&engine->holders, 1);
+        return;
+    }
+    pthread_detach(*thread);
+    pool->threads++;
+}
+
+static void ring_grow(etx__worker_pool *pool) {
+    uint32_t room = pool->room * 2;
+    etx__due *ring = etx__engine_alloc(pool->engine, room * sizeof *ring);
+    etx_assert(ring != NULL);
+    for (uint32_t i = 0; i < pool->count; i++) {
+        ring[i] = pool->ring[(pool->first + i) & (pool->room - 1)];
+    }
+    etx__engine_release(pool->engine, pool->ring, pool->room * sizeof *ring);
+    pool->ring = ring;
+    pool->first = 0;
+    pool->room = room;
+}
+
+int etx__workers_start(etx_engine *engine) {
+    etx__worker_pool *pool = etx__engine_alloc(engine, sizeof *pool);
+    if (pool == NULL) {
+        return ETX_ENOMEM;
+    }
+    pool->engine = engine;
+    pool->room = 256;
+    pool->ring = etx__engine_alloc(engine, pool->room * sizeof *pool->ring);
+    pool->thread = etx__engine_alloc(engine, engine->options.workers * sizeof *pool->thread);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pool->ring == NULL || pool->thread == NULL) {
+        pool_free(engine, pool);
+        return ETX_ENOMEM;
+    }
+    engine->workers = pool;
+    return 0;
+}
+
+void etx__workers_give(etx_engine *engine, const etx__due *due) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->count == pool->room) {
+        ring_grow(pool);
+    }
+    pool->ring[(pool->first + pool->count++) & (pool->room - 1)] = *due;
+    if (pool->waiting < pool->count && pool->threads < engine->options.workers && !pool->stopping) {
+        start_one(pool);
+    }
+    int wake = pool->waiting > 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (wake) {
+        pthread_cond_signal(&pool->work);
+    }
+}
+
+uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {
+    etx__worker_pool *pool = engine->workers;
+    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    if (pool == NULL) {
+        return 0;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = 1;
+    pthread_cond_broadcast(&pool->work);
+    int rc = 0;
+    while (pool->threads > 0 && rc == 0) {
+        rc = pthread_cond_timedwait(&pool->idle, &pool->lock, &until);
+    }
+    uint32_t left = pool->threads;
+    for (; pool->count > 0; pool->count--) { /* never made */
+        const etx__due *due = &pool->ring[pool->first];
+        etx__memory_return(due->partition, due->memory);
+        pool->first = (pool->first + 1) & (pool->room - 1);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return left;
+}
+
+void etx__workers_free(etx_engine *engine) {
+    if (engine->workers != NULL) {
+        pool_free(engine, engine->workers);
+        engine->workers = NULL;
+    }
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""`etx bench`: what it prints, for each pattern and caller. Its numbers are not judged here."""
+import json
+import os
+
+import cli_common
+from cli_common import Case, run
+
+KEYS = {"tx_per_s", "p50_us", "p99_us", "p999_us", "cpu_us_per_tx", "rss_bytes", "sync_p50_us",
+        "sync_per_s", "p50_per_sync", "p99_per_sync", "tx_per_sync", "puts", "tx_per_put",
+        "errors"}
+
+
+class Bench(Case):
+    def bench(self, *args, home=True):
+        place = ["--home", "file:" + self.path("log")] if home else []
+        return json.loads(self.expect(0, "bench", "--seconds", "0.3", "--json", *place,
+                                      *args).stdout)
+
+    def test_patterns(self):
+        for pattern in ("tcc", "saga", "xa", "message"):
+            found = self.bench("--pattern", pattern, "--in-flight", "16")
+            self.assertLessEqual(KEYS, set(found))
+            self.assertGreater(found["tx_per_s"], 0)
+            self.assertGreater(found["sync_p50_us"], 0)
+            self.assertLessEqual(found["p50_us"], found["p99_us"])
+            self.assertLessEqual(found["p99_us"], found["p999_us"])
+            self.assertEqual(found["errors"], 0)
+
+    def test_callers(self):
+        found = self.bench("--callers", "blocking", "--in-flight", "4")
+        self.assertGreater(found["transactions"], 0)
+        found = self.bench("--callers", "blocking", "--in-flight", "4", "--workers")
+        self.assertGreater(found["transactions"], 0)
+
+    def test_memory_has_no_sync(self):
+        found = self.bench("--home", "memory:", home=False)
+        self.assertIsNone(found["sync_p50_us"])
+        self.assertIsNone(found["tx_per_sync"])
+        self.assertGreater(found["tx_per_s"], 0)
+
+    def test_slow(self):
+        found = self.bench("--slow", "--in-flight", "2000")
+        self.assertEqual(found["in_flight"], 2000)
+        self.assertEqual(found["errors"], 0)
+
+    def test_recovery(self):
+        found = json.loads(self.expect(0, "bench", "recovery", "--live", "500", "--finished",
+                                       "500", "--remembered", "300", "--json", "--home",
+                                       "file:" + self.path("log")).stdout)
+        self.assertEqual(found["recovered"], 500)
+        self.assertGreater(found["start_s"], 0)
+
+    def test_default_home_is_removed(self):
+        here = os.getcwd()
+        os.chdir(self.dir)
+        try:
+            result = run("bench", "--seconds", "0.2")
+        finally:
+            os.chdir(here)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("etx-bench-", result.stdout)
+        self.assertEqual(os.listdir(self.dir), [])
+
+
+if __name__ == "__main__":
+    cli_common.main()

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""`etx demo`: kills that really happen, an audit that holds, and an audit that can fail."""
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+
+import cli_common
+from cli_common import Case, run
+
+KEYS = {"transfers", "committed", "aborted", "kills", "unfinished", "imbalance", "half_done",
+        "seconds", "tx_per_s", "seed", "dir"}
+
+
+class Demo(Case):
+    def test_kills(self):
+        result = self.expect(0, "demo", "--seconds", "4", "--kills", "8", "--seed", "7", "--json")
+        self.assertEqual(len(result.stdout.splitlines()), 1)
+        found = json.loads(result.stdout)
+        self.assertLessEqual(KEYS, set(found))
+        self.assertEqual(found["kills"], 8)
+        self.assertEqual([found["unfinished"], found["imbalance"], found["half_done"]], [0, 0, 0])
+        self.assertGreater(found["committed"], 100)
+        self.assertGreater(found["aborted"], 0)
+        self.assertEqual(found["transfers"], found["committed"] + found["aborted"])
+        # the kills hit something, and restarts took it up
+        self.assertGreaterEqual(found["kills_in_flight"], 6)
+        self.assertGreater(found["calls_cut"], 0)
+        self.assertGreater(found["recovered"], 0)
+        self.assertEqual(found["seed"], 7)
+        self.assertFalse(os.path.exists(found["dir"]))
+
+    def test_text(self):
+        result = self.expect(0, "demo", "--seconds", "0.5", "--kills", "1")
+        for word in ("Three banks", "killed 1 time", "audit found", "What next"):
+            self.assertIn(word, result.stdout)
+        self.assertNotIn("\033", result.stdout)
+        self.assertNotIn("\r", result.stdout)
+
+    def test_directory_is_kept_and_audited_again(self):
+        directory = self.make_demo()
+        for name in ("north.db", "south.db", "west.db", "log", "answers"):
+            self.assertTrue(os.path.exists(os.path.join(directory, name)), name)
+        self.expect(0, "demo", "--audit", "--dir", directory)
+        # not over an older one
+        result = self.expect(2, "demo", "--dir", directory)
+        self.assertIn("--audit", result.stderr)
+        # one cent
+        with sqlite3.connect(os.path.join(directory, "north.db")) as db:
+            db.execute("UPDATE account SET balance = balance + 1 WHERE id = 7")
+        found = json.loads(self.expect(1, "demo", "--audit", "--dir", directory, "--json").stdout)
+        self.assertGreater(found["imbalance"], 0)
+        self.assertEqual(found["half_done"], 0)
+
+    def test_audit_finds_what_is_spoiled(self):
+        for what, key in (("ledger", "half_done"), ("money", "imbalance"), ("fence", "half_done"),
+                          ("answer", "half_done"), ("log", "half_done"), ("ended", "unfinished")):
+            directory = self.path(what)
+            result = self.expect(1, "demo", "--dir", directory, "--seconds", "0.2", "--kills", "0",
+                                 "--json", "--tamper", what)
+            self.assertGreater(json.loads(result.stdout)[key], 0, what)
+
+    def test_audit_sees_what_is_unfinished(self):
+        directory = self.make_broken_off_demo()
+        found = json.loads(self.expect(1, "demo", "--audit", "--dir", directory, "--json").stdout)
+        self.assertGreater(found["unfinished"], 0)
+
+    def test_interrupt_ends_in_order(self):
+        directory = self.path("interrupted")
+        with subprocess.Popen([cli_common.binary(), "demo", "--dir", directory, "--seconds", "60",
+                               "--kills", "5", "--json"], stdout=subprocess.PIPE,
+                              text=True) as process:
+            time.sleep(1.5)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(json.loads(output)["unfinished"], 0)
+
+    def test_bad_places(self):
+        self.expect(2, "demo", "--dir", self.path("missing", "parent"))
+        self.expect(2, "demo", "--audit", "--dir", self.path("missing"))
+        env = dict(os.environ, TMPDIR=self.path("missing"))
+        self.assertEqual(run("demo", "--seconds", "0.2", env=env).returncode, 2)
+
+
+if __name__ == "__main__":
+    cli_common.main()

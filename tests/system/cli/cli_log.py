@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""`etx log`: show, verify, backup and repair, on sound, live, torn and corrupt logs."""
+import json
+import os
+import subprocess
+import time
+
+import cli_common
+from cli_common import Case, flip, last_sector, overwrite, rows
+
+
+class Log(Case):
+    def test_show(self):
+        log = os.path.join(self.make_demo(), "log")
+        records = rows(self.expect(0, "log", "show", log, "--json").stdout)
+        kinds = {record["record"] for record in records}
+        self.assertLessEqual({"own", "begin", "decide", "end"}, kinds)
+        text = self.expect(0, "log", "show", log).stdout
+        heads = [line for line in text.splitlines() if not line.startswith(" ")]
+        self.assertEqual(len(heads), len(records))
+        # slots of a partition come in order
+        for partition in {record["partition"] for record in records}:
+            slots = [r["slot"] for r in records if r["partition"] == partition]
+            self.assertEqual(slots, sorted(slots))
+
+    def test_show_filters(self):
+        log = os.path.join(self.make_demo(), "log")
+        begins = rows(self.expect(0, "log", "show", log, "--type", "begin", "--json").stdout)
+        self.assertEqual({record["record"] for record in begins}, {"begin"})
+        gid = begins[0]["gid"]
+        story = rows(self.expect(0, "log", "show", log, "--gid", gid, "--json").stdout)
+        self.assertEqual({record["gid"] for record in story}, {gid})
+        self.assertEqual(story[0]["record"], "begin")
+        self.assertGreaterEqual(len(story[0]["branches"]), 2)
+        only = rows(self.expect(0, "log", "show", log, "--partition", "0", "--json").stdout)
+        self.assertEqual({record["partition"] for record in only}, {0})
+        self.expect(1, "log", "show", log, "--gid", "nobody")
+        self.expect(2, "log", "show", log, "--partition", "9999")
+
+    def test_a_live_log(self):
+        directory = self.path("live")
+        with subprocess.Popen([cli_common.binary(), "demo", "--dir", directory, "--seconds", "4",
+                               "--kills", "0", "--json"], stdout=subprocess.PIPE) as process:
+            log = os.path.join(directory, "log")
+            deadline = time.monotonic() + 20
+            while not os.path.exists(os.path.join(directory, "answers")):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
+            time.sleep(1)
+            self.expect(0, "log", "show", log, "--type", "decide")
+            report = json.loads(self.expect(0, "log", "verify", log, "--json").stdout)
+            self.assertTrue(report["in_use"])
+            self.expect(0, "log", "backup", log, self.path("copy"))
+            self.expect(0, "log", "verify", self.path("copy"))
+            result = self.expect(2, "log", "repair", log, self.path("other"), "--accept-loss")
+            self.assertIn(str(report["owner_pid"]), result.stderr)
+            # nobody else may have it
+            result = self.expect(2, "tx", "list", "--home", "file:" + log)
+            self.assertIn(f"process {report['owner_pid']}", result.stderr)
+            self.assertEqual(process.wait(timeout=60), 0)
+
+    def test_missing_and_foreign(self):
+        for command in (["show"], ["verify"], ["backup"], ["repair"]):
+            dest = [self.path("dest")] if command[0] in ("backup", "repair") else []
+            result = self.expect(2, "log", *command, self.path("nothing"), *dest)
+            self.assertIn("is it the right directory", result.stderr)
+            self.expect(2, "log", *command, self.dir, *dest)
+        self.assertFalse(os.path.exists(self.path("nothing")))
+
+    def test_sound(self):
+        log = os.path.join(self.make_demo(), "log")
+        report = json.loads(self.expect(0, "log", "verify", log, "--json").stdout)
+        self.assertEqual(report["state"], "sound")
+        self.assertTrue(report["clean"])
+        self.assertFalse(report["in_use"])
+        self.assertIn("sound", self.expect(0, "log", "verify", "file:" + log).stdout)
+        # nothing to repair
+        self.expect(0, "log", "repair", log, self.path("repaired"))
+        self.assertFalse(os.path.exists(self.path("repaired")))
+
+    def test_torn_tail(self):
+        log = os.path.join(self.make_broken_off_demo(), "log")
+        path, offset = last_sector(log)
+        overwrite(path, offset, bytes(cli_common.SECTOR))
+        result = self.expect(1, "log", "verify", log)
+        self.assertIn("torn", result.stdout)
+        report = json.loads(self.expect(1, "log", "verify", log, "--json").stdout)
+        self.assertEqual(report["state"], "torn")
+        self.assertEqual(report["findings"][0]["file"], path)
+        # opening cuts it
+        self.expect(0, "tx", "list", "--home", "file:" + log)
+        self.expect(0, "log", "verify", log)
+
+    def test_corruption_and_repair(self):
+        log = os.path.join(self.make_demo(), "log")
+        path, offset = last_sector(log)
+        spot = offset // 2 // cli_common.BLOCK * cli_common.BLOCK + 100
+        flip(path, spot)
+        result = self.expect(2, "log", "verify", log)
+        self.assertIn(path, result.stdout)
+        report = json.loads(self.expect(2, "log", "verify", log, "--json").stdout)
+        self.assertEqual(report["state"], "corrupt")
+        finding = report["findings"][0]
+        self.assertEqual(finding["file"], path)
+        self.assertLessEqual(abs(finding["offset"] - spot), 1 << 20)
+        self.expect(2, "log", "show", log)
+        self.expect(2, "tx", "list", "--home", "file:" + log)
+        self.expect(2, "log", "backup", log, self.path("copy"))
+        # without acceptance: says it, writes nothing
+        result = self.expect(1, "log", "repair", log, self.path("repaired"))
+        self.assertIn("--accept-loss", result.stdout)
+        self.assertFalse(os.path.exists(self.path("repaired")))
+        self.expect(0, "log", "repair", log, self.path("repaired"), "--accept-loss")
+        self.expect(0, "log", "verify", self.path("repaired"))
+        self.expect(2, "log", "verify", log)  # never in place
+        kept = rows(self.expect(0, "log", "show", self.path("repaired"), "--json").stdout)
+        self.assertGreater(len(kept), 0)
+        self.expect(2, "log", "repair", log, self.path("repaired"), "--accept-loss")  # not empty
+
+    def test_backup(self):
+        log = os.path.join(self.make_demo(), "log")
+        self.expect(0, "log", "backup", log, self.path("copy"))
+        self.expect(0, "log", "backup", log, self.path("same"), "--same-id")
+        self.expect(2, "log", "backup", log, self.path("copy"))
+        wanted = self.expect(0, "log", "show", log, "--json").stdout
+        self.assertEqual(self.expect(0, "log", "show", self.path("same"), "--json").stdout, wanted)
+        homes = []
+        for place in (log, self.path("same"), self.path("copy")):
+            found = rows(self.expect(0, "tx", "list", "--home", "file:" + place, "--ended",
+                                     "--limit", "1", "--json").stdout)
+            homes.append(found[0]["home"] if found else None)
+        self.assertEqual(homes[0], homes[1])
+        self.assertNotEqual(homes[0], homes[2])
+
+
+if __name__ == "__main__":
+    cli_common.main()

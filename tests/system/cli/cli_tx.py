@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""`etx tx` on a closed directory: list, show, park, resume and force, each recorded."""
+import json
+import os
+
+import cli_common
+from cli_common import Case, rows
+
+
+class Tx(Case):
+    def setUp(self):
+        super().setUp()
+        self.demo = self.make_broken_off_demo()
+        self.log = os.path.join(self.demo, "log")
+        self.home = ["--home", "file:" + self.log]
+
+    def listed(self, *args):
+        return rows(self.expect(0, "tx", "list", *self.home, "--json", "--limit", "100000",
+                                *args).stdout)
+
+    def test_list_and_filters(self):
+        live = self.listed()
+        self.assertGreater(len(live), 0)
+        self.assertFalse({"COMMITTED", "ABORTED"} & {tx["state"] for tx in live})
+        ended = self.listed("--ended")
+        self.assertGreater(len(ended), len(live))
+        committed = self.listed("--state", "committed")
+        self.assertEqual({tx["state"] for tx in committed}, {"COMMITTED"})
+        both = self.listed("--state", "COMMITTED,ABORTED")
+        self.assertEqual(len(ended), len(both) + len(live))
+        self.assertEqual(len(rows(self.expect(0, "tx", "list", *self.home, "--ended", "--json",
+                                              "--limit", "7").stdout)), 7)
+        self.assertEqual(self.listed("--older-than", "1h"), [])
+        self.assertEqual(self.listed("--parked"), [])
+        self.assertEqual(self.listed("--participant", "nobody"), [])
+        north = self.listed("--participant", "north.tcc")
+        self.assertLess(len(north), len(live))
+        self.assertEqual([tx["gid"] for tx in self.listed("--prefix", live[0]["gid"])],
+                         [live[0]["gid"]])
+        text = self.expect(0, "tx", "list", *self.home).stdout
+        self.assertIn(live[0]["gid"], text)
+        self.assertIn("STATE", text)
+
+    def test_show(self):
+        gid = self.listed()[0]["gid"]
+        found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
+        self.assertEqual(found["gid"], gid)
+        self.assertEqual(len(found["branches"]), found["branches_count"])
+        self.assertIn("account=", found["branches"][0]["payload"])
+        self.assertIn(gid, self.expect(0, "tx", "show", gid, *self.home).stdout)
+        self.expect(1, "tx", "show", "nobody", *self.home)
+        self.expect(0, "tx", "retry", gid, *self.home)
+        self.expect(1, "tx", "retry", "nobody", *self.home)
+
+    def test_park_and_resume(self):
+        gid = self.listed()[0]["gid"]
+        self.expect(2, "tx", "park", gid, *self.home)  # why?
+        self.expect(0, "tx", "park", gid, *self.home, "--who", "eva", "--why", "bank is down")
+        self.assertEqual([tx["gid"] for tx in self.listed("--parked")], [gid])
+        forces = rows(self.expect(0, "log", "show", self.log, "--gid", gid, "--type", "force",
+                                  "--json").stdout)
+        self.assertEqual((forces[0]["action"], forces[0]["who"], forces[0]["why"]),
+                         ("park", "eva", "bank is down"))
+        self.expect(0, "tx", "resume", gid, *self.home, "--why", "it is back")
+        self.assertEqual(self.listed("--parked"), [])
+        ended = self.listed("--state", "COMMITTED")[0]["gid"]
+        self.expect(1, "tx", "park", ended, *self.home, "--why", "too late")
+        self.expect(1, "tx", "park", "nobody", *self.home, "--why", "who?")
+
+    def test_bulk(self):
+        live = self.listed()
+        result = self.expect(0, "tx", "park", "--all", *self.home, "--why", "night", "--rate",
+                             "100000")
+        self.assertIn(f"{len(live)} transactions", result.stdout)
+        self.assertEqual(len(self.listed("--parked")), len(live))
+        self.expect(0, "tx", "resume", "--parked", *self.home, "--why", "morning", "--rate",
+                    "100000")
+        self.assertEqual(self.listed("--parked"), [])
+        self.expect(2, "tx", "park", *self.home, "--why", "nothing named")
+
+    def test_force(self):
+        active = [tx["gid"] for tx in self.listed("--state", "ACTIVE")]
+        if not active:
+            self.skipTest("nothing was undecided when the coordinator died")
+        gid = active[0]
+        self.expect(2, "tx", "force", gid, *self.home, "--as", "abort")
+        self.expect(2, "tx", "force", gid, *self.home, "--as", "done", "--why", "x")
+        self.expect(0, "tx", "force", gid, *self.home, "--as", "abort", "--who", "eva", "--why",
+                    "customer gave up")
+        found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
+        self.assertIn(found["state"], ("ABORTING", "ABORTED"))
+        self.assertIn("forced", found["marks"])
+        # never changes a decision
+        self.expect(1, "tx", "force", gid, *self.home, "--as", "commit", "--why", "after all")
+        if found["state"] == "ABORTING":
+            operation = {"tcc": "cancel", "saga": "compensate"}
+            for branch in found["branches"]:
+                if branch["finish"] is None:
+                    self.expect(0, "tx", "force", gid, *self.home, "--as", "done", "--branch",
+                                branch["name"], "--operation", operation[branch["kind"]], "--why",
+                                "booked by hand")
+            found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
+            self.assertEqual(found["state"], "ABORTED")
+
+    def test_missing_directory_is_not_made(self):
+        result = self.expect(2, "tx", "list", "--home", "file:" + self.path("typo"))
+        self.assertIn("is it the right directory", result.stderr)
+        self.assertFalse(os.path.exists(self.path("typo")))
+
+
+if __name__ == "__main__":
+    cli_common.main()

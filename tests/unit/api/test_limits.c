@@ -1,0 +1,209 @@
+/* Limits are refused clearly: branches, payloads, results, transactions in flight, deadlines. */
+#include "host.h"
+
+static void test_too_many_branches(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    options.branches_max = 5;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    }
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_EBUSY);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(&bank.commits), 5);
+    host_engine_end(engine);
+    options.branches_max = ETX_BRANCHES_MAX + 1;
+    assert_int_equal(etx_engine_create(&options, &engine), ETX_EINVALID);
+}
+
+static void test_payloads_over_the_limit(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_branch branch = ETX_BRANCH_INIT;
+    etx_tx *tx = NULL;
+    char payload[1025] = {0};
+    host_bank_make(&bank);
+    options.payload_max = 1024;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", payload, 1025), ETX_EBUSY);
+    branch.participant = "stock";
+    branch.payload = payload;
+    branch.payload_len = 1025;
+    assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EBUSY);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 3), ETX_EINVALID);
+    assert_int_equal(etx_tx_add(tx, "stock", payload, 1024), 0);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    host_engine_end(engine);
+}
+
+typedef struct big {
+    size_t len;
+    _Atomic int rc;
+    atomic_uint asked;
+} big;
+
+/* Gives too large a result first, a small one when it is asked again. */
+static etx_reply answer_big(etx_call *call, void *user) {
+    big *b = user;
+    char bytes[1025] = {0};
+    size_t len = atomic_fetch_add(&b->asked, 1) == 0 ? b->len : 3;
+    int rc = etx_call_result(call, bytes, len);
+    if (len == b->len) {
+        atomic_store(&b->rc, rc);
+    }
+    return ETX_DONE;
+}
+
+static void test_results_over_the_limit_are_asked_again(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    host_bank_make(&bank);
+    options.payload_max = 1024;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    big b = {.len = 1025};
+    etx_participant participant = host_participant("big", ETX_TCC, 0, &bank);
+    participant.forward = answer_big;
+    participant.user = &b;
+    etx_operation_fn commit = participant.commit;
+    assert_non_null(commit);
+    participant.commit = answer_big;
+    participant.undo = answer_big;
+    assert_int_equal(etx_engine_register(engine, &participant), 0);
+    assert_int_equal(host_run(engine, "big", &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(&b.rc), ETX_EBUSY);
+    assert_true(atomic_load(&b.asked) >= 3);
+    host_engine_end(engine);
+}
+
+/* Full means: a clear refusal of new ones; what has begun ends, and makes room. */
+static void test_too_many_in_flight(void **state) {
+    (void)state;
+    enum { IN_FLIGHT = 8 };
+    host_bank bank;
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    unsigned begun = 0, refused = 0;
+    host_bank_make(&bank);
+    options.transactions_max = IN_FLIGHT;
+    options.shards = 1;
+    atomic_store(&bank.forward_reply, ETX_WORKING);
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    for (unsigned i = 0; i < 4 * IN_FLIGHT; i++) {
+        etx_tx_options tx_options = ETX_TX_OPTIONS_INIT;
+        etx_tx *tx = NULL;
+        tx_options.wait = ETX_WAIT_BEGUN;
+        assert_int_equal(etx_tx_new(engine, &tx_options, &tx), 0);
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+        int rc = etx_tx_run(tx, &outcome);
+        begun += rc == 0;
+        refused += rc == ETX_EBUSY;
+        assert_true(rc == 0 || rc == ETX_EBUSY);
+    }
+    assert_true(begun >= 1 && begun <= IN_FLIGHT);
+    assert_int_equal(begun + refused, 4 * IN_FLIGHT);
+    atomic_store(&bank.forward_reply, ETX_DONE);
+    assert_true(host_wait_for(&bank.commits, begun));
+    int rc = ETX_EBUSY;
+    for (int i = 0; i < 1000 && rc == ETX_EBUSY; i++) {
+        rc = host_run(engine, "stock", &outcome);
+        usleep(1000);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    host_engine_end(engine);
+}
+
+static void test_deadlines(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_options options = host_options();
+    etx_tx_options tx_options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    options.fence_age_ms = 100000;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    /* at half of the fence's age and beyond it is too far */
+    tx_options.deadline_ms = 50001;
+    int rc = etx_tx_new(engine, &tx_options, &tx);
+    if (rc == 0) {
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+        rc = etx_tx_run(tx, &outcome);
+    }
+    assert_int_equal(rc, ETX_EINVALID);
+    assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), ETX_EINVALID);
+    assert_int_equal(atomic_load(&bank.forwards), 0);
+    /* one that passes decides abort */
+    tx_options.deadline_ms = 50;
+    atomic_store(&bank.forward_reply, ETX_WORKING);
+    assert_int_equal(etx_tx_new(engine, &tx_options, &tx), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_true(outcome.reason[0] != '\0');
+    assert_true(atomic_load(&bank.undos) >= 1);
+    assert_int_equal(atomic_load(&bank.commits), 0);
+    host_engine_end(engine);
+}
+
+static void test_reasons_are_cut(void **state) {
+    (void)state;
+    char who[ETX_REASON_MAX + 100];
+    host_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx_options tx_options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    memset(who, 'w', sizeof(who));
+    who[sizeof(who) - 1] = '\0';
+    host_bank_make(&bank);
+    atomic_store(&bank.forward_reply, ETX_WORKING);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    tx_options.gid = "forced";
+    tx_options.wait = ETX_WAIT_BEGUN;
+    assert_int_equal(etx_tx_new(engine, &tx_options, &tx), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(
+        etx_force_by_hand(engine, "forced", ETX_FORCE_ABORT, NULL, ETX_FORWARD, NULL, "why"),
+        ETX_EINVALID);
+    assert_int_equal(
+        etx_force_by_hand(engine, "forced", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "who", NULL),
+        ETX_EINVALID);
+    assert_int_equal(
+        etx_force_by_hand(engine, "forced", (etx_force)9, NULL, ETX_FORWARD, "who", "why"),
+        ETX_EINVALID);
+    assert_int_equal(
+        etx_force_by_hand(engine, "forced", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "who", who), 0);
+    assert_int_equal(etx_wait_for(engine, "forced", ETX_WAIT_ENDED, 10000, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_true((outcome.marks & ETX_MARK_FORCED) != 0);
+    assert_true(strlen(outcome.reason) <= ETX_REASON_MAX);
+    host_engine_end(engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_too_many_branches),
+        cmocka_unit_test(test_payloads_over_the_limit),
+        cmocka_unit_test(test_results_over_the_limit_are_asked_again),
+        cmocka_unit_test(test_too_many_in_flight),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_reasons_are_cut),
+    };
+    alarm(120);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,216 @@
+/* Structs of programs that were compiled with an older or a newer header: a smaller one means
+ * defaults, a larger one is taken if what is beyond is zero, and nobody writes behind a struct. */
+#include "host.h"
+
+#include <stddef.h>
+
+#define TAIL 32
+
+/* A struct with room behind it, as a newer header would have. */
+#define WITH_TAIL(type)  \
+    struct {             \
+        type head;       \
+        char tail[TAIL]; \
+    }
+
+static void test_options(void **state) {
+    (void)state;
+    WITH_TAIL(etx_options) options;
+    etx_engine *engine = NULL;
+    memset(&options, 0, sizeof(options));
+    options.head = host_options();
+    options.head.size = 0;
+    assert_int_equal(etx_engine_create(&options.head, &engine), ETX_EINVALID);
+    assert_null(engine);
+    options.head.size = sizeof(options);
+    assert_int_equal(etx_engine_create(&options.head, &engine), 0);
+    etx_engine_free(engine);
+    engine = NULL;
+    options.tail[TAIL - 1] = 1;
+    assert_true(etx_engine_create(&options.head, &engine) < 0);
+    assert_null(engine);
+    /* an older one: what is beyond its size does not count, whatever it holds */
+    options.head.size = offsetof(etx_options, memory_max);
+    options.head.branches_max = 7;
+    options.head.codec = (const etx_codec *)(uintptr_t)16;
+    options.head.allocator = (const etx_allocator *)(uintptr_t)16;
+    options.head.monitor = (const etx_monitor *)(uintptr_t)16;
+    assert_int_equal(etx_engine_create(&options.head, &engine), 0);
+    etx_engine_free(engine);
+    assert_int_equal(etx_engine_create(NULL, &engine), 0); /* all defaults */
+    etx_engine_free(engine);
+    assert_int_equal(etx_engine_create(&options.head, NULL), ETX_EINVALID);
+}
+
+static void test_participant(void **state) {
+    (void)state;
+    WITH_TAIL(etx_participant) participant;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    memset(&participant, 0, sizeof(participant));
+    participant.head = host_participant("sized", ETX_TCC, ETX_INLINE, &bank);
+    participant.head.size = 0;
+    assert_int_equal(etx_engine_register(engine, &participant.head), ETX_EINVALID);
+    participant.head.size = sizeof(participant);
+    participant.tail[0] = 1;
+    assert_true(etx_engine_register(engine, &participant.head) < 0);
+    participant.tail[0] = 0;
+    assert_int_equal(etx_engine_register(engine, &participant.head), 0);
+    participant.head = host_participant("older", ETX_TCC, ETX_INLINE, &bank);
+    participant.head.size = offsetof(etx_participant, query);
+    participant.head.query = (etx_operation_fn)(uintptr_t)16;
+    assert_int_equal(etx_engine_register(engine, &participant.head), 0);
+    host_engine_end(engine);
+}
+
+static void test_tx_options_and_branch(void **state) {
+    (void)state;
+    WITH_TAIL(etx_tx_options) options;
+    WITH_TAIL(etx_branch) branch;
+    host_bank bank;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    memset(&options, 0, sizeof(options));
+    assert_int_equal(etx_tx_new(engine, &options.head, &tx), ETX_EINVALID);
+    assert_null(tx);
+    options.head.size = sizeof(options);
+    options.tail[3] = 1;
+    assert_true(etx_tx_new(engine, &options.head, &tx) < 0);
+    assert_null(tx);
+    options.tail[3] = 0;
+    assert_int_equal(etx_tx_new(engine, &options.head, &tx), 0);
+    etx_tx_discard(tx);
+    options.head.size = offsetof(etx_tx_options, deadline_ms);
+    options.head.deadline_ms = UINT32_MAX; /* not seen */
+    assert_int_equal(etx_tx_new(engine, &options.head, &tx), 0);
+
+    memset(&branch, 0, sizeof(branch));
+    branch.head.participant = "stock";
+    assert_int_equal(etx_tx_add_branch(tx, &branch.head), ETX_EINVALID);
+    branch.head.size = sizeof(branch);
+    branch.tail[TAIL - 1] = 1;
+    assert_true(etx_tx_add_branch(tx, &branch.head) < 0);
+    branch.tail[TAIL - 1] = 0;
+    assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
+    branch.head.size = offsetof(etx_branch, flags);
+    branch.head.flags = UINT32_MAX; /* not seen */
+    assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
+    assert_int_equal(etx_tx_add_branch(tx, NULL), ETX_EINVALID);
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    host_engine_end(engine);
+}
+
+/* Fills a struct with a pattern, says that only `size` of it is there, and checks that nothing
+ * behind was written. */
+static void arm(void *room, size_t whole, size_t size) {
+    memset(room, 0x5a, whole);
+    memcpy(room, &size, sizeof(size));
+}
+
+static void expect_untouched(const void *room, size_t whole, size_t size) {
+    for (size_t i = size; i < whole; i++) {
+        assert_int_equal(((const unsigned char *)room)[i], 0x5a);
+    }
+}
+
+static void test_outcomes_of_older_programs(void **state) {
+    (void)state;
+    WITH_TAIL(etx_outcome) outcome;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    const size_t older = offsetof(etx_outcome, gid);
+    arm(&outcome, sizeof(outcome), older);
+    assert_int_equal(host_run(engine, "slow", &outcome.head), 0);
+    assert_int_equal(outcome.head.state, ETX_COMMITTED);
+    assert_int_equal(outcome.head.size, older);
+    expect_untouched(&outcome, sizeof(outcome), older);
+    arm(&outcome, sizeof(outcome), sizeof(etx_outcome));
+    assert_int_equal(host_run(engine, "stock", &outcome.head), 0);
+    expect_untouched(&outcome, sizeof(outcome), sizeof(etx_outcome));
+    assert_true(host_run(engine, "stock", NULL) == 0); /* outcome may be NULL */
+    host_engine_end(engine);
+}
+
+static int ignore_status(const etx_status *status, void *user) {
+    (void)status;
+    (void)user;
+    return 0;
+}
+
+static void test_what_is_returned_to_older_programs(void **state) {
+    (void)state;
+    WITH_TAIL(etx_metrics) metrics;
+    WITH_TAIL(etx_status) status;
+    WITH_TAIL(etx_home_status) home;
+    host_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    assert_int_equal(host_run(engine, "stock", &outcome), 0);
+    size_t older = offsetof(etx_metrics, puts);
+    arm(&metrics, sizeof(metrics), older);
+    assert_int_equal(etx_engine_metrics(engine, &metrics.head), 0);
+    assert_true(metrics.head.begun >= 1);
+    expect_untouched(&metrics, sizeof(metrics), older);
+    arm(&metrics, sizeof(metrics), 0);
+    assert_int_equal(etx_engine_metrics(engine, &metrics.head), ETX_EINVALID);
+    older = offsetof(etx_status, mode);
+    arm(&status, sizeof(status), older);
+    assert_int_equal(etx_query(engine, outcome.gid, &status.head), 0);
+    assert_int_equal(status.head.state, ETX_COMMITTED);
+    expect_untouched(&status, sizeof(status), older);
+    arm(&status, sizeof(status), 0);
+    assert_int_equal(etx_query(engine, outcome.gid, &status.head), ETX_EINVALID);
+    older = offsetof(etx_home_status, why);
+    arm(&home, sizeof(home), older);
+    assert_int_equal(etx_engine_home_status(engine, 0, &home.head), 0);
+    expect_untouched(&home, sizeof(home), older);
+    assert_int_equal(etx_engine_home_status(engine, 9, &home.head), ETX_ENOTFOUND);
+    filter.size = 0;
+    assert_int_equal(etx_list(engine, &filter, &cursor, 1, ignore_status, NULL), ETX_EINVALID);
+    host_engine_end(engine);
+}
+
+static void test_completion(void **state) {
+    (void)state;
+    WITH_TAIL(etx_completion) completion;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    memset(&completion, 0, sizeof(completion));
+    completion.head.reply = ETX_DONE;
+    assert_int_equal(etx_complete(engine, (etx_token){{1, 1}}, &completion.head), ETX_EINVALID);
+    completion.head.size = sizeof(completion);
+    completion.tail[0] = 1;
+    assert_true(etx_complete(engine, (etx_token){{1, 1}}, &completion.head) < 0);
+    completion.head.size = sizeof(etx_completion);
+    completion.head.reply = (etx_reply)66;
+    assert_int_equal(etx_complete(engine, (etx_token){{1, 1}}, &completion.head), ETX_EINVALID);
+    assert_int_equal(etx_complete(engine, (etx_token){{1, 1}}, NULL), ETX_EINVALID);
+    /* a token that names nothing is as one that is too late */
+    completion.head.reply = ETX_DONE;
+    assert_int_equal(etx_complete(engine, (etx_token){{1, 1}}, &completion.head), 0);
+    assert_int_equal(etx_complete(engine, (etx_token){{UINT64_MAX, UINT64_MAX}}, &completion.head),
+                     0);
+    host_engine_end(engine);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_participant),
+        cmocka_unit_test(test_tx_options_and_branch),
+        cmocka_unit_test(test_outcomes_of_older_programs),
+        cmocka_unit_test(test_what_is_returned_to_older_programs),
+        cmocka_unit_test(test_completion),
+    };
+    alarm(120);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+/* Verify, backup, repair and the sync cost: of sound logs, of logs in use, of damaged ones. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct findings {
+    int count;
+    etx_file_finding last;
+    char file[400];
+    char text[200];
+} findings;
+
+static void found(const etx_file_finding *finding, void *user) {
+    findings *all = user;
+    all->count++;
+    all->last = *finding;
+    snprintf(all->file, sizeof all->file, "%s", finding->file);
+    snprintf(all->text, sizeof all->text, "%s", finding->text);
+}
+
+static etx_file_report verify(log_fixture *fixture, const char *name, findings *all) {
+    etx_file_report report = {.size = sizeof report};
+    char message[300] = "";
+    *all = (findings){0};
+    int rc = etx_log_file_verify(fixture_path(fixture, name), found, all, &report, message,
+                                 sizeof message);
+    if (rc)
+        print_message("%s\n", message);
+    assert_int_equal(rc, 0);
+    return report;
+}
+
+static void test_verify_sound(void **state) {
+    log_fixture *fixture = *state;
+    findings all;
+    fixture_puts(fixture, 100, 20000);
+    etx_file_report report = verify(fixture, "log", &all);
+    assert_int_equal(report.state, ETX_FILE_SOUND);
+    assert_int_equal(report.in_use, 1);
+    assert_int_equal(report.clean, 0);
+    assert_int_equal(report.slots, 100);
+    assert_true(report.bytes >= 100 * 20000);
+    fixture_close(fixture, 1);
+    report = verify(fixture, "log", &all);
+    assert_int_equal(report.in_use, 0);
+    assert_int_equal(report.owner_pid, 0);
+    assert_int_equal(report.clean, 1);
+    assert_int_equal(report.partitions, 1);
+    assert_int_equal(all.count, 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    fixture_puts(fixture, 1, 10);
+    fixture_close(fixture, 0);
+    assert_int_equal(verify(fixture, "log", &all).clean, 0);
+}
+
+static void test_verify_damaged(void **state) {
+    log_fixture *fixture = *state;
+    findings all;
+    fixture_puts(fixture, 5, 3000);
+    fixture_close(fixture, 0);
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4 * 4096 + 1024, "", 1);
+    etx_file_report report = verify(fixture, "log", &all);
+    assert_int_equal(report.state, ETX_FILE_CORRUPT);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.last.offset, 4096 + 4 * 4096 + 1024);
+    assert_int_equal(all.last.slot, 4);
+    assert_non_null(strstr(all.file, "/log/p00-00000001.seg"));
+    uint8_t zeros[512] = {0};
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4 * 4096 + 1024, zeros, 512);
+    report = verify(fixture, "log", &all);
+    assert_int_equal(report.state, ETX_FILE_TORN);
+    assert_int_equal(all.last.state, ETX_FILE_TORN);
+    assert_int_equal(all.last.slot, 4);
+    file_patch(fixture_path(fixture, "log/home"), 100, "x", 1);
+    report = verify(fixture, "log", &all);
+    assert_int_equal(report.state, ETX_FILE_CORRUPT);
+    assert_int_equal(
+        etx_log_file_verify(fixture_path(fixture, "none"), found, &all, &report, NULL, 0),
+        ETX_ENOTFOUND);
+}
+
+typedef struct care_writer {
+    log_fixture *fixture;
+    int stop;
+    int failed;
+} care_writer;
+
+static void *write_on(void *user) {
+    care_writer *writer = user;
+    uint8_t bytes[7000];
+    while (!__atomic_load_n(&writer->stop, __ATOMIC_SEQ_CST)) {
+        log_chain *chain = &writer->fixture->chain;
+        batch_fill(chain->next, bytes, sizeof bytes);
+        if (chain_put(chain, bytes, sizeof bytes) != ETX_PUT_WRITTEN)
+            writer->failed = 1;
+        if (chain->next % 500 == 0)
+            chain->subject->ops->trim(chain->subject->log, 0, chain->next - 300);
+    }
+    return NULL;
+}
+
+static void test_in_use(void **state) {
+    log_fixture *fixture = *state;
+    care_writer writer = {.fixture = fixture};
+    pthread_t thread;
+    findings all;
+    fixture_puts(fixture, 300, 7000);
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    for (int i = 0; i < 8; i++) {
+        char message[300] = "";
+        char dest[300];
+        etx_file_report report = verify(fixture, "log", &all);
+        if (all.count)
+            print_message("%s at %lu: %s\n", all.file, (unsigned long)all.last.offset, all.text);
+        assert_int_equal(report.state, ETX_FILE_SOUND);
+        snprintf(dest, sizeof dest, "%s/copy%d", fixture->subject.dir, i);
+        int rc = etx_log_file_backup(fixture_path(fixture, "log"), dest, i % 2, &report, message,
+                                     sizeof message);
+        if (rc)
+            print_message("%s\n", message);
+        assert_true(rc == 0 || rc == ETX_EBUSY);
+        if (rc)
+            continue;
+        assert_true(report.slots >= 300);
+        log_subject copy = fixture->subject;
+        snprintf(copy.url, sizeof copy.url, "file:%s", dest);
+        assert_int_equal(subject_open(&copy, 0), 0);
+        assert_int_equal(chain_check(&copy, 0, 0, NULL), report.slots);
+        copy.ops->close(copy.log, 1);
+    }
+    __atomic_store_n(&writer.stop, 1, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
+    assert_int_equal(writer.failed, 0);
+}
+
+static void test_backup(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    etx_log_info info = {.size = sizeof info};
+    etx_log_info copied = {.size = sizeof copied};
+    log_subject copy = fixture->subject;
+    char dest[300];
+    char message[300] = "";
+    uint64_t mark;
+    findings all;
+    fixture_puts(fixture, 200, 20000);
+    fixture->subject.ops->trim(fixture->subject.log, 0, 77);
+    fixture->subject.ops->info(fixture->subject.log, &info);
+    for (int same = 0; same < 2; same++) {
+        snprintf(dest, sizeof dest, "%s/copy%d", fixture->subject.dir, same);
+        assert_int_equal(etx_log_file_backup(fixture_path(fixture, "log"), dest, same, &report,
+                                             message, sizeof message),
+                         0);
+        assert_int_equal(report.slots, 123);
+        assert_int_equal(etx_log_file_backup(fixture_path(fixture, "log"), dest, same, &report,
+                                             message, sizeof message),
+                         ETX_EBUSY);
+        snprintf(copy.url, sizeof copy.url, "copy%d", same);
+        assert_int_equal(verify(fixture, copy.url, &all).clean, 1);
+        snprintf(copy.url, sizeof copy.url, "file:%s", dest);
+        assert_int_equal(subject_open(&copy, 0), 0);
+        assert_int_equal(chain_check(&copy, 0, 0, &mark), 123);
+        assert_int_equal(mark, 77);
+        copy.ops->info(copy.log, &copied);
+        assert_int_equal(strcmp(info.id, copied.id) == 0, same);
+        log_chain chain = fixture->chain;
+        chain.subject = &copy;
+        uint8_t bytes[100];
+        batch_fill(chain.next, bytes, sizeof bytes);
+        assert_int_equal(chain_put(&chain, bytes, sizeof bytes), ETX_PUT_WRITTEN);
+        copy.ops->close(copy.log, 0);
+    }
+}
+
+/* Repairs into NAME; the copy must open and hold `kept` slots. */
+static void repair(log_fixture *fixture, int accept, int wanted, uint64_t kept, findings *all) {
+    etx_file_report report = {.size = sizeof report};
+    char dest[300];
+    char message[300] = "";
+    *all = (findings){0};
+    snprintf(dest, sizeof dest, "%s/repaired", fixture->subject.dir);
+    fixture_command("rm -rf '%s'", dest);
+    int rc = etx_log_file_repair(fixture_path(fixture, "log"), dest, accept, found, all, &report,
+                                 message, sizeof message);
+    if (rc != wanted)
+        print_message("%s\n", message);
+    assert_int_equal(rc, wanted);
+    if (rc || !accept) {
+        assert_int_not_equal(access(dest, F_OK), 0);
+        return;
+    }
+    assert_int_equal(report.slots, kept);
+    log_subject copy = fixture->subject;
+    snprintf(copy.url, sizeof copy.url, "file:%s", dest);
+    if (subject_open(&copy, 0)) {
+        print_message("%s\n", copy.message);
+        fail();
+    }
+    assert_int_equal(chain_check(&copy, 0, 0, NULL), kept);
+    copy.ops->close(copy.log, 1);
+}
+
+static void test_repair(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    findings all;
+    fixture_puts(fixture, 100, 20000);
+    repair(fixture, 0, ETX_EBUSY, 0, &all);
+    fixture_close(fixture, 1);
+    fixture_command("cp -r '%s/log' '%s/saved'", dir, dir);
+    repair(fixture, 0, 0, 0, &all); /* sound: nothing would be lost */
+    assert_int_equal(all.count, 0);
+    repair(fixture, 1, 0, 100, &all);
+    file_patch(fixture_path(fixture, "log/p00-00000002.seg"), 4096 + 10 * 24576 + 5, "#", 1);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.last.offset, 4096 + 10 * 24576);
+    repair(fixture, 1, 0, all.last.slot, &all);
+    fixture_command("rm -rf '%s/log' && cp -r '%s/saved' '%s/log' && rm '%s/log/home'", dir, dir,
+                    dir, dir);
+    repair(fixture, 1, 0, 100, &all);
+    assert_int_equal(all.count, 1);
+    file_patch(fixture_path(fixture, "log/p00-00000002.seg"), 77, "#", 1);
+    repair(fixture, 1, 0, 100, &all); /* a header hides nothing */
+    fixture_command("rm '%s/log/p00-00000002.seg'", dir);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    repair(fixture, 1, 0, 42, &all);
+    fixture_command("rm '%s/log/p00.state'", dir);
+    repair(fixture, 1, 0, 42, &all);
+}
+
+/* Nothing is left above the mark: an empty copy, which goes on at the mark. */
+static void test_repair_to_nothing(void **state) {
+    log_fixture *fixture = *state;
+    findings all;
+    fixture_puts(fixture, 100, 20000);
+    fixture->subject.ops->trim(fixture->subject.log, 0, 99);
+    fixture_close(fixture, 1);
+    fixture_command("rm -f '%s'/log/*.seg", fixture->subject.dir);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    repair(fixture, 1, 0, 0, &all);
+    log_subject copy = fixture->subject;
+    log_chain chain = {.subject = &copy, .next = 99, .nonce = 3};
+    uint8_t bytes[100];
+    snprintf(copy.url, sizeof copy.url, "file:%s/repaired", fixture->subject.dir);
+    assert_int_equal(subject_open(&copy, 0), 0);
+    batch_fill(99, bytes, sizeof bytes);
+    assert_int_equal(chain_put(&chain, bytes, sizeof bytes), ETX_PUT_WRITTEN);
+    copy.ops->close(copy.log, 0);
+    assert_int_equal(subject_open(&copy, 0), 0);
+    assert_int_equal(chain_check(&copy, 0, 0, NULL), 1);
+    copy.ops->close(copy.log, 1);
+}
+
+static void test_torn_is_no_loss(void **state) {
+    log_fixture *fixture = *state;
+    uint8_t zeros[512] = {0};
+    findings all;
+    fixture_puts(fixture, 5, 3000);
+    fixture_close(fixture, 0);
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4 * 4096 + 1024, zeros, 512);
+    repair(fixture, 0, 0, 0, &all);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(all.last.state, ETX_FILE_TORN);
+    repair(fixture, 1, 0, 4, &all);
+}
+
+static void test_sync_cost(void **state) {
+    log_fixture *fixture = *state;
+    etx_sync_cost cost = {.size = sizeof cost};
+    char message[200] = "";
+    assert_int_equal(
+        etx_log_file_sync_cost(fixture->subject.dir, 50, &cost, message, sizeof message), 0);
+    assert_true(cost.count > 0);
+    assert_true(cost.p50_us > 0 && cost.p99_us >= cost.p50_us && cost.per_s > 0);
+    assert_int_equal(etx_log_file_sync_cost("/no/such", 10, &cost, message, sizeof message),
+                     ETX_ENOTFOUND);
+    assert_true(message[0] != 0);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(test_verify_sound),    CASE(test_verify_damaged), CASE(test_in_use),
+        CASE(test_backup),          CASE(test_repair),         CASE(test_repair_to_nothing),
+        CASE(test_torn_is_no_loss), CASE(test_sync_cost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,174 @@
+/* The lock of a log's directory: against other processes, against ourselves, and not against those
+ * who come after a process that is dead. */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void test_second_open_here(void **state) {
+    log_fixture *fixture = *state;
+    log_subject second = fixture->subject;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(subject_open(&second, 0), ETX_EBUSY);
+        assert_non_null(strstr(second.message, "this process"));
+    }
+    fixture_puts(fixture, 1, 100); /* and the first is not disturbed */
+    fixture_close(fixture, 1);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
+/* 0: it could open the log. Else the code, made positive. */
+static int open_in_child(log_fixture *fixture, int exec_wait) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        log_subject second = fixture->subject;
+        char wanted[32];
+        int rc = subject_open(&second, 0);
+        snprintf(wanted, sizeof wanted, "%ld", (long)getppid());
+        if (rc == ETX_EBUSY && !strstr(second.message, wanted))
+            _exit(99);
+        if (!rc && exec_wait)
+            pause();
+        _exit(-rc);
+    }
+    int status;
+    if (exec_wait)
+        return (int)pid;
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void test_other_process(void **state) {
+    log_fixture *fixture = *state;
+    assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+    fixture_close(fixture, 1);
+    assert_int_equal(open_in_child(fixture, 0), 0);
+    assert_int_equal(fixture_open(fixture, 0), 0); /* the child died with it open */
+}
+
+/* Looking must not drop our own lock. */
+static void test_verify_keeps_the_lock(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    char message[200];
+    fixture_puts(fixture, 3, 100);
+    assert_int_equal(etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, message,
+                                         sizeof message),
+                     0);
+    assert_int_equal(report.in_use, 1);
+    assert_int_equal(report.owner_pid, getpid());
+    assert_int_equal(report.slots, 3);
+    assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+}
+
+/* A child that we forked and that outlives us holds nothing. */
+static void test_orphan_holds_nothing(void **state) {
+    log_fixture *fixture = *state;
+    int pipe_fds[2];
+    fixture_close(fixture, 1);
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t owner = fork();
+    if (owner == 0) {
+        if (fixture_open(fixture, 0))
+            _exit(1);
+        pid_t orphan = fork();
+        if (orphan == 0) {
+            pause();
+            _exit(0);
+        }
+        if (write(pipe_fds[1], &orphan, sizeof orphan) != sizeof orphan)
+            _exit(2);
+        _exit(0); /* as a crash: nothing is closed */
+    }
+    pid_t orphan;
+    int status;
+    assert_int_equal(read(pipe_fds[0], &orphan, sizeof orphan), sizeof orphan);
+    waitpid(owner, &status, 0);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    kill(orphan, SIGKILL);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void test_stale_owner(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    fixture_command("echo '1 1' > '%s/log/owner'", fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    fixture_close(fixture, 1);
+    fixture_command("head -c 64 /dev/urandom > '%s/log/owner'", fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
+static void test_killed_owner(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    char message[200];
+    fixture_close(fixture, 1);
+    pid_t pid = (pid_t)open_in_child(fixture, 1);
+    for (int i = 0; i < 300; i++) {
+        assert_int_equal(etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report,
+                                             message, sizeof message),
+                         0);
+        if (report.in_use)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(report.in_use, 1);
+    assert_int_equal(report.owner_pid, pid);
+    assert_int_equal(fixture_open(fixture, 0), ETX_EBUSY);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
+static void test_read_only_directory(void **state) {
+    log_fixture *fixture = *state;
+    uint64_t count;
+    if (geteuid() == 0) {
+        print_message("skipped: root may write everywhere\n");
+        skip();
+    }
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    fixture_command("chmod 0500 '%s/log' && chmod 0400 '%s'/log/*", fixture->subject.dir,
+                    fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), ETX_EINVALID);
+    assert_non_null(strstr(fixture->subject.message, "lock"));
+    assert_int_equal(fixture_read(fixture, ETX_LOG_READ_ONLY, &count), 0);
+    assert_int_equal(count, 3);
+    fixture_command("chmod 0700 '%s/log' && chmod 0600 '%s'/log/*", fixture->subject.dir,
+                    fixture->subject.dir);
+}
+
+static void test_descriptors_close_on_exec(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    for (int fd = 3; fd < 200; fd++) {
+        char link[64];
+        char target[512] = "";
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) < 0)
+            continue;
+        if (strstr(target, fixture->subject.dir))
+            assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(test_second_open_here),      CASE(test_other_process),
+        CASE(test_verify_keeps_the_lock), CASE(test_orphan_holds_nothing),
+        CASE(test_stale_owner),           CASE(test_killed_owner),
+        CASE(test_read_only_directory),   CASE(test_descriptors_close_on_exec),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
