@@ -210,6 +210,7 @@ static int open_all(coordinator *c, const char *dir) {
     if (c->progress == NULL || c->answers < 0 || sem_init(&c->room, 0, IN_FLIGHT) != 0) {
         return etx__cli_fail(c->cli, NULL, "%s: %s", dir, strerror(errno));
     }
+    memset(c->progress, 0, sizeof *c->progress); /* of one that was killed */
     for (i = 0; i < DEMO_BANKS; i++) {
         c->banks[i].progress = c->progress;
         if (etx__demo_bank_open(c->cli, dir, i, &c->banks[i]) != CLI_OK) {

@@ -2,6 +2,8 @@
 #ifndef ETX_CLI_LOG_RECORD_H
 #define ETX_CLI_LOG_RECORD_H
 
+#include <etx/codec_json.h>
+
 #include "cli.h"
 
 /* Where a record stands. */

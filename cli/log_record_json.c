@@ -1,17 +1,19 @@
 /* Records as JSON: what the JSON codec writes of them, and where they stand. */
 #include <stdlib.h>
 
+#include <etx/codec_json.h>
+
 #include "cli_json.h"
 #include "log_record.h"
 
-/* The codec's line as an object; NULL if memory is short. */
+/* The codec's line as an object; NULL if memory is short, or the record is none. */
 static json_t *encode_record(const etx_record *record) {
     const etx_codec *codec = etx_codec_json();
     char *line = malloc(codec->bound(record) + 1);
     json_t *object = NULL;
     if (line != NULL) {
         size_t len = codec->encode(record, line);
-        object = json_loadb(line, len, JSON_DISABLE_EOF_CHECK, NULL);
+        object = len == 0 ? NULL : json_loadb(line, len, JSON_DISABLE_EOF_CHECK, NULL);
         free(line);
     }
     return object;
@@ -26,7 +28,7 @@ void etx__record_json(cli_context *cli, const log_place *place, const etx_record
     snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)place->nonce);
     etx__out_text(object, "owner", nonce);
     if (encoded == NULL) {
-        etx__out_text(object, "error", "out of memory");
+        etx__out_text(object, "error", "it cannot be shown as JSON");
     } else {
         (void)json_object_update_missing(object, encoded);
     }

@@ -2,6 +2,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include <etx/codec_json.h>
+
 #include "log_command.h"
 #include "log_record.h"
 

@@ -34,8 +34,8 @@ typedef struct etx_codec {
     const char *name;
     /* An upper bound of what encode will write for the record. */
     size_t (*bound)(const etx_record *record);
-    /* Writes the record and returns how many bytes; `buffer` has at least bound() bytes. Cannot
-     * fail. */
+    /* Writes the record and returns how many bytes; `buffer` has at least bound() bytes. 0: the
+     * record is one that decode would refuse (etx_record_check). */
     size_t (*encode)(const etx_record *record, void *buffer);
     /* Reads one record from the start of bytes. The record's bytes point into `bytes` (or, for a
      * codec that must unescape, into room->bytes). What encode wrote reads back equal; empty
@@ -47,9 +47,6 @@ typedef struct etx_codec {
 
 /* The compact codec of the log: docs/record-format.md describes it. Static. Any thread. */
 ETX_API const etx_codec *etx_codec_binary(void);
-/* One line of JSON for each record, for people and other programs. Not in libetx: in the module
- * etx/codec_json.so and in the command etx. Static. Any thread. */
-ETX_API const etx_codec *etx_codec_json(void);
 /* Grows a room that began with zeros to what decode said it needs (by malloc); what was in it is
  * lost. Errors: ETX_ENOMEM (the room is as it was). */
 ETX_API int etx_record_room_grow(etx_record_room *room);

@@ -10,10 +10,6 @@
  * second BEGIN or DECIDE changes nothing, a BEGIN behind an END starts anew, a record without
  * its BEGIN is skipped. */
 
-static etx__entry *find(const etx__core *core, etx_bytes gid) {
-    return etx__entry_find(core, gid, etx__core_hash(gid));
-}
-
 static void remembered_remove(etx__core *core, etx__entry *entry) {
     uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
     if (*place == etx__entry_number(core, entry) + 1) {
@@ -48,10 +44,10 @@ static etx__entry *entry_live(etx__core *core,
 }
 
 static etx__entry *apply_begin(etx__core *core,
+                               etx__entry *known,
                                const etx_record *record,
                                uint64_t seq,
                                int *ret_rc) {
-    etx__entry *known = find(core, record->gid);
     if (known != NULL && known->tx != NULL) {
         return NULL;
     }
@@ -260,10 +256,10 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
 
 /* Live, the state stands as it is, and only needs nothing older any more. */
 static etx__entry *apply_move(etx__core *core,
+                              etx__entry *known,
                               const etx_record *record,
                               uint64_t seq,
                               int *ret_rc) {
-    etx__entry *known = find(core, record->gid);
     if (known != NULL && core->started) {
         etx__entry_renew(core, known, seq);
         return known;
@@ -281,7 +277,7 @@ static etx__entry *apply_move(etx__core *core,
     etx__entry_renew(core, entry, seq);
     if (entry->ended_ms != 0) {
         etx__history_add(core, entry);
-        return find(core, record->gid);
+        return etx__entry_find(core, record->gid, etx__core_hash(record->gid));
     }
     return entry;
 }
@@ -320,27 +316,28 @@ static void apply_to_live(etx__core *core,
     }
 }
 
-etx__entry *etx__apply(etx__core *core, const etx_record *record, uint64_t seq, int *ret_rc) {
-    int ignored = 0;
-    ret_rc = ret_rc != NULL ? ret_rc : &ignored;
+etx__entry *etx__apply(etx__core *core,
+                       etx__entry *known,
+                       const etx_record *record,
+                       uint64_t seq,
+                       int *ret_rc) {
     if (record->type == ETX_RECORD_OWN) {
         return NULL;
     }
     if (record->type == ETX_RECORD_BEGIN) {
-        return apply_begin(core, record, seq, ret_rc);
+        return apply_begin(core, known, record, seq, ret_rc);
     }
     if (record->type == ETX_RECORD_MOVE) {
-        return apply_move(core, record, seq, ret_rc);
+        return apply_move(core, known, record, seq, ret_rc);
     }
-    etx__entry *entry = find(core, record->gid);
-    if (entry == NULL) {
+    if (known == NULL) {
         int never = record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
                     (record->u.decide.marks & ETX_MARK_NEVER_BEGUN);
         return never ? apply_never_begun(core, record, seq, ret_rc) : NULL;
     }
-    if (entry->tx == NULL) {
+    if (known->tx == NULL) {
         return NULL;
     }
-    apply_to_live(core, entry, record, ret_rc);
-    return entry;
+    apply_to_live(core, known, record, ret_rc);
+    return known;
 }

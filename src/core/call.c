@@ -23,7 +23,7 @@ void etx__record_results(etx__core *core, etx__entry *entry, int bytes_only, int
             record.u.result.reply = operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
             record.u.result.bytes =
                 (etx_bytes){branch->r.result, has_bytes ? branch->r.result_len : 0};
-            int rc = etx__append(core, &record, waited, waited, NULL);
+            int rc = etx__append(core, entry, &record, waited, waited, NULL);
             etx_assert(rc == 0);
         }
     }
@@ -385,7 +385,7 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
                                  ? event->u.reply.reason
                                  : (etx_bytes){refused, sizeof refused - 1};
     etx__record_results(core, entry, 1, 0);
-    int rc = etx__append(core, &record, 1, 1, NULL);
+    int rc = etx__append(core, entry, &record, 1, 1, NULL);
     etx_assert(rc == 0);
     etx__attempts_restart(tx);
 }

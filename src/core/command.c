@@ -62,7 +62,7 @@ static void on_begin(etx__core *core, const etx__event *event) {
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
     record.u.begin = *event->u.begin.begin;
     int rc = begin_refused(core, event);
-    rc = rc != 0 ? rc : etx__append(core, &record, 1, 1, &entry);
+    rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
         return;
@@ -146,7 +146,7 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     int rc =
         enlist_depends(entry->tx, event, core->places, &record.u.enlist.branch.depends_on_count);
     record.u.enlist.branch.depends_on = core->places;
-    rc = rc != 0 ? rc : etx__append(core, &record, 1, 1, NULL);
+    rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, NULL);
     if (rc == 0) { /* the outputs must not point into scratch */
         const etx__branch *made = entry->tx->branch[entry->tx->s.branch_count - 1];
         etx_record *kept = &core->out->record[core->out->record_count - 1];
@@ -184,7 +184,7 @@ static int record_result(etx__core *core, etx__entry *entry, const etx__event *e
     record.u.result.operation = ETX_FORWARD;
     record.u.result.reply = event->u.result.reply;
     record.u.result.bytes = event->u.result.bytes;
-    int rc = etx__append(core, &record, 1, 1, NULL);
+    int rc = etx__append(core, entry, &record, 1, 1, NULL);
     return rc != 0 ? rc : event->u.result.reply;
 }
 
@@ -207,7 +207,7 @@ static void on_hold(etx__core *core, const etx__event *event) {
         etx_record record = {.type = ETX_RECORD_HELD, .gid = event->gid};
         rc = etx__deadline_over(core, entry->tx, &event->now)
                  ? ETX_ESTATE
-                 : etx__append(core, &record, 1, 1, NULL);
+                 : etx__append(core, entry, &record, 1, 1, NULL);
     }
     finish_command(core, entry, event, rc);
 }
@@ -260,7 +260,7 @@ static void abort_unknown(etx__core *core, const etx__event *event) {
     record.u.decide.time_ms = event->now.wall_ms;
     record.u.decide.marks = ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN;
     record.u.decide.reason = (etx_bytes){reason, sizeof reason - 1};
-    int rc = etx__append(core, &record, 1, 1, &entry);
+    int rc = etx__append(core, NULL, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
         return;
@@ -284,7 +284,7 @@ static void on_abort(etx__core *core, const etx__event *event) {
         record.u.decide.time_ms = event->now.wall_ms;
         record.u.decide.reason = event->u.decide.reason;
         etx__record_results(core, entry, 1, 0);
-        rc = etx__append(core, &record, 1, 1, NULL);
+        rc = etx__append(core, entry, &record, 1, 1, NULL);
         etx__attempts_restart(entry->tx);
     }
     finish_command(core, entry, event, rc);

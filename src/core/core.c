@@ -82,7 +82,8 @@ int etx__core_fold(etx__core *core, const etx_record *record) {
     }
     core->seq++;
     core->durable = core->seq;
-    etx__entry *entry = etx__apply(core, record, core->seq, &rc);
+    etx__entry *known = etx__entry_find(core, record->gid, etx__core_hash(record->gid));
+    etx__entry *entry = etx__apply(core, known, record, core->seq, &rc);
     if (entry != NULL) {
         entry->last_seq = core->seq;
     }

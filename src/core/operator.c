@@ -30,7 +30,7 @@ static int mark(etx__core *core,
         record.u.force.branch = branch->s.place;
         record.u.force.operation = event->u.operate.operation;
     }
-    return etx__append(core, &record, 1, 1, NULL);
+    return etx__append(core, entry, &record, 1, 1, NULL);
 }
 
 static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
@@ -60,7 +60,7 @@ static int force_decision(etx__core *core, etx__entry *entry, const etx__event *
         return ETX_ESTATE;
     }
     etx__record_results(core, entry, 0, 0);
-    int rc = etx__append(core, &record, 1, 1, NULL);
+    int rc = etx__append(core, entry, &record, 1, 1, NULL);
     if (rc == 0) {
         etx__attempts_restart(entry->tx);
     }

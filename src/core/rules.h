@@ -14,8 +14,12 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
- * ret_rc (may be NULL): ETX_EBUSY where there was no room for a BEGIN, ENLIST, MOVE or result. */
-etx__entry *etx__apply(etx__core *core, const etx_record *record, uint64_t seq, int *ret_rc);
+ * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room for a BEGIN, ENLIST, MOVE or result. */
+etx__entry *etx__apply(etx__core *core,
+                       etx__entry *known,
+                       const etx_record *record,
+                       uint64_t seq,
+                       int *ret_rc);
 
 /* ---- bodies: the memory of live transactions */
 etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin);
@@ -53,6 +57,7 @@ int etx__deadline_over(const etx__core *core, const etx__tx *tx, const etx__now 
 /* Judges, numbers, applies, hands out. 0 or what admit says. `waited`: what is done next of the
  * transaction rests on it; `want`: start a put for it. */
 int etx__append(etx__core *core,
+                etx__entry *known,
                 const etx_record *record,
                 int waited,
                 int want,

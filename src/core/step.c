@@ -6,11 +6,11 @@
 #include "../protocol/assert.h"
 
 int etx__append(etx__core *core,
+                etx__entry *known,
                 const etx_record *record,
                 int waited,
                 int want,
                 etx__entry **ret_entry) {
-    const etx__entry *known = etx__entry_find(core, record->gid, etx__core_hash(record->gid));
     int rc = etx__admit(core, known, record);
     if (rc != 0) {
         return rc;
@@ -19,7 +19,7 @@ int etx__append(etx__core *core,
     etx_assert(out->record_count < ETX__OUT_MAX);
     etx_record *kept = &out->record[out->record_count];
     *kept = *record;
-    etx__entry *entry = etx__apply(core, kept, core->seq + 1, &rc);
+    etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
     if (rc != 0) {
         return rc;
     }
@@ -176,26 +176,15 @@ static void do_decide(etx__core *core,
                       const etx__todo *todo,
                       const etx__now *now) {
     int commit = todo->decide - 1;
-    char reason[ETX_REASON_MAX + 1];
-    size_t len = 0;
     etx_record record = {.type = ETX_RECORD_DECIDE, .gid = {entry->gid, entry->gid_len}};
     if (todo->reason != NULL) {
-        if (todo->refused != NULL) {
-            len = todo->refused->s.name_len;
-            memcpy(reason, todo->refused->s.name, len);
-            memcpy(reason + len, ": ", 2);
-            len += 2;
-        }
-        size_t rest = strlen(todo->reason);
-        rest = rest < ETX_REASON_MAX - len ? rest : ETX_REASON_MAX - len;
-        memcpy(reason + len, todo->reason, rest);
-        record.u.decide.reason = (etx_bytes){reason, len + rest};
+        record.u.decide.reason = (etx_bytes){todo->reason, strlen(todo->reason)};
     }
     record.u.decide.time_ms = now->wall_ms;
     record.u.decide.commit = (uint8_t)commit;
     etx__record_results(core, entry, entry->tx->s.mode != ETX_RESUMED, 0);
     int want = operations_follow(entry->tx, commit) || entry->tx->r.waiters != NULL;
-    int rc = etx__append(core, &record, 1, want, NULL);
+    int rc = etx__append(core, entry, &record, 1, want, NULL);
     etx_assert(rc == 0);
     etx_record *kept = &core->out->record[core->out->record_count - 1];
     kept->u.decide.reason = (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len};
@@ -208,7 +197,7 @@ static void do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
     record.u.end.ended_no = core->ended_last + 1;
     etx__waiter *waiters = entry->tx->r.waiters;
     entry->tx->r.waiters = NULL;
-    int rc = etx__append(core, &record, 0, 0, NULL);
+    int rc = etx__append(core, entry, &record, 0, 0, NULL);
     etx_assert(rc == 0);
     while (waiters != NULL) {
         etx__waiter *waiter = waiters;
@@ -422,7 +411,7 @@ static void on_move(etx__core *core, const etx__event *event) {
         }
         etx_record record = {.type = ETX_RECORD_MOVE, .gid = {entry->gid, entry->gid_len}};
         etx__core_image(core, entry, core->image_branch, core->image_progress, &record);
-        int rc = etx__append(core, &record, 0, 0, NULL);
+        int rc = etx__append(core, entry, &record, 0, 0, NULL);
         etx_assert(rc == 0);
         if (entry->tx != NULL) {
             break; /* its image fills the room */

@@ -116,7 +116,9 @@ void etx__batch_append(etx__partition *partition, const etx_record *record) {
     etx__batch *batch = batch_with_room(partition, codec->bound(record));
     /* Without memory for a few kilobytes of log nothing can be promised any more. */
     etx_assert(batch != NULL);
-    batch->len += codec->encode(record, batch->bytes + batch->len);
+    size_t len = codec->encode(record, batch->bytes + batch->len);
+    etx_assert(len > 0); /* what cannot be read again is never written */
+    batch->len += len;
     count(batch, record);
 }
 

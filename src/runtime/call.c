@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "home.h"
+#include "options.h"
 #include "shard.h"
 
 struct etx_call {
@@ -372,27 +373,29 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
         return rc; /* what is in flight may still end while the engine closes */
     }
     uint32_t place = (uint32_t)(token.word[0] >> 48);
-    if (completion == NULL || completion->size == 0 || completion->reply < ETX_DONE ||
-        completion->reply > ETX_RETRY || place >= engine->partition_count ||
-        completion->result_len > engine->options.payload_max ||
-        (completion->result == NULL && completion->result_len > 0)) {
+    etx_completion ours = ETX_COMPLETION_INIT;
+    if (completion == NULL ||
+        etx__options_take(&ours, sizeof ours, completion, completion->size) != 0 ||
+        ours.reply < ETX_DONE || ours.reply > ETX_RETRY || place >= engine->partition_count ||
+        ours.result_len > engine->options.payload_max ||
+        (ours.result == NULL && ours.result_len > 0)) {
         return ETX_EINVALID;
     }
-    etx__reply *reply = reply_make(engine, completion->result, (uint32_t)completion->result_len);
+    etx__reply *reply = reply_make(engine, ours.result, (uint32_t)ours.result_len);
     if (reply == NULL) {
         return ETX_ENOMEM;
     }
-    size_t len = completion->reason != NULL ? strnlen(completion->reason, ETX_REASON_MAX) : 0;
-    memcpy(reply->reason, len > 0 ? completion->reason : "", len);
+    size_t len = ours.reason != NULL ? strnlen(ours.reason, ETX_REASON_MAX) : 0;
+    memcpy(reply->reason, len > 0 ? ours.reason : "", len);
     reply->reason[len] = 0;
     reply->reason_len = (uint8_t)len;
     reply->partition = engine->partition[place];
     reply->serial = token.word[1];
     reply->entry = (uint32_t)token.word[0];
     reply->place = (uint16_t)(token.word[0] >> 32);
-    reply->reply = (uint8_t)completion->reply;
+    reply->reply = (uint8_t)ours.reply;
     reply->returned = 0;
-    reply->retry_after_ms = completion->retry_after_ms;
+    reply->retry_after_ms = ours.retry_after_ms;
     etx__shard_send(reply->partition->shard, &reply->node);
     return 0;
 }

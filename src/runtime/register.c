@@ -73,6 +73,10 @@ static int check(etx_engine *engine, const etx_participant *p) {
         return etx__engine_fail(engine, ETX_EINVALID,
                                 "a participant's name is 1 to 64 printable characters");
     }
+    if ((p->flags & ~(uint32_t)ETX_INLINE) ||
+        (p->branch_flags & ~(uint32_t)(ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS))) {
+        return etx__engine_fail(engine, ETX_EINVALID, "participant %.64s: unknown flags", p->name);
+    }
     const char *without = missing(p);
     int initiator_only = p->forward == NULL && p->commit == NULL && p->undo == NULL &&
                          (p->query != NULL || p->resume != NULL);
@@ -130,6 +134,9 @@ int etx_engine_register(etx_engine *engine, const etx_participant *participant) 
     }
     if (atomic_load(&engine->life) > ETX__STARTED) {
         return ETX_ECLOSED;
+    }
+    if (etx__engine_inside(engine)) {
+        return etx__engine_fail(engine, ETX_EINVALID, "register: not from inline callbacks");
     }
     if (etx__options_take(&ours, sizeof ours, participant, participant->size) != 0) {
         return etx__engine_fail(engine, ETX_EINVALID,

@@ -141,10 +141,11 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {
     pool->stopping = 1;
     pthread_cond_broadcast(&pool->work);
     int rc = 0;
-    while (pool->threads > 0 && rc == 0) {
-        rc = pthread_cond_timedwait(&pool->idle, &pool->lock, &until);
+    while (pool->threads > 0 && (rc == 0 || pool->running == 0)) { /* the idle ones leave at once */
+        rc = rc == 0 ? pthread_cond_timedwait(&pool->idle, &pool->lock, &until)
+                     : pthread_cond_wait(&pool->idle, &pool->lock);
     }
-    uint32_t left = pool->threads;
+    uint32_t left = pool->running;
     for (; pool->count > 0; pool->count--) { /* never made */
         const etx__due *due = &pool->ring[pool->first];
         etx__memory_return(due->partition, due->memory);

@@ -26,7 +26,11 @@ def check_build(source_root, build_root):
     headers = sorted(os.path.join("include", "etx", name)
                      for name in os.listdir(os.path.join(source_root, "include", "etx")))
     fence = [header for header in headers if header.endswith("/fence.h")]
-    engine = [header for header in headers if header not in fence]
+    module = [header for header in headers if header.endswith("/codec_json.h")]
+    engine = [header for header in headers if header not in fence + module]
+    modules = set()
+    for module in glob.glob(os.path.join(build_root, "*_*.so")):
+        modules |= style_objects.exports(module)
     for name, declared in (("libetx", engine), ("libetx-participant", fence)):
         libraries = [path for path in glob.glob(
             os.path.join(build_root, "**", name + ".so*"), recursive=True)
@@ -35,7 +39,8 @@ def check_build(source_root, build_root):
         if not libraries and name == "libetx":
             yield "exports", [style_text.Finding(name, 1, "the shared library was not built")]
         for library in libraries:
-            yield "exports", style_objects.check_exports(source_root, library, declared)
+            yield "exports", style_objects.check_exports(source_root, library, declared,
+                                                         modules)
 
 
 def check_tools(source_root):

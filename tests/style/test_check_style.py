@@ -236,6 +236,7 @@ class Objects(unittest.TestCase):
         self.assertEqual(style_objects.check_exports(self.root, good, ["a.h"]), [])
         self.assertIn("etx_b is declared", texts(style_objects.check_exports(
             self.root, less, ["a.h"]))[0])
+        self.assertEqual(style_objects.check_exports(self.root, less, ["a.h"], {"etx_b"}), [])
         self.assertIn("etx__x is exported", texts(style_objects.check_exports(
             self.root, more, ["a.h"]))[0])
 

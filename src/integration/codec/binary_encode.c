@@ -4,14 +4,6 @@
 
 #include "binary.h"
 
-/* Encode cannot fail: what decode would refuse is a mistake of the caller, and going on would put
- * it into a log. */
-static inline void encode_require(int condition) {
-    if (!condition) {
-        abort();
-    }
-}
-
 /* ---- bytes. Each function writes at `at` and returns where the next goes. */
 
 static inline uint8_t *put_byte(uint8_t *at, unsigned value) {
@@ -303,7 +295,9 @@ static size_t varint_len(size_t value) {
 /* The body's length stands before it and is known after it. Room for the length is left as the
  * bound says; where the body comes out shorter by a varint byte it is moved down. */
 size_t etx__binary_encode(const etx_record *record, void *buffer) {
-    encode_require(etx_record_check(record) == 0);
+    if (etx_record_check(record) != 0) {
+        return 0;
+    }
     size_t bound = etx__binary_bound(record);
     uint8_t *start = buffer;
     size_t gap = varint_len(bound);
@@ -314,6 +308,5 @@ size_t etx__binary_encode(const etx_record *record, void *buffer) {
         memmove(start + fits + 1, body, len);
     }
     put_byte(put_varint(start, len), record->type);
-    encode_require(fits + 1 + len <= bound);
     return fits + 1 + len;
 }

@@ -1,8 +1,8 @@
 /* What the two halves of the JSON codec share: its words, and bytes as text. */
-#ifndef ETX_CODEC_JSON_H
-#define ETX_CODEC_JSON_H
+#ifndef ETX_INTEGRATION_CODEC_JSON_H
+#define ETX_INTEGRATION_CODEC_JSON_H
 
-#include <etx/codec.h>
+#include <etx/codec_json.h>
 
 /* Sets of words that stand for numbers. Of MARK and FLAG the number is that of a bit. */
 typedef enum json_words {

@@ -2,6 +2,9 @@
 """`etx tx` on a closed directory: list, show, park, resume and force, each recorded."""
 import json
 import os
+import signal
+import subprocess
+import time
 
 import cli_common
 from cli_common import Case, rows
@@ -92,15 +95,29 @@ class Tx(Case):
         self.assertIn("forced", found["marks"])
         # never changes a decision
         self.expect(1, "tx", "force", gid, *self.home, "--as", "commit", "--why", "after all")
+        operation = {"tcc": "cancel", "saga": "compensate"}
+        for branch in found["branches"]:
+            if branch["finish"] is None:
+                self.expect(0, "tx", "force", gid, *self.home, "--as", "done", "--branch",
+                            branch["name"], "--operation", operation[branch["kind"]], "--why",
+                            "booked by hand")
         if found["state"] == "ABORTING":
-            operation = {"tcc": "cancel", "saga": "compensate"}
-            for branch in found["branches"]:
-                if branch["finish"] is None:
-                    self.expect(0, "tx", "force", gid, *self.home, "--as", "done", "--branch",
-                                branch["name"], "--operation", operation[branch["kind"]], "--why",
-                                "booked by hand")
             found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
-            self.assertEqual(found["state"], "ABORTED")
+            self.assertTrue(all(b["settled"] or b["finish"] for b in found["branches"]))
+        # the program that owns the log ends it, and all the others
+        self.finish_demo()
+        found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
+        self.assertEqual(found["state"], "ABORTED")
+        self.assertIn("forced", found["marks"])
+        self.assertEqual(self.listed(), [])
+
+    def finish_demo(self):
+        """Starts the coordinator again, and tells it to finish."""
+        with subprocess.Popen([cli_common.binary(), "demo-coordinator", "--dir", self.demo,
+                               "--seed", "1"]) as process:
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=60), 0)
 
     def test_missing_directory_is_not_made(self):
         result = self.expect(2, "tx", "list", "--home", "file:" + self.path("typo"))

@@ -86,16 +86,24 @@ static void test_unknown_names(void **state) {
     etx_tx_discard(tx);
 }
 
-static void test_later_names_are_fine(void **state) {
+/* A branch may depend on a later one. But a saga step that says nothing follows the one before it,
+ * unless it is independent. */
+static void test_later_names(void **state) {
     (void)state;
     const char *const b[] = {"b"};
     etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_branch later = ETX_BRANCH_INIT;
     etx_tx *tx = new_tx();
     assert_int_equal(add(tx, "a", b, 1), 0);
     assert_int_equal(add(tx, "b", NULL, 0), 0);
-    int rc = etx_tx_run(tx, &outcome);
-    /* "b" follows "a" by default only where nothing says otherwise: this is no cycle */
-    assert_int_equal(rc, 0);
+    expect_refused(tx, ETX_EINVALID);
+    tx = new_tx();
+    later.participant = "step";
+    later.name = "b";
+    later.independent = 1;
+    assert_int_equal(add(tx, "a", b, 1), 0);
+    assert_int_equal(etx_tx_add_branch(tx, &later), 0);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&bank.forwards), 2);
 }
@@ -178,7 +186,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_cycles, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_later_names_are_fine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_later_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_default_names_are_places, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_kind_that_is_not_the_participants, set_up,

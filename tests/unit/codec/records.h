@@ -2,6 +2,7 @@
 #ifndef ETX_TEST_RECORDS_H
 #define ETX_TEST_RECORDS_H
 
+#include <etx/codec_json.h>
 #include <etx/codec.h>
 
 /* A generator of pseudo-random numbers (xorshift), so that a seed names a run. */
