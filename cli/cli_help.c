@@ -106,8 +106,8 @@ static void extend_path(cli_context *cli, const char *name) {
 
 /* `etx help log show` runs `etx log help show`, and that `etx log show --help`. */
 static int run_help(cli_context *cli, const cli_group *group, int argc, char **argv) {
-    static char help[] = "help";
-    static char option[] = "--help";
+    char help[] = "help";
+    char option[] = "--help";
     const cli_entry *entry;
     char *next[4];
     if (argc < 1) {

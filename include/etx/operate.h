@@ -31,8 +31,8 @@ ETX_API int etx_bulk_operate(etx_engine *engine,
                              const char *why,
                              uint64_t *ret_count);
 
-/* See etx_force. Never changes a decision. `branch` and `operation` for ETX_FORCE_DONE only. who and why are
- * required. */
+/* See etx_force. Never changes a decision. `branch` and `operation` for ETX_FORCE_DONE only. who
+ * and why are required. */
 ETX_API int etx_force_by_hand(etx_engine *engine,
                               const char *gid,
                               etx_force what,

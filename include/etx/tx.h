@@ -96,8 +96,9 @@ ETX_API const char *etx_tx_gid(etx_tx *tx);
  * depends_on, a deadline too far), ETX_ECONFLICT, ETX_EGONE, ETX_ECLOSED, ETX_ENOMEM.
  * outcome->reason says it in words. outcome may be NULL. */
 ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
-/* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called.
- * From inline callbacks. */
+/* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called. From
+ * inline callbacks. Another thread is held back while thousands that were submitted before are not
+ * taken up yet: ETX_EBUSY if that outlasts its patience. */
 ETX_API int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user);
 /* Frees a handle that was not consumed; what is begun stays. NULL is nothing. */
 ETX_API void etx_tx_discard(etx_tx *tx);

@@ -22,8 +22,9 @@ static void remembered_remove(etx__core *core, etx__entry *entry) {
 static etx__entry *entry_live(etx__core *core,
                               etx_bytes gid,
                               const etx_record_begin *begin,
+                              const etx_record_progress *progress,
                               int *ret_rc) {
-    etx__tx *tx = etx__body_make(core, begin);
+    etx__tx *tx = etx__body_make(core, begin, progress);
     etx__entry *entry = tx != NULL ? etx__entry_make(core, gid, etx__core_hash(gid)) : NULL;
     if (entry == NULL) {
         if (tx != NULL) {
@@ -54,7 +55,7 @@ static etx__entry *apply_begin(etx__core *core,
     if (known != NULL) {
         remembered_remove(core, known);
     }
-    etx__entry *entry = entry_live(core, record->gid, &record->u.begin, ret_rc);
+    etx__entry *entry = entry_live(core, record->gid, &record->u.begin, NULL, ret_rc);
     if (entry != NULL) {
         etx__entry_renew(core, entry, seq);
     }
@@ -220,7 +221,6 @@ static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *mo
         branch->s.forward = branch->r.forward = progress->forward;
         branch->s.finish = branch->r.finish = progress->finish;
         branch->s.settled = progress->settled;
-        branch->s.digest = progress->digest;
     }
     return 0;
 }
@@ -229,7 +229,7 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
     const etx_record_move *move = &record->u.move;
     etx__entry *entry;
     if (move->ended_ms == 0) {
-        entry = entry_live(core, record->gid, &move->begin, ret_rc);
+        entry = entry_live(core, record->gid, &move->begin, move->progress, ret_rc);
         if (entry == NULL) {
             return NULL;
         }

@@ -14,8 +14,14 @@ static size_t round_up(size_t size) {
     return (size + 15) & ~(size_t)15;
 }
 
-static size_t branch_bytes(const etx_record_branch *branch) {
-    return round_up(branch->name.len + 1 + branch->participant.len + 1 + branch->payload.len +
+static int has_rare(const etx_record_branch *branch, uint64_t digest) {
+    return digest != 0 || branch->attempts_max != 0 || branch->call_timeout_ms != 0 ||
+           branch->retry_first_ms != 0 || branch->retry_cap_ms != 0;
+}
+
+static size_t branch_bytes(const etx_record_branch *branch, uint64_t digest) {
+    return round_up((has_rare(branch, digest) ? sizeof(etx__rare) : 0) + branch->name.len + 1 +
+                    branch->participant.len + 1 + branch->payload.len +
                     branch->depends_on_count * sizeof(uint16_t) + 1);
 }
 
@@ -27,15 +33,26 @@ static void *take(cursor *at, size_t size) {
 
 static const uint8_t *take_text(cursor *at, etx_bytes text) {
     uint8_t *copy = take(at, text.len + 1);
-    memcpy(copy, text.data, text.len);
+    if (text.len > 0) {
+        memcpy(copy, text.data, text.len);
+    }
     copy[text.len] = 0;
     return copy;
 }
 
-static void branch_fill(etx__branch *branch, const etx_record_branch *from, cursor *at) {
+static void branch_fill(etx__branch *branch,
+                        const etx_record_branch *from,
+                        uint64_t digest,
+                        cursor *at) {
     memset(branch, 0, sizeof *branch);
     etx__branch_state *s = &branch->s;
     uint8_t *start = at->at;
+    if (has_rare(from, digest)) {
+        etx__rare *rare = take(at, sizeof *rare);
+        *rare = (etx__rare){digest, from->attempts_max, from->call_timeout_ms, from->retry_first_ms,
+                            from->retry_cap_ms};
+        s->rare = rare;
+    }
     uint16_t *depends_on = take(at, from->depends_on_count * sizeof(uint16_t));
     if (from->depends_on_count > 0) {
         memcpy(depends_on, from->depends_on, from->depends_on_count * sizeof(uint16_t));
@@ -54,20 +71,17 @@ static void branch_fill(etx__branch *branch, const etx_record_branch *from, curs
     s->payload_len = (uint32_t)from->payload.len;
     s->kind = from->kind;
     s->flags = from->flags;
-    s->attempts_max = from->attempts_max;
-    s->call_timeout_ms = from->call_timeout_ms;
-    s->retry_first_ms = from->retry_first_ms;
-    s->retry_cap_ms = from->retry_cap_ms;
     branch->r.participant = ETX__NOBODY;
-    at->at = start + branch_bytes(from);
+    at->at = start + branch_bytes(from, digest);
 }
 
-static size_t body_size(const etx_record_begin *begin) {
+static size_t body_size(const etx_record_begin *begin, const etx_record_progress *progress) {
     size_t size = round_up(sizeof(etx__tx)) +
                   begin->branch_count * (sizeof(etx__branch) + sizeof(etx__branch *)) +
-                  begin->initiator.len + 1 + 32;
+                  begin->initiator.len + 1 + 16;
+    size += begin->initiator.len > 0 ? sizeof(etx__attempt) : 0;
     for (uint16_t i = 0; i < begin->branch_count; i++) {
-        size += branch_bytes(&begin->branches[i]);
+        size += branch_bytes(&begin->branches[i], progress != NULL ? progress[i].digest : 0);
     }
     return size;
 }
@@ -82,8 +96,10 @@ static void mark_wanted(etx__tx *tx, const etx__branch *branch) {
     }
 }
 
-etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin) {
-    size_t size = body_size(begin);
+etx__tx *etx__body_make(etx__core *core,
+                        const etx_record_begin *begin,
+                        const etx_record_progress *progress) {
+    size_t size = body_size(begin, progress);
     uint8_t *block = size <= UINT32_MAX ? etx__pool_alloc(&core->pool, size) : NULL;
     if (block == NULL) {
         return NULL;
@@ -93,6 +109,10 @@ etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin) {
     memset(tx, 0, sizeof *tx);
     tx->block_size = (uint32_t)size;
     tx->branch_room = begin->branch_count;
+    if (begin->initiator.len > 0) {
+        tx->r.asking = take(&cut, sizeof(etx__attempt));
+        memset(tx->r.asking, 0, sizeof *tx->r.asking);
+    }
     etx__branch *branches = take(&cut, begin->branch_count * sizeof(etx__branch));
     tx->branch = take(&cut, begin->branch_count * sizeof(etx__branch *));
     tx->s.branch_count = begin->branch_count;
@@ -100,7 +120,8 @@ etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin) {
     cut.at = block + round_up((size_t)(cut.at - block));
     for (uint16_t i = 0; i < begin->branch_count; i++) {
         tx->branch[i] = &branches[i];
-        branch_fill(&branches[i], &begin->branches[i], &cut);
+        branch_fill(&branches[i], &begin->branches[i], progress != NULL ? progress[i].digest : 0,
+                    &cut);
         branches[i].s.place = i;
     }
     for (uint16_t i = 0; i < begin->branch_count; i++) {
@@ -138,16 +159,15 @@ int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *from, u
     if (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0) {
         return ETX_EBUSY;
     }
-    size_t size = round_up(sizeof(etx__branch)) + branch_bytes(from);
+    size_t size = round_up(sizeof(etx__branch)) + branch_bytes(from, digest);
     uint8_t *block = size <= UINT32_MAX ? etx__pool_alloc(&core->pool, size) : NULL;
     if (block == NULL) {
         return ETX_EBUSY;
     }
     cursor cut = {block};
     etx__branch *branch = take(&cut, round_up(sizeof(etx__branch)));
-    branch_fill(branch, from, &cut);
+    branch_fill(branch, from, digest, &cut);
     branch->block_size = (uint32_t)size;
-    branch->s.digest = digest;
     branch->s.place = tx->s.branch_count;
     tx->branch[tx->s.branch_count++] = branch;
     tx->image_size += (uint32_t)size;

@@ -7,23 +7,50 @@
 
 /* ---- results that calls are given */
 
-void etx__record_results(etx__core *core, etx__entry *entry, int bytes_only, int waited) {
+/* Once it is decided a result says nothing more, unless it has bytes that a call may be given. */
+static int says_more(const etx__branch *branch, int commit) {
+    const etx__kind_row *row = etx__kind_of(branch->s.kind);
+    return branch->r.result_len > 0 &&
+           (branch->r.bytes_wanted || (commit ? row->commit : row->undo));
+}
+
+static int is_recorded(const etx__entry *entry,
+                       etx__branch *branch,
+                       uint8_t operation,
+                       etx__recorded which) {
+    if (!(branch->r.dirty & (1u << operation))) {
+        return 0;
+    }
+    if (operation != ETX_FORWARD) {
+        return which == ETX__RECORD_ALL;
+    }
+    if (entry->state != ETX_ACTIVE && !says_more(branch, entry->state == ETX_COMMITTING)) {
+        branch->r.dirty &= (uint8_t) ~(1u << ETX_FORWARD);
+        return 0;
+    }
+    return which == ETX__RECORD_ALL ||
+           (which == ETX__RECORD_BYTES && branch->r.result_len > 0) ||
+           (which == ETX__RECORD_FOR_COMMIT && says_more(branch, 1));
+}
+
+void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which, int waited) {
     etx__tx *tx = entry->tx;
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         etx__branch *branch = tx->branch[i];
         for (uint8_t operation = ETX_FORWARD; branch->r.dirty && operation <= ETX_UNDO;
              operation++) {
-            int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;
-            if (!(branch->r.dirty & (1u << operation)) || (bytes_only && !has_bytes)) {
+            if (!is_recorded(entry, branch, operation, which)) {
                 continue;
             }
+            int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;
             etx_record record = {.type = ETX_RECORD_RESULT, .gid = {entry->gid, entry->gid_len}};
             record.u.result.branch = i;
             record.u.result.operation = operation;
             record.u.result.reply = operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
             record.u.result.bytes =
                 (etx_bytes){branch->r.result, has_bytes ? branch->r.result_len : 0};
-            int rc = etx__append(core, entry, &record, waited, waited, NULL);
+            /* What a call may be given is durable before any later call leaves. */
+            int rc = etx__append(core, entry, &record, waited || has_bytes, waited, NULL);
             etx_assert(rc == 0);
         }
     }
@@ -108,8 +135,8 @@ void etx__results_free(etx__core *core, etx__results *results) {
 /* ---- calling */
 
 static uint32_t timeout_of(const etx__core *core, const etx__branch *branch, uint32_t participant) {
-    if (branch != NULL && branch->s.call_timeout_ms > 0) {
-        return branch->s.call_timeout_ms;
+    if (branch != NULL && branch->s.rare != NULL && branch->s.rare->call_timeout_ms > 0) {
+        return branch->s.rare->call_timeout_ms;
     }
     uint32_t own = core->policy[participant].call_timeout_ms;
     return own > 0 ? own : core->options.call_timeout_ms;
@@ -121,7 +148,7 @@ static void call_one(etx__core *core,
                      uint8_t operation,
                      const etx__now *now) {
     etx__tx *tx = entry->tx;
-    etx__attempt *attempt = branch != NULL ? &branch->r.call : &tx->r.asking;
+    etx__attempt *attempt = branch != NULL ? &branch->r.call : tx->r.asking;
     uint32_t participant = branch != NULL ? branch->r.participant : tx->r.initiator;
     int rc = 0;
     int plain = branch != NULL && (branch->s.forward == 0 || branch->s.result_len == 0) &&
@@ -174,7 +201,7 @@ int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, con
         pending = any_given_pending(tx, tx->branch[core->places[i]]);
     }
     if (pending) {
-        etx__record_results(core, entry, 1, 1);
+        etx__record_results(core, entry, ETX__RECORD_BYTES, 1);
         return 0;
     }
     for (uint16_t i = 0; i < todo->calls; i++) {
@@ -188,25 +215,30 @@ int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, con
 
 /* ---- answers */
 
+static int is_stalled(const etx__core *core, const etx__attempt *attempt) {
+    return attempt->operation != ETX_FORWARD && attempt->failures >= core->options.park_after;
+}
+
 static uint64_t backoff(const etx__core *core,
                         const etx__branch *branch,
                         uint32_t participant,
-                        uint32_t failures,
-                        const etx__now *now,
-                        uint64_t serial) {
+                        const etx__attempt *attempt,
+                        const etx__now *now) {
     const etx__policy *policy = &core->policy[participant];
-    uint64_t first = branch != NULL ? branch->s.retry_first_ms : 0;
-    uint64_t cap = branch != NULL ? branch->s.retry_cap_ms : 0;
+    const etx__rare *rare = branch != NULL ? branch->s.rare : NULL;
+    uint64_t first = rare != NULL ? rare->retry_first_ms : 0;
+    uint64_t cap = rare != NULL ? rare->retry_cap_ms : 0;
     first = first > 0 ? first : policy->retry_first_ms;
     first = first > 0 ? first : core->options.retry_first_ms;
     cap = cap > 0 ? cap : policy->retry_cap_ms;
     cap = cap > 0 ? cap : core->options.retry_cap_ms;
-    uint32_t doublings = failures > 1 ? failures - 1 : 0;
-    uint64_t pause = doublings < 32 ? first << doublings : cap;
+    uint32_t doublings = attempt->failures > 1 ? attempt->failures - 1 : 0;
+    uint64_t pause = doublings < 32 && !is_stalled(core, attempt) ? first << doublings : cap;
     pause = pause < cap ? pause : cap;
     /* A quarter less to a quarter more, so that what failed together does not come back
      * together. */
-    uint64_t chance = (now->random ^ (uint32_t)(serial * 2654435761u)) & 0xffff;
+    uint64_t salt = (attempt->serial + core->serial) * 2654435761u;
+    uint64_t chance = (now->random ^ (uint32_t)salt) & 0xffff;
     return pause - pause / 4 + (pause / 2) * chance / 0xffff;
 }
 
@@ -215,10 +247,7 @@ static void stall(etx__core *core,
                   const etx__branch *branch,
                   const etx__attempt *attempt) {
     etx__tx *tx = entry->tx;
-    if (attempt->operation == ETX_FORWARD || attempt->failures < core->options.park_after) {
-        return;
-    }
-    if (!tx->r.stalled) {
+    if (is_stalled(core, attempt) && !tx->r.stalled) {
         tx->r.stalled = 1;
         core->stalled++;
         etx__tell(core, ETX_EVENT_STALLED, entry, branch, attempt,
@@ -226,30 +255,20 @@ static void stall(etx__core *core,
     }
 }
 
-static void unstall(etx__core *core, etx__entry *entry) {
+void etx__unstall(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
-    if (!tx->r.stalled) {
+    if (!tx->r.stalled || (tx->r.asking != NULL && is_stalled(core, tx->r.asking))) {
         return;
     }
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
-        if (tx->branch[i]->r.call.failures >= core->options.park_after) {
+        const etx__branch *branch = tx->branch[i];
+        if (branch->r.finish == 0 && is_stalled(core, &branch->r.call)) {
             return;
         }
     }
     tx->r.stalled = 0;
     core->stalled--;
-    etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "an operation succeeded");
-}
-
-static void tolerated(etx__core *core, etx__entry *entry, etx__branch *branch) {
-    uint32_t max = branch->s.attempts_max;
-    max = max > 0 ? max : core->policy[branch->r.participant].attempts_max;
-    max = max > 0 ? max : etx__kind_of(branch->s.kind)->attempts_max;
-    if (etx__kind_of(branch->s.kind)->tolerated && branch->r.call.failures >= max) {
-        branch->r.finish = ETX_REFUSED;
-        branch->r.dirty |= 1u << ETX_COMMIT;
-    }
-    (void)entry;
+    etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "what had failed is done");
 }
 
 static void mark_dirty(etx__core *core, etx__tx *tx, etx__branch *branch, uint8_t operation) {
@@ -257,6 +276,19 @@ static void mark_dirty(etx__core *core, etx__tx *tx, etx__branch *branch, uint8_
     if (!(tx->r.listed & (1u << ETX__DIRTY))) {
         etx__list_push(core, ETX__DIRTY, tx);
     }
+}
+
+/* 1: it failed for the last time, and that is all right. */
+static int tolerated(etx__core *core, etx__entry *entry, etx__branch *branch) {
+    uint32_t max = branch->s.rare != NULL ? branch->s.rare->attempts_max : 0;
+    max = max > 0 ? max : core->policy[branch->r.participant].attempts_max;
+    max = max > 0 ? max : etx__kind_of(branch->s.kind)->attempts_max;
+    if (!etx__kind_of(branch->s.kind)->tolerated || branch->r.call.failures < max) {
+        return 0;
+    }
+    branch->r.finish = ETX_REFUSED;
+    mark_dirty(core, entry->tx, branch, ETX_COMMIT);
+    return 1;
 }
 
 static void keep_reason(etx__core *core, etx__branch *branch, etx_bytes reason) {
@@ -284,16 +316,16 @@ static void failed(etx__core *core,
                    const char *why) {
     uint32_t participant = branch != NULL ? branch->r.participant : entry->tx->r.initiator;
     attempt->failures++;
-    uint64_t pause = backoff(core, branch, participant, attempt->failures, &event->now,
-                             attempt->serial + core->serial);
+    uint64_t pause = backoff(core, branch, participant, attempt, &event->now);
     pause = pause > event->u.reply.retry_after_ms ? pause : event->u.reply.retry_after_ms;
     attempt->due_ms = event->now.mono_ms + pause;
     const char *reason = event->u.reply.reason.len > 0 && branch != NULL && branch->r.reason
                              ? (const char *)branch->r.reason
                              : why;
     etx__tell(core, told, entry, branch, attempt, reason);
-    if (branch != NULL) {
-        tolerated(core, entry, branch);
+    if (branch != NULL && tolerated(core, entry, branch)) {
+        etx__unstall(core, entry);
+    } else {
         stall(core, entry, branch, attempt);
     }
 }
@@ -309,8 +341,8 @@ static void forward_done(etx__core *core,
     int fits = entry->tx->image_size + bytes.len <= core->options.image_max;
     uint8_t *kept = fits ? etx__bytes_keep(core, bytes) : NULL;
     if (bytes.len > 0 && kept == NULL) {
-        failed(core, entry, branch, &branch->r.call, event, ETX_EVENT_CALL_UNKNOWN,
-               "no room for its result: see payload_max and memory_max");
+        /* Nothing would make room but its end: it is done, and will be undone. */
+        branch->r.no_room = 1;
         return;
     }
     branch->r.result = kept;
@@ -326,6 +358,9 @@ static void branch_answered(etx__core *core,
                             const etx__event *event) {
     etx__attempt *attempt = &branch->r.call;
     etx_reply reply = (etx_reply)event->u.reply.reply;
+    if (attempt->operation != ETX_FORWARD && branch->r.finish != 0) {
+        return; /* settled by hand meanwhile */
+    }
     keep_reason(core, branch, event->u.reply.reason);
     if (reply == ETX_WORKING) {
         uint32_t pause = event->u.reply.retry_after_ms;
@@ -350,28 +385,32 @@ static void branch_answered(etx__core *core,
     attempt->failures = 0;
     branch->r.finish = ETX_DONE;
     mark_dirty(core, entry->tx, branch, attempt->operation);
-    unstall(core, entry);
+    etx__unstall(core, entry);
 }
 
 static void initiator_answered(etx__core *core, etx__entry *entry, const etx__event *event) {
     etx__tx *tx = entry->tx;
     etx_reply reply = (etx_reply)event->u.reply.reply;
-    if (reply == ETX_WORKING || reply == ETX_RETRY) {
-        failed(core, entry, NULL, &tx->r.asking, event, ETX_EVENT_CALL_UNKNOWN,
+    int resume = tx->r.asking->operation == ETX_RESUME;
+    if (reply == ETX_RETRY) {
+        failed(core, entry, NULL, tx->r.asking, event, ETX_EVENT_CALL_UNKNOWN,
                "the initiator cannot say yet");
-        if (reply == ETX_WORKING) {
-            tx->r.asking.failures--;
-            tx->r.asking.due_ms = event->now.mono_ms + core->options.working_ms;
-        }
         return;
     }
-    tx->r.asking.failures = 0;
-    tx->r.asking.due_ms = 0;
-    if (tx->r.asking.operation == ETX_RESUME && reply == ETX_DONE) {
+    if (reply == ETX_WORKING && !resume) {
+        uint32_t pause = event->u.reply.retry_after_ms;
+        tx->r.asking->due_ms =
+            event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
+        return;
+    }
+    tx->r.asking->failures = 0;
+    tx->r.asking->due_ms = 0;
+    etx__unstall(core, entry);
+    if (resume && reply != ETX_REFUSED) { /* it runs: silence counts from here */
         tx->r.silent_ms = event->now.mono_ms + tx->s.resume_ms;
         return;
     }
-    if (entry->state != ETX_ACTIVE) {
+    if (entry->state != ETX_ACTIVE || (entry->marks & ETX_MARK_HELD)) {
         return;
     }
     if (reply == ETX_DONE) {
@@ -384,7 +423,7 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
     record.u.decide.reason = event->u.reply.reason.len > 0
                                  ? event->u.reply.reason
                                  : (etx_bytes){refused, sizeof refused - 1};
-    etx__record_results(core, entry, 1, 0);
+    etx__record_results(core, entry, ETX__RECORD_BYTES, 0);
     int rc = etx__append(core, entry, &record, 1, 1, NULL);
     etx_assert(rc == 0);
     etx__attempts_restart(tx);
@@ -401,7 +440,7 @@ static etx__attempt *attempt_of(etx__core *core,
         return NULL;
     }
     if (event->u.reply.place == ETX__INITIATOR) {
-        return &tx->r.asking;
+        return tx->r.asking;
     }
     if (event->u.reply.place >= tx->s.branch_count) {
         return NULL;
@@ -474,7 +513,9 @@ void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now) {
     if (tx->r.calls == 0) {
         return;
     }
-    silence_of(core, entry, NULL, &tx->r.asking, now);
+    if (tx->r.asking != NULL) {
+        silence_of(core, entry, NULL, tx->r.asking, now);
+    }
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         silence_of(core, entry, tx->branch[i], &tx->branch[i]->r.call, now);
     }

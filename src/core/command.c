@@ -138,7 +138,8 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     record.u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
     etx__branch *known = etx__branch_named(entry->tx, event->u.enlist.branch->name);
     if (known != NULL) {
-        return known->s.digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
+        uint64_t digest = known->s.rare != NULL ? known->s.rare->digest : 0;
+        return digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
     }
     if (etx__deadline_over(core, entry->tx, &event->now) && !(entry->marks & ETX_MARK_HELD)) {
         return ETX_ESTATE;
@@ -283,7 +284,7 @@ static void on_abort(etx__core *core, const etx__event *event) {
         etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
         record.u.decide.time_ms = event->now.wall_ms;
         record.u.decide.reason = event->u.decide.reason;
-        etx__record_results(core, entry, 1, 0);
+        etx__record_results(core, entry, ETX__RECORD_BYTES, 0);
         rc = etx__append(core, entry, &record, 1, 1, NULL);
         etx__attempts_restart(entry->tx);
     }

@@ -9,7 +9,7 @@ typedef struct layout {
     size_t core, entry, index, timer, ended, policy, out, scratch, places, branches, progress;
     size_t spans, region, size;
     uint64_t ended_room;
-    uint32_t entries_max, index_size;
+    uint32_t entries_max, buckets;
 } layout;
 
 static size_t take(size_t *size, size_t bytes) {
@@ -24,10 +24,7 @@ static layout lay_out(const etx__core_options *options) {
     /* What ended and is not durable yet may not be forgotten: so much slack. */
     l.ended_room = options->history_max + options->transactions_max + 64;
     l.entries_max = (uint32_t)(options->transactions_max + l.ended_room);
-    l.index_size = 64;
-    while (l.index_size < l.entries_max + l.entries_max / 2) {
-        l.index_size *= 2;
-    }
+    l.buckets = l.entries_max + ETX__BUCKETS_FIRST;
     l.core = take(&l.size, sizeof(etx__core));
     l.out = take(&l.size, sizeof(etx__out));
     l.policy = take(&l.size, options->participants_max * sizeof(etx__policy));
@@ -36,7 +33,7 @@ static layout lay_out(const etx__core_options *options) {
     l.branches = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_branch));
     l.progress = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_progress));
     l.entry = take(&l.size, l.entries_max * sizeof(etx__entry));
-    l.index = take(&l.size, (size_t)l.index_size * sizeof(etx__slot_of));
+    l.index = take(&l.size, (size_t)l.buckets * sizeof(uint32_t));
     l.timer = take(&l.size, options->transactions_max * sizeof(etx__timer));
     l.ended = take(&l.size, l.ended_room * sizeof(uint32_t));
     l.spans = take(&l.size, etx__pool_table_size(options->pool_size));
@@ -61,14 +58,15 @@ etx__core *etx__core_init(void *memory, const etx__core_options *options) {
     core->image_branch = (etx_record_branch *)(void *)(at + l.branches);
     core->image_progress = (etx_record_progress *)(void *)(at + l.progress);
     core->entry = (etx__entry *)(void *)(at + l.entry);
-    core->index = (etx__slot_of *)(void *)(at + l.index);
+    core->bucket = (uint32_t *)(void *)(at + l.index);
+    core->buckets = ETX__BUCKETS_FIRST;
+    core->buckets_mask = ETX__BUCKETS_FIRST - 1;
     core->timer = (etx__timer *)(void *)(at + l.timer);
     core->ended = (uint32_t *)(void *)(at + l.ended);
     core->ended_room = l.ended_room;
     core->ended_oldest = 1;
     core->serial = options->first_serial;
     core->entries_max = l.entries_max;
-    core->index_mask = l.index_size - 1;
     etx__pool_init(&core->pool, at + l.region, options->pool_size, at + l.spans);
     return core;
 }
@@ -94,7 +92,9 @@ int etx__core_fold(etx__core *core, const etx_record *record) {
 static void image_of_branch(const etx__branch *branch,
                             etx_record_branch *ret_branch,
                             etx_record_progress *ret_progress) {
+    static const etx__rare none;
     const etx__branch_state *s = &branch->s;
+    const etx__rare *rare = s->rare != NULL ? s->rare : &none;
     *ret_branch = (etx_record_branch){
         .name = {s->name, s->name_len},
         .participant = {s->participant, s->participant_len},
@@ -103,16 +103,16 @@ static void image_of_branch(const etx__branch *branch,
         .depends_on_count = s->depends_on_count,
         .kind = s->kind,
         .flags = s->flags,
-        .attempts_max = s->attempts_max,
-        .call_timeout_ms = s->call_timeout_ms,
-        .retry_first_ms = s->retry_first_ms,
-        .retry_cap_ms = s->retry_cap_ms,
+        .attempts_max = rare->attempts_max,
+        .call_timeout_ms = rare->call_timeout_ms,
+        .retry_first_ms = rare->retry_first_ms,
+        .retry_cap_ms = rare->retry_cap_ms,
     };
     *ret_progress = (etx_record_progress){
         .forward = s->forward,
         .finish = s->finish,
         .settled = s->settled,
-        .digest = s->digest,
+        .digest = rare->digest,
         .result = {s->result, s->result_len},
     };
 }

@@ -152,6 +152,7 @@ typedef struct etx__told {
     const char *reason;
 } etx__told;
 
+enum { ETX__BUCKETS_FIRST = 64 };
 enum { ETX__OUT_MAX = ETX_BRANCHES_MAX + 8 };
 
 /* What a step came to. Borrowed until the next step. */
@@ -172,16 +173,11 @@ typedef struct etx__timer {
     uint32_t entry;
 } etx__timer;
 
-typedef struct etx__slot_of {
-    uint32_t hash;
-    uint32_t entry; /* + 1; 0: free */
-} etx__slot_of;
-
 typedef struct etx__core {
     etx__core_options options;
     etx__pool pool;
     etx__entry *entry;
-    etx__slot_of *index;
+    uint32_t *bucket; /* heads of the chains by hash; entry number + 1 */
     etx__timer *timer;
     uint32_t *ended; /* ring: entry + 1 of ended_no % ended_room */
     etx__policy *policy;
@@ -201,7 +197,9 @@ typedef struct etx__core {
     uint64_t calls;    /* outstanding */
     int64_t offset_ms; /* wall - mono */
     uint32_t entries_max, entries_top, entries_free;
-    uint32_t index_mask;
+    uint32_t buckets;      /* in use: grows by one bucket with each entry */
+    uint32_t buckets_mask; /* of the last power of two that was reached */
+    uint32_t entries;      /* in use */
     uint32_t timer_count;
     uint32_t oldest, newest; /* by first_seq; + 1 */
     uint32_t live, remembered, parked, stalled;

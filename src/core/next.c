@@ -67,8 +67,9 @@ static void decide(etx__todo *todo, int commit, const char *reason, const etx__b
 }
 
 static uint32_t attempts_max(const etx__core *core, const etx__branch *branch) {
-    if (branch->s.attempts_max > 0 || branch->r.participant == ETX__NOBODY) {
-        return branch->s.attempts_max;
+    uint32_t own = branch->s.rare != NULL ? branch->s.rare->attempts_max : 0;
+    if (own > 0 || branch->r.participant == ETX__NOBODY) {
+        return own;
     }
     return core->policy[branch->r.participant].attempts_max;
 }
@@ -102,6 +103,10 @@ static int forward_branch(const etx__core *core,
     if (!etx__branch_by_etx(branch)) {
         return entry->tx->s.mode == ETX_RESUMED;
     }
+    if (branch->r.no_room) {
+        decide(todo, 0, "no room for a result: see payload_max and memory_max", branch);
+        return -1;
+    }
     uint32_t limit = attempts_max(core, branch);
     if (limit > 0 && branch->r.call.failures >= limit && branch->r.call.serial == 0) {
         decide(todo, 0, "no answer within the limit of attempts", branch);
@@ -121,8 +126,8 @@ static void ask_initiator(const etx__entry *entry,
                           etx_operation operation,
                           const etx__now *now,
                           etx__todo *todo) {
-    if (!(entry->marks & ETX_MARK_PARKED) &&
-        call_due(&entry->tx->r.asking, entry->tx->r.initiator, now, todo)) {
+    if (!(entry->marks & ETX_MARK_PARKED) && entry->tx->r.asking != NULL &&
+        call_due(entry->tx->r.asking, entry->tx->r.initiator, now, todo)) {
         todo->ask = (uint8_t)(1 + operation);
     }
 }
@@ -170,7 +175,7 @@ static void next_active(const etx__core *core,
         decide(todo, 1, NULL, NULL);
         return;
     }
-    if (tx->s.mode == ETX_RESUMED && !tx->r.commit_asked) {
+    if (tx->s.mode == ETX_RESUMED && !tx->r.commit_asked && !(entry->marks & ETX_MARK_HELD)) {
         if (tx->r.silent_ms > now->mono_ms) {
             wake_at(todo, tx->r.silent_ms);
         } else {
@@ -181,16 +186,21 @@ static void next_active(const etx__core *core,
 
 /* ---- COMMITTING, ABORTING */
 
-/* A branch is undone after all that depend on it. */
+/* A branch is undone after all that depend on it, also through others that need no undo. */
 static void mark_blocked(const etx__core *core, const etx__tx *tx) {
+    int changed = 1;
     memset(core->scratch, 0, tx->s.branch_count);
-    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
-        const etx__branch *branch = tx->branch[i];
-        if (!etx__branch_needs(branch, ETX_UNDO, tx->r.ours)) {
-            continue;
-        }
-        for (uint16_t d = 0; d < branch->s.depends_on_count; d++) {
-            core->scratch[branch->s.depends_on[d]] = 1;
+    while (changed) { /* twice, where what depends stands behind what it depends on */
+        changed = 0;
+        for (uint16_t i = tx->s.branch_count; i-- > 0;) {
+            const etx__branch *branch = tx->branch[i];
+            if (!core->scratch[i] && !etx__branch_needs(branch, ETX_UNDO, tx->r.ours)) {
+                continue;
+            }
+            for (uint16_t d = 0; d < branch->s.depends_on_count; d++) {
+                changed |= !core->scratch[branch->s.depends_on[d]];
+                core->scratch[branch->s.depends_on[d]] = 1;
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ static void retry_now(etx__tx *tx) {
             call->due_ms = 0;
         }
     }
-    if (tx->r.asking.serial == 0) {
-        tx->r.asking.due_ms = 0;
+    if (tx->r.asking != NULL && tx->r.asking->serial == 0) {
+        tx->r.asking->due_ms = 0;
     }
 }
 
@@ -59,7 +59,7 @@ static int force_decision(etx__core *core, etx__entry *entry, const etx__event *
     if (entry->state != ETX_ACTIVE) {
         return ETX_ESTATE;
     }
-    etx__record_results(core, entry, 0, 0);
+    etx__record_results(core, entry, ETX__RECORD_ALL, 0);
     int rc = etx__append(core, entry, &record, 1, 1, NULL);
     if (rc == 0) {
         etx__attempts_restart(entry->tx);
@@ -69,7 +69,9 @@ static int force_decision(etx__core *core, etx__entry *entry, const etx__event *
 
 static int force(etx__core *core, etx__entry *entry, const etx__event *event) {
     if (event->u.operate.force == ETX_FORCE_DONE) {
-        return mark(core, entry, event, ETX_FORCE_SETTLE);
+        int rc = mark(core, entry, event, ETX_FORCE_SETTLE);
+        etx__unstall(core, entry);
+        return rc;
     }
     return force_decision(core, entry, event, event->u.operate.force == ETX_FORCE_COMMIT);
 }

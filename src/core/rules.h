@@ -14,7 +14,8 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
- * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room for a BEGIN, ENLIST, MOVE or result. */
+ * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room
+ * for a BEGIN, ENLIST, MOVE or result. */
 etx__entry *etx__apply(etx__core *core,
                        etx__entry *known,
                        const etx_record *record,
@@ -22,7 +23,10 @@ etx__entry *etx__apply(etx__core *core,
                        int *ret_rc);
 
 /* ---- bodies: the memory of live transactions */
-etx__tx *etx__body_make(etx__core *core, const etx_record_begin *begin);
+/* `progress`: of a MOVE, for the digests of what was enlisted; or NULL. */
+etx__tx *etx__body_make(etx__core *core,
+                        const etx_record_begin *begin,
+                        const etx_record_progress *progress);
 /* Adds a branch at the next place. 0 or ETX_EBUSY. */
 int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *branch, uint64_t digest);
 void etx__body_free(etx__core *core, etx__tx *tx);
@@ -86,8 +90,16 @@ void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now);
 /* Makes the calls of todo. 0: a record must be durable first. */
 int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now);
 void etx__results_free(etx__core *core, etx__results *results);
-/* Writes down what is answered and not recorded; `bytes_only`: what later calls are given. */
-void etx__record_results(etx__core *core, etx__entry *entry, int bytes_only, int waited);
+/* Which of what is answered and not recorded. */
+typedef enum etx__recorded {
+    ETX__RECORD_ALL,
+    ETX__RECORD_BYTES,     /* what later calls may be given */
+    ETX__RECORD_FOR_COMMIT /* ... if it is committed now */
+} etx__recorded;
+/* Writes it down; once it is decided, only what later calls are given, and what is finished. */
+void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which, int waited);
+/* Takes off the mark of ETX's own, if nothing keeps failing any more. */
+void etx__unstall(etx__core *core, etx__entry *entry);
 etx__branch *etx__branch_named(const etx__tx *tx, etx_bytes name);
 
 #endif

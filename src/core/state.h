@@ -20,6 +20,12 @@ typedef struct etx__attempt {
     uint8_t slow;      /* its timeout has been told */
 } etx__attempt;
 
+/* What few branches have, kept apart from the others' sake. */
+typedef struct etx__rare {
+    uint64_t digest; /* of an enlisted branch's content; 0 for those of BEGIN */
+    uint32_t attempts_max, call_timeout_ms, retry_first_ms, retry_cap_ms;
+} etx__rare;
+
 /* The durable part of a branch: written by apply alone. */
 typedef struct etx__branch_state {
     const uint8_t *name; /* ends with NUL, as `participant` does; name_len does not count it */
@@ -27,10 +33,9 @@ typedef struct etx__branch_state {
     const uint8_t *payload;
     uint8_t *result; /* a block of result_len */
     const uint16_t *depends_on;
-    uint64_t digest; /* of an enlisted branch; 0 for those of BEGIN */
+    const etx__rare *rare; /* NULL: all of it is 0 */
     uint32_t payload_len;
     uint32_t result_len;
-    uint32_t attempts_max, call_timeout_ms, retry_first_ms, retry_cap_ms;
     uint16_t depends_on_count;
     uint16_t place;
     uint8_t name_len, participant_len, kind, flags;
@@ -51,8 +56,8 @@ typedef struct etx__branch_run {
     uint8_t finish;
     uint8_t called;       /* this owner has called its forward operation */
     uint8_t dirty;        /* bit 1 << operation: answered, not recorded */
-    uint8_t blocked;      /* scratch of next: something must be undone before it */
     uint8_t bytes_wanted; /* a result that a later call is given */
+    uint8_t no_room;      /* its forward operation is done, and its result cannot be kept */
 } etx__branch_run;
 
 typedef struct etx__branch {
@@ -98,7 +103,7 @@ typedef struct etx__tx_run {
     uint64_t run_no;      /* resumed: of the run that is valid now */
     uint64_t silent_ms;   /* resumed: when the initiator counts as silent. monotonic */
     uint64_t grace_ms;    /* the deadline does not count before this. monotonic */
-    etx__attempt asking;  /* query or resume */
+    etx__attempt *asking; /* query or resume; NULL: there is no initiator */
     uint32_t initiator;   /* its place among the registered */
     uint32_t timer;       /* place in the heap + 1; 0: none */
     uint32_t calls;       /* outstanding */
@@ -139,6 +144,7 @@ typedef struct etx__entry {
     uint64_t begun_us;  /* monotonic; 0: not begun by this owner. volatile */
     uint32_t hash;
     uint32_t older, newer; /* by first_seq; entry number + 1. volatile */
+    uint32_t chained;      /* the next of its bucket; entry number + 1. volatile */
     uint8_t gid_len;
     uint8_t reason_len;
     uint8_t state; /* etx_state */

@@ -145,7 +145,8 @@ static void answer_absent(etx__core *core) {
 /* ---- settle: does what next says */
 
 static void queue_for_durable(etx__core *core, etx__entry *entry) {
-    if (!(entry->tx->r.listed & (1u << ETX__UNDURABLE))) {
+    if (entry->tx->r.queued_seq != entry->rests_on) { /* the list stays in order */
+        etx__list_remove(core, ETX__UNDURABLE, entry->tx);
         entry->tx->r.queued_seq = entry->rests_on;
         etx__list_push(core, ETX__UNDURABLE, entry->tx);
     }
@@ -182,7 +183,11 @@ static void do_decide(etx__core *core,
     }
     record.u.decide.time_ms = now->wall_ms;
     record.u.decide.commit = (uint8_t)commit;
-    etx__record_results(core, entry, entry->tx->s.mode != ETX_RESUMED, 0);
+    etx__record_results(core, entry,
+                        entry->tx->s.mode == ETX_RESUMED ? ETX__RECORD_ALL
+                        : commit                         ? ETX__RECORD_FOR_COMMIT
+                                                         : ETX__RECORD_BYTES,
+                        0);
     int want = operations_follow(entry->tx, commit) || entry->tx->r.waiters != NULL;
     int rc = etx__append(core, entry, &record, 1, want, NULL);
     etx_assert(rc == 0);
@@ -326,7 +331,10 @@ static void on_flush(etx__core *core, const etx__event *event) {
             return;
         }
         etx__list_remove(core, ETX__DIRTY, entry->tx);
-        etx__record_results(core, entry, 0, 0);
+        etx__record_results(core, entry, ETX__RECORD_ALL, 0);
+        if (entry->rests_on > core->durable) {
+            queue_for_durable(core, entry);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-/* Entries and their index: open addressing by the gid's hash, with backward shift on removal. */
+/* Entries and their index: chains by the gid's hash, in a table that grows bucket by bucket. */
 #include "tables.h"
 
 #include <string.h>
@@ -14,16 +14,20 @@ uint32_t etx__entry_number(const etx__core *core, const etx__entry *entry) {
     return (uint32_t)(entry - core->entry);
 }
 
+/* The bucket of a hash: by one bit more where that bucket has been split already. */
+static uint32_t bucket_of(const etx__core *core, uint32_t hash) {
+    uint32_t at = hash & (core->buckets_mask * 2 + 1);
+    return at < core->buckets ? at : hash & core->buckets_mask;
+}
+
 etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash) {
-    for (uint32_t at = hash & core->index_mask; core->index[at].entry != 0;
-         at = (at + 1) & core->index_mask) {
-        if (core->index[at].hash != hash) {
-            continue;
-        }
-        etx__entry *entry = &core->entry[core->index[at].entry - 1];
-        if (entry->gid_len == gid.len && memcmp(entry->gid, gid.data, gid.len) == 0) {
+    for (uint32_t link = core->bucket[bucket_of(core, hash)]; link != 0;) {
+        etx__entry *entry = &core->entry[link - 1];
+        if (entry->hash == hash && entry->gid_len == gid.len &&
+            memcmp(entry->gid, gid.data, gid.len) == 0) {
             return entry;
         }
+        link = entry->chained;
     }
     return NULL;
 }
@@ -32,30 +36,45 @@ const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t 
     return etx__entry_find(core, gid, hash);
 }
 
-static void index_insert(etx__core *core, uint32_t hash, uint32_t entry) {
-    uint32_t at = hash & core->index_mask;
-    while (core->index[at].entry != 0) {
-        at = (at + 1) & core->index_mask;
+/* Splits one bucket, so that the table grows without a pause. */
+static void index_grow(etx__core *core) {
+    uint32_t made = core->buckets;
+    uint32_t *old = &core->bucket[made & core->buckets_mask];
+    uint32_t *new = &core->bucket[made];
+    core->buckets++;
+    for (uint32_t *link = old; *link != 0;) {
+        etx__entry *entry = &core->entry[*link - 1];
+        if ((entry->hash & (core->buckets_mask * 2 + 1)) != made) {
+            link = &entry->chained;
+            continue;
+        }
+        uint32_t moved = *link;
+        *link = entry->chained;
+        entry->chained = *new;
+        *new = moved;
     }
-    core->index[at].hash = hash;
-    core->index[at].entry = entry + 1;
+    if (core->buckets == core->buckets_mask * 2 + 2) {
+        core->buckets_mask = core->buckets_mask * 2 + 1;
+    }
 }
 
-static void index_remove(etx__core *core, uint32_t hash, uint32_t entry) {
-    uint32_t mask = core->index_mask;
-    uint32_t hole = hash & mask;
-    while (core->index[hole].entry != entry + 1) {
-        etx_assert(core->index[hole].entry != 0);
-        hole = (hole + 1) & mask;
+static void index_insert(etx__core *core, etx__entry *entry) {
+    if (core->entries++ >= core->buckets) {
+        index_grow(core);
     }
-    for (uint32_t at = (hole + 1) & mask; core->index[at].entry != 0; at = (at + 1) & mask) {
-        uint32_t home = core->index[at].hash & mask;
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            core->index[hole] = core->index[at];
-            hole = at;
-        }
+    uint32_t *head = &core->bucket[bucket_of(core, entry->hash)];
+    entry->chained = *head;
+    *head = etx__entry_number(core, entry) + 1;
+}
+
+static void index_remove(etx__core *core, etx__entry *entry) {
+    uint32_t *link = &core->bucket[bucket_of(core, entry->hash)];
+    while (*link != etx__entry_number(core, entry) + 1) {
+        etx_assert(*link != 0);
+        link = &core->entry[*link - 1].chained;
     }
-    core->index[hole].entry = 0;
+    *link = entry->chained;
+    core->entries--;
 }
 
 static int entry_take(etx__core *core, uint32_t *ret_number) {
@@ -85,7 +104,7 @@ etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash) {
     entry->gid = block;
     entry->gid_len = (uint8_t)gid.len;
     entry->hash = hash;
-    index_insert(core, hash, number);
+    index_insert(core, entry);
     return entry;
 }
 
@@ -126,7 +145,7 @@ void etx__entry_forget(etx__core *core, etx__entry *entry) {
     uint32_t number = etx__entry_number(core, entry);
     etx_assert(entry->tx == NULL);
     order_remove(core, entry);
-    index_remove(core, entry->hash, number);
+    index_remove(core, entry);
     etx__pool_free(&core->pool, entry->gid, gid_block_size(entry));
     memset(entry, 0, sizeof *entry);
     entry->newer = core->entries_free;

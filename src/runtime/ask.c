@@ -292,7 +292,7 @@ int etx_query_branches(etx_engine *engine,
     }
     request->ask = ETX__ASK_STATUS;
     request->with_branches = each != NULL;
-    rc = etx__request_wait(&request);
+    rc = etx__request_wait(&request, NULL);
     if (request == NULL) {
         return rc;
     }
@@ -349,6 +349,25 @@ int etx_wait_for(etx_engine *engine,
 
 /* ---- list */
 
+/* A copy that outlives the caller, whose patience may be over before the shard looks at it. */
+static const etx_filter *filter_keep(etx_tx *request, const etx_filter *filter) {
+    etx_filter *copy = etx__request_alloc(request, sizeof *copy);
+    if (copy == NULL) {
+        return NULL;
+    }
+    *copy = *filter;
+    const char **texts[2] = {&copy->participant, &copy->gid_prefix};
+    for (int i = 0; i < 2; i++) {
+        if (*texts[i] != NULL) {
+            *texts[i] = etx__request_keep(request, *texts[i], strlen(*texts[i])).data;
+            if (*texts[i] == NULL) {
+                return NULL;
+            }
+        }
+    }
+    return copy;
+}
+
 static int list_page(etx_engine *engine,
                      const etx_filter *filter,
                      etx_cursor *cursor,
@@ -363,10 +382,14 @@ static int list_page(etx_engine *engine,
     }
     request->ask = ETX__ASK_LIST;
     request->partition = partition;
-    request->filter = filter;
+    request->filter = filter_keep(request, filter);
+    if (request->filter == NULL) {
+        etx__request_free(request);
+        return ETX_ENOMEM;
+    }
     request->cursor = *cursor;
     request->limit = limit;
-    int rc = etx__request_wait(&request);
+    int rc = etx__request_wait(&request, NULL);
     if (request == NULL) {
         return rc;
     }

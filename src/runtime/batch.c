@@ -271,7 +271,7 @@ static int keep_others(etx__partition *partition,
     return 0;
 }
 
-static void give_up_one(etx__partition *partition, const char *gid) {
+static void give_up_one(etx__partition *partition, const char *gid, int error) {
     etx__core *core = partition->memory->core;
     etx__event event = {.type = ETX__EV_GIVE_UP, .now = partition->shard->now};
     event.gid = (etx_bytes){gid, strlen(gid)};
@@ -285,19 +285,24 @@ static void give_up_one(etx__partition *partition, const char *gid) {
     etx__waiter *waiter = entry->tx->r.waiters;
     if (waiter != NULL && waiter->next == NULL && entry->tx->s.branch_count > 0) {
         entry->tx->r.waiters = NULL;
-        etx__request_begin_elsewhere(partition, waiter, &image, partition->put.error);
+        etx__request_begin_elsewhere(partition, waiter, &image, error);
     }
-    event.u.forget.rc = partition->put.error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
+    event.u.forget.rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
     etx__partition_step(partition, &event);
 }
 
-void etx__batch_give_back(etx__partition *partition) {
+void etx__batch_give_back(etx__partition *partition, etx__batch **from, int error) {
     etx__given_up up = {0};
-    etx__batch *old = partition->flying;
-    old->next = partition->first;
+    etx__batch *old = *from;
     uint64_t last_seq = partition->last != NULL ? partition->last->last_seq : old->last_seq;
+    if (from == &partition->flying) {
+        old->next = partition->first;
+    }
     int rc = each_record(partition, old, &up.decode, note_begin, &up);
-    partition->flying = NULL;
+    for (etx__batch *batch = old->next; rc == 0 && batch != NULL; batch = batch->next) {
+        rc = each_record(partition, batch, &up.decode, note_begin, &up);
+    }
+    *from = NULL;
     partition->first = NULL;
     partition->last = NULL;
     uint8_t wanted = 0;
@@ -313,7 +318,7 @@ void etx__batch_give_back(etx__partition *partition) {
         batch->wanted |= wanted;
     }
     for (uint32_t i = 0; i < up.count; i++) {
-        give_up_one(partition, up.gid[i]);
+        give_up_one(partition, up.gid[i], error);
     }
     while (old != NULL) {
         etx__batch *next = old->next;

@@ -5,6 +5,7 @@
 #include "home.h"
 #include "options.h"
 #include "request.h"
+#include "shard.h"
 
 /* ---- new */
 
@@ -181,12 +182,21 @@ static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
     return to->participant.data != NULL ? 0 : ETX_ENOMEM;
 }
 
+/* The place in decimal, ending before `end`. */
+static const char *place_name(char *end, unsigned place) {
+    *--end = 0;
+    do {
+        *--end = (char)('0' + place % 10);
+        place /= 10;
+    } while (place > 0);
+    return end;
+}
+
 static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
-    char place[12];
+    char place[8];
     const char *name = from->name;
     if (name == NULL) {
-        snprintf(place, sizeof place, "%u", tx->begin.branch_count);
-        name = place;
+        name = place_name(place + sizeof place, tx->begin.branch_count);
     }
     size_t len = strnlen(name, ETX_NAME_MAX + 1);
     if (etx_name_check(name, len) != 0) {
@@ -419,6 +429,13 @@ int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user) {
     }
     tx->done = done;
     tx->user = user;
+    if (!etx__engine_inside(tx->engine)) {
+        rc = etx__shard_admit(tx->partition->shard, tx->patience_ms);
+    }
+    if (rc != 0) {
+        etx__engine_fail(tx->engine, rc, "the engine is far behind with what was submitted");
+        return give_error(tx, rc, NULL);
+    }
     etx__request_send(tx);
     return 0;
 }

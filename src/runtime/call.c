@@ -213,7 +213,7 @@ static void count_reply(etx__partition *partition, etx_reply reply) {
         case ETX_LATER:
             return;
     }
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    etx__count(counter, 1);
 }
 
 /* Gives an answer to the core that asked; what it forgot meanwhile is only counted down. */
@@ -277,7 +277,7 @@ void etx__call_send(etx__partition *partition, const etx__call *call) {
     /* No action before its record is durable. */
     etx_assert(call->rests_on <= partition->memory->core->durable);
     partition->memory->running++;
-    atomic_fetch_add_explicit(&partition->calls, 1, memory_order_relaxed);
+    etx__count(&partition->calls, 1);
     if (engine->registered[call->participant]->p.flags & ETX_INLINE) {
         due_push(partition->shard, &due);
     } else {
@@ -302,7 +302,7 @@ static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t l
     if (len > sizeof reply->kept) {
         reply->result = etx__engine_alloc(engine, len);
         if (reply->result == NULL) {
-            etx__stash_give(&engine->replies, reply);
+            etx__stash_drop(&engine->replies, reply, 1);
             return NULL;
         }
         reply->result_room = len;
@@ -315,7 +315,7 @@ static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t l
 
 void etx__reply_free(etx_engine *engine, etx__reply *reply) {
     etx__engine_release(engine, reply->result_room > 0 ? reply->result : NULL, reply->result_room);
-    etx__stash_give(&engine->replies, reply);
+    etx__stash_drop(&engine->replies, reply, 1);
 }
 
 void etx__shard_drop_calls(etx__shard *shard) {
@@ -376,10 +376,13 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
     etx_completion ours = ETX_COMPLETION_INIT;
     if (completion == NULL ||
         etx__options_take(&ours, sizeof ours, completion, completion->size) != 0 ||
-        ours.reply < ETX_DONE || ours.reply > ETX_RETRY || place >= engine->partition_count ||
+        ours.reply < ETX_DONE || ours.reply > ETX_RETRY ||
         ours.result_len > engine->options.payload_max ||
         (ours.result == NULL && ours.result_len > 0)) {
         return ETX_EINVALID;
+    }
+    if (place >= engine->partition_count) {
+        return 0; /* names nothing: as one that is too late */
     }
     etx__reply *reply = reply_make(engine, ours.result, (uint32_t)ours.result_len);
     if (reply == NULL) {

@@ -72,6 +72,7 @@ static void forget_all(etx__shard *shard, int *ret_clean) {
         }
         atomic_store(&partition->state, ETX__CLOSED);
     }
+    atomic_store(&shard->closed, 1);
     etx__shard_refuse(shard, ETX_ECLOSED);
     etx__shard_drop_calls(shard);
     atomic_store(&shard->driver, 0);
@@ -79,7 +80,9 @@ static void forget_all(etx__shard *shard, int *ret_clean) {
 }
 
 static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until_us) {
+    enum { WRITER_US = 1000000 };
     int clean = mode != ETX_CLOSE_ABRUPT;
+    int stuck = 0;
     if (mode == ETX_CLOSE_FINISH) {
         wait_for_end(engine, until_us);
     }
@@ -88,18 +91,24 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     }
     uint32_t left = etx__workers_stop(engine, mode == ETX_CLOSE_ABRUPT ? 0 : until_us);
     for (uint32_t i = 0; mode != ETX_CLOSE_ABRUPT && i < engine->shard_count; i++) {
-        put_rest(&engine->shard[i], until_us + 1000000);
+        put_rest(&engine->shard[i], until_us + WRITER_US);
     }
     for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__writer_stop(engine->partition[i]);
+        etx__partition *partition = engine->partition[i];
+        if (etx__writer_stop(partition, until_us + WRITER_US) != 0) {
+            partition->home->stuck = 1;
+            stuck = ETX_EBUSY;
+        }
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         forget_all(&engine->shard[i], &clean);
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
-        etx__home_close(engine->home[i], clean);
+        if (!engine->home[i]->stuck) { /* else: when its put has come back */
+            etx__home_close(engine->home[i], clean);
+        }
     }
-    return left > 0 ? ETX_EBUSY : 0;
+    return left > 0 ? ETX_EBUSY : stuck;
 }
 
 int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms) {
@@ -125,7 +134,7 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
     int rc = close_started(engine, mode, until_us);
     atomic_store(&engine->life, ETX__ENDED);
     if (rc != 0) {
-        etx__engine_fail(engine, rc, "callbacks still run; the log is closed");
+        etx__engine_fail(engine, rc, "callbacks or writes to a log have not come back");
     }
     return rc;
 }

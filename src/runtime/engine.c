@@ -302,6 +302,8 @@ static int make_shards(etx_engine *engine) {
     engine->partition =
         etx__engine_alloc(engine, engine->partition_count * sizeof *engine->partition);
     if (engine->shard == NULL || engine->partition == NULL) {
+        etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
+        engine->shard = NULL;
         engine->shard_count = 0;
         return ETX_ENOMEM;
     }
@@ -326,6 +328,19 @@ static int make_shards(etx_engine *engine) {
     return 0;
 }
 
+/* Until each writer has sent its news: nothing else is queued yet, and none comes later. */
+static void await_loads(etx_engine *engine) {
+    for (uint32_t done = 0; done < engine->partition_count;) {
+        usleep(100);
+        for (uint32_t i = 0; i < engine->shard_count; i++) {
+            for (etx__node *node = etx__queue_take(&engine->shard[i].queue); node != NULL;
+                 node = node->next) {
+                done++;
+            }
+        }
+    }
+}
+
 /* Every partition is read and claimed by its writer's thread, all at the same time. */
 static int load_all(etx_engine *engine) {
     int rc = 0;
@@ -338,11 +353,9 @@ static int load_all(etx_engine *engine) {
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__writer_give(engine->partition[i], ETX__JOB_LOAD);
     }
+    await_loads(engine);
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
-        for (uint32_t job; (job = atomic_load(&partition->job)) != ETX__JOB_NONE;) {
-            usleep(100);
-        }
         partition->busy = 0;
         if (rc == 0 && partition->job_rc != 0) {
             rc = etx__engine_fail(engine, partition->job_rc, "home %s: %s", partition->home->url,
@@ -353,11 +366,11 @@ static int load_all(etx_engine *engine) {
 }
 
 static int run_all(etx_engine *engine) {
+    int rc = etx__workers_start(engine);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        etx__queue_take(&engine->shard[i].queue); /* the loads' news */
+        pthread_mutex_lock(&engine->shard[i].drive); /* callbacks that run already may ask */
         etx__shard_look(&engine->shard[i]);
     }
-    int rc = etx__workers_start(engine);
     atomic_store(&engine->life, ETX__STARTED);
     for (uint32_t i = 0; rc == 0 && i < engine->partition_count; i++) {
         etx__partition_install(engine->partition[i]);
@@ -365,6 +378,9 @@ static int run_all(etx_engine *engine) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
         atomic_store(&engine->home[i]->health, ETX__HOME_UP);
         atomic_store(&engine->home[i]->since_ms, etx__clock_wall_ms());
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        pthread_mutex_unlock(&engine->shard[i].drive);
     }
     for (uint32_t i = 0; rc == 0 && i < engine->shard_count; i++) {
         rc = etx__shard_start(&engine->shard[i]);
@@ -387,12 +403,13 @@ int etx_engine_start(etx_engine *engine) {
         atomic_store(&engine->life, ETX__ENDED);
         for (uint32_t i = 0; engine->partition != NULL && i < engine->partition_count; i++) {
             if (engine->partition[i] != NULL) {
-                etx__writer_stop(engine->partition[i]);
+                etx__writer_stop(engine->partition[i], etx__clock_us() + 3600000000ull);
             }
         }
         for (uint32_t i = 0; i < engine->shard_count; i++) {
             etx__shard_stop(&engine->shard[i]);
         }
+        etx__workers_stop(engine, 0);
     }
     return rc;
 }

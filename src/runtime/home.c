@@ -136,12 +136,13 @@ void etx__home_free(etx__home *home) {
 /* ---- health */
 
 void etx__home_down(etx__home *home, const char *why) {
+    why = why[0] ? why : "its log does not answer";
     pthread_mutex_lock(&home->lock);
-    snprintf(home->why, sizeof home->why, "%s", why[0] ? why : "its log does not answer");
+    snprintf(home->why, sizeof home->why, "%s", why);
     pthread_mutex_unlock(&home->lock);
     if (atomic_exchange(&home->health, ETX__HOME_DOWN) != ETX__HOME_DOWN) {
         atomic_store(&home->since_ms, etx__clock_wall_ms());
-        etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, home->why);
+        etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, why);
     }
 }
 

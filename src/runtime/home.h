@@ -22,6 +22,7 @@ struct etx__home {
     _Atomic uint64_t since_ms; /* wall */
     _Atomic uint64_t well_ms;  /* monotonic */
     _Atomic uint32_t near;     /* the partition that takes new ones until it has enough */
+    uint8_t stuck;             /* closed while a put had not come back */
     pthread_mutex_t lock;      /* of why */
     char why[160];
     char url[256];  /* as it may be shown */

@@ -1,6 +1,7 @@
 /* Loading a partition: reading its log into a new core, and claiming it. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "home.h"
 #include "shard.h"
@@ -185,8 +186,8 @@ static int check_chosen(etx__partition *partition, reader *r) {
     etx_engine *engine = partition->home->engine;
     const char *now = engine->home[engine->chosen_home]->info.id;
     const char *then = r->chosen_home;
-    if (then[0] == 0 || then[0] == 'v' || strcmp(then, now) == 0 ||
-        strcmp(engine->accept_chosen_home, then) == 0) {
+    if ((engine->options.flags & ETX_INSPECT) || then[0] == 0 || then[0] == 'v' ||
+        strcmp(then, now) == 0 || strcmp(engine->accept_chosen_home, then) == 0) {
         return 0;
     }
     if (r->core->live == 0 && r->core->remembered == 0) {
@@ -202,8 +203,8 @@ static int check_chosen(etx__partition *partition, reader *r) {
 
 static void register_all(etx__partition *partition, etx__core *core) {
     etx_engine *engine = partition->home->engine;
-    uint32_t count = atomic_load(&engine->registered_count);
-    for (uint32_t i = 0; i < count; i++) {
+    /* One whose news came while the partition was not open is there, and not counted yet. */
+    for (uint32_t i = 0; i < ETX__PARTICIPANTS_MAX && engine->registered[i] != NULL; i++) {
         etx__policy policy;
         etx__policy_of(engine->registered[i], &policy);
         etx__event event = {.type = ETX__EV_REGISTERED};
@@ -262,7 +263,6 @@ void etx__partition_install(etx__partition *partition) {
     partition->retry_ms = 0;
     register_all(partition, partition->memory->core);
     atomic_store(&partition->nonce, partition->owner.nonce);
-    atomic_store(&partition->counter, 0);
     atomic_store(&partition->recovered, partition->memory->core->live);
     atomic_store(&partition->state, ETX__OPEN);
     etx__event event = {.type = ETX__EV_RECOVERED};
@@ -278,7 +278,8 @@ void etx__partition_forget(etx__partition *partition, int rc) {
     etx__event event = {.type = ETX__EV_FORGET};
     event.u.forget.rc = rc;
     etx__partition_step(partition, &event);
-    etx__batch *batches[2] = {partition->flying, partition->first};
+    /* What a put that has not come back reads stays as it is. */
+    etx__batch *batches[2] = {partition->stuck ? NULL : partition->flying, partition->first};
     for (int i = 0; i < 2; i++) {
         for (etx__batch *batch = batches[i]; batch != NULL;) {
             etx__batch *next = batch->next;
@@ -286,7 +287,7 @@ void etx__partition_forget(etx__partition *partition, int rc) {
             batch = next;
         }
     }
-    partition->flying = NULL;
+    partition->flying = partition->stuck ? partition->flying : NULL;
     partition->first = NULL;
     partition->last = NULL;
     partition->again = 0;
@@ -320,6 +321,7 @@ static void *writer_body(void *argument) {
             continue;
         }
         if (job == ETX__JOB_STOP) {
+            etx__engine_drop(partition->home->engine);
             return NULL;
         }
         do_job(partition, job);
@@ -331,9 +333,14 @@ static void *writer_body(void *argument) {
 }
 
 int etx__writer_start(etx__partition *partition) {
+    etx_engine *engine = partition->home->engine;
+    etx__engine_hold(engine);
     int rc =
         etx__thread_start(&partition->writer, "etx-log", partition->place, writer_body, partition);
     partition->has_writer = rc == 0;
+    if (rc != 0) {
+        atomic_fetch_sub(&engine->holders, 1);
+    }
     return rc;
 }
 
@@ -343,13 +350,20 @@ void etx__writer_give(etx__partition *partition, etx__job job) {
     etx__futex_wake(&partition->job, 1);
 }
 
-void etx__writer_stop(etx__partition *partition) {
-    if (partition->has_writer) {
-        atomic_store(&partition->job, ETX__JOB_STOP);
-        etx__futex_wake(&partition->job, 1);
-        pthread_join(partition->writer, NULL);
-        partition->has_writer = 0;
+int etx__writer_stop(etx__partition *partition, uint64_t until_us) {
+    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    if (!partition->has_writer) {
+        return 0;
     }
+    partition->has_writer = 0;
+    atomic_store(&partition->job, ETX__JOB_STOP);
+    etx__futex_wake(&partition->job, 1);
+    if (pthread_clockjoin_np(partition->writer, NULL, CLOCK_MONOTONIC, &until) == 0) {
+        return 0;
+    }
+    pthread_detach(partition->writer);
+    partition->stuck = 1;
+    return ETX_EBUSY;
 }
 
 etx__partition *etx__partition_make(etx__home *home, uint32_t number) {

@@ -55,7 +55,7 @@ void etx__monitor_home(etx__home *home,
 void etx__bucket_add(_Atomic uint64_t *buckets, uint64_t us) {
     int at = us == 0 ? 0 : 64 - __builtin_clzll(us);
     at = at < ETX__BUCKETS ? at : ETX__BUCKETS - 1;
-    atomic_fetch_add_explicit(&buckets[at], 1, memory_order_relaxed);
+    etx__count(&buckets[at], 1);
 }
 
 static void buckets_sum(uint64_t *sum, const _Atomic uint64_t *buckets) {

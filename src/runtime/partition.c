@@ -64,7 +64,7 @@ static void take_records(etx__partition *partition, const etx__out *out) {
         } else if (record->type == ETX_RECORD_END) {
             latency(partition, partition->ended_us, entry);
         } else if (record->type == ETX_RECORD_MOVE) {
-            atomic_fetch_add_explicit(&partition->moves, 1, memory_order_relaxed);
+            etx__count(&partition->moves, 1);
         }
         if (watched) {
             keep_tales(partition, record, entry);
@@ -135,20 +135,24 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         take_out(partition, out);
     } while (more && event->type != ETX__EV_TICK);
     uint32_t live = memory->core->live;
-    uint32_t before = atomic_exchange_explicit(&partition->live, live, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->shard->live, live - before, memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
+    if (live != before) {
+        atomic_store_explicit(&partition->live, live, memory_order_relaxed);
+        before = atomic_load_explicit(&partition->shard->live, memory_order_relaxed) - before;
+        atomic_store_explicit(&partition->shard->live, before + live, memory_order_relaxed);
+    }
 }
 
 /* ---- durable */
 
 static void count_durable(etx__partition *partition, const etx__batch *batch) {
-    atomic_fetch_add_explicit(&partition->puts, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->put_bytes, batch->len, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->put_records, batch->records, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->begun, batch->begun, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->committed, batch->committed, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->aborted, batch->aborted, memory_order_relaxed);
-    atomic_fetch_add_explicit(&partition->ended, batch->ended, memory_order_relaxed);
+    etx__count(&partition->puts, 1);
+    etx__count(&partition->put_bytes, batch->len);
+    etx__count(&partition->put_records, batch->records);
+    etx__count(&partition->begun, batch->begun);
+    etx__count(&partition->committed, batch->committed);
+    etx__count(&partition->aborted, batch->aborted);
+    etx__count(&partition->ended, batch->ended);
 }
 
 static void watch_room(etx__partition *partition) {
@@ -160,8 +164,9 @@ static void watch_room(etx__partition *partition) {
     }
     partition->full = space.full;
     if (space.full) {
-        etx__home_down(home, "no space left: only what has begun can end. Free space on its disk");
-        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, home->why);
+        static const char why[] = "no space left: only what has begun can end. Free space there";
+        etx__home_down(home, why);
+        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, why);
     } else {
         etx__home_well(home);
         etx__monitor_home(home, partition->number, ETX_EVENT_LOG_ROOM, "there is room again");
@@ -176,17 +181,22 @@ static void batch_durable(etx__partition *partition) {
         atomic_store_explicit(&partition->put_max_us, took, memory_order_relaxed);
     }
     partition->put_usual_us = (partition->put_usual_us * 7 + took) / 8;
+    int failed = partition->retries > 0 || partition->hangs;
     partition->retries = 0;
     partition->again = 0;
     partition->flying = NULL;
     count_durable(partition, batch);
-    etx__partition_mark(partition, partition->owner.slot, batch->last_seq, batch->len);
+    /* A step's records may stand in two batches: the newest record of all is never too old. */
+    etx__partition_mark(partition, partition->owner.slot, partition->memory->core->seq, batch->len);
     etx__tales_tell(partition, batch);
     etx__event event = {.type = ETX__EV_DURABLE};
     event.u.durable.seq = batch->last_seq;
     etx__batch_recycle(partition, batch);
     etx__partition_step(partition, &event);
     watch_room(partition);
+    if (failed) {
+        etx__home_well(partition->home);
+    }
     etx__partition_trim(partition);
 }
 
@@ -231,7 +241,7 @@ int etx__partition_put(etx__partition *partition, int may_inline) {
     partition->put_start_us = etx__clock_us();
     if (may_inline && (partition->home->info.flags & ETX_LOG_FAST)) {
         partition->put_result = partition->home->ops->put(partition->home->log, &partition->put);
-        atomic_fetch_add_explicit(&partition->inline_puts, 1, memory_order_relaxed);
+        etx__count(&partition->inline_puts, 1);
         etx__shard_look(partition->shard);
         judge(partition);
         return 1;
@@ -245,6 +255,23 @@ static uint64_t pause_ms(uint32_t retries) {
     return pause < 5000 ? pause : 5000;
 }
 
+/* New transactions do not wait for a home that does not answer: what is only queued there goes
+ * elsewhere, or is refused. */
+static void down(etx__partition *partition, const char *why, int error) {
+    etx__home_down(partition->home, why);
+    if (partition->first != NULL) {
+        etx__batch_give_back(partition, &partition->first, error);
+    }
+}
+
+static void watch_put(etx__partition *partition) {
+    uint64_t since_us = partition->shard->now.mono_us - partition->put_start_us;
+    if (!partition->hangs && since_us >= ETX__PUT_HANGS_MS * 1000ull) {
+        partition->hangs = 1;
+        down(partition, "a write to its log has not come back for seconds", ETX_EUNAVAILABLE);
+    }
+}
+
 static void put_later(etx__partition *partition, uint8_t again) {
     partition->again = again;
     partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
@@ -252,10 +279,11 @@ static void put_later(etx__partition *partition, uint8_t again) {
 
 static void poisoned(etx__partition *partition) {
     etx__home *home = partition->home;
+    const char *message = partition->put.message;
+    const char *why = message[0] ? message : "a write to the log failed";
     atomic_store(&partition->state, ETX__POISONED);
-    etx__home_down(
-        home, partition->put.message[0] ? partition->put.message : "a write to the log failed");
-    etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, home->why);
+    etx__home_down(home, why);
+    etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, why);
     etx__partition_forget(partition, ETX_EUNKNOWN);
     partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
 }
@@ -271,7 +299,7 @@ static void judge(etx__partition *partition) {
     etx__verdict verdict =
         etx__owner_judge(&partition->owner, &partition->put, partition->put_result);
     if (verdict != ETX__DURABLE) {
-        atomic_fetch_add_explicit(&partition->put_failures, 1, memory_order_relaxed);
+        etx__count(&partition->put_failures, 1);
     }
     switch (verdict) {
         case ETX__DURABLE:
@@ -279,7 +307,7 @@ static void judge(etx__partition *partition) {
             return;
         case ETX__AGAIN:
             put_later(partition, 1);
-            etx__home_down(partition->home, partition->put.message);
+            down(partition, partition->put.message, partition->put.error);
             return;
         case ETX__PROVE:
             put_later(partition, 1);
@@ -287,7 +315,7 @@ static void judge(etx__partition *partition) {
         case ETX__GIVE_BACK:
             etx__home_down(partition->home, partition->put.message);
             put_later(partition, 0);
-            etx__batch_give_back(partition);
+            etx__batch_give_back(partition, &partition->flying, partition->put.error);
             return;
         case ETX__LOST:
             gone(partition, ETX_EVENT_PARTITION_LOST, "another process owns the partition now");
@@ -304,11 +332,15 @@ static void judge(etx__partition *partition) {
 
 void etx__partition_job_done(etx__partition *partition) {
     partition->busy = 0;
+    if (partition->state == ETX__CLOSED) {
+        return; /* it came back after the close: nobody is left to be told */
+    }
     if (partition->job_was == ETX__JOB_PUT) {
         judge(partition);
+        partition->hangs = 0;
     } else if (partition->job_was == ETX__JOB_TRIM && partition->job_rc == 0) {
         partition->trimmed_bytes = partition->trim_bytes;
-        atomic_fetch_add_explicit(&partition->trims, 1, memory_order_relaxed);
+        etx__count(&partition->trims, 1);
         watch_room(partition);
     } else if (partition->job_was == ETX__JOB_LOAD) {
         if (partition->job_rc == 0) {
@@ -345,8 +377,11 @@ void etx__partition_tick(etx__partition *partition) {
         etx__event event = {.type = ETX__EV_TICK};
         etx__partition_step(partition, &event);
     }
-    if (partition->full && now >= partition->retry_ms) {
-        partition->retry_ms = now + 200;
+    if (partition->busy && partition->flying != NULL) {
+        watch_put(partition);
+    }
+    if (partition->full && now >= partition->room_ms) {
+        partition->room_ms = now + 200;
         watch_room(partition);
     }
     refresh_gauges(partition);
@@ -365,10 +400,11 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
     }
     uint64_t wake = partition->wake_ms;
     if (partition->full) {
-        wake = sooner(wake, partition->retry_ms);
+        wake = sooner(wake, partition->room_ms);
     }
     if (partition->busy) {
-        return wake;
+        uint64_t hangs_ms = partition->put_start_us / 1000 + ETX__PUT_HANGS_MS + 1;
+        return partition->flying != NULL && !partition->hangs ? sooner(wake, hangs_ms) : wake;
     }
     if (partition->again) {
         return sooner(wake, partition->retry_ms);

@@ -4,7 +4,8 @@
 
 #include "runtime.h"
 
-enum { ETX__BUCKETS = 32, ETX__MARKS = 256 };
+/* A put that has not come back for so long counts as a home that does not answer. */
+enum { ETX__BUCKETS = 32, ETX__MARKS = 256, ETX__PUT_HANGS_MS = 2000 };
 
 /* The memory of one core. It outlives its claim while callbacks still hold pointers into it. */
 typedef struct etx__memory {
@@ -78,10 +79,12 @@ struct etx__partition {
     etx__batch *spare;
     uint8_t busy;  /* the writer has a job, or a put is to be repeated */
     uint8_t again; /* ... repeated at retry_ms */
+    uint8_t hangs; /* the put has not come back for long */
     etx_put put;
     etx_put_result put_result;
     uint64_t put_start_us, put_usual_us;
     uint64_t retry_ms; /* monotonic */
+    uint64_t room_ms;  /* full: when to look for room again. monotonic */
     uint32_t retries;
     /* trimming */
     etx__mark mark[ETX__MARKS];
@@ -102,6 +105,7 @@ struct etx__partition {
     uint64_t loaded_own;
     char message[256];
     uint8_t has_writer;
+    uint8_t stuck; /* its writer has not come back */
     uint8_t full;
     /* metrics */
     _Atomic uint64_t begun, committed, aborted, ended, recovered;
@@ -142,7 +146,9 @@ int etx__partition_load(etx__partition *partition);
 void etx__partition_install(etx__partition *partition);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);
-void etx__writer_stop(etx__partition *partition);
+/* Waits for it until the time, monotonic; ETX_EBUSY: its put has not come back. It ends by itself
+ * then, and the engine's memory with it. */
+int etx__writer_stop(etx__partition *partition, uint64_t until_us);
 
 /* What the core knows of a participant. */
 void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
@@ -154,9 +160,10 @@ void etx__batch_append(etx__partition *partition, const etx_record *record);
 etx__batch *etx__batch_forming(etx__partition *partition);
 void etx__batch_recycle(etx__partition *partition, etx__batch *batch);
 void etx__batch_free(etx_engine *engine, etx__batch *batch);
-/* Takes back the BEGINs that were never written, with all of their transactions; what remains
- * forms anew. */
-void etx__batch_give_back(etx__partition *partition);
+/* Takes back the BEGINs of batches that were never written, with all of their transactions; what
+ * remains forms anew. `from` is &partition->flying (not written) or &partition->first (all that
+ * forms). */
+void etx__batch_give_back(etx__partition *partition, etx__batch **from, int error);
 void etx__tale_keep(etx__partition *partition,
                     etx_event_type type,
                     const etx__entry *entry,

@@ -67,6 +67,7 @@ static void *stripe_take(struct etx__stripe *stripe) {
     etx__stash_item *item = stripe->first;
     if (item != NULL) {
         stripe->first = item->next;
+        stripe->count--;
     }
     pthread_mutex_unlock(&stripe->lock);
     return item;
@@ -85,13 +86,24 @@ void *etx__stash_take(etx__stash *stash, int *ret_new) {
     return stash->allocator->allocate(stash->allocator->user, stash->size);
 }
 
-void etx__stash_give(etx__stash *stash, void *object) {
+static int keep_some(etx__stash *stash, void *object, int may_free) {
     struct etx__stripe *stripe = &stash->stripe[own_stripe()];
     etx__stash_item *item = object;
     pthread_mutex_lock(&stripe->lock);
-    item->next = stripe->first;
-    stripe->first = item;
+    int keep = !may_free || stripe->count < ETX__STASH_KEEP;
+    if (keep) {
+        item->next = stripe->first;
+        stripe->first = item;
+        stripe->count++;
+    }
     pthread_mutex_unlock(&stripe->lock);
+    return keep ? 0 : ETX_EBUSY;
+}
+
+void etx__stash_drop(etx__stash *stash, void *object, int may_free) {
+    if (keep_some(stash, object, may_free) != 0) {
+        stash->allocator->release(stash->allocator->user, object, stash->size);
+    }
 }
 
 void etx__stash_free(etx__stash *stash, void (*each)(void *object)) {

@@ -39,7 +39,7 @@ typedef struct etx__stash_item {
     struct etx__stash_item *next;
 } etx__stash_item;
 
-enum { ETX__STASH_STRIPES = 8 };
+enum { ETX__STASH_STRIPES = 8, ETX__STASH_KEEP = 2048 /* a stripe */ };
 
 typedef struct etx__stash {
     const etx_allocator *allocator;
@@ -47,6 +47,7 @@ typedef struct etx__stash {
     struct etx__stripe {
         pthread_mutex_t lock;
         _Atomic(etx__stash_item *) first; /* written under the lock */
+        uint32_t count;
         char apart[64];
     } stripe[ETX__STASH_STRIPES];
 } etx__stash;
@@ -54,7 +55,8 @@ typedef struct etx__stash {
 void etx__stash_init(etx__stash *stash, const etx_allocator *allocator, size_t size);
 /* A new object is zero-filled; one that was put back is as it was put back. NULL: no memory. */
 void *etx__stash_take(etx__stash *stash, int *ret_new);
-void etx__stash_give(etx__stash *stash, void *object);
+/* Puts it back, or frees it if there are many and nobody may look at it any more. */
+void etx__stash_drop(etx__stash *stash, void *object, int may_free);
 /* Frees what is kept, calling `each` first. */
 void etx__stash_free(etx__stash *stash, void (*each)(void *object));
 

@@ -74,7 +74,8 @@ static int check(etx_engine *engine, const etx_participant *p) {
                                 "a participant's name is 1 to 64 printable characters");
     }
     if ((p->flags & ~(uint32_t)ETX_INLINE) ||
-        (p->branch_flags & ~(uint32_t)(ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS))) {
+        (p->branch_flags &
+         ~(uint32_t)(ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS))) {
         return etx__engine_fail(engine, ETX_EINVALID, "participant %.64s: unknown flags", p->name);
     }
     const char *without = missing(p);
@@ -88,14 +89,20 @@ static int check(etx_engine *engine, const etx_participant *p) {
 }
 
 static int send_news(etx_engine *engine, uint32_t place) {
+    etx__news *news[ETX__SHARDS_MAX];
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        etx__news *news = etx__engine_alloc(engine, sizeof *news);
-        if (news == NULL) {
+        news[i] = etx__engine_alloc(engine, sizeof *news[i]);
+        if (news[i] == NULL) {
+            while (i > 0) {
+                etx__engine_release(engine, news[--i], sizeof *news[i]);
+            }
             return ETX_ENOMEM;
         }
-        news->node.kind = ETX__NODE_NEWS;
-        news->place = place;
-        etx__shard_send(&engine->shard[i], &news->node);
+        news[i]->node.kind = ETX__NODE_NEWS;
+        news[i]->place = place;
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        etx__shard_send(&engine->shard[i], &news[i]->node);
     }
     return 0;
 }
@@ -120,6 +127,9 @@ static int add(etx_engine *engine, const etx_participant *p) {
     int rc = atomic_load(&engine->life) == ETX__STARTED ? send_news(engine, place) : 0;
     if (rc == 0) {
         atomic_store_explicit(&engine->registered_count, place + 1, memory_order_release);
+    } else {
+        atomic_store(&engine->registered[place], NULL);
+        etx__engine_release(engine, registered, sizeof *registered);
     }
     return rc;
 }

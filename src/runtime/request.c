@@ -16,7 +16,10 @@ etx_tx *etx__request_make(etx_engine *engine) {
     if (request == NULL) {
         return NULL;
     }
-    memset(request, 0, offsetof(etx_tx, outcome));
+    /* The first two are read by whoever answered its last life, and may only be stored atomically. */
+    atomic_store(&request->state, ETX__WAITING);
+    atomic_store(&request->driving, 0);
+    memset(&request->waiter, 0, offsetof(etx_tx, outcome) - offsetof(etx_tx, waiter));
     request->node.kind = ETX__NODE_REQUEST;
     request->engine = engine;
     request->branch = request->few;
@@ -54,7 +57,8 @@ void etx__request_trim(etx_tx *request) {
 
 void etx__request_free(etx_tx *request) {
     etx__request_trim(request);
-    etx__stash_give(&request->engine->handles, request);
+    /* Whoever answered a thread that waited may still be about to wake it. */
+    etx__stash_drop(&request->engine->handles, request, !request->blocking);
 }
 
 void *etx__request_alloc(etx_tx *request, size_t size) {
@@ -164,7 +168,12 @@ etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, 
 void etx__request_send(etx_tx *request) {
     request->waiter.kind = ETX__WAITER_REQUEST;
     request->waiter.wait = request->wait;
-    etx__shard_send(request->partition->shard, &request->node);
+    if (!request->blocking) {
+        atomic_fetch_add_explicit(&request->partition->shard->submitted, 1, memory_order_relaxed);
+    }
+    etx__shard *shard = request->partition->shard; /* the request may be gone after sending */
+    etx__shard_send(shard, &request->node);
+    etx__shard_refuse_late(shard);
 }
 
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
@@ -185,17 +194,29 @@ void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
     memcpy(to->reason, from->reason, strlen(from->reason) + 1);
 }
 
-static int wait_for_answer(etx_tx *request) {
+/* From now on it is sent nowhere else: its gid is the one to ask about. 1: whoever answers frees
+ * it. */
+static int abandon(etx_tx *request, char *ret_gid) {
+    uint32_t state = ETX__WAITING;
+    if (!atomic_compare_exchange_strong(&request->state, &state, ETX__LEAVING)) {
+        return 0;
+    }
+    if (ret_gid != NULL) {
+        memcpy(ret_gid, request->gid, request->gid_len + 1u);
+    }
+    state = ETX__LEAVING;
+    return atomic_compare_exchange_strong(&request->state, &state, ETX__ABANDONED);
+}
+
+static int wait_for_answer(etx_tx *request, char *ret_gid) {
     uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
-    while (atomic_load(&request->state) == ETX__WAITING) {
+    while (atomic_load(&request->state) != ETX__ANSWERED) {
         uint64_t now = etx__clock_us();
-        if (now >= until) {
-            uint32_t waiting = ETX__WAITING;
-            return atomic_compare_exchange_strong(&request->state, &waiting, ETX__ABANDONED)
-                       ? ETX_EUNKNOWN
-                       : 0;
+        if (now < until) {
+            etx__futex_wait(&request->state, ETX__WAITING, until - now);
+        } else if (abandon(request, ret_gid)) {
+            return ETX_EUNKNOWN;
         }
-        etx__futex_wait(&request->state, ETX__WAITING, until - now);
     }
     return 0;
 }
@@ -209,7 +230,7 @@ static int run_abandoned(const char *gid, etx_outcome *outcome) {
     return ETX_EUNKNOWN;
 }
 
-int etx__request_wait(etx_tx **request) {
+int etx__request_wait(etx_tx **request, char *ret_gid) {
     etx_tx *sent = *request;
     etx_engine *engine = sent->engine;
     etx__shard *shard = sent->partition->shard;
@@ -230,7 +251,8 @@ int etx__request_wait(etx_tx **request) {
     if (!drove && atomic_load(&shard->asleep)) {
         etx__shard_ring(shard);
     }
-    int rc = wait_for_answer(sent);
+    etx__shard_refuse_late(shard);
+    int rc = wait_for_answer(sent, ret_gid);
     if (rc != 0) {
         *request = NULL;
         return rc;
@@ -241,8 +263,7 @@ int etx__request_wait(etx_tx **request) {
 int etx__request_run(etx_tx *request, etx_outcome *outcome) {
     etx_engine *engine = request->engine;
     char gid[ETX_GID_MAX + 1];
-    memcpy(gid, request->gid, request->gid_len + 1u);
-    int rc = etx__request_wait(&request);
+    int rc = etx__request_wait(&request, gid);
     if (request == NULL) {
         return rc == ETX_EUNKNOWN ? run_abandoned(gid, outcome) : rc;
     }
@@ -251,7 +272,7 @@ int etx__request_run(etx_tx *request, etx_outcome *outcome) {
         *request->run_to = request->run_now;
     }
     if (rc < 0 && rc != ETX_EUNKNOWN) {
-        etx__engine_fail(engine, rc, "%s: %s", gid, request->outcome.reason);
+        etx__engine_fail(engine, rc, "%s: %s", request->gid, request->outcome.reason);
     }
     etx__request_free(request);
     return rc;
@@ -268,8 +289,7 @@ void etx__request_answer(etx_tx *request, int rc) {
         etx__request_free(request);
         return;
     }
-    uint32_t waiting = ETX__WAITING;
-    if (!atomic_compare_exchange_strong(&request->state, &waiting, ETX__ANSWERED)) {
+    if (atomic_exchange(&request->state, ETX__ANSWERED) == ETX__ABANDONED) {
         etx__request_free(request);
         return;
     }
@@ -376,7 +396,7 @@ static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
 }
 
 void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter) {
-    if (waiter->kind == ETX__WAITER_PENDING) {
+    if (waiter->kind != ETX__WAITER_REQUEST) {
         answer_pending(partition, waiter);
     } else {
         answer_request(partition, waiter);
@@ -466,9 +486,8 @@ static int set_waiter(etx_tx *request, etx__event *event) {
     }
     pending->done = request->done;
     pending->user = request->user;
-    pending->shown = request->shown;
     memset(&pending->waiter, 0, sizeof pending->waiter);
-    pending->waiter.kind = ETX__WAITER_PENDING;
+    pending->waiter.kind = request->shown ? ETX__WAITER_SHOWN : ETX__WAITER_PENDING;
     pending->waiter.wait = request->wait;
     event->waiter = &pending->waiter;
     return 1;
@@ -478,6 +497,10 @@ void etx__request_handle(etx_tx *request) {
     etx__partition *partition = request->partition;
     etx__shard *shard = partition->shard;
     int begin = request->type == ETX__EV_BEGIN && request->ask == ETX__ASK_CORE;
+    if (begin && (partition->state != ETX__OPEN || partition->full) &&
+        etx__request_elsewhere(request)) {
+        return;
+    }
     if (partition->state != ETX__OPEN) {
         etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN,
                             begin ? "its home does not answer: nothing was begun"
@@ -507,82 +530,4 @@ void etx__request_handle(etx_tx *request) {
     if (free_it) {
         etx__request_free(request);
     }
-}
-
-/* ---- begun elsewhere */
-
-/* Copies what was begun into a new request, under a gid of another home. */
-static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *begin) {
-    etx_tx *copy = etx__request_make(partition->home->engine);
-    if (copy == NULL) {
-        return NULL;
-    }
-    copy->type = ETX__EV_BEGIN;
-    copy->begin = *begin;
-    etx_record_branch *branches = etx__request_alloc(copy, begin->branch_count * sizeof *branches);
-    int good = branches != NULL || begin->branch_count == 0;
-    for (uint16_t i = 0; good && i < begin->branch_count; i++) {
-        const etx_record_branch *from = &begin->branches[i];
-        branches[i] = *from;
-        branches[i].name = etx__request_keep(copy, from->name.data, from->name.len);
-        branches[i].participant =
-            etx__request_keep(copy, from->participant.data, from->participant.len);
-        branches[i].payload = etx__request_keep(copy, from->payload.data, from->payload.len);
-        branches[i].depends_on =
-            etx__request_keep(copy, from->depends_on,
-                              from->depends_on_count * sizeof *from->depends_on)
-                .data;
-        good = branches[i].name.data != NULL && branches[i].participant.data != NULL &&
-               branches[i].payload.data != NULL && branches[i].depends_on != NULL;
-    }
-    copy->begin.branches = branches;
-    copy->begin.initiator = etx__request_keep(copy, begin->initiator.data, begin->initiator.len);
-    if (!good || copy->begin.initiator.data == NULL || etx__request_place(copy) != 0 ||
-        copy->partition->home == partition->home) {
-        etx__request_free(copy);
-        return NULL;
-    }
-    return copy;
-}
-
-static void give_up_blocking(etx__partition *partition,
-                             etx__waiter *waiter,
-                             const etx_record *image,
-                             int rc) {
-    etx_tx *request = (etx_tx *)(void *)((char *)waiter - offsetof(etx_tx, waiter));
-    (void)image;
-    /* The request still holds all it said: it is sent again, under another gid. */
-    if (request->type == ETX__EV_BEGIN && !request->shown && !request->chosen && !request->old &&
-        request->blocking && etx__request_place(request) == 0 &&
-        request->partition->home != partition->home) {
-        memset(&request->waiter, 0, sizeof request->waiter);
-        etx__request_send(request);
-        return;
-    }
-    etx__request_refuse(request, rc, etx_strerror(rc));
-}
-
-void etx__request_begin_elsewhere(etx__partition *partition,
-                                  etx__waiter *waiter,
-                                  const etx_record *image,
-                                  int error) {
-    int rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
-    if (waiter->kind == ETX__WAITER_REQUEST) {
-        give_up_blocking(partition, waiter, image, rc);
-        return;
-    }
-    etx__pending *pending = (etx__pending *)(void *)waiter;
-    int bound = pending->shown || (image->u.move.begin.marks & ETX_MARK_CHOSEN);
-    etx_tx *copy = bound ? NULL : begin_copy(partition, &image->u.move.begin);
-    if (copy == NULL) {
-        waiter->rc = rc;
-        waiter->entry = ETX__NOBODY;
-        etx__waiter_answer(partition, waiter);
-        return;
-    }
-    copy->wait = pending->waiter.wait;
-    copy->done = pending->done;
-    copy->user = pending->user;
-    etx__shard_pending_give(partition->shard, pending);
-    etx__request_send(copy);
 }

@@ -9,7 +9,9 @@ enum { ETX__ARENA = 768, ETX__BRANCHES = 6 };
 typedef enum etx__request_state {
     ETX__WAITING = 0,
     ETX__ANSWERED = 1,
-    ETX__ABANDONED = 2 /* its caller's patience is over: whoever answers frees it */
+    ETX__ABANDONED = 2, /* its caller's patience is over: whoever answers frees it */
+    ETX__LEAVING = 3,   /* its caller's patience is over: it reads the gid */
+    ETX__MOVING = 4     /* it is given another gid */
 } etx__request_state;
 
 /* What is asked of a shard. */
@@ -27,14 +29,13 @@ typedef struct etx__chunk {
 
 /* Somebody whom `done` answers, and whose request is no longer needed. */
 typedef struct etx__pending {
-    etx__waiter waiter;
+    etx__waiter waiter; /* kind: ETX__WAITER_PENDING, or _SHOWN */
     etx_done_fn done;
     void *user;
-    struct etx__pending *next;
-    uint8_t shown;
 } etx__pending;
 
-enum { ETX__WAITER_REQUEST = 0, ETX__WAITER_PENDING = 1 };
+/* SHOWN: a pending whose caller could read the gid. */
+enum { ETX__WAITER_REQUEST = 0, ETX__WAITER_PENDING = 1, ETX__WAITER_SHOWN = 2 };
 
 /* The names that a branch of a builder depends on, until all branches are known. */
 typedef struct etx__named {
@@ -45,13 +46,13 @@ typedef struct etx__named {
 
 struct etx_tx {
     etx__node node;
-    etx__waiter waiter;
+    _Atomic uint32_t state;   /* etx__request_state; a futex */
+    _Atomic uint32_t driving; /* its caller works on the shard itself */
+    etx__waiter waiter;       /* from here on to `outcome` a new request is zero */
     etx_engine *engine;
     etx__partition *partition; /* bound to, once the gid is made */
     etx_done_fn done;
     void *user;
-    _Atomic uint32_t state;   /* etx__request_state; a futex */
-    _Atomic uint32_t driving; /* its caller works on the shard itself */
     int rc;
     uint32_t hash;
     uint64_t run;
@@ -105,8 +106,8 @@ void etx__request_send(etx_tx *request);
 /* Sends it, waits, copies the outcome (may be NULL), frees it. */
 int etx__request_run(etx_tx *request, etx_outcome *outcome);
 /* Sends it and waits; it stays the caller's, unless the patience was over: *request is NULL
- * then. */
-int etx__request_wait(etx_tx **request);
+ * then, and ret_gid (may be NULL) says under which gid it was sent last. */
+int etx__request_wait(etx_tx **request, char ret_gid[ETX_GID_MAX + 1]);
 /* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
 int etx__request_bind(etx_tx *request, const char *gid, size_t len);
 /* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE. */
@@ -123,6 +124,8 @@ void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter);
 /* Answers a request that came to no core. */
 void etx__request_refuse(etx_tx *request, int rc, const char *reason);
 void etx__request_answer(etx_tx *request, int rc);
+/* Sends a begin of which nobody saw the gid to another home. 1: it is on its way. */
+int etx__request_elsewhere(etx_tx *request);
 /* A BEGIN that was taken back goes elsewhere, or is refused. The image says what it was. */
 void etx__request_begin_elsewhere(etx__partition *partition,
                                   etx__waiter *waiter,

@@ -3,6 +3,7 @@
 #include "shard.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "home.h"
 
@@ -71,12 +72,12 @@ etx__pending *etx__shard_pending_take(etx__shard *shard) {
         }
     }
     etx__pending *pending = shard->pendings;
-    shard->pendings = pending->next;
+    shard->pendings = (etx__pending *)(void *)pending->waiter.next;
     return pending;
 }
 
 void etx__shard_pending_give(etx__shard *shard, etx__pending *pending) {
-    pending->next = shard->pendings;
+    pending->waiter.next = (etx__waiter *)(void *)shard->pendings;
     shard->pendings = pending;
 }
 
@@ -94,11 +95,28 @@ void etx__shard_send(etx__shard *shard, etx__node *node) {
     }
 }
 
+int etx__shard_admit(etx__shard *shard, uint32_t patience_ms) {
+    enum { FAR_BEHIND = 4096, PAUSE_US = 50 };
+    uint64_t until = 0;
+    while (atomic_load_explicit(&shard->submitted, memory_order_relaxed) > FAR_BEHIND) {
+        uint64_t now = etx__clock_us();
+        until = until > 0 ? until : now + (uint64_t)patience_ms * 1000;
+        if (now >= until || etx__engine_usable(shard->engine) != 0) {
+            return ETX_EBUSY;
+        }
+        usleep(PAUSE_US);
+    }
+    return 0;
+}
+
 /* ---- work */
 
 static void handle(etx__shard *shard, etx__node *node) {
     switch ((etx__node_kind)node->kind) {
         case ETX__NODE_REQUEST:
+            if (!((etx_tx *)(void *)node)->blocking) {
+                atomic_fetch_sub_explicit(&shard->submitted, 1, memory_order_relaxed);
+            }
             etx__request_handle((etx_tx *)(void *)node);
             return;
         case ETX__NODE_REPLY:
@@ -145,6 +163,9 @@ static void tick_all(etx__shard *shard) {
 /* May the put be done on this thread? Not while another partition waits for this one, or for its
  * own put. */
 static int alone(const etx__shard *shard, const etx__partition *partition) {
+    if (shard->engine->home_count > 1) {
+        return 0; /* a put that hangs must not hold up the home that takes over */
+    }
     for (uint32_t i = 0; i < shard->partition_count; i++) {
         const etx__partition *other = shard->partition[i];
         if (other != partition && (other->busy || etx__partition_put_due(other))) {
@@ -231,8 +252,12 @@ int etx__shard_drive(etx__shard *shard, etx_tx *request) {
         stopping = atomic_load(&shard->stopping) != 0;
     }
     leave(shard);
-    if (!etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms)) {
-        etx__shard_ring(shard);
+    /* The thread may have been about to sleep when this drive began, with a wake-up that is too
+     * late by now: the bell tells it so. One that sleeps is woken only if it must be. */
+    atomic_fetch_add(&shard->bell, 1);
+    if (atomic_load(&shard->asleep) &&
+        (!etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms))) {
+        etx__futex_wake(&shard->bell, 1);
     }
     return 1;
 }
@@ -289,9 +314,20 @@ void etx__shard_refuse(etx__shard *shard, int rc) {
         }
         shard->taken = node->next;
         if (node->kind == ETX__NODE_REQUEST) {
+            atomic_store(&shard->submitted, 0);
             etx__request_refuse((etx_tx *)(void *)node, rc, etx_strerror(rc));
         } else {
             handle(shard, node);
         }
     }
+}
+
+void etx__shard_refuse_late(etx__shard *shard) {
+    if (!atomic_load(&shard->closed)) {
+        return;
+    }
+    pthread_mutex_lock(&shard->drive);
+    enter(shard);
+    etx__shard_refuse(shard, ETX_ECLOSED);
+    leave(shard);
 }

@@ -19,7 +19,8 @@ struct etx__shard {
     pthread_mutex_t drive;    /* whoever holds it is the shard's thread for the time */
     _Atomic uintptr_t driver; /* pthread_self of the holder */
     etx__queue queue;
-    _Atomic uint32_t bell; /* a futex: rung when there is work */
+    _Atomic uint32_t submitted; /* requests that are queued and have no thread waiting */
+    _Atomic uint32_t bell;      /* a futex: rung when there is work */
     _Atomic uint32_t asleep;
     _Atomic uint64_t armed_ms; /* when the sleeping thread wakes by itself */
     _Atomic uint32_t live;     /* transactions in flight */
@@ -35,6 +36,7 @@ struct etx__shard {
     etx__chunk *pending_chunks;
     uint8_t has_thread;
     _Atomic uint32_t stopping;
+    _Atomic uint32_t closed; /* whoever queues a request now refuses it by itself */
 };
 
 int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place);
@@ -51,9 +53,14 @@ uint64_t etx__shard_work(etx__shard *shard);
 int etx__shard_drive(etx__shard *shard, etx_tx *request);
 void etx__shard_look(etx__shard *shard);           /* reads the clock */
 void etx__shard_refuse(etx__shard *shard, int rc); /* all that is queued */
+/* After queueing a request: refuses it if the shard was closed meanwhile. */
+void etx__shard_refuse_late(etx__shard *shard);
 
 etx__pending *etx__shard_pending_take(etx__shard *shard);
 void etx__shard_pending_give(etx__shard *shard, etx__pending *pending);
+/* Waits while the shard is far behind with what was submitted, so that a fast submitter does not fill the memory.
+ * Not for the engine's own threads. ETX_EBUSY after the patience. */
+int etx__shard_admit(etx__shard *shard, uint32_t patience_ms);
 /* A registration, for every partition of the shard. */
 void etx__news_handle(etx__shard *shard, etx__node *node);
 

@@ -36,17 +36,15 @@ static uint64_t bytes_wanted(const etx__partition *partition, uint64_t unit) {
     return 2 * needed + 3 * unit;
 }
 
-/* The mark behind which so many bytes stand, or NULL. */
-static const etx__mark *mark_to_trim(etx__partition *partition, uint64_t unit) {
-    const etx__mark *found = NULL;
+/* The first mark below which a unit goes, or NULL. */
+static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t unit) {
     for (uint32_t i = 0; i < partition->marks; i++) {
         const etx__mark *mark = &partition->mark[(partition->mark_first + i) % ETX__MARKS];
-        if (mark->bytes > partition->trimmed_bytes + unit + unit / 4) {
-            break;
+        if (mark->bytes >= partition->trimmed_bytes + unit) {
+            return mark;
         }
-        found = mark;
     }
-    return found != NULL && found->bytes >= partition->trimmed_bytes + unit ? found : NULL;
+    return NULL;
 }
 
 static void begin_moves(etx__partition *partition, const etx__mark *mark) {

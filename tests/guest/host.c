@@ -42,7 +42,9 @@ static etx_reply forward(etx_call *call, void *user) {
         while (sem_wait(&bank->gate) != 0) {
         }
     }
-    return answer(atomic_load(&bank->forward_reply));
+    etx_reply reply = answer(atomic_load(&bank->forward_reply));
+    atomic_fetch_add(&bank->returned, 1);
+    return reply;
 }
 
 static etx_reply commit(etx_call *call, void *user) {

@@ -19,13 +19,20 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define HOST_THREAD_SANITIZER 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define HOST_ADDRESS_SANITIZER 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define HOST_THREAD_SANITIZER 1
+#elif __has_feature(address_sanitizer)
+#define HOST_ADDRESS_SANITIZER 1
 #endif
 #endif
 #ifndef HOST_THREAD_SANITIZER
 #define HOST_THREAD_SANITIZER 0
+#endif
+#ifndef HOST_ADDRESS_SANITIZER
+#define HOST_ADDRESS_SANITIZER 0
 #endif
 
 #define HOST_PATH_MAX 256
@@ -46,8 +53,9 @@ typedef struct host_bank {
     atomic_uint undos;
     _Atomic int forward_reply; /* an etx_reply, or nonsense; 0: ETX_DONE */
     _Atomic int finish_reply;
-    atomic_uint blocked; /* callbacks that wait for the gate */
-    sem_t gate;          /* with `gated`: each forward call waits for it */
+    atomic_uint blocked;  /* callbacks that have come to the gate */
+    atomic_uint returned; /* forward calls that touch this no more */
+    sem_t gate;           /* with `gated`: each forward call waits for it */
     bool gated;
 } host_bank;
 void host_bank_make(host_bank *bank);

@@ -170,6 +170,7 @@ static void test_a_callback_that_never_returns(void **state) {
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_true(atomic_load(&second.forwards) >= 1);
     sem_post(&bank->gate);
+    assert_true(host_wait_for(&bank->returned, 1));
     usleep(100000);
     host_engine_end(engine);
     host_dir_remove(&dir);

@@ -3,6 +3,7 @@
 The build's compile_commands.json says which object came from which source, so that no name of a
 target stands here. Objects are read with nm and objdump.
 """
+import functools
 import json
 import os
 import re
@@ -41,6 +42,7 @@ def objects_of(build_root, source_root):
     return objects
 
 
+@functools.lru_cache(maxsize=None)
 def symbols(path, *options):
     """[(type, name)...] as nm says them; versions (name@@V) are cut off."""
     found = []
@@ -52,11 +54,11 @@ def symbols(path, *options):
 
 
 def defined(path):
-    return {name for kind, name in symbols(path, "--defined-only", "-g") if kind not in "wv"}
+    return {name for kind, name in symbols(path, "-g") if kind not in "wvU"}
 
 
 def undefined(path):
-    return {name for _, name in symbols(path, "--undefined-only")}
+    return {name for kind, name in symbols(path, "-g") if kind in "Uwv"}
 
 
 def writable_objects(path):

@@ -176,6 +176,7 @@ class Objects(unittest.TestCase):
         output = os.path.join(self.root, name)
         with open(source, "w", encoding="utf-8") as file:
             file.write(code)
+        style_objects.symbols.cache_clear()
         subprocess.run([self.cc, "-O1", "-fPIC", "-g", source, "-o", output, *(options or ("-c",))],
                        check=True, stdin=subprocess.DEVNULL)
         return output

@@ -1,0 +1,93 @@
+/* Begun elsewhere: a transaction that its home cannot take, and whose gid nobody saw, goes to
+ * another home under another gid. */
+#include <string.h>
+
+#include "home.h"
+#include "request.h"
+#include "shard.h"
+
+/* Nothing was begun, and nobody saw the gid: another home may take it. 1: it is on its way. */
+int etx__request_elsewhere(etx_tx *request) {
+    const etx__home *home = request->partition->home;
+    uint32_t waiting = ETX__WAITING;
+    if (request->shown || request->chosen || request->old ||
+        etx__home_best(request->engine, (etx_durability)request->begin.durability) == home ||
+        !atomic_compare_exchange_strong(&request->state, &waiting, ETX__MOVING)) {
+        return 0;
+    }
+    int placed = etx__request_place(request) == 0 && request->partition->home != home;
+    atomic_store(&request->state, ETX__WAITING);
+    if (placed) {
+        etx__request_send(request);
+    }
+    return placed;
+}
+
+/* Copies what was begun into a new request, under a gid of another home. */
+static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *begin) {
+    etx_tx *copy = etx__request_make(partition->home->engine);
+    if (copy == NULL) {
+        return NULL;
+    }
+    copy->type = ETX__EV_BEGIN;
+    copy->begin = *begin;
+    etx_record_branch *branches = etx__request_alloc(copy, begin->branch_count * sizeof *branches);
+    int good = branches != NULL || begin->branch_count == 0;
+    for (uint16_t i = 0; good && i < begin->branch_count; i++) {
+        const etx_record_branch *from = &begin->branches[i];
+        branches[i] = *from;
+        branches[i].name = etx__request_keep(copy, from->name.data, from->name.len);
+        branches[i].participant =
+            etx__request_keep(copy, from->participant.data, from->participant.len);
+        branches[i].payload = etx__request_keep(copy, from->payload.data, from->payload.len);
+        branches[i].depends_on =
+            etx__request_keep(copy, from->depends_on,
+                              from->depends_on_count * sizeof *from->depends_on)
+                .data;
+        good = branches[i].name.data != NULL && branches[i].participant.data != NULL &&
+               branches[i].payload.data != NULL && branches[i].depends_on != NULL;
+    }
+    copy->begin.branches = branches;
+    copy->begin.initiator = etx__request_keep(copy, begin->initiator.data, begin->initiator.len);
+    if (!good || copy->begin.initiator.data == NULL || etx__request_place(copy) != 0 ||
+        copy->partition->home == partition->home) {
+        etx__request_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static void give_up_blocking(etx__waiter *waiter, int rc) {
+    etx_tx *request = (etx_tx *)(void *)((char *)waiter - offsetof(etx_tx, waiter));
+    /* The request still holds all it said: it is sent again, under another gid. */
+    memset(&request->waiter, 0, sizeof request->waiter);
+    if (request->type == ETX__EV_BEGIN && request->blocking && etx__request_elsewhere(request)) {
+        return;
+    }
+    etx__request_refuse(request, rc, etx_strerror(rc));
+}
+
+void etx__request_begin_elsewhere(etx__partition *partition,
+                                  etx__waiter *waiter,
+                                  const etx_record *image,
+                                  int error) {
+    int rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
+    if (waiter->kind == ETX__WAITER_REQUEST) {
+        give_up_blocking(waiter, rc);
+        return;
+    }
+    etx__pending *pending = (etx__pending *)(void *)waiter;
+    int bound = waiter->kind == ETX__WAITER_SHOWN || (image->u.move.begin.marks & ETX_MARK_CHOSEN);
+    etx_tx *copy = bound ? NULL : begin_copy(partition, &image->u.move.begin);
+    if (copy == NULL) {
+        waiter->rc = rc;
+        waiter->entry = ETX__NOBODY;
+        etx__waiter_answer(partition, waiter);
+        return;
+    }
+    copy->wait = pending->waiter.wait;
+    copy->done = pending->done;
+    copy->user = pending->user;
+    etx__shard_pending_give(partition->shard, pending);
+    etx__request_send(copy);
+}

@@ -1,0 +1,108 @@
+/* A rig for tests of the whole engine: a log that fails on request, banks that keep a fence, and
+ * waiting for conditions. */
+#ifndef TESTS_ENGINE_RIG_H
+#define TESTS_ENGINE_RIG_H
+
+#include "host.h"
+
+/* ---- a log that fails on request: wraps another one, which lives until rig_log_end */
+
+typedef enum rig_fault {
+    RIG_WELL = 0,
+    RIG_UNKNOWN,         /* unknown, and it was not written */
+    RIG_UNKNOWN_WRITTEN, /* unknown, although it was written */
+    RIG_NOT_WRITTEN,     /* a promise that it was not */
+    RIG_FULL,            /* the same: no space */
+    RIG_BROKEN,          /* unknown with ETX_EIO: the log is to be reopened; not written */
+    RIG_BROKEN_WRITTEN,  /* the same, although it was written */
+    RIG_HANGS            /* does not come back until `gate` is posted; then it is written */
+} rig_fault;
+
+typedef struct rig_log {
+    char url[64];                /* to give to etx_engine_home */
+    char inner_url[HOST_PATH_MAX + 64];
+    etx_durability grade;        /* what it says of itself */
+    char class;                  /* the first character of its id */
+    _Atomic int fault;           /* rig_fault of the puts to come */
+    _Atomic int times;           /* so many puts fail; below 0: all */
+    _Atomic int full;            /* what `space` says */
+    _Atomic int reopen_rc;
+    _Atomic int trim_rc;
+    atomic_uint faults, puts, reopened, trims, hanging;
+    sem_t gate;
+    etx_log *inner;
+    const etx_log_ops *ops;
+} rig_log;
+
+/* A log of its own; where `dir` is NULL it is kept in memory, across restarts of engines. */
+void rig_log_make(rig_log *log, const char *dir, const char *options);
+void rig_log_end(rig_log *log);
+void rig_log_fail(rig_log *log, rig_fault fault, int times);
+const etx_log_ops *rig_log_ops(void);
+
+/* ---- banks: what was done, by gid, branch and operation, with the fence that participants keep */
+
+typedef struct rig_row {
+    char gid[ETX_GID_MAX + 1];
+    char branch[ETX_NAME_MAX + 1];
+    uint8_t kind;
+    uint8_t forward, commit, undo; /* times it took effect: 0 or 1 */
+    uint8_t refused;
+    uint32_t branches; /* of its transaction */
+} rig_row;
+
+typedef struct rig_bank {
+    pthread_mutex_t lock;
+    rig_row *row;
+    uint32_t room, count;
+    atomic_uint calls, empty_commits; /* a commit without its forward operation */
+    _Atomic uint32_t chaos;           /* 1 of so many calls says ETX_RETRY, before or after; 0: none */
+    _Atomic uint32_t seed;
+} rig_bank;
+
+void rig_bank_make(rig_bank *bank, uint32_t rows);
+void rig_bank_end(rig_bank *bank);
+/* The payload says how many branches there are, and 'R' that this one refuses. */
+typedef struct rig_order {
+    uint32_t branches;
+    char what;
+} rig_order;
+/* Registers a participant of the bank. */
+void rig_bank_register(rig_bank *bank,
+                       etx_engine *engine,
+                       const char *name,
+                       etx_kind kind,
+                       uint32_t flags);
+/* How many transactions took effect in some branches, and not in others; prints them. */
+unsigned rig_bank_torn(rig_bank *bank);
+/* Did the gid take effect everywhere (1), nowhere (0), or in part (-1)? */
+int rig_bank_effect(rig_bank *bank, const char *gid);
+
+/* ---- engines */
+
+/* Options with small tables, local durability, short pauses. */
+etx_options rig_options(void);
+/* An engine that knows the failing log, not started. */
+etx_engine *rig_engine(const etx_options *options, const char *first, const char *second);
+void rig_start(etx_engine *engine);
+void rig_close(etx_engine *engine, etx_close_mode mode);
+void rig_must(etx_engine *engine, int rc, const char *what);
+
+/* A transaction of two branches, "a" and "b", of that participant. */
+etx_tx *rig_pair(etx_engine *engine, const char *participant, const char *gid, char what);
+/* The state of a gid; ETX_NONE if the engine cannot say. */
+etx_state rig_state(etx_engine *engine, const char *gid);
+/* Waits until the transaction is in that state and has these marks; a minute at most. */
+bool rig_reaches(etx_engine *engine, const char *gid, etx_state state, uint32_t marks);
+/* Waits until nothing is in flight. */
+bool rig_quiet(etx_engine *engine);
+
+/* Somebody who is told by `done`. */
+typedef struct rig_done {
+    atomic_uint count;
+    _Atomic int rc;
+    etx_outcome outcome;
+} rig_done;
+void rig_done_fn(int rc, const etx_outcome *outcome, void *user);
+
+#endif

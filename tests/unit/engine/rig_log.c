@@ -1,0 +1,202 @@
+/* The log that fails on request. */
+#include "rig.h"
+
+typedef struct faulty {
+    etx_log head;
+    rig_log *log;
+} faulty;
+
+static rig_log *log_of(etx_log *head) {
+    return ((faulty *)(void *)head)->log;
+}
+
+/* The URL holds the address of what steers it: an adapter has no other way to be told. */
+static int faulty_open(const etx_log_config *config, etx_log **ret_log) {
+    rig_log *log = (rig_log *)(uintptr_t)strtoull(strchr(config->url, ':') + 1, NULL, 16);
+    faulty *made = calloc(1, sizeof *made);
+    assert_non_null(made);
+    if (log->inner == NULL) {
+        etx_log_config inner = *config;
+        inner.url = log->inner_url;
+        int rc = log->ops->open(&inner, &log->inner);
+        if (rc != 0) {
+            free(made);
+            return rc;
+        }
+    }
+    made->head.ops = rig_log_ops();
+    made->log = log;
+    *ret_log = &made->head;
+    return 0;
+}
+
+static void faulty_close(etx_log *head, int clean) {
+    rig_log *log = log_of(head);
+    if (log->ops == etx_log_file()) {
+        log->ops->close(log->inner, clean);
+        log->inner = NULL;
+    }
+    free(head);
+}
+
+static int faulty_info(etx_log *head, etx_log_info *ret_info) {
+    rig_log *log = log_of(head);
+    int rc = log->ops->info(log->inner, ret_info);
+    ret_info->grade = log->grade;
+    ret_info->id[0] = log->class;
+    ret_info->flags = 0;
+    return rc;
+}
+
+static etx_put_result say(etx_put *put, etx_put_result result, int error, const char *message) {
+    put->error = error;
+    snprintf(put->message, sizeof put->message, "%s", message);
+    return result;
+}
+
+static bool fails_now(rig_log *log) {
+    int times = atomic_load(&log->times);
+    if (atomic_load(&log->fault) == RIG_WELL || times == 0) {
+        return false;
+    }
+    if (times > 0) {
+        atomic_fetch_sub(&log->times, 1);
+    }
+    atomic_fetch_add(&log->faults, 1);
+    return true;
+}
+
+static etx_put_result faulty_put(etx_log *head, etx_put *put) {
+    rig_log *log = log_of(head);
+    atomic_fetch_add(&log->puts, 1);
+    if (!fails_now(log)) {
+        return log->ops->put(log->inner, put);
+    }
+    switch ((rig_fault)atomic_load(&log->fault)) {
+        case RIG_UNKNOWN:
+            return say(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, "nobody answers");
+        case RIG_UNKNOWN_WRITTEN:
+            log->ops->put(log->inner, put);
+            return say(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, "nobody answers any more");
+        case RIG_NOT_WRITTEN:
+            return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it is away");
+        case RIG_FULL:
+            return say(put, ETX_PUT_NOT_WRITTEN, ETX_EFULL, "no space");
+        case RIG_BROKEN:
+            return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk is broken");
+        case RIG_BROKEN_WRITTEN:
+            log->ops->put(log->inner, put);
+            return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk broke");
+        case RIG_HANGS:
+            atomic_fetch_add(&log->hanging, 1);
+            while (sem_wait(&log->gate) != 0) {
+            }
+            break;
+        case RIG_WELL:
+            break;
+    }
+    return log->ops->put(log->inner, put);
+}
+
+static int faulty_get(etx_log *head,
+                      uint32_t partition,
+                      uint64_t from,
+                      etx_slot_fn visit,
+                      void *user,
+                      uint64_t *ret_mark,
+                      char *message,
+                      size_t message_size) {
+    rig_log *log = log_of(head);
+    return log->ops->get(log->inner, partition, from, visit, user, ret_mark, message, message_size);
+}
+
+static int faulty_trim(etx_log *head, uint32_t partition, uint64_t below) {
+    rig_log *log = log_of(head);
+    int rc = atomic_load(&log->trim_rc);
+    atomic_fetch_add(&log->trims, 1);
+    return rc != 0 ? rc : log->ops->trim(log->inner, partition, below);
+}
+
+static int faulty_reopen(etx_log *head, uint32_t partition, char *message, size_t message_size) {
+    rig_log *log = log_of(head);
+    int rc = atomic_load(&log->reopen_rc);
+    atomic_fetch_add(&log->reopened, 1);
+    if (rc != 0) {
+        snprintf(message, message_size, "still broken");
+        return rc;
+    }
+    return log->ops->reopen != NULL
+               ? log->ops->reopen(log->inner, partition, message, message_size)
+               : 0;
+}
+
+static int faulty_space(etx_log *head, uint32_t partition, etx_log_space *ret_space) {
+    rig_log *log = log_of(head);
+    int rc = log->ops->space(log->inner, partition, ret_space);
+    ret_space->full = (uint8_t)atomic_load(&log->full);
+    return rc;
+}
+
+const etx_log_ops *rig_log_ops(void) {
+    static const etx_log_ops ops = {
+        .version = ETX_LOG_VERSION,
+        .scheme = "faulty",
+        .open = faulty_open,
+        .close = faulty_close,
+        .info = faulty_info,
+        .put = faulty_put,
+        .get = faulty_get,
+        .trim = faulty_trim,
+        .reopen = faulty_reopen,
+        .space = faulty_space,
+    };
+    return &ops;
+}
+
+/* The log in memory outlives engines, and so do not their allocators. */
+static void *keep_allocate(void *user, size_t size) {
+    (void)user;
+    return calloc(1, size);
+}
+
+static void keep_release(void *user, void *block, size_t size) {
+    (void)user;
+    (void)size;
+    free(block);
+}
+
+void rig_log_make(rig_log *log, const char *dir, const char *options) {
+    static const etx_allocator keep = {keep_allocate, keep_release, NULL};
+    memset(log, 0, sizeof *log);
+    snprintf(log->url, sizeof log->url, "faulty:%llx", (unsigned long long)(uintptr_t)log);
+    log->grade = ETX_LOCAL;
+    log->class = 'm';
+    assert_int_equal(sem_init(&log->gate, 0, 0), 0);
+    if (dir != NULL) {
+        log->ops = etx_log_file();
+        log->class = 'f';
+        snprintf(log->inner_url, sizeof log->inner_url, "file:%s?%s", dir, options);
+        return;
+    }
+    char message[256];
+    etx_log_config config = {.size = sizeof config, .node = "node", .allocator = &keep};
+    log->ops = etx_log_memory();
+    snprintf(log->inner_url, sizeof log->inner_url, "memory:?%s", options);
+    config.url = log->inner_url;
+    config.message = message;
+    config.message_size = sizeof message;
+    assert_int_equal(log->ops->open(&config, &log->inner), 0);
+}
+
+void rig_log_end(rig_log *log) {
+    if (log->inner != NULL) {
+        log->ops->close(log->inner, 0);
+    }
+    sem_destroy(&log->gate);
+}
+
+void rig_log_fail(rig_log *log, rig_fault fault, int times) {
+    atomic_store(&log->times, 0);
+    atomic_store(&log->fault, fault);
+    atomic_store(&log->times, times);
+}
