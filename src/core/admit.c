@@ -2,6 +2,12 @@
  * nothing. */
 #include "rules.h"
 
+/* What has begun must end: the last sixteenth of the pool is for results and reasons. */
+static int room_to_begin(const etx__core *core) {
+    uint64_t reserve = core->pool.capacity_bytes / 16;
+    return core->pool.used_bytes + reserve < core->pool.capacity_bytes;
+}
+
 static int admit_begin(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     if (entry != NULL) {
         return entry->digest == record->u.begin.digest ? ETX_ESTATE : ETX_ECONFLICT;
@@ -9,22 +15,16 @@ static int admit_begin(const etx__core *core, const etx__entry *entry, const etx
     if (record->u.begin.branch_count > core->options.branches_max) {
         return ETX_EBUSY;
     }
-    /* What has begun must end: the last sixteenth of the pool is for results and reasons. */
-    uint64_t reserve = core->pool.capacity_bytes / 16;
-    if (core->live >= core->options.transactions_max ||
-        core->pool.used_bytes + reserve >= core->pool.capacity_bytes) {
-        return ETX_EBUSY;
-    }
-    return 0;
+    return core->live < core->options.transactions_max && room_to_begin(core) ? 0 : ETX_EBUSY;
 }
 
 static int admit_enlist(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     const etx__tx *tx = entry->tx;
-    if (entry->state != ETX_ACTIVE || tx->s.mode == ETX_SUBMITTED) {
+    if (entry->state != ETX_ACTIVE || tx->s.mode == ETX_SUBMITTED ||
+        (entry->marks & ETX_MARK_HELD)) {
         return ETX_ESTATE;
     }
-    if (tx->s.branch_count >= core->options.branches_max ||
-        core->pool.used_bytes + core->pool.capacity_bytes / 16 >= core->pool.capacity_bytes) {
+    if (tx->s.branch_count >= core->options.branches_max || !room_to_begin(core)) {
         return ETX_EBUSY;
     }
     if (tx->image_size + record->u.enlist.branch.payload.len + 1024 > core->options.image_max) {
@@ -48,6 +48,39 @@ static int admit_operation(const etx__entry *entry, uint16_t place, uint8_t oper
         return row->undo && entry->state == ETX_ABORTING && branch->s.finish == 0 ? 0 : ETX_ESTATE;
     }
     return operation == ETX_FORWARD && row->forward && branch->s.forward == 0 ? 0 : ETX_ESTATE;
+}
+
+static int admit_result(const etx__core *core,
+                        const etx__entry *entry,
+                        const etx_record_result *result) {
+    int rc = admit_operation(entry, result->branch, result->operation);
+    if (rc != 0 || result->operation != ETX_FORWARD) {
+        return rc;
+    }
+    if (result->reply == ETX_REFUSED && (entry->marks & ETX_MARK_HELD)) {
+        return ETX_ESTATE; /* it was said that all is done */
+    }
+    /* What ETX's own calls gave was counted when it came. */
+    int counted = result->bytes.data == entry->tx->branch[result->branch]->r.result;
+    uint64_t more = counted ? 0 : result->bytes.len;
+    return entry->tx->image_size + more > core->options.image_max && more > 0 ? ETX_EBUSY : 0;
+}
+
+/* A child's Try says that all forward operations are done. */
+static int admit_held(const etx__entry *entry) {
+    const etx__tx *tx = entry->tx;
+    if (entry->state != ETX_ACTIVE || tx->s.mode == ETX_SUBMITTED) {
+        return ETX_ESTATE;
+    }
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        const etx__branch *branch = tx->branch[i];
+        int told = etx__branch_by_etx(branch) || tx->s.mode == ETX_RESUMED;
+        if (branch->s.forward == ETX_REFUSED ||
+            (etx__kind_of(branch->s.kind)->forward && told && branch->s.forward == 0)) {
+            return ETX_ESTATE;
+        }
+    }
+    return 0;
 }
 
 static int admit_decide(const etx__entry *entry, const etx_record *record) {
@@ -91,20 +124,35 @@ static int admit_unknown(const etx__core *core, const etx_record *record) {
     }
     if (record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
         (record->u.decide.marks & ETX_MARK_NEVER_BEGUN)) {
-        return 0;
+        return etx__history_has_room(core) && room_to_begin(core) ? 0 : ETX_EBUSY;
     }
     return ETX_ENOTFOUND;
+}
+
+/* Of what is remembered only a MOVE may follow; and the END that gives the abort of an unknown
+ * gid its number. */
+static int admit_remembered(const etx__core *core,
+                            const etx__entry *entry,
+                            const etx_record *record) {
+    if (record->type == ETX_RECORD_BEGIN) {
+        return admit_begin(core, entry, record);
+    }
+    if (record->type == ETX_RECORD_MOVE) {
+        return entry->last_seq <= core->durable ? 0 : ETX_EBUSY;
+    }
+    int number = record->type == ETX_RECORD_END && (entry->marks & ETX_MARK_NEVER_BEGUN) &&
+                 entry->ended_no == record->u.end.ended_no && entry->last_seq > core->durable;
+    return number ? 0 : ETX_ESTATE;
 }
 
 int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     if (entry == NULL) {
         return admit_unknown(core, record);
     }
-    etx_record_type type = (etx_record_type)record->type;
-    if (entry->tx == NULL && type != ETX_RECORD_MOVE && type != ETX_RECORD_BEGIN) {
-        return ETX_ESTATE;
+    if (entry->tx == NULL) {
+        return admit_remembered(core, entry, record);
     }
-    switch (type) {
+    switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
             return ETX_EINVALID;
         case ETX_RECORD_BEGIN:
@@ -112,10 +160,9 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
         case ETX_RECORD_ENLIST:
             return admit_enlist(core, entry, record);
         case ETX_RECORD_HELD:
-            return entry->state == ETX_ACTIVE && entry->tx->s.mode != ETX_SUBMITTED ? 0
-                                                                                    : ETX_ESTATE;
+            return admit_held(entry);
         case ETX_RECORD_RESULT:
-            return admit_operation(entry, record->u.result.branch, record->u.result.operation);
+            return admit_result(core, entry, &record->u.result);
         case ETX_RECORD_DECIDE:
             return admit_decide(entry, record);
         case ETX_RECORD_FORCE:

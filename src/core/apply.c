@@ -11,11 +11,7 @@
  * its BEGIN is skipped. */
 
 static void remembered_remove(etx__core *core, etx__entry *entry) {
-    uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
-    if (*place == etx__entry_number(core, entry) + 1) {
-        *place = 0;
-        core->remembered--;
-    }
+    etx__history_remove(core, entry);
     etx__entry_forget(core, entry);
 }
 
@@ -24,6 +20,10 @@ static etx__entry *entry_live(etx__core *core,
                               const etx_record_begin *begin,
                               const etx_record_progress *progress,
                               int *ret_rc) {
+    if (core->live >= core->options.transactions_max) {
+        *ret_rc = ETX_EBUSY;
+        return NULL;
+    }
     etx__tx *tx = etx__body_make(core, begin, progress);
     etx__entry *entry = tx != NULL ? etx__entry_make(core, gid, etx__core_hash(gid)) : NULL;
     if (entry == NULL) {
@@ -70,8 +70,8 @@ static void apply_result(etx__core *core,
         return;
     }
     etx__branch *branch = entry->tx->branch[result->branch];
-    branch->r.dirty &= (uint8_t) ~(1u << result->operation);
     if (result->operation != ETX_FORWARD) {
+        branch->r.dirty &= (uint8_t) ~(1u << result->operation);
         if (branch->s.finish == 0) {
             branch->s.finish = result->reply;
             branch->r.finish = result->reply;
@@ -91,10 +91,12 @@ static void apply_result(etx__core *core,
             *ret_rc = ETX_EBUSY;
             return;
         }
+        entry->tx->image_size += (uint32_t)result->bytes.len;
     }
     branch->s.result_len = (uint32_t)result->bytes.len;
     branch->s.forward = result->reply;
     branch->r.forward = result->reply;
+    branch->r.dirty &= (uint8_t) ~(1u << ETX_FORWARD);
 }
 
 static void reason_keep(etx__core *core, etx__tx *tx, etx_bytes reason) {
@@ -109,7 +111,23 @@ static void reason_keep(etx__core *core, etx__tx *tx, etx_bytes reason) {
     tx->s.reason_len = (uint8_t)len;
 }
 
-/* The recorded abort of a gid that nobody had begun: it counts as ended at once. */
+/* The gid's block grows by the reason, so that what is remembered needs no more than the entry. */
+static void gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason) {
+    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    uint8_t *block = len > 0 ? etx__pool_alloc(&core->pool, entry->gid_len + len + 2) : NULL;
+    if (block == NULL) {
+        return;
+    }
+    memcpy(block, entry->gid, entry->gid_len + 1u);
+    memcpy(block + entry->gid_len + 1, reason.data, len);
+    block[entry->gid_len + 1u + len] = 0;
+    etx__pool_free(&core->pool, entry->gid, entry->gid_len + 1u);
+    entry->gid = block;
+    entry->reason_len = (uint8_t)len;
+}
+
+/* The recorded abort of a gid that nobody had begun: it counts as ended at once. Its END only
+ * says its number, which cannot be counted any more once what stood before it is trimmed. */
 static etx__entry *apply_never_begun(etx__core *core,
                                      const etx_record *record,
                                      uint64_t seq,
@@ -124,9 +142,17 @@ static etx__entry *apply_never_begun(etx__core *core,
     entry->begin_ms = record->u.decide.time_ms;
     entry->ended_ms = record->u.decide.time_ms;
     entry->ended_no = core->ended_last + 1;
-    entry->last_seq = seq;
+    gid_with_reason(core, entry, record->u.decide.reason);
     etx__entry_renew(core, entry, seq);
-    etx__history_add(core, entry);
+    return etx__history_add(core, entry);
+}
+
+static etx__entry *apply_number(etx__core *core, etx__entry *entry, const etx_record_end *end) {
+    if (entry->ended_no != end->ended_no) {
+        etx__history_remove(core, entry);
+        entry->ended_no = end->ended_no;
+        return etx__history_add(core, entry);
+    }
     return entry;
 }
 
@@ -135,7 +161,7 @@ static void apply_decide(etx__core *core, etx__entry *entry, const etx_record_de
         return;
     }
     entry->state = decide->commit ? ETX_COMMITTING : ETX_ABORTING;
-    entry->marks |= decide->marks;
+    entry->marks |= decide->marks & ETX_MARK_FORCED;
     entry->tx->s.decided_ms = decide->time_ms;
     reason_keep(core, entry->tx, decide->reason);
 }
@@ -165,23 +191,6 @@ static void apply_force(etx__core *core, etx__entry *entry, const etx_record_for
     branch->r.dirty &= (uint8_t) ~(1u << force->operation);
 }
 
-/* The gid's block grows by the reason, so that what is remembered needs no more than the entry. */
-static void gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason) {
-    if (reason.len == 0) {
-        return;
-    }
-    uint8_t *block = etx__pool_alloc(&core->pool, entry->gid_len + reason.len + 2u);
-    if (block == NULL) {
-        return;
-    }
-    memcpy(block, entry->gid, entry->gid_len + 1u);
-    memcpy(block + entry->gid_len + 1, reason.data, reason.len);
-    block[entry->gid_len + 1u + reason.len] = 0;
-    etx__pool_free(&core->pool, entry->gid, entry->gid_len + 1u);
-    entry->gid = block;
-    entry->reason_len = (uint8_t)reason.len;
-}
-
 void etx__body_bury(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
     etx_assert(tx->r.running == 0 && tx->r.waiters == NULL);
@@ -196,9 +205,12 @@ void etx__body_bury(etx__core *core, etx__entry *entry) {
     core->buried = tx;
 }
 
-static void apply_end(etx__core *core, etx__entry *entry, const etx_record_end *end) {
-    if (entry->state != ETX_COMMITTING && entry->state != ETX_ABORTING) {
-        return;
+static etx__entry *apply_end(etx__core *core, etx__entry *entry, const etx_record_end *end) {
+    if (entry->tx == NULL) {
+        return entry->marks & ETX_MARK_NEVER_BEGUN ? apply_number(core, entry, end) : NULL;
+    }
+    if (entry->state == ETX_ACTIVE) {
+        return NULL;
     }
     entry->state = entry->state == ETX_COMMITTING ? ETX_COMMITTED : ETX_ABORTED;
     entry->ended_ms = end->time_ms;
@@ -206,7 +218,7 @@ static void apply_end(etx__core *core, etx__entry *entry, const etx_record_end *
     gid_with_reason(core, entry, (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len});
     etx__body_bury(core, entry);
     entry->marks &= (uint8_t)~ETX_MARK_PARKED;
-    etx__history_add(core, entry);
+    return etx__history_add(core, entry);
 }
 
 static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *move) {
@@ -218,6 +230,7 @@ static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *mo
             return ETX_EBUSY;
         }
         branch->s.result_len = (uint32_t)progress->result.len;
+        tx->image_size += (uint32_t)progress->result.len;
         branch->s.forward = branch->r.forward = progress->forward;
         branch->s.finish = branch->r.finish = progress->finish;
         branch->s.settled = progress->settled;
@@ -227,8 +240,13 @@ static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *mo
 
 static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *ret_rc) {
     const etx_record_move *move = &record->u.move;
+    int ended = move->state == ETX_COMMITTED || move->state == ETX_ABORTED;
     etx__entry *entry;
-    if (move->ended_ms == 0) {
+    if (ended != (move->ended_ms != 0) || (!ended && move->begin.mode == 0)) {
+        *ret_rc = ETX_ECORRUPT;
+        return NULL;
+    }
+    if (!ended) {
         entry = entry_live(core, record->gid, &move->begin, move->progress, ret_rc);
         if (entry == NULL) {
             return NULL;
@@ -275,11 +293,16 @@ static etx__entry *apply_move(etx__core *core,
         return NULL;
     }
     etx__entry_renew(core, entry, seq);
-    if (entry->ended_ms != 0) {
-        etx__history_add(core, entry);
-        return etx__entry_find(core, record->gid, etx__core_hash(record->gid));
+    return entry->ended_ms != 0 ? etx__history_add(core, entry) : entry;
+}
+
+static int apply_enlist(etx__core *core, etx__entry *entry, const etx_record_enlist *enlist) {
+    if (etx__branch_named(entry->tx, enlist->branch.name) != NULL) {
+        return 0;
     }
-    return entry;
+    int rc = etx__body_add(core, entry->tx, &enlist->branch, enlist->digest);
+    etx__body_resolve(core, entry->tx);
+    return rc;
 }
 
 static void apply_to_live(etx__core *core,
@@ -288,11 +311,7 @@ static void apply_to_live(etx__core *core,
                           int *ret_rc) {
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_ENLIST:
-            if (etx__branch_named(entry->tx, record->u.enlist.branch.name) == NULL) {
-                *ret_rc = etx__body_add(core, entry->tx, &record->u.enlist.branch,
-                                        record->u.enlist.digest);
-                etx__body_resolve(core, entry->tx);
-            }
+            *ret_rc = apply_enlist(core, entry, &record->u.enlist);
             return;
         case ETX_RECORD_HELD:
             entry->marks |= ETX_MARK_HELD;
@@ -307,8 +326,6 @@ static void apply_to_live(etx__core *core,
             apply_force(core, entry, &record->u.force);
             return;
         case ETX_RECORD_END:
-            apply_end(core, entry, &record->u.end);
-            return;
         case ETX_RECORD_OWN:
         case ETX_RECORD_BEGIN:
         case ETX_RECORD_MOVE:
@@ -334,6 +351,9 @@ etx__entry *etx__apply(etx__core *core,
         int never = record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
                     (record->u.decide.marks & ETX_MARK_NEVER_BEGUN);
         return never ? apply_never_begun(core, record, seq, ret_rc) : NULL;
+    }
+    if (record->type == ETX_RECORD_END) {
+        return apply_end(core, known, &record->u.end);
     }
     if (known->tx == NULL) {
         return NULL;

@@ -88,6 +88,7 @@ static size_t body_size(const etx_record_begin *begin, const etx_record_progress
 
 /* A branch's bytes are read again when a later one depends on it. */
 static void mark_wanted(etx__tx *tx, const etx__branch *branch) {
+    tx->r.ordered |= branch->s.depends_on_count > 0;
     if (!(branch->s.flags & ETX_WANTS_RESULTS)) {
         return;
     }
@@ -156,7 +157,13 @@ static int table_grow(etx__core *core, etx__tx *tx) {
 }
 
 int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *from, uint64_t digest) {
-    if (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0) {
+    for (uint16_t i = 0; i < from->depends_on_count; i++) {
+        if (from->depends_on[i] >= tx->s.branch_count) {
+            return ETX_ECORRUPT;
+        }
+    }
+    if (tx->s.branch_count >= ETX_BRANCHES_MAX ||
+        (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0)) {
         return ETX_EBUSY;
     }
     size_t size = round_up(sizeof(etx__branch)) + branch_bytes(from, digest);

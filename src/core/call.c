@@ -7,11 +7,25 @@
 
 /* ---- results that calls are given */
 
+/* Is there a branch whose calls are given the result of `place`? */
+static int is_wanted(const etx__tx *tx, uint16_t place) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        const etx__branch *branch = tx->branch[i];
+        for (uint16_t d = 0;
+             (branch->s.flags & ETX_WANTS_RESULTS) && d < branch->s.depends_on_count; d++) {
+            if (branch->s.depends_on[d] == place) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Once it is decided a result says nothing more, unless it has bytes that a call may be given. */
-static int says_more(const etx__branch *branch, int commit) {
+static int says_more(const etx__tx *tx, const etx__branch *branch, int commit) {
     const etx__kind_row *row = etx__kind_of(branch->s.kind);
     return branch->r.result_len > 0 &&
-           (branch->r.bytes_wanted || (commit ? row->commit : row->undo));
+           ((commit ? row->commit : row->undo) || is_wanted(tx, branch->s.place));
 }
 
 static int is_recorded(const etx__entry *entry,
@@ -24,13 +38,13 @@ static int is_recorded(const etx__entry *entry,
     if (operation != ETX_FORWARD) {
         return which == ETX__RECORD_ALL;
     }
-    if (entry->state != ETX_ACTIVE && !says_more(branch, entry->state == ETX_COMMITTING)) {
+    int commit = entry->state == ETX_COMMITTING;
+    if (entry->state != ETX_ACTIVE && !says_more(entry->tx, branch, commit)) {
         branch->r.dirty &= (uint8_t) ~(1u << ETX_FORWARD);
         return 0;
     }
-    return which == ETX__RECORD_ALL ||
-           (which == ETX__RECORD_BYTES && branch->r.result_len > 0) ||
-           (which == ETX__RECORD_FOR_COMMIT && says_more(branch, 1));
+    return which == ETX__RECORD_ALL || (which == ETX__RECORD_BYTES && branch->r.result_len > 0) ||
+           (which == ETX__RECORD_FOR_COMMIT && says_more(entry->tx, branch, 1));
 }
 
 void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which, int waited) {
@@ -339,7 +353,9 @@ static void forward_done(etx__core *core,
     }
     etx_bytes bytes = event->u.reply.bytes;
     int fits = entry->tx->image_size + bytes.len <= core->options.image_max;
+    core->pool.spans_kept = core->pool.span_count / 32 + 1;
     uint8_t *kept = fits ? etx__bytes_keep(core, bytes) : NULL;
+    core->pool.spans_kept = 0;
     if (bytes.len > 0 && kept == NULL) {
         /* Nothing would make room but its end: it is done, and will be undone. */
         branch->r.no_room = 1;
@@ -399,8 +415,7 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
     }
     if (reply == ETX_WORKING && !resume) {
         uint32_t pause = event->u.reply.retry_after_ms;
-        tx->r.asking->due_ms =
-            event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
+        tx->r.asking->due_ms = event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
         return;
     }
     tx->r.asking->failures = 0;
@@ -478,6 +493,9 @@ void etx__on_reply(etx__core *core, const etx__event *event) {
             branch_answered(core, entry, branch, event);
         } else {
             initiator_answered(core, entry, event);
+        }
+        if (event->u.reply.reply == ETX_DONE && entry->tx->r.calls > 0 && !entry->tx->r.ordered) {
+            return; /* what follows waits for the others */
         }
     }
     etx__settle(core, entry, &event->now);

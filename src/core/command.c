@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "../protocol/assert.h"
+
 etx__branch *etx__branch_named(const etx__tx *tx, etx_bytes name) {
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         etx__branch *branch = tx->branch[i];
@@ -38,19 +40,18 @@ static void begin_again(etx__core *core, etx__entry *entry, const etx__event *ev
     finish_command(core, entry, event, rc);
 }
 
-static int begin_refused(const etx__core *core, const etx__event *event) {
+static int new_refused(const etx__core *core, const etx__event *event) {
     if (core->options.inspect) {
         return ETX_ESTATE;
     }
-    int chosen = event->u.begin.begin->marks & ETX_MARK_CHOSEN;
-    if (chosen && core->options.history_strict && etx__history_full(core, event->now.wall_ms)) {
-        return ETX_EBUSY;
-    }
-    return 0;
+    /* Whatever is begun will end, and be remembered in the place of another. */
+    return core->options.history_strict && etx__history_full(core, event->now.wall_ms) ? ETX_EBUSY
+                                                                                       : 0;
 }
 
 static void on_begin(etx__core *core, const etx__event *event) {
-    etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
+    etx__entry *entry =
+        event->u.begin.fresh ? NULL : etx__entry_find(core, event->gid, event->hash);
     if (entry != NULL) {
         begin_again(core, entry, event);
         return;
@@ -61,7 +62,7 @@ static void on_begin(etx__core *core, const etx__event *event) {
     }
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
     record.u.begin = *event->u.begin.begin;
-    int rc = begin_refused(core, event);
+    int rc = new_refused(core, event);
     rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
@@ -134,6 +135,9 @@ static int enlist_depends(etx__tx *tx,
 
 static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     etx_record record = {.type = ETX_RECORD_ENLIST, .gid = event->gid};
+    if (entry->state != ETX_ACTIVE) {
+        return ETX_ESTATE;
+    }
     record.u.enlist.branch = *event->u.enlist.branch;
     record.u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
     etx__branch *known = etx__branch_named(entry->tx, event->u.enlist.branch->name);
@@ -141,7 +145,7 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
         uint64_t digest = known->s.rare != NULL ? known->s.rare->digest : 0;
         return digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
     }
-    if (etx__deadline_over(core, entry->tx, &event->now) && !(entry->marks & ETX_MARK_HELD)) {
+    if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return ETX_ESTATE;
     }
     int rc =
@@ -203,9 +207,10 @@ static void on_hold(etx__core *core, const etx__event *event) {
     if (entry == NULL) {
         return;
     }
-    int rc = 0;
-    if (!(entry->marks & ETX_MARK_HELD)) {
+    int rc = run_refused(entry, event->u.decide.run, &event->now);
+    if (rc == 0 && !(entry->marks & ETX_MARK_HELD)) {
         etx_record record = {.type = ETX_RECORD_HELD, .gid = event->gid};
+        etx__record_results(core, entry, ETX__RECORD_ALL, 0);
         rc = etx__deadline_over(core, entry->tx, &event->now)
                  ? ETX_ESTATE
                  : etx__append(core, entry, &record, 1, 1, NULL);
@@ -253,19 +258,30 @@ static void on_commit(etx__core *core, const etx__event *event) {
     finish_command(core, entry, event, rc);
 }
 
-/* Recorded, so that a begin that comes late is refused. */
+/* Recorded, so that a begin that comes late is refused. A gid made by ETX was begun before it was
+ * told: that one is gone. */
 static void abort_unknown(etx__core *core, const etx__event *event) {
     static const char reason[] = "aborted before it was begun";
     etx__entry *entry = NULL;
+    if (event->u.decide.old) {
+        etx__await(core, NULL, event->waiter, ETX_EGONE);
+        return;
+    }
     etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
     record.u.decide.time_ms = event->now.wall_ms;
     record.u.decide.marks = ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN;
     record.u.decide.reason = (etx_bytes){reason, sizeof reason - 1};
-    int rc = etx__append(core, NULL, &record, 1, 1, &entry);
+    int rc = new_refused(core, event);
+    rc = rc != 0 ? rc : etx__append(core, NULL, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
         return;
     }
+    etx_record end = {.type = ETX_RECORD_END, .gid = event->gid};
+    end.u.end.time_ms = event->now.wall_ms;
+    end.u.end.ended_no = entry->ended_no;
+    rc = etx__append(core, entry, &end, 0, 0, NULL);
+    etx_assert(rc == 0);
     etx__await(core, entry, event->waiter, 0);
 }
 

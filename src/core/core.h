@@ -76,7 +76,8 @@ typedef struct etx__event {
     union {
         struct {
             const etx_record_begin *begin;
-            uint8_t old; /* a gid made by ETX that is not new: if it is not known, it is gone */
+            uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
+            uint8_t fresh; /* a gid made by ETX for this begin: nothing can be known under it */
         } begin;
         struct {
             uint64_t run;
@@ -93,6 +94,7 @@ typedef struct etx__event {
         struct {
             uint64_t run;
             etx_bytes reason;
+            uint8_t old; /* as in begin */
         } decide;
         struct {
             etx_bytes who, why, branch;
@@ -203,6 +205,7 @@ typedef struct etx__core {
     uint32_t timer_count;
     uint32_t oldest, newest; /* by first_seq; + 1 */
     uint32_t live, remembered, parked, stalled;
+    uint32_t chosen;   /* of those remembered, how many gids callers chose */
     struct etx__ends { /* of the list of each etx__list; entry number + 1 */
         uint32_t first, last;
     } list[2];
@@ -227,6 +230,8 @@ int etx__core_fold(etx__core *core, const etx_record *record);
 const etx__out *etx__core_step(etx__core *core, const etx__event *event);
 
 uint32_t etx__core_hash(etx_bytes gid);
+/* Brings near what a begin with that hash will touch. */
+void etx__core_prefetch(const etx__core *core, uint32_t hash);
 /* The entry of a gid, or NULL. */
 const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash);
 /* All that is durable of a transaction, as MOVE says it; the branches and progress are put where

@@ -7,6 +7,15 @@
  * remembered does not depend on the order in which records are folded: a MOVE that comes late
  * falls into its own place. */
 
+void etx__history_remove(etx__core *core, etx__entry *entry) {
+    uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
+    if (*place == etx__entry_number(core, entry) + 1) {
+        *place = 0;
+        core->remembered--;
+        core->chosen -= (entry->marks & ETX_MARK_CHOSEN) != 0;
+    }
+}
+
 static void forget_number(etx__core *core, uint64_t number) {
     uint32_t *place = &core->ended[number % core->ended_room];
     if (*place == 0) {
@@ -17,37 +26,41 @@ static void forget_number(etx__core *core, uint64_t number) {
     if (entry->begin_ms >= core->forgotten_ms) {
         core->forgotten_ms = entry->begin_ms + 1;
     }
-    *place = 0;
-    core->remembered--;
+    etx__history_remove(core, entry);
     etx__entry_forget(core, entry);
 }
 
-/* Slack for what ended in one step: the ring is larger than what is remembered. */
 static uint64_t oldest_wanted(const etx__core *core) {
     uint64_t max = core->options.history_max;
     return core->ended_last >= max ? core->ended_last - max + 1 : 1;
 }
 
-void etx__history_add(etx__core *core, etx__entry *entry) {
+/* Makes `number` the newest: the ring has a place for it. */
+static void newest_is(etx__core *core, uint64_t number) {
+    core->ended_last = number;
+    if (number < core->ended_oldest + core->ended_room) {
+        return;
+    }
+    uint64_t oldest = number - core->ended_room + 1;
+    for (uint64_t i = 0; i < core->ended_room && core->ended_oldest < oldest; i++) {
+        forget_number(core, core->ended_oldest++);
+    }
+    core->ended_oldest = oldest;
+}
+
+etx__entry *etx__history_add(etx__core *core, etx__entry *entry) {
     if (entry->ended_no > core->ended_last) {
-        core->ended_last = entry->ended_no;
-        if (core->remembered == 0 && core->ended_last > core->ended_room) {
-            core->ended_oldest = core->ended_last - core->ended_room + 1;
-        }
-        for (; core->ended_oldest + core->ended_room <= core->ended_last; core->ended_oldest++) {
-            forget_number(core, core->ended_oldest);
-        }
+        newest_is(core, entry->ended_no);
     }
     uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
     if (entry->ended_no < core->ended_oldest || *place != 0) {
-        if (*place != 0 && core->entry[*place - 1].ended_no == entry->ended_no) {
-            return;
-        }
         etx__entry_forget(core, entry);
-        return;
+        return NULL;
     }
     *place = etx__entry_number(core, entry) + 1;
     core->remembered++;
+    core->chosen += (entry->marks & ETX_MARK_CHOSEN) != 0;
+    return entry;
 }
 
 static int too_old(const etx__core *core, uint64_t number, uint64_t wall_ms) {
@@ -65,9 +78,30 @@ static int forgettable(const etx__core *core, uint64_t number) {
     return place == 0 || core->entry[place - 1].last_seq <= core->durable;
 }
 
+/* What is forgotten was touched long ago: it is brought near a few steps before. */
+static void prefetch_number(const etx__core *core, uint64_t number) {
+    uint32_t place = core->ended[number % core->ended_room];
+    if (place != 0) {
+        const etx__entry *entry = &core->entry[place - 1];
+        __builtin_prefetch(entry, 1);
+        __builtin_prefetch((const char *)entry + 64, 1);
+    }
+}
+
+static void prefetch_rest(const etx__core *core, uint64_t number) {
+    uint32_t place = core->ended[number % core->ended_room];
+    if (place != 0) {
+        const etx__entry *entry = &core->entry[place - 1];
+        __builtin_prefetch(entry->gid, 1);
+        etx__core_prefetch(core, entry->hash);
+    }
+}
+
 void etx__history_trim(etx__core *core) {
     uint64_t wanted = oldest_wanted(core);
     while (core->ended_oldest < wanted && forgettable(core, core->ended_oldest)) {
+        prefetch_number(core, core->ended_oldest + 8);
+        prefetch_rest(core, core->ended_oldest + 4);
         forget_number(core, core->ended_oldest++);
     }
 }
@@ -81,17 +115,25 @@ void etx__history_age(etx__core *core, uint64_t wall_ms) {
     }
 }
 
+/* All that is live will end, and push out as many of the oldest: is the newest of those, and so
+ * all of them, old enough? */
 int etx__history_full(const etx__core *core, uint64_t wall_ms) {
-    if (core->remembered + core->live < core->options.history_max) {
-        return 0;
-    }
-    uint32_t place = core->ended[core->ended_oldest % core->ended_room];
-    if (place == 0) {
+    uint64_t last = core->ended_last + core->live + 1;
+    if (core->chosen == 0 || last < core->ended_oldest + core->options.history_max) {
         return core->live >= core->options.history_max;
     }
-    const etx__entry *entry = &core->entry[place - 1];
-    return (entry->marks & ETX_MARK_CHOSEN) != 0 &&
-           entry->ended_ms + core->options.history_age_ms > wall_ms;
+    uint64_t number = last - core->options.history_max;
+    for (int i = 0; i < 64 && number >= core->ended_oldest && number <= core->ended_last; i++) {
+        uint32_t place = core->ended[number-- % core->ended_room];
+        if (place != 0) {
+            return core->entry[place - 1].ended_ms + core->options.history_age_ms > wall_ms;
+        }
+    }
+    return core->live >= core->options.history_max;
+}
+
+int etx__history_has_room(const etx__core *core) {
+    return core->ended_last + 1 - core->ended_oldest + core->live < core->ended_room;
 }
 
 uint64_t etx__core_known_since(const etx__core *core) {

@@ -8,7 +8,8 @@
 /* Happy path: a class has a span with room; its free list or its uncut rest gives the block. A
  * span without blocks in use goes back to the runs, so that memory moves between classes. Runs
  * are first-fit, split and merged with their neighbours; what was never used (from span_top on)
- * is taken last, so that it stays untouched. */
+ * is taken last, so that it stays untouched. An empty span that its class still holds goes back
+ * when a run is wanted and none is found. */
 
 enum { SPAN_NONE = 0, SPAN_FREE = 1, SPAN_RUN = 2, SPAN_CUT = 3 };
 
@@ -71,7 +72,7 @@ static void run_mark(etx__pool *pool, uint32_t at, uint32_t spans, uint8_t kind)
     pool->spans[at + spans - 1].spans = spans;
 }
 
-static int run_take(etx__pool *pool, uint32_t spans, uint32_t *ret_at) {
+static int run_find(etx__pool *pool, uint32_t spans, uint32_t *ret_at) {
     for (uint32_t link = pool->free_runs; link != 0; link = pool->spans[link - 1].next) {
         uint32_t at = link - 1;
         uint32_t have = pool->spans[at].spans;
@@ -83,7 +84,6 @@ static int run_take(etx__pool *pool, uint32_t spans, uint32_t *ret_at) {
             run_mark(pool, at + spans, have - spans, SPAN_FREE);
             list_push(pool, &pool->free_runs, at + spans);
         }
-        run_mark(pool, at, spans, SPAN_RUN);
         *ret_at = at;
         return 1;
     }
@@ -92,11 +92,11 @@ static int run_take(etx__pool *pool, uint32_t spans, uint32_t *ret_at) {
     }
     *ret_at = pool->span_top;
     pool->span_top += spans;
-    run_mark(pool, *ret_at, spans, SPAN_RUN);
     return 1;
 }
 
 static void run_return(etx__pool *pool, uint32_t at, uint32_t spans) {
+    pool->spans_used -= spans;
     if (at > 0 && pool->spans[at - 1].kind == SPAN_FREE) {
         uint32_t before = pool->spans[at - 1].spans;
         list_remove(pool, &pool->free_runs, at - before);
@@ -108,8 +108,37 @@ static void run_return(etx__pool *pool, uint32_t at, uint32_t spans) {
         list_remove(pool, &pool->free_runs, at + spans);
         spans += after;
     }
+    if (at + spans == pool->span_top) {
+        pool->span_top = at;
+        return;
+    }
     run_mark(pool, at, spans, SPAN_FREE);
     list_push(pool, &pool->free_runs, at);
+}
+
+/* A class keeps one span without blocks in use, its list's first, so that it need not be cut anew
+ * each time. */
+static void empty_return(etx__pool *pool) {
+    for (uint32_t class = 0; class < ETX__CLASSES; class ++) {
+        uint32_t link = pool->partial[class];
+        if (link != 0 && pool->spans[link - 1].used == 0) {
+            list_remove(pool, &pool->partial[class], link - 1);
+            run_return(pool, link - 1, 1);
+        }
+    }
+}
+
+static int run_take(etx__pool *pool, uint32_t spans, uint32_t *ret_at) {
+    for (int again = 0; again < 2; again++) {
+        if ((uint64_t)pool->spans_used + spans + pool->spans_kept <= pool->span_count &&
+            run_find(pool, spans, ret_at)) {
+            run_mark(pool, *ret_at, spans, SPAN_RUN);
+            pool->spans_used += spans;
+            return 1;
+        }
+        empty_return(pool);
+    }
+    return 0;
 }
 
 static void *large_alloc(etx__pool *pool, size_t size) {
@@ -191,8 +220,13 @@ void etx__pool_free(etx__pool *pool, void *block, size_t size) {
     span->free_head = (uint32_t)((offset % ETX__SPAN) / 16) + 1;
     span->used--;
     pool->used_bytes -= bytes;
+    uint32_t first = pool->partial[span->class];
     if (was_full) {
         list_push(pool, &pool->partial[span->class], at);
+    }
+    if (was_full && first != 0 && pool->spans[first - 1].used == 0) {
+        list_remove(pool, &pool->partial[span->class], first - 1);
+        run_return(pool, first - 1, 1);
     }
     if (span->used == 0 && pool->partial[span->class] != at + 1) {
         list_remove(pool, &pool->partial[span->class], at);

@@ -27,7 +27,9 @@ typedef struct etx__pool {
     uint8_t *region;
     etx__span *spans;
     uint32_t span_count;
-    uint32_t span_top;              /* spans from here on were never used */
+    uint32_t span_top;              /* spans from here on are free, and most were never used */
+    uint32_t spans_used;            /* of those below, not free */
+    uint32_t spans_kept;            /* so many stay free: set around what may be refused */
     uint32_t free_runs;             /* list of returned runs; +1 */
     uint32_t partial[ETX__CLASSES]; /* spans of the class with room; +1 */
     uint64_t used_bytes;

@@ -55,8 +55,8 @@ typedef struct etx__branch_run {
     uint8_t forward; /* known: recorded or answered */
     uint8_t finish;
     uint8_t called;       /* this owner has called its forward operation */
-    uint8_t dirty;        /* bit 1 << operation: answered, not recorded */
     uint8_t bytes_wanted; /* a result that a later call is given */
+    uint8_t dirty;        /* bit 1 << operation: answered, not recorded */
     uint8_t no_room;      /* its forward operation is done, and its result cannot be kept */
 } etx__branch_run;
 
@@ -112,6 +112,7 @@ typedef struct etx__tx_run {
     uint8_t commit_asked; /* interactive: the initiator said commit */
     uint8_t listed;       /* bit 1 << etx__list: the lists that it is in */
     uint8_t stalled;
+    uint8_t ordered; /* some branch depends on another */
     uint8_t unregistered;
 } etx__tx_run;
 

@@ -5,6 +5,15 @@
 
 #include "../protocol/assert.h"
 
+/* What is new leaves whole spans for calls and results of what has begun, whatever their size;
+ * results leave some for calls. */
+static uint32_t spans_to_keep(const etx__core *core, const etx_record *record) {
+    uint32_t some = core->pool.span_count / 32 + 1;
+    int begins = record->type == ETX_RECORD_BEGIN || record->type == ETX_RECORD_ENLIST ||
+                 (record->type == ETX_RECORD_DECIDE && record->u.decide.marks != 0);
+    return begins ? 2 * some : record->type == ETX_RECORD_RESULT ? some : 0;
+}
+
 int etx__append(etx__core *core,
                 etx__entry *known,
                 const etx_record *record,
@@ -19,7 +28,9 @@ int etx__append(etx__core *core,
     etx_assert(out->record_count < ETX__OUT_MAX);
     etx_record *kept = &out->record[out->record_count];
     *kept = *record;
+    core->pool.spans_kept = spans_to_keep(core, record);
     etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
+    core->pool.spans_kept = 0;
     if (rc != 0) {
         return rc;
     }

@@ -32,6 +32,13 @@ etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash)
     return NULL;
 }
 
+void etx__core_prefetch(const etx__core *core, uint32_t hash) {
+    __builtin_prefetch(&core->bucket[bucket_of(core, hash)], 1);
+    if (core->entries_free != 0) {
+        __builtin_prefetch(&core->entry[core->entries_free - 1], 1);
+    }
+}
+
 const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash) {
     return etx__entry_find(core, gid, hash);
 }

@@ -28,12 +28,18 @@ void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms);
 uint64_t etx__timer_next(const etx__core *core);
 
 /* ---- what is remembered */
-/* An entry that has ended enters the history under its ended_no. */
-void etx__history_add(etx__core *core, etx__entry *entry);
+/* An entry that has ended enters the history under its ended_no. Returns it, or NULL: that number
+ * is forgotten already (or taken), and the entry with it. */
+etx__entry *etx__history_add(etx__core *core, etx__entry *entry);
+/* Takes it out again; it stays an entry. */
+void etx__history_remove(etx__core *core, etx__entry *entry);
 /* Forgets what is beyond the last N; what is older than A. */
 void etx__history_trim(etx__core *core);
 void etx__history_age(etx__core *core, uint64_t wall_ms);
-/* Would one more make a chosen gid be forgotten before its age? */
+/* Might one more make a chosen gid be forgotten before its age? */
 int etx__history_full(const etx__core *core, uint64_t wall_ms);
+/* Is there room for one more that ends at once, and for all that is live? What has ended and is
+ * not durable yet cannot be forgotten. */
+int etx__history_has_room(const etx__core *core);
 
 #endif

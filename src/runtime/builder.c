@@ -552,6 +552,7 @@ int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **re
     }
     tx->begun = 1;
     tx->shown = 1;
+    tx->chosen = !tx->old;
     tx->run = run;
     tx->wait = ETX_WAIT_ENDED;
     *ret_tx = tx;

@@ -30,6 +30,7 @@ static void put_rest(etx__shard *shard, uint64_t until_us) {
     pthread_mutex_lock(&shard->drive);
     atomic_store(&shard->driver, (uintptr_t)pthread_self());
     atomic_store(&shard->stopping, 0);
+    shard->ending = 1;
     for (uint32_t i = 0; i < shard->partition_count; i++) {
         if (shard->partition[i]->memory != NULL) { /* nothing new is decided or called */
             shard->partition[i]->memory->core->options.inspect = 1;

@@ -24,6 +24,7 @@ static int command_of(etx_tx *tx, uint8_t type, etx_tx **ret_request) {
     request->type = type;
     request->wait = ETX_WAIT_BEGUN;
     request->run = tx->run;
+    request->old = !tx->chosen; /* a gid made by ETX was begun before the handle was given */
     request->partition = tx->partition;
     request->hash = tx->hash;
     request->patience_ms = tx->patience_ms;

@@ -104,12 +104,15 @@ static etx__verdict judge_put(etx__owner *owner, const etx_put *put, etx_put_res
         case ETX_PUT_WRITTEN:
             return stands(owner, 1, put->checksum);
         case ETX_PUT_OCCUPIED:
-            if (!put->found_trimmed && put->found_nonce == owner->nonce &&
-                put->found_checksum == put->checksum) {
-                owner->state = ETX__OWNER_PROVE;
-                return ETX__PROVE;
+            if (put->found_trimmed || put->found_nonce != owner->nonce) {
+                return over(owner, ETX__LOST);
             }
-            return over(owner, ETX__LOST);
+            if (put->found_checksum != put->checksum) { /* a late copy of an empty batch */
+                return over(owner, ETX__BROKEN);
+            }
+            owner->state = ETX__OWNER_PROVE;
+            owner->doubtful = 1; /* an attempt took effect, and may yet be undone and redone */
+            return ETX__PROVE;
         case ETX_PUT_PREDECESSOR:
             return over(owner, owner->acknowledged ? ETX__REGRESSED : ETX__LOST);
         case ETX_PUT_NOT_WRITTEN:

@@ -422,6 +422,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
         case ETX__EV_BEGIN:
             event->u.begin.begin = &request->begin;
             event->u.begin.old = request->old;
+            event->u.begin.fresh = !request->chosen && !request->old;
             return;
         case ETX__EV_ENLIST:
             event->u.enlist.run = request->run;
@@ -441,6 +442,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
         case ETX__EV_ABORT:
             event->u.decide.run = request->run;
             event->u.decide.reason = request->text[0];
+            event->u.decide.old = request->old;
             return;
         case ETX__EV_WAIT:
             event->u.begin.old = request->old;
@@ -497,6 +499,10 @@ void etx__request_handle(etx_tx *request) {
     etx__partition *partition = request->partition;
     etx__shard *shard = partition->shard;
     int begin = request->type == ETX__EV_BEGIN && request->ask == ETX__ASK_CORE;
+    if (shard->ending) {
+        etx__request_refuse(request, ETX_ECLOSED, etx_strerror(ETX_ECLOSED));
+        return;
+    }
     if (begin && (partition->state != ETX__OPEN || partition->full) &&
         etx__request_elsewhere(request)) {
         return;

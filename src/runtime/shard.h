@@ -36,6 +36,7 @@ struct etx__shard {
     etx__chunk *pending_chunks;
     uint8_t has_thread;
     _Atomic uint32_t stopping;
+    uint8_t ending;          /* what is known is written, nothing new is taken */
     _Atomic uint32_t closed; /* whoever queues a request now refuses it by itself */
 };
 

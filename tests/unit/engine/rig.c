@@ -21,8 +21,7 @@ void rig_bank_end(rig_bank *bank) {
 }
 
 static rig_row *row_of(rig_bank *bank, const char *gid, const char *branch) {
-    uint32_t at = etx_crc32c(etx_crc32c(0, gid, strlen(gid)), branch, strlen(branch));
-    for (;; at++) {
+    for (uint32_t at = etx_crc32c(0, gid, strlen(gid));; at++) {
         rig_row *row = &bank->row[at & (bank->room - 1)];
         if (row->gid[0] == 0) {
             snprintf(row->gid, sizeof row->gid, "%s", gid);
@@ -128,14 +127,16 @@ static bool took_effect(const rig_row *row) {
 
 static uint32_t effects_of(rig_bank *bank, const char *gid, uint32_t *ret_branches) {
     uint32_t effects = 0;
-    for (uint32_t i = 0; i < bank->room; i++) {
-        const rig_row *row = &bank->row[i];
+    for (uint32_t at = etx_crc32c(0, gid, strlen(gid));; at++) {
+        const rig_row *row = &bank->row[at & (bank->room - 1)];
+        if (row->gid[0] == 0) {
+            return effects;
+        }
         if (strcmp(row->gid, gid) == 0) {
             *ret_branches = row->branches > *ret_branches ? row->branches : *ret_branches;
             effects += took_effect(row);
         }
     }
-    return effects;
 }
 
 int rig_bank_effect(rig_bank *bank, const char *gid) {
@@ -179,6 +180,11 @@ unsigned rig_bank_torn(rig_bank *bank) {
     }
     free(sorted);
     return torn;
+}
+
+void rig_broken(const char *what, const char *file, int line) {
+    print_error("%s:%d: does not hold: %s\n", file, line, what);
+    abort();
 }
 
 /* ---- engines */

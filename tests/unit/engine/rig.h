@@ -78,6 +78,10 @@ unsigned rig_bank_torn(rig_bank *bank);
 /* Did the gid take effect everywhere (1), nowhere (0), or in part (-1)? */
 int rig_bank_effect(rig_bank *bank, const char *gid);
 
+/* What must hold in a thread that cmocka does not know: ends the process. */
+#define rig_check(holds) ((holds) ? (void)0 : rig_broken(#holds, __FILE__, __LINE__))
+void rig_broken(const char *what, const char *file, int line);
+
 /* ---- engines */
 
 /* Options with small tables, local durability, short pauses. */

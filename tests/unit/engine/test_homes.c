@@ -377,6 +377,7 @@ static void flapping_under_load(void **state) {
     assert_non_null(done);
     for (int i = 0; i < ROUNDS; i++) {
         rig_log_fail(i % 2 ? &town.first : &town.second, (rig_fault)(i * 7 % 5), 1 + i % 3);
+        assert_true(status_of(town.engine, 0).usable || usable_becomes(town.engine, 0, 1));
         for (int k = 0; k < EACH; k++) {
             rig_done *one = &done[i * EACH + k];
             int rc = etx_tx_submit(rig_pair(town.engine, "bank", NULL, k % 5 ? 'D' : 'R'),
@@ -400,7 +401,7 @@ static void flapping_under_load(void **state) {
                              done[i].outcome.state == ETX_COMMITTED);
         }
     }
-    assert_true(good > ROUNDS * EACH / 2);
+    assert_true(good > ROUNDS * EACH / 4);
     free(done);
     town_end(&town);
 }

@@ -1,0 +1,201 @@
+/* Closing: everybody who waits is woken, in time, whatever hangs. */
+#include "rig.h"
+
+typedef struct waiting {
+    pthread_t thread;
+    etx_engine *engine;
+    etx_outcome outcome;
+    int rc;
+    uint32_t patience_ms;
+    atomic_uint back;
+} waiting;
+
+static void *wait_body(void *argument) {
+    waiting *waiting = argument;
+    waiting->rc = etx_tx_run(rig_pair(waiting->engine, "bank", NULL, 'D'), &waiting->outcome);
+    atomic_fetch_add(&waiting->back, 1);
+    return NULL;
+}
+
+static void wait_start(waiting *waiting, etx_engine *engine) {
+    memset(waiting, 0, sizeof *waiting);
+    waiting->engine = engine;
+    waiting->outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    assert_int_equal(pthread_create(&waiting->thread, NULL, wait_body, waiting), 0);
+}
+
+/* A put that hangs holds up neither the caller's patience nor the close. */
+static void a_hanging_put_holds_up_nobody(void **state) {
+    rig_log log;
+    rig_bank bank;
+    waiting caller;
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    etx_options options = rig_options();
+    options.patience_ms = 100;
+    etx_engine *engine = rig_engine(&options, log.url, NULL);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    rig_log_fail(&log, RIG_HANGS, 1);
+    wait_start(&caller, engine);
+    assert_true(host_wait_for(&log.hanging, 1));
+    assert_true(host_wait_for(&caller.back, 1));
+    pthread_join(caller.thread, NULL);
+    assert_int_equal(caller.rc, ETX_EUNKNOWN);
+    assert_string_not_equal(caller.outcome.gid, "");
+    rig_done done = {0};
+    assert_int_equal(etx_tx_submit(rig_pair(engine, "bank", "late", 'D'), rig_done_fn, &done), 0);
+    uint64_t before = host_now_ms();
+    assert_int_equal(etx_engine_close(engine, ETX_CLOSE_LEAVE, 200), ETX_EBUSY);
+    assert_true(host_now_ms() - before < 10000);
+    assert_true(host_wait_for(&done.count, 1));
+    assert_int_equal(done.rc, ETX_ECLOSED);
+    etx_engine_free(engine); /* its memory goes when the put is back */
+    unsigned puts = log.puts;
+    sem_post(&log.gate);
+    uint64_t end = host_now_ms() + 200;
+    while (host_now_ms() < end) {
+        usleep(1000);
+    }
+    assert_int_equal(log.puts, puts);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
+/* Patience ends with unknown; the answer is there later. */
+static void patience_ends(void **state) {
+    rig_log log;
+    rig_bank bank;
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    etx_engine *engine = rig_engine(NULL, log.url, NULL);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, 0);
+    rig_start(engine);
+    rig_log_fail(&log, RIG_UNKNOWN, -1);
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.patience_ms = 50;
+    options.gid = "one";
+    rig_must(engine, etx_tx_new(engine, &options, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, "bank", "x", 1), "add");
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    assert_int_equal(etx_tx_run(tx, &outcome), ETX_EUNKNOWN);
+    assert_string_equal(outcome.gid, "one");
+    outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    assert_int_equal(etx_wait_for(engine, "one", ETX_WAIT_BEGUN, 20, &outcome), ETX_EUNKNOWN);
+    rig_log_fail(&log, RIG_WELL, 0);
+    rig_must(engine, etx_wait_for(engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
+/* Calls from many threads while the engine closes: each comes back, and hears why. */
+typedef struct storm {
+    pthread_t thread;
+    etx_engine *engine;
+    atomic_uint *calls;
+    unsigned done, submitted;
+    atomic_uint answered;
+} storm;
+
+static void storm_done(int rc, const etx_outcome *outcome, void *user) {
+    (void)rc;
+    (void)outcome;
+    atomic_fetch_add(&((storm *)user)->answered, 1);
+}
+
+static void *storm_body(void *argument) {
+    storm *storm = argument;
+    for (unsigned i = 0;; i++) {
+        etx_tx *tx = NULL;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        int rc = etx_tx_new(storm->engine, NULL, &tx);
+        if (rc == 0 && etx_tx_add(tx, "bank", "x", 1) != 0) {
+            etx_tx_discard(tx);
+            rc = ETX_ECLOSED;
+        } else if (rc == 0 && i % 2) {
+            rc = etx_tx_submit(tx, storm_done, storm);
+            storm->submitted += rc == 0;
+        } else if (rc == 0) {
+            rc = etx_tx_run(tx, &outcome);
+        }
+        atomic_fetch_add(storm->calls, 1);
+        if (rc != 0) {
+            rig_check(rc == ETX_ECLOSED);
+            return NULL;
+        }
+    }
+}
+
+static void close_in_a_storm(void **state) {
+    enum { THREADS = 4, ROUNDS = 40 };
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        rig_log log;
+        rig_bank bank;
+        storm storms[THREADS];
+        atomic_uint calls = 0;
+        memset(storms, 0, sizeof storms);
+        rig_log_make(&log, NULL, "partitions=2");
+        rig_bank_make(&bank, 100000);
+        etx_engine *engine = rig_engine(NULL, log.url, NULL);
+        rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+        rig_start(engine);
+        for (int i = 0; i < THREADS; i++) {
+            storms[i].engine = engine;
+            storms[i].calls = &calls;
+            assert_int_equal(
+                pthread_create(&storms[i].thread, NULL, storm_body, &storms[i]), 0);
+        }
+        assert_true(host_wait_for(&calls, 20u + (unsigned)round));
+        uint64_t before = host_now_ms();
+        assert_int_equal(etx_engine_close(engine, (etx_close_mode)(round % 3), 10000), 0);
+        for (int i = 0; i < THREADS; i++) {
+            pthread_join(storms[i].thread, NULL);
+            assert_int_equal(storms[i].answered, storms[i].submitted);
+        }
+        assert_true(host_now_ms() - before < 10000);
+        etx_engine_free(engine);
+        rig_bank_end(&bank);
+        rig_log_end(&log);
+    }
+}
+
+/* Records that nobody waits for are written all the same, without anything else going on. */
+static void what_nobody_waits_for_is_written(void **state) {
+    rig_log log;
+    rig_bank bank;
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 10000);
+    etx_engine *engine = rig_engine(NULL, log.url, NULL);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    for (int i = 0; i < 300; i++) {
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        rig_must(engine, etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome), "run");
+        uint64_t end = host_now_ms() + 5000;
+        etx_metrics metrics = {.size = sizeof metrics};
+        do {
+            assert_true(host_now_ms() < end);
+            assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
+        } while (metrics.ended != (uint64_t)i + 1);
+    }
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hanging_put_holds_up_nobody),
+        cmocka_unit_test(patience_ends),
+        cmocka_unit_test(close_in_a_storm),
+        cmocka_unit_test(what_nobody_waits_for_is_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
