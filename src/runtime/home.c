@@ -209,7 +209,7 @@ etx__home *etx__home_of(const etx_engine *engine, const char *id) {
 
 /* New transactions go to one partition until it has enough to fill its puts: then to the next. */
 etx__partition *etx__home_partition(etx__home *home) {
-    enum { ENOUGH = 192 };
+    enum { ENOUGH = 32 };
     uint32_t count = home->partition_count;
     uint32_t near = atomic_load_explicit(&home->near, memory_order_relaxed);
     etx__partition *least = NULL;

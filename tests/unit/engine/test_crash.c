@@ -40,7 +40,7 @@ static void *client_body(void *argument) {
         }
         if (rc == 0) {
             int effect = rig_bank_effect(client->bank, outcome.gid);
-            rig_check(effect == outcome.state == ETX_COMMITTED);
+            rig_check((effect == 1) == (outcome.state == ETX_COMMITTED));
             client->committed += outcome.state == ETX_COMMITTED;
             client->aborted += outcome.state == ETX_ABORTED;
         } else {

@@ -1,0 +1,197 @@
+/* Repeats: one gid, one outcome, across restarts, for as long as is promised. */
+#include "rig.h"
+
+typedef struct shop {
+    rig_log log;
+    rig_bank bank;
+    etx_options options;
+    etx_engine *engine;
+} shop;
+
+static void shop_open(shop *shop) {
+    shop->engine = rig_engine(&shop->options, shop->log.url, NULL);
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(shop->engine);
+}
+
+static void shop_make(shop *shop) {
+    rig_log_make(&shop->log, NULL, "partitions=1");
+    rig_bank_make(&shop->bank, 20000);
+    shop->options = rig_options();
+}
+
+static void shop_end(shop *shop) {
+    rig_close(shop->engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&shop->bank);
+    rig_log_end(&shop->log);
+}
+
+static int run(shop *shop, const char *gid, char what, etx_outcome *outcome) {
+    *outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    return etx_tx_run(rig_pair(shop->engine, "bank", gid, what), outcome);
+}
+
+static void a_repeat_runs_nothing(void **state) {
+    shop shop;
+    etx_outcome outcome;
+    (void)state;
+    shop_make(&shop);
+    shop_open(&shop);
+    rig_must(shop.engine, run(&shop, "good", 'D', &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_must(shop.engine, run(&shop, "bad", 'R', &outcome), "run");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_string_equal(outcome.reason, "no money");
+    unsigned calls = shop.bank.calls;
+    for (int restart = 0; restart < 3; restart++) {
+        rig_must(shop.engine, run(&shop, "good", 'D', &outcome), "repeat");
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+        assert_string_equal(outcome.gid, "good");
+        assert_true(outcome.marks & ETX_MARK_CHOSEN);
+        rig_must(shop.engine, run(&shop, "bad", 'R', &outcome), "repeat");
+        assert_int_equal(outcome.state, ETX_ABORTED);
+        assert_string_equal(outcome.reason, "no money");
+        assert_int_equal(run(&shop, "good", 'R', &outcome), ETX_ECONFLICT);
+        assert_int_equal(run(&shop, "bad", 'D', &outcome), ETX_ECONFLICT);
+        assert_int_equal(shop.bank.calls, calls);
+        rig_done done = {0};
+        assert_int_equal(
+            etx_tx_submit(rig_pair(shop.engine, "bank", "good", 'D'), rig_done_fn, &done), 0);
+        assert_true(host_wait_for(&done.count, 1));
+        assert_int_equal(done.rc, 0);
+        assert_int_equal(done.outcome.state, ETX_COMMITTED);
+        rig_close(shop.engine, restart % 2 ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        shop_open(&shop);
+    }
+    assert_int_equal(shop.bank.calls, calls);
+    shop_end(&shop);
+}
+
+/* A repeat while the first is under way gets the first one's outcome. */
+static void a_repeat_under_way_waits(void **state) {
+    shop shop;
+    host_bank gated;
+    (void)state;
+    shop_make(&shop);
+    host_bank_make(&gated);
+    gated.gated = true;
+    shop.engine = rig_engine(&shop.options, shop.log.url, NULL);
+    etx_participant participant = host_participant("bank", ETX_TCC, 0, &gated);
+    rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "register");
+    rig_start(shop.engine);
+    rig_done first = {0}, second = {0}, other = {0};
+    assert_int_equal(
+        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &first), 0);
+    assert_true(host_wait_for(&gated.blocked, 2));
+    assert_int_equal(
+        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &second), 0);
+    assert_int_equal(
+        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'R'), rig_done_fn, &other), 0);
+    assert_true(host_wait_for(&other.count, 1));
+    assert_int_equal(other.rc, ETX_ECONFLICT);
+    assert_int_equal(second.count, 0);
+    sem_post(&gated.gate);
+    sem_post(&gated.gate);
+    assert_true(host_wait_for(&first.count, 1));
+    assert_true(host_wait_for(&second.count, 1));
+    assert_int_equal(first.outcome.state, ETX_COMMITTED);
+    assert_int_equal(second.outcome.state, ETX_COMMITTED);
+    assert_int_equal(gated.forwards, 2);
+    shop_end(&shop);
+}
+
+/* What is forgotten: chosen gids begin anew, those made by ETX are gone. */
+static void the_window_is_small(void **state) {
+    shop shop;
+    etx_outcome outcome;
+    char made[ETX_GID_MAX + 1];
+    (void)state;
+    shop_make(&shop);
+    shop.options.history_max = 8;
+    shop_open(&shop);
+    rig_must(shop.engine, run(&shop, "old", 'D', &outcome), "run");
+    rig_must(shop.engine, run(&shop, NULL, 'D', &outcome), "run");
+    snprintf(made, sizeof made, "%s", outcome.gid);
+    etx_status status = {.size = sizeof status};
+    rig_must(shop.engine, etx_query(shop.engine, made, &status), "query");
+    assert_int_equal(status.state, ETX_COMMITTED);
+    assert_true(status.marks & ETX_MARK_ENDED);
+    rig_must(shop.engine, run(&shop, made, 'D', &outcome), "a repeat by its made gid");
+    for (int i = 0; i < 40; i++) {
+        rig_must(shop.engine, run(&shop, NULL, 'D', &outcome), "run");
+    }
+    assert_int_equal(etx_query(shop.engine, made, &status), ETX_EGONE);
+    assert_int_equal(run(&shop, made, 'D', &outcome), ETX_EGONE);
+    assert_int_equal(etx_query(shop.engine, "old", &status), ETX_ENOTFOUND);
+    assert_true(status.begin_ms > 0);
+    unsigned calls = shop.bank.calls;
+    rig_must(shop.engine, run(&shop, "old", 'D', &outcome), "anew");
+    assert_true(shop.bank.calls > calls);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    shop_open(&shop);
+    assert_int_equal(run(&shop, made, 'D', &outcome), ETX_EGONE);
+    rig_must(shop.engine, etx_query(shop.engine, "old", &status), "query");
+    shop_end(&shop);
+}
+
+static void strict_refuses_rather_than_forgets(void **state) {
+    shop shop;
+    etx_outcome outcome;
+    char gid[16];
+    int rc = 0;
+    (void)state;
+    shop_make(&shop);
+    shop.options.history_max = 8;
+    shop.options.flags |= ETX_HISTORY_STRICT;
+    shop_open(&shop);
+    int i = 0;
+    for (; i < 100 && rc == 0; i++) {
+        snprintf(gid, sizeof gid, "gid-%d", i);
+        rc = run(&shop, gid, 'D', &outcome);
+    }
+    assert_int_equal(rc, ETX_EBUSY);
+    assert_true(i >= 8);
+    rig_must(shop.engine, run(&shop, "gid-0", 'D', &outcome), "a repeat is no new one");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
+static void what_never_was_is_told_apart(void **state) {
+    shop shop;
+    etx_outcome outcome;
+    (void)state;
+    shop_make(&shop);
+    shop_open(&shop);
+    etx_tx *tx = NULL;
+    etx_status status = {.size = sizeof status};
+    assert_int_equal(etx_query(shop.engine, "never", &status), ETX_ENOTFOUND);
+    rig_must(shop.engine, etx_tx_new(shop.engine, NULL, &tx), "new");
+    char gid[ETX_GID_MAX + 1];
+    snprintf(gid, sizeof gid, "%s", etx_tx_gid(tx));
+    assert_int_equal(etx_query(shop.engine, gid, &status), ETX_EGONE);
+    rig_must(shop.engine, etx_tx_add(tx, "bank", "x", 1), "add");
+    outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    rig_must(shop.engine, etx_tx_run(tx, &outcome), "the first begin by its own handle");
+    assert_string_equal(outcome.gid, gid);
+    /* an abort of what nobody began is recorded, and refuses a late begin */
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "ghost", 0, &tx), "attach");
+    rig_must(shop.engine, etx_tx_abort(tx, &outcome), "abort");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_true(outcome.marks & ETX_MARK_NEVER_BEGUN);
+    unsigned calls = shop.bank.calls;
+    int rc = run(&shop, "ghost", 'D', &outcome);
+    assert_true(rc == 0 ? outcome.state == ETX_ABORTED : rc == ETX_ESTATE || rc == ETX_ECONFLICT);
+    assert_int_equal(shop.bank.calls, calls);
+    shop_end(&shop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_repeat_runs_nothing),
+        cmocka_unit_test(a_repeat_under_way_waits),
+        cmocka_unit_test(the_window_is_small),
+        cmocka_unit_test(strict_refuses_rather_than_forgets),
+        cmocka_unit_test(what_never_was_is_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+/* Trimming: the log stays bounded, live and remembered transactions survive it. */
+#include "rig.h"
+
+typedef struct shop {
+    host_dir dir;
+    rig_log log;
+    rig_bank bank;
+    host_bank gated;
+    etx_engine *engine;
+} shop;
+
+static void shop_open(shop *shop, uint64_t history_max) {
+    etx_options options = rig_options();
+    options.durability = ETX_VOLATILE;
+    options.history_max = history_max;
+    shop->engine = rig_engine(&options, shop->log.url, NULL);
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
+    etx_participant participant = host_participant("slow", ETX_TCC, ETX_INLINE, &shop->gated);
+    rig_must(shop->engine, etx_engine_register(shop->engine, &participant), "register");
+    rig_start(shop->engine);
+}
+
+static void shop_make(shop *shop, uint64_t history_max) {
+    host_dir_make(&shop->dir);
+    rig_log_make(&shop->log, shop->dir.path, "segment=1M&partitions=1");
+    snprintf(shop->log.inner_url, sizeof shop->log.inner_url, "%s?segment=1M&partitions=1",
+             shop->dir.url);
+    rig_bank_make(&shop->bank, 100000);
+    host_bank_make(&shop->gated);
+    atomic_store(&shop->gated.forward_reply, ETX_WORKING);
+    shop_open(shop, history_max);
+}
+
+static void shop_end(shop *shop) {
+    rig_close(shop->engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&shop->bank);
+    rig_log_end(&shop->log);
+    host_dir_remove(&shop->dir);
+}
+
+/* Transactions with that much payload; how many bytes they put. */
+static void busy(shop *shop, unsigned count, size_t payload) {
+    void *bytes = calloc(1, payload);
+    rig_done done = {0};
+    assert_non_null(bytes);
+    for (unsigned i = 0; i < count; i++) {
+        etx_tx *tx = NULL;
+        rig_must(shop->engine, etx_tx_new(shop->engine, NULL, &tx), "new");
+        rig_must(shop->engine, etx_tx_add(tx, "bank", bytes, payload), "add");
+        rig_must(shop->engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+        if (i % 16 == 15) {
+            assert_true(host_wait_for(&done.count, i));
+        }
+    }
+    assert_true(host_wait_for(&done.count, count));
+    free(bytes);
+}
+
+static uint64_t trims(etx_engine *engine) {
+    etx_metrics metrics = {.size = sizeof metrics};
+    assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
+    return metrics.trims;
+}
+
+static uint64_t space_taken(shop *shop) {
+    etx_log_space space = {.size = sizeof space};
+    assert_int_equal(shop->log.ops->space(shop->log.inner, 0, &space), 0);
+    return space.bytes_total;
+}
+
+static void old_segments_go_and_live_ones_stay(void **state) {
+    enum { LIVE = 40, HISTORY = 500 };
+    shop shop;
+    char gid[32];
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop, HISTORY);
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "ancient", 'D'), &outcome),
+             "run");
+    for (int i = 0; i < LIVE; i++) {
+        snprintf(gid, sizeof gid, "live-%d", i);
+        assert_int_equal(etx_tx_submit(rig_pair(shop.engine, "slow", gid, 'D'), NULL, NULL), 0);
+    }
+    for (int round = 0; round < 3; round++) {
+        busy(&shop, 900, 16 * 1024); /* 14 MiB */
+        assert_true(trims(shop.engine) >= 3);
+        assert_true(space_taken(&shop) <= 12u << 20);
+        assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "marker", 'D'), &outcome), 0);
+        rig_close(shop.engine, round % 2 ? ETX_CLOSE_ABRUPT : ETX_CLOSE_LEAVE);
+        shop_open(&shop, HISTORY);
+        for (int i = 0; i < LIVE; i++) {
+            snprintf(gid, sizeof gid, "live-%d", i);
+            assert_int_equal(rig_state(shop.engine, gid), ETX_ACTIVE);
+        }
+        unsigned calls = shop.bank.calls; /* remembered across restarts and trims */
+        assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "marker", 'D'), &outcome), 0);
+        assert_int_equal(shop.bank.calls, calls);
+    }
+    atomic_store(&shop.gated.forward_reply, ETX_DONE);
+    for (int i = 0; i < LIVE; i++) {
+        snprintf(gid, sizeof gid, "live-%d", i);
+        assert_int_equal(etx_retry(shop.engine, gid), 0);
+        assert_true(rig_reaches(shop.engine, gid, ETX_COMMITTED, 0));
+    }
+    shop_end(&shop);
+}
+
+/* A trim that failed is made up for by the next. */
+static void a_failed_trim_is_made_up_for(void **state) {
+    shop shop;
+    (void)state;
+    shop_make(&shop, 100);
+    atomic_store(&shop.log.trim_rc, ETX_EIO);
+    busy(&shop, 1500, 16 * 1024);
+    assert_true(shop.log.trims > 0);
+    assert_int_equal(trims(shop.engine), 0);
+    atomic_store(&shop.log.trim_rc, 0);
+    busy(&shop, 1500, 16 * 1024);
+    assert_true(trims(shop.engine) > 0);
+    assert_true(space_taken(&shop) <= 16u << 20);
+    shop_end(&shop);
+}
+
+/* Many that live long, in batches that split: a trim loses none of them. */
+static void moves_that_fill_batches(void **state) {
+    enum { LIVE = 2000 };
+    shop shop;
+    char gid[32];
+    char payload[3000];
+    rig_done done = {0};
+    (void)state;
+    memset(payload, 'p', sizeof payload);
+    shop_make(&shop, 100);
+    for (unsigned i = 0; i < LIVE; i++) {
+        etx_tx *tx = NULL;
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        snprintf(gid, sizeof gid, "live-%u", i);
+        options.gid = gid;
+        options.wait = ETX_WAIT_BEGUN;
+        rig_must(shop.engine, etx_tx_new(shop.engine, &options, &tx), "new");
+        rig_must(shop.engine, etx_tx_add(tx, "slow", payload, sizeof payload), "add");
+        rig_must(shop.engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+    }
+    assert_true(host_wait_for(&done.count, LIVE));
+    busy(&shop, 4000, 16 * 1024); /* 62 MiB: each that lives is moved several times */
+    etx_metrics metrics = {.size = sizeof metrics};
+    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
+    assert_true(metrics.moves > LIVE);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop_open(&shop, 100);
+    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
+    assert_int_equal(metrics.recovered, LIVE);
+    rig_close(shop.engine, ETX_CLOSE_LEAVE);
+    shop_open(&shop, 100);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop_open(&shop, 100);
+    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
+    assert_int_equal(metrics.recovered, LIVE);
+    atomic_store(&shop.gated.forward_reply, ETX_DONE);
+    assert_true(rig_quiet(shop.engine));
+    shop_end(&shop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(old_segments_go_and_live_ones_stay),
+        cmocka_unit_test(a_failed_trim_is_made_up_for),
+        cmocka_unit_test(moves_that_fill_batches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
