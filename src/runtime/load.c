@@ -268,6 +268,7 @@ void etx__partition_install(etx__partition *partition) {
     etx__event event = {.type = ETX__EV_RECOVERED};
     event.u.recovered.slot = partition->loaded_own;
     etx__partition_step(partition, &event);
+    etx__partition_gauges(partition);
     etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
 }
 

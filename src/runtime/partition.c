@@ -133,7 +133,7 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         out = etx__core_step(memory->core, event);
         more = out->more;
         take_out(partition, out);
-    } while (more && event->type != ETX__EV_TICK);
+    } while (more && event->type != ETX__EV_TICK && event->type != ETX__EV_MOVE);
     uint32_t live = memory->core->live;
     uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
     if (live != before) {
@@ -364,7 +364,7 @@ static void large_pages(etx__memory *memory) {
     }
 }
 
-static void refresh_gauges(etx__partition *partition) {
+void etx__partition_gauges(etx__partition *partition) {
     const etx__core *core = partition->memory->core;
     if (partition->home->engine->options.allocator == NULL) {
         large_pages(partition->memory);
@@ -396,7 +396,7 @@ void etx__partition_tick(etx__partition *partition) {
         partition->room_ms = now + 200;
         watch_room(partition);
     }
-    refresh_gauges(partition);
+    etx__partition_gauges(partition);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b) {

@@ -131,6 +131,8 @@ int etx__partition_put_due(const etx__partition *partition);
 void etx__partition_job_done(etx__partition *partition);
 /* Time has passed. */
 void etx__partition_tick(etx__partition *partition);
+/* Sets the gauges of the metrics to what the core has now. */
+void etx__partition_gauges(etx__partition *partition);
 /* When it wants to be looked at by itself. monotonic ms */
 uint64_t etx__partition_wake(const etx__partition *partition);
 /* Everybody who waits hears rc; what is not durable is dropped. */

@@ -4,18 +4,26 @@
 #include "home.h"
 #include "shard.h"
 
-/* The log may hold twice what a rewrite of everything would take, and a few trim units. Beyond
- * that the oldest part goes: moves for all that begins before a mark are appended; once they are
- * durable, everything below the mark's slot is trimmed. A crash in between finds both, and the
- * move stands for what was folded before. */
+/* Recovery reads what is not trimmed: so the log may hold twice what a rewrite of everything would
+ * take, and a little. Beyond that the oldest part goes, down to half of it: moves for all that
+ * begins before a mark are appended, a few with each batch; once they are durable, everything below
+ * the mark's slot is trimmed. A crash in between finds both, and the move stands for what was
+ * folded before. */
+
+enum {
+    BLOCK = 4096, /* what a small batch takes on a disk */
+    LITTLE = 4 * 1024 * 1024,
+    APART = 512 * 1024, /* marks */
+    SLICES = 64         /* of moves, with each batch */
+};
 
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes) {
-    partition->bytes += bytes;
+    partition->bytes += (bytes + BLOCK - 1) / BLOCK * BLOCK;
     etx__mark *newest =
         partition->marks > 0
             ? &partition->mark[(partition->mark_first + partition->marks - 1) % ETX__MARKS]
             : NULL;
-    if (newest != NULL && partition->bytes - newest->bytes < 512 * 1024) {
+    if (newest != NULL && partition->bytes - newest->bytes < APART) {
         return;
     }
     if (partition->marks == ETX__MARKS) { /* every second one is enough, then */
@@ -30,21 +38,23 @@ void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq,
     partition->marks++;
 }
 
-static uint64_t bytes_wanted(const etx__partition *partition, uint64_t unit) {
+/* About what a rewrite of everything would take. */
+static uint64_t bytes_needed(const etx__partition *partition) {
     const etx__core *core = partition->memory->core;
-    uint64_t needed = core->pool.used_bytes / 2 + core->remembered * 64ull;
-    return 2 * needed + 3 * unit;
+    return core->pool.used_bytes / 2 + core->remembered * 64ull;
 }
 
-/* The first mark below which a unit goes, or NULL. */
-static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t unit) {
+/* The newest mark that leaves as much as is needed behind it, or NULL. */
+static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t needed) {
+    const etx__mark *found = NULL;
     for (uint32_t i = 0; i < partition->marks; i++) {
         const etx__mark *mark = &partition->mark[(partition->mark_first + i) % ETX__MARKS];
-        if (mark->bytes >= partition->trimmed_bytes + unit) {
-            return mark;
+        if (mark->bytes + needed + LITTLE / 4 > partition->bytes) {
+            break;
         }
+        found = mark;
     }
-    return NULL;
+    return found;
 }
 
 static void begin_moves(etx__partition *partition, const etx__mark *mark) {
@@ -60,11 +70,14 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
 
 static void go_on_moving(etx__partition *partition) {
     const etx__core *core = partition->memory->core;
-    etx__event event = {.type = ETX__EV_MOVE};
-    event.u.move.seq = partition->moving_seq;
-    etx__partition_step(partition, &event);
-    int left = core->oldest != 0 && core->entry[core->oldest - 1].first_seq < partition->moving_seq;
-    if (!left) {
+    uint64_t before = 0;
+    for (int i = 0; i < SLICES && core->seq != before; i++) {
+        etx__event event = {.type = ETX__EV_MOVE};
+        event.u.move.seq = partition->moving_seq;
+        before = core->seq;
+        etx__partition_step(partition, &event);
+    }
+    if (core->oldest == 0 || core->entry[core->oldest - 1].first_seq >= partition->moving_seq) {
         partition->moved_seq = core->seq;
         if (partition->last != NULL) {
             partition->last->wanted = 1;
@@ -73,9 +86,7 @@ static void go_on_moving(etx__partition *partition) {
 }
 
 void etx__partition_trim(etx__partition *partition) {
-    etx__home *home = partition->home;
-    etx_log_space space = {.size = sizeof space};
-    if (partition->state != ETX__OPEN || home->ops->trim == NULL || partition->busy) {
+    if (partition->state != ETX__OPEN || partition->busy) {
         return;
     }
     if (partition->moving_seq != 0) {
@@ -87,15 +98,11 @@ void etx__partition_trim(etx__partition *partition) {
         }
         return;
     }
-    if (partition->bytes - partition->trimmed_bytes < 1024 * 1024 ||
-        home->ops->space(home->log, partition->number, &space) != 0) {
+    uint64_t needed = bytes_needed(partition);
+    if (partition->bytes - partition->trimmed_bytes < 2 * needed + LITTLE) {
         return;
     }
-    uint64_t unit = space.trim_unit > 0 ? space.trim_unit : 1024 * 1024;
-    if (partition->bytes - partition->trimmed_bytes < bytes_wanted(partition, unit)) {
-        return;
-    }
-    const etx__mark *mark = mark_to_trim(partition, unit);
+    const etx__mark *mark = mark_to_trim(partition, needed);
     if (mark != NULL) {
         begin_moves(partition, mark);
         go_on_moving(partition);

@@ -12,7 +12,7 @@
 
 #define ETX__WINDOW (1u << 20)
 #define ETX__AHEAD (4 << 20)
-#define ETX__SEGMENT_DEFAULT ((uint64_t)64 << 20)
+#define ETX__SEGMENT_DEFAULT ((uint64_t)16 << 20)
 #define ETX__PARTITIONS_DEFAULT 4u
 #define ETX__NAME_SIZE 32
 #define ETX__NONE UINT64_MAX

@@ -99,7 +99,8 @@ static void old_segments_go_and_live_ones_stay(void **state) {
     atomic_store(&shop.gated.forward_reply, ETX_DONE);
     for (int i = 0; i < LIVE; i++) {
         snprintf(gid, sizeof gid, "live-%d", i);
-        assert_int_equal(etx_retry(shop.engine, gid), 0);
+        int rc = etx_retry(shop.engine, gid);
+        assert_true(rc == 0 || rc == ETX_ESTATE); /* it went on by itself */
         assert_true(rig_reaches(shop.engine, gid, ETX_COMMITTED, 0));
     }
     shop_end(&shop);
@@ -119,6 +120,21 @@ static void a_failed_trim_is_made_up_for(void **state) {
     assert_true(trims(shop.engine) > 0);
     assert_true(space_taken(&shop) <= 16u << 20);
     shop_end(&shop);
+}
+
+static int count_one(const etx_status *status, void *user) {
+    assert_int_equal(status->state, ETX_ACTIVE);
+    ++*(unsigned *)user;
+    return 0;
+}
+
+static unsigned living(etx_engine *engine) {
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    unsigned count = 0;
+    filter.gid_prefix = "live-";
+    rig_must(engine, etx_list(engine, &filter, &cursor, 1000000, count_one, &count), "list");
+    return count;
 }
 
 /* Many that live long, in batches that split: a trim loses none of them. */
@@ -148,14 +164,12 @@ static void moves_that_fill_batches(void **state) {
     assert_true(metrics.moves > LIVE);
     rig_close(shop.engine, ETX_CLOSE_ABRUPT);
     shop_open(&shop, 100);
-    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
-    assert_int_equal(metrics.recovered, LIVE);
+    assert_int_equal(living(shop.engine), LIVE);
     rig_close(shop.engine, ETX_CLOSE_LEAVE);
     shop_open(&shop, 100);
     rig_close(shop.engine, ETX_CLOSE_ABRUPT);
     shop_open(&shop, 100);
-    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
-    assert_int_equal(metrics.recovered, LIVE);
+    assert_int_equal(living(shop.engine), LIVE);
     atomic_store(&shop.gated.forward_reply, ETX_DONE);
     assert_true(rig_quiet(shop.engine));
     shop_end(&shop);
