@@ -207,11 +207,13 @@ etx__home *etx__home_of(const etx_engine *engine, const char *id) {
     return NULL;
 }
 
-/* New transactions go to one partition until it has enough to fill its puts: then to the next. */
+/* New transactions go to one partition until it has enough to fill its puts: then to the next. The
+ * first choice takes turns, so that each partition's history reaches about as far back. */
 etx__partition *etx__home_partition(etx__home *home) {
     enum { ENOUGH = 32 };
     uint32_t count = home->partition_count;
-    uint32_t near = atomic_load_explicit(&home->near, memory_order_relaxed);
+    uint32_t placed = atomic_fetch_add_explicit(&home->placed, 1, memory_order_relaxed);
+    uint32_t near = placed / ETX__TURN % count;
     etx__partition *least = NULL;
     uint32_t least_live = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {

@@ -1,7 +1,6 @@
 /* Loading a partition: reading its log into a new core, and claiming it. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "home.h"
 #include "shard.h"
@@ -77,12 +76,18 @@ static int read_slot(const etx_slot *slot, void *user) {
 
 /* ---- the core's memory */
 
+/* The last N of the home: an equal share each, and a quarter more, since load is not quite even. */
+static uint64_t history_share(const etx__partition *partition, uint64_t all) {
+    uint32_t count = partition->home->partition_count;
+    return count == 1 ? all : (all + all / 4) / count + 2ull * ETX__TURN;
+}
+
 static void core_options(const etx__partition *partition, etx__core_options *ret_options) {
     const etx_options *o = &partition->home->engine->options;
     *ret_options = (etx__core_options){
         .transactions_max = o->transactions_max,
         .branches_max = o->branches_max,
-        .history_max = o->history_max,
+        .history_max = history_share(partition, o->history_max),
         .history_age_ms = o->history_age_ms,
         .participants_max = ETX__PARTICIPANTS_MAX,
         .image_max = (uint32_t)(partition->home->info.batch_max / 2),
@@ -322,7 +327,10 @@ static void *writer_body(void *argument) {
             continue;
         }
         if (job == ETX__JOB_STOP) {
-            etx__engine_drop(partition->home->engine);
+            etx_engine *engine = partition->home->engine;
+            atomic_store(&partition->writer_over, 1);
+            etx__futex_wake(&partition->writer_over, 1);
+            etx__engine_drop(engine);
             return NULL;
         }
         do_job(partition, job);
@@ -352,14 +360,18 @@ void etx__writer_give(etx__partition *partition, etx__job job) {
 }
 
 int etx__writer_stop(etx__partition *partition, uint64_t until_us) {
-    struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
     if (!partition->has_writer) {
         return 0;
     }
     partition->has_writer = 0;
     atomic_store(&partition->job, ETX__JOB_STOP);
     etx__futex_wake(&partition->job, 1);
-    if (pthread_clockjoin_np(partition->writer, NULL, CLOCK_MONOTONIC, &until) == 0) {
+    for (uint64_t now;
+         !atomic_load(&partition->writer_over) && (now = etx__clock_us()) < until_us;) {
+        etx__futex_wait(&partition->writer_over, 0, until_us - now);
+    }
+    if (atomic_load(&partition->writer_over)) {
+        pthread_join(partition->writer, NULL);
         return 0;
     }
     pthread_detach(partition->writer);

@@ -98,7 +98,8 @@ struct etx__partition {
     uint64_t trimmed_bytes;
     /* the writer */
     pthread_t writer;
-    _Atomic uint32_t job; /* a futex */
+    _Atomic uint32_t job;         /* a futex */
+    _Atomic uint32_t writer_over; /* a futex: it has seen ETX__JOB_STOP */
     etx__node job_done;
     etx__job job_was;
     int job_rc;

@@ -107,7 +107,7 @@ void etx__request_send(etx_tx *request);
 int etx__request_run(etx_tx *request, etx_outcome *outcome);
 /* Sends it and waits; it stays the caller's, unless the patience was over: *request is NULL
  * then, and ret_gid (may be NULL) says under which gid it was sent last. */
-int etx__request_wait(etx_tx **request, char ret_gid[ETX_GID_MAX + 1]);
+int etx__request_wait(etx_tx **request, char *ret_gid);
 /* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
 int etx__request_bind(etx_tx *request, const char *gid, size_t len);
 /* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE. */

@@ -88,7 +88,9 @@ static void check_branch(const drive *d,
     snprintf(name, sizeof name, "%.*s", (int)branch->name.len, (const char *)branch->name.data);
     const etx__kind_row *row = etx__kind_of(branch->kind);
     int finished = progress->finish != 0;
-    int skipped = progress->forward == ETX_REFUSED && (branch->flags & ETX_KEEPS_REFUSALS);
+    int refused = progress->forward == ETX_REFUSED ||
+                  (d->how == ALL_REFUSED && was_called(d, gid, name, ETX_FORWARD));
+    int skipped = refused && (branch->flags & ETX_KEEPS_REFUSALS);
     if (committed && row->commit && !finished && !was_called(d, gid, name, ETX_COMMIT)) {
         tell_fail(d, "committed, and not everywhere", gid);
     }

@@ -10,8 +10,7 @@ enum { WORDS = 1100 };
 typedef struct command {
     char *word[WORDS];
     int words;
-    const char *label; /* the line's first words: names the waiter */
-    char *label_room;
+    char label[64]; /* the line's first words: names the waiter */
 } command;
 
 /* ---- words */
@@ -288,7 +287,7 @@ static int do_world(world **w, const command *c, FILE *trace) {
         .retry_cap_ms = 30000,
         .working_ms = 1000,
         .park_after = 10,
-        .pool_size = 2 << 20,
+        .pool_size = 1 << 20,
     };
     options_of(c, &options);
     *w = world_make(&options, "story");
@@ -339,6 +338,7 @@ static int do_crash(world *w, const command *c) {
     options_of(c, &w->options);
     world_crash(w);
     fprintf(w->trace, "    read %u records, %u live\n", w->records - 1 - w->first, w->core->live);
+    world_tick(w, 0);
     return 0;
 }
 
@@ -423,22 +423,20 @@ static int do_event(world *w, const command *c) {
 int story_do(world **w, const char *line, FILE *trace) {
     command c = {0};
     char *copy = strdup(line);
-    char *label = strdup(line);
     char *rest = copy;
     int rc = -1;
-    if (copy == NULL || label == NULL) {
+    if (copy == NULL) {
         abort();
     }
     for (char *each = strtok_r(copy, " \n", &rest); each != NULL && c.words < WORDS;
          each = strtok_r(NULL, " \n", &rest)) {
         c.word[c.words++] = each;
     }
-    label[strcspn(label, "\n")] = 0;
-    c.label = label;
+    snprintf(c.label, sizeof c.label, "%s %s", word(&c, 0), word(&c, 1));
     if (c.words > 0 && strcmp(c.word[0], "world") == 0) {
         rc = *w == NULL ? do_world(w, &c, trace) : -1;
     } else if (c.words > 0 && *w != NULL) {
-        (*w)->at = label;
+        (*w)->at = c.label;
         rc = do_event(*w, &c);
         uint64_t next = etx__timer_next((*w)->core);
         if (next != UINT64_MAX) {
@@ -447,7 +445,6 @@ int story_do(world **w, const char *line, FILE *trace) {
         }
         (*w)->at = "story";
     }
-    free(label);
     free(copy);
     return rc;
 }

@@ -1,5 +1,4 @@
 /* Runs stories: commands in, the trace beneath each compared with what stands there. */
-#define _GNU_SOURCE
 #include "world.h"
 
 #include <stdlib.h>

@@ -28,7 +28,7 @@ typedef struct rig_log {
     _Atomic int full;            /* what `space` says */
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
-    atomic_uint faults, puts, reopened, trims, hanging;
+    atomic_uint faults, puts, reopened, trims, hanging, closed;
     sem_t gate;
     etx_log *inner;
     const etx_log_ops *ops;

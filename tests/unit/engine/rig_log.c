@@ -37,6 +37,7 @@ static void faulty_close(etx_log *head, int clean) {
         log->inner = NULL;
     }
     free(head);
+    atomic_fetch_add(&log->closed, 1);
 }
 
 static int faulty_info(etx_log *head, etx_log_info *ret_info) {

@@ -1,0 +1,353 @@
+/* Interactive and resumed transactions, messages with query-back, nested ones. */
+#include "rig.h"
+
+typedef struct shop {
+    rig_log log;
+    rig_bank bank;
+    etx_engine *engine;
+    _Atomic int query_reply;
+    atomic_uint queries, resumes;
+    _Atomic uint64_t run;
+    char resumed[ETX_GID_MAX + 1];
+    atomic_uint given; /* bytes of the result that a resume was given of step "one" */
+} shop;
+
+static etx_reply query(etx_call *call, void *user) {
+    shop *shop = user;
+    (void)call;
+    atomic_fetch_add(&shop->queries, 1);
+    return (etx_reply)atomic_load(&shop->query_reply);
+}
+
+static etx_reply resume(etx_call *call, void *user) {
+    shop *shop = user;
+    size_t len = 0;
+    const void *result = etx_call_result_of(call, "one", &len);
+    atomic_store(&shop->given, result != NULL ? (unsigned)len : 0u);
+    atomic_store(&shop->run, etx_call_run(call));
+    atomic_fetch_add(&shop->resumes, 1);
+    return ETX_DONE;
+}
+
+static void shop_open(shop *shop) {
+    shop->engine = rig_engine(NULL, shop->log.url, NULL);
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, 0);
+    rig_bank_register(&shop->bank, shop->engine, "step", ETX_SAGA, ETX_INLINE);
+    rig_bank_register(&shop->bank, shop->engine, "post", ETX_MESSAGE, ETX_INLINE);
+    etx_participant initiator = ETX_PARTICIPANT_INIT;
+    initiator.name = "initiator";
+    initiator.kind = ETX_MESSAGE;
+    initiator.query = query;
+    initiator.resume = resume;
+    initiator.user = shop;
+    rig_must(shop->engine, etx_engine_register(shop->engine, &initiator), "initiator");
+    rig_start(shop->engine);
+}
+
+static void shop_make(shop *shop) {
+    memset(shop, 0, sizeof *shop);
+    rig_log_make(&shop->log, NULL, "partitions=2");
+    rig_bank_make(&shop->bank, 1000);
+    atomic_store(&shop->query_reply, ETX_DONE);
+    shop_open(shop);
+}
+
+static void shop_end(shop *shop) {
+    rig_close(shop->engine, ETX_CLOSE_FINISH);
+    assert_int_equal(rig_bank_torn(&shop->bank), 0);
+    rig_bank_end(&shop->bank);
+    rig_log_end(&shop->log);
+}
+
+static etx_branch branch_of(const char *participant, const char *name, const rig_order *order) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = participant;
+    branch.name = name;
+    branch.payload = order;
+    branch.payload_len = sizeof *order;
+    return branch;
+}
+
+static etx_tx *begin(shop *shop, const char *gid, uint32_t deadline_ms) {
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = gid;
+    options.deadline_ms = deadline_ms;
+    rig_must(shop->engine, etx_tx_begin(shop->engine, &options, &tx), "begin");
+    return tx;
+}
+
+static void enlist(shop *shop, etx_tx *tx, const char *participant, const char *name) {
+    static const rig_order order = {2, 'D'};
+    etx_branch branch = branch_of(participant, name, &order);
+    rig_must(shop->engine, etx_tx_enlist(tx, &branch), name);
+}
+
+static void enlisted_and_decided(void **state) {
+    static const rig_order other = {2, 'X'};
+    shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "yes", 0);
+    enlist(&shop, tx, "bank", "a");
+    enlist(&shop, tx, "bank", "a");
+    etx_branch changed = branch_of("bank", "a", &other);
+    assert_int_equal(etx_tx_enlist(tx, &changed), ETX_ECONFLICT);
+    enlist(&shop, tx, "bank", "b");
+    assert_int_equal(rig_state(shop.engine, "yes"), ETX_ACTIVE);
+    rig_must(shop.engine, etx_tx_commit(tx, &outcome), "commit");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(rig_bank_effect(&shop.bank, "yes"), 1);
+    tx = begin(&shop, "no", 0);
+    enlist(&shop, tx, "bank", "a");
+    enlist(&shop, tx, "bank", "b");
+    rig_must(shop.engine, etx_tx_abort(tx, &outcome), "abort");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_int_equal(rig_bank_effect(&shop.bank, "no"), 0);
+    shop_end(&shop);
+}
+
+static void attached_and_continued(void **state) {
+    shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *other = NULL;
+    (void)state;
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "shared", 0);
+    enlist(&shop, tx, "bank", "a");
+    etx_tx_discard(tx);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT); /* and by another process */
+    shop_open(&shop);
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "shared", 0, &other), "attach");
+    enlist(&shop, other, "bank", "b");
+    rig_must(shop.engine, etx_tx_commit(other, &outcome), "commit");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "nobody", 0, &other), "attach");
+    assert_int_equal(etx_tx_commit(other, &outcome), ETX_ENOTFOUND);
+    shop_end(&shop);
+}
+
+static void the_deadline_aborts(void **state) {
+    shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "slow", 50);
+    enlist(&shop, tx, "bank", "a");
+    enlist(&shop, tx, "bank", "b");
+    assert_true(rig_reaches(shop.engine, "slow", ETX_ABORTED, 0));
+    rig_must(shop.engine, etx_tx_commit(tx, &outcome), "a late commit hears what became of it");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_int_equal(rig_bank_effect(&shop.bank, "slow"), 0);
+    /* silence across a restart ends too */
+    tx = begin(&shop, "silent", 50);
+    enlist(&shop, tx, "bank", "a");
+    etx_tx_discard(tx);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop_open(&shop);
+    assert_true(rig_reaches(shop.engine, "silent", ETX_ABORTED, 0));
+    shop_end(&shop);
+}
+
+static void all_of_it_without_waiting(void **state) {
+    static const rig_order order = {1, 'D'};
+    shop shop;
+    rig_done begun = {0}, enlisted = {0}, resulted = {0}, committed = {0}, aborted = {0};
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    (void)state;
+    shop_make(&shop);
+    rig_must(shop.engine, etx_tx_begin_async(shop.engine, &options, rig_done_fn, &begun, &tx),
+             "begin");
+    assert_true(host_wait_for(&begun.count, 1));
+    assert_int_equal(begun.rc, 0);
+    assert_string_equal(begun.outcome.gid, etx_tx_gid(tx));
+    etx_branch branch = branch_of("bank", "a", &order);
+    branch.flags = ETX_BY_INITIATOR;
+    rig_must(shop.engine, etx_tx_enlist_async(tx, &branch, rig_done_fn, &enlisted), "enlist");
+    assert_true(host_wait_for(&enlisted.count, 1));
+    assert_int_equal(enlisted.rc, 0);
+    rig_must(shop.engine,
+             etx_tx_result_async(tx, "a", ETX_DONE, "r", 1, rig_done_fn, &resulted), "result");
+    assert_true(host_wait_for(&resulted.count, 1));
+    assert_true(resulted.rc >= 0);
+    rig_must(shop.engine, etx_tx_commit_async(tx, rig_done_fn, &committed), "commit");
+    assert_true(host_wait_for(&committed.count, 1));
+    assert_int_equal(committed.rc, 0);
+    assert_int_equal(committed.outcome.state, ETX_COMMITTED);
+    tx = begin(&shop, NULL, 0);
+    rig_must(shop.engine, etx_tx_abort_async(tx, rig_done_fn, &aborted), "abort");
+    assert_true(host_wait_for(&aborted.count, 1));
+    assert_int_equal(aborted.outcome.state, ETX_ABORTED);
+    shop_end(&shop);
+}
+
+/* The initiator falls silent: it is asked whether its own transaction committed. */
+static void a_message_is_asked_about(void **state) {
+    static const rig_order order = {1, 'D'};
+    (void)state;
+    for (int answer = ETX_DONE; answer <= ETX_REFUSED; answer++) {
+        shop shop;
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_tx *tx = NULL;
+        shop_make(&shop);
+        atomic_store(&shop.query_reply, ETX_RETRY);
+        options.gid = "mail";
+        options.initiator = "initiator";
+        options.deadline_ms = 30;
+        rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+        etx_branch branch = branch_of("post", "a", &order);
+        rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
+        etx_tx_discard(tx);
+        assert_true(host_wait_for(&shop.queries, 2));
+        assert_int_equal(rig_state(shop.engine, "mail"), ETX_ACTIVE);
+        atomic_store(&shop.query_reply, answer);
+        assert_true(rig_reaches(shop.engine, "mail",
+                                answer == ETX_DONE ? ETX_COMMITTED : ETX_ABORTED, 0));
+        assert_int_equal(rig_bank_effect(&shop.bank, "mail"), answer == ETX_DONE);
+        shop_end(&shop);
+    }
+}
+
+/* A workflow that fell silent, across a restart, goes on with what is recorded. */
+static void a_workflow_is_resumed(void **state) {
+    static const rig_order order = {2, 'D'};
+    shop shop;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_reply reply = ETX_RETRY;
+    etx_tx *tx = NULL;
+    (void)state;
+    shop_make(&shop);
+    options.gid = "flow";
+    options.mode = ETX_RESUMED;
+    options.initiator = "initiator";
+    options.resume_ms = 50;
+    rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+    etx_branch one = branch_of("step", "one", &order);
+    etx_branch two = branch_of("step", "two", &order);
+    one.flags = two.flags = ETX_BY_INITIATOR;
+    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist one");
+    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_DONE, "first", 5, &reply), "result");
+    etx_tx_discard(tx);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop_open(&shop);
+    assert_true(host_wait_for(&shop.resumes, 1));
+    assert_int_equal(shop.given, 5);
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "flow", shop.run, &tx), "attach");
+    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist one again");
+    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_REFUSED, "x", 1, &reply), "again");
+    assert_int_equal(reply, ETX_DONE); /* the first stands */
+    rig_must(shop.engine, etx_tx_enlist(tx, &two), "enlist two");
+    unsigned resumes = shop.resumes;
+    assert_true(host_wait_for(&shop.resumes, resumes + 1));
+    etx_branch three = branch_of("step", "three", &order);
+    three.flags = ETX_BY_INITIATOR;
+    assert_int_equal(etx_tx_enlist(tx, &three), ETX_ESTATE); /* a run that is superseded */
+    etx_tx_discard(tx);
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "flow", shop.run, &tx), "attach");
+    int rc = etx_tx_result(tx, "two", ETX_DONE, "second", 6, &reply);
+    if (rc == 0) {
+        rc = etx_tx_commit(tx, &outcome);
+    } else {
+        etx_tx_discard(tx);
+    }
+    if (rc == ETX_ESTATE) { /* the machine was slow: yet another run was begun */
+        rig_must(shop.engine, etx_tx_attach(shop.engine, "flow", 0, &tx), "attach");
+        rc = etx_tx_abort(tx, &outcome);
+    }
+    assert_true(rc == 0 || rc == ETX_ESTATE);
+    assert_true(rc != 0 || outcome.state == ETX_COMMITTED || outcome.state == ETX_ABORTED);
+    shop_end(&shop);
+}
+
+/* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
+static etx_reply nest(etx_call *call, void *user) {
+    shop *shop = user;
+    char gid[ETX_GID_MAX + 1];
+    etx_tx *child = NULL;
+    etx_engine *engine = etx_call_engine(call);
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    static const rig_order order = {1, 'D'};
+    if (etx_gid_child(etx_call_gid(call), etx_call_branch(call), gid) != 0) {
+        return ETX_RETRY;
+    }
+    snprintf(shop->resumed, sizeof shop->resumed, "%s", gid);
+    options.gid = gid;
+    options.deadline_ms = 200;
+    int rc = 0;
+    switch (etx_call_operation(call)) {
+        case ETX_FORWARD:
+            rc = etx_tx_begin(engine, &options, &child);
+            if (rc == 0) {
+                etx_branch branch = branch_of("bank", "inner", &order);
+                rc = etx_tx_enlist(child, &branch);
+                rc = rc != 0 ? rc : etx_tx_hold(child);
+                etx_tx_discard(child);
+            }
+            break;
+        case ETX_COMMIT:
+            rc = etx_tx_attach(engine, gid, 0, &child);
+            rc = rc != 0 ? rc : etx_tx_commit(child, &outcome);
+            break;
+        case ETX_UNDO:
+            rc = etx_tx_attach(engine, gid, 0, &child);
+            rc = rc != 0 ? rc : etx_tx_abort(child, &outcome);
+            break;
+        case ETX_QUERY:
+        case ETX_RESUME:
+            break;
+    }
+    return rc == 0 ? ETX_DONE : ETX_RETRY;
+}
+
+static void nested_ones_end_with_their_parent(void **state) {
+    (void)state;
+    for (int commit = 0; commit < 2; commit++) {
+        shop shop;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        shop_make(&shop);
+        etx_participant participant = ETX_PARTICIPANT_INIT;
+        participant.name = "nest";
+        participant.kind = ETX_TCC;
+        participant.forward = nest;
+        participant.commit = nest;
+        participant.undo = nest;
+        participant.user = &shop;
+        rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "nest");
+        etx_tx *tx = begin(&shop, "parent", 0);
+        enlist(&shop, tx, "nest", "outer");
+        uint64_t end = host_now_ms() + 30000;
+        while (shop.resumed[0] == 0 && host_now_ms() < end) {
+            usleep(1000);
+        }
+        assert_true(rig_reaches(shop.engine, shop.resumed, ETX_ACTIVE, ETX_MARK_HELD));
+        uint64_t past = host_now_ms() + 300; /* its deadline, which no longer counts */
+        while (host_now_ms() < past) {
+            usleep(10000);
+        }
+        assert_int_equal(rig_state(shop.engine, shop.resumed), ETX_ACTIVE);
+        rig_must(shop.engine, commit ? etx_tx_commit(tx, &outcome) : etx_tx_abort(tx, &outcome),
+                 "decide");
+        assert_int_equal(outcome.state, commit ? ETX_COMMITTED : ETX_ABORTED);
+        assert_int_equal(rig_state(shop.engine, shop.resumed),
+                         commit ? ETX_COMMITTED : ETX_ABORTED);
+        assert_int_equal(rig_bank_effect(&shop.bank, shop.resumed), commit);
+        shop_end(&shop);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(enlisted_and_decided),
+        cmocka_unit_test(attached_and_continued),
+        cmocka_unit_test(the_deadline_aborts),
+        cmocka_unit_test(all_of_it_without_waiting),
+        cmocka_unit_test(a_message_is_asked_about),
+        cmocka_unit_test(a_workflow_is_resumed),
+        cmocka_unit_test(nested_ones_end_with_their_parent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,261 @@
+/* Operators: park, resume, force, many at once; query, list page by page, wait for each state. */
+#include "rig.h"
+
+typedef struct shop {
+    rig_log log;
+    host_bank stuck;
+    rig_bank bank;
+    etx_engine *engine;
+} shop;
+
+static void shop_open(shop *shop) {
+    shop->engine = rig_engine(NULL, shop->log.url, NULL);
+    etx_participant participant = host_participant("stuck", ETX_TCC, ETX_INLINE, &shop->stuck);
+    rig_must(shop->engine, etx_engine_register(shop->engine, &participant), "register");
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(shop->engine);
+}
+
+static void shop_make(shop *shop) {
+    rig_log_make(&shop->log, NULL, "partitions=3");
+    host_bank_make(&shop->stuck);
+    rig_bank_make(&shop->bank, 1000);
+    shop_open(shop);
+}
+
+static void shop_end(shop *shop) {
+    rig_close(shop->engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&shop->bank);
+    rig_log_end(&shop->log);
+}
+
+static void submit(shop *shop, const char *gid) {
+    assert_int_equal(etx_tx_submit(rig_pair(shop->engine, "stuck", gid, 'D'), NULL, NULL), 0);
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(shop->engine, etx_wait_for(shop->engine, gid, ETX_WAIT_BEGUN, 0, &outcome), gid);
+}
+
+static void parked_until_resumed(void **state) {
+    shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    submit(&shop, "one");
+    assert_int_equal(etx_park(shop.engine, "one", NULL, "why"), ETX_EINVALID);
+    rig_must(shop.engine, etx_park(shop.engine, "one", "ann", "look at it"), "park");
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop_open(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    unsigned calls = shop.stuck.forwards;
+    assert_int_equal(etx_wait_for(shop.engine, "one", ETX_WAIT_DECIDED, 100, &outcome),
+                     ETX_EUNKNOWN);
+    assert_true(rig_reaches(shop.engine, "one", ETX_ACTIVE, ETX_MARK_PARKED));
+    assert_int_equal(shop.stuck.forwards, calls); /* also by the new owner */
+    rig_must(shop.engine, etx_resume(shop.engine, "one", "ann", "fine"), "resume");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(etx_park(shop.engine, "one", "ann", "too late"), ETX_ESTATE);
+    assert_int_equal(etx_retry(shop.engine, "none"), ETX_ENOTFOUND);
+    shop_end(&shop);
+}
+
+static void forced(void **state) {
+    shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    submit(&shop, "one");
+    assert_int_equal(
+        etx_force_by_hand(shop.engine, "one", ETX_FORCE_COMMIT, NULL, ETX_FORWARD, "ann", "try"),
+        ETX_ESTATE);
+    rig_must(shop.engine,
+             etx_force_by_hand(shop.engine, "one", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann",
+                               "no more"),
+             "force");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_true(outcome.marks & ETX_MARK_FORCED);
+    assert_non_null(strstr(outcome.reason, "no more"));
+    /* decided, and its commits fail for ever: settled by hand */
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    atomic_store(&shop.stuck.finish_reply, ETX_RETRY);
+    submit(&shop, "two");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "two", ETX_WAIT_DECIDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_COMMITTING);
+    assert_int_equal(
+        etx_force_by_hand(shop.engine, "two", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "no"),
+        ETX_ESTATE);
+    assert_int_equal(
+        etx_force_by_hand(shop.engine, "two", ETX_FORCE_DONE, "a", ETX_UNDO, "ann", "no"),
+        ETX_ESTATE);
+    assert_int_equal(
+        etx_force_by_hand(shop.engine, "two", ETX_FORCE_DONE, "z", ETX_COMMIT, "ann", "no"),
+        ETX_ENOTFOUND);
+    static const char *const branches[] = {"a", "b"};
+    for (int i = 0; i < 2; i++) {
+        rig_must(shop.engine,
+                 etx_force_by_hand(shop.engine, "two", ETX_FORCE_DONE, branches[i], ETX_COMMIT,
+                                   "ann", "done by hand"),
+                 "settle");
+    }
+    rig_must(shop.engine, etx_wait_for(shop.engine, "two", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_true(outcome.marks & ETX_MARK_FORCED);
+    shop_end(&shop);
+}
+
+typedef struct seen {
+    unsigned count, twice;
+    uint8_t of[200];
+} seen;
+
+static int see(const etx_status *status, void *user) {
+    seen *seen = user;
+    unsigned number = 0;
+    if (sscanf(status->gid, "tx-%u", &number) == 1 && number < 200) {
+        seen->twice += seen->of[number];
+        seen->of[number] = 1;
+        seen->count++;
+    }
+    return 0;
+}
+
+static unsigned list_all(shop *shop, const etx_filter *filter, uint32_t page, seen *seen) {
+    etx_cursor cursor = {{0, 0}};
+    unsigned pages = 0;
+    memset(seen, 0, sizeof *seen);
+    do {
+        unsigned before = seen->count;
+        rig_must(shop->engine, etx_list(shop->engine, filter, &cursor, page, see, seen), "list");
+        assert_true(seen->count - before <= page);
+        pages++;
+    } while (cursor.word[0] != 0 || cursor.word[1] != 0);
+    assert_int_equal(seen->twice, 0);
+    return pages;
+}
+
+static void listed_page_by_page(void **state) {
+    enum { MANY = 150 };
+    shop shop;
+    seen seen;
+    char gid[16];
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(gid, sizeof gid, "tx-%d", i);
+        submit(&shop, gid);
+    }
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "tx-199", 'R'), &outcome), "run");
+    etx_filter filter = ETX_FILTER_INIT;
+    assert_true(list_all(&shop, &filter, 7, &seen) >= MANY / 7);
+    assert_int_equal(seen.count, MANY);
+    filter.participant = "bank";
+    list_all(&shop, &filter, 7, &seen);
+    assert_int_equal(seen.count, 0);
+    filter.participant = "stuck";
+    filter.gid_prefix = "tx-14";
+    list_all(&shop, &filter, 3, &seen);
+    assert_int_equal(seen.count, 11);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.states = 1u << ETX_ABORTED;
+    filter.remembered = 1;
+    list_all(&shop, &filter, 100, &seen);
+    assert_int_equal(seen.count, 1);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.gid_prefix = "tx-1";
+    uint64_t count = 0;
+    rig_must(shop.engine,
+             etx_bulk_operate(shop.engine, ETX_BULK_PARK, &filter, 100000, "ann", "all", &count),
+             "park");
+    assert_int_equal(count, 61);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.marks = ETX_MARK_PARKED;
+    list_all(&shop, &filter, 10, &seen);
+    assert_int_equal(seen.count, 61);
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    rig_must(shop.engine,
+             etx_bulk_operate(shop.engine, ETX_BULK_RESUME, &filter, 100000, "ann", "go", &count),
+             "resume");
+    assert_int_equal(count, 61);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    rig_must(shop.engine,
+             etx_bulk_operate(shop.engine, ETX_BULK_RETRY, &filter, 100000, NULL, NULL, &count),
+             "retry");
+    assert_true(rig_quiet(shop.engine));
+    shop_end(&shop);
+}
+
+/* What a thread asks while its patience is short and the engine busy does it no harm. */
+static void impatient_lists(void **state) {
+    shop shop;
+    (void)state;
+    shop_make(&shop);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    etx_options options = rig_options();
+    options.patience_ms = 1;
+    shop.engine = rig_engine(&options, shop.log.url, NULL);
+    rig_bank_register(&shop.bank, shop.engine, "bank", ETX_TCC, 0);
+    rig_start(shop.engine);
+    for (int i = 0; i < 300; i++) {
+        char prefix[16];
+        etx_filter filter = ETX_FILTER_INIT;
+        etx_cursor cursor = {{0, 0}};
+        seen seen = {0};
+        snprintf(prefix, sizeof prefix, "tx-%d", i);
+        filter.gid_prefix = prefix;
+        filter.remembered = 1;
+        assert_int_equal(etx_tx_submit(rig_pair(shop.engine, "bank", NULL, 'D'), NULL, NULL), 0);
+        int rc = etx_list(shop.engine, &filter, &cursor, 10, see, &seen);
+        assert_true(rc == 0 || rc == ETX_EUNKNOWN);
+        memset(prefix, 'x', sizeof prefix - 1);
+    }
+    assert_true(rig_quiet(shop.engine));
+    shop_end(&shop);
+}
+
+static int look(const etx_branch_status *branch, void *user) {
+    unsigned *good = user;
+    assert_int_equal(branch->payload.len, sizeof(rig_order));
+    *good += strcmp(branch->participant, "stuck") == 0 && branch->kind == ETX_TCC &&
+             branch->forward == ETX_DONE && branch->finish == 0;
+    return 0;
+}
+
+static void queried_with_branches(void **state) {
+    shop shop;
+    unsigned good = 0;
+    etx_status status = {.size = sizeof status};
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.finish_reply, ETX_RETRY);
+    submit(&shop, "one");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_DECIDED, 0, &outcome), "wait");
+    rig_must(shop.engine, etx_query_branches(shop.engine, "one", &status, look, &good), "query");
+    assert_int_equal(good, 2);
+    assert_int_equal(status.branch_count, 2);
+    assert_int_equal(status.state, ETX_COMMITTING);
+    assert_true(status.decided_ms >= status.begin_ms);
+    rig_done done = {0};
+    rig_must(shop.engine, etx_query_async(shop.engine, "one", rig_done_fn, &done), "query");
+    assert_true(host_wait_for(&done.count, 1));
+    assert_int_equal(done.outcome.state, ETX_COMMITTING);
+    atomic_store(&shop.stuck.finish_reply, ETX_DONE);
+    assert_true(rig_reaches(shop.engine, "one", ETX_COMMITTED, ETX_MARK_ENDED));
+    shop_end(&shop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parked_until_resumed),
+        cmocka_unit_test(forced),
+        cmocka_unit_test(listed_page_by_page),
+        cmocka_unit_test(impatient_lists),
+        cmocka_unit_test(queried_with_branches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
