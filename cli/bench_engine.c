@@ -147,10 +147,9 @@ static void set_engine_options(const bench_run *run,
             (4ULL << 30) +
             from->transactions_max * (2048 + run->options.branches * run->options.payload);
     }
-    if (strncmp(run->url, "memory:", 7) == 0) {
-        options->flags |= ETX_ALLOW_VOLATILE;
-        options->durability = ETX_VOLATILE;
-    }
+    /* Whatever home was named is the one to be measured, also one in memory. */
+    options->flags |= ETX_ALLOW_VOLATILE;
+    options->durability = ETX_VOLATILE;
 }
 
 int etx__bench_open(bench_run *run, const bench_engine_options *from, double *ret_start_s) {

@@ -172,6 +172,9 @@ static int start_engine(coordinator *c, const char *dir) {
     int rc;
     int i;
     options.node = "demo";
+    /* Processes die here, the machine does not: a file system in memory will do. */
+    options.flags = ETX_ALLOW_VOLATILE;
+    options.durability = ETX_VOLATILE;
     options.shards = 1;
     options.workers = WORKERS;
     options.transactions_max = 1 << 14;

@@ -250,10 +250,12 @@ static uint64_t backoff(const etx__core *core,
     uint64_t pause = doublings < 32 && !is_stalled(core, attempt) ? first << doublings : cap;
     pause = pause < cap ? pause : cap;
     /* A quarter less to a quarter more, so that what failed together does not come back
-     * together. */
+     * together; never more than the cap. */
+    uint64_t least = pause - pause / 4;
+    uint64_t most = pause + pause / 4 < cap ? pause + pause / 4 : cap;
     uint64_t salt = (attempt->serial + core->serial) * 2654435761u;
     uint64_t chance = (now->random ^ (uint32_t)salt) & 0xffff;
-    return pause - pause / 4 + (pause / 2) * chance / 0xffff;
+    return least + (most - least) * chance / 0xffff;
 }
 
 static void stall(etx__core *core,

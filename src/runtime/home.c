@@ -103,11 +103,13 @@ int etx__home_open(etx__home *home) {
     home->info.size = sizeof home->info;
     rc = home->ops->info(home->log, &home->info);
     if (rc == 0 && home->info.grade == ETX_VOLATILE &&
-        !(engine->options.flags & ETX_ALLOW_VOLATILE)) {
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "home %s forgets with the process: allow it with "
-                                "ETX_ALLOW_VOLATILE, or leave it out",
-                                home->url);
+        !(engine->options.flags & (ETX_ALLOW_VOLATILE | ETX_INSPECT))) {
+        return etx__engine_fail(
+            engine, ETX_EINVALID,
+            "home %s promises durability 'volatile' only (%s): allow it with "
+            "ETX_ALLOW_VOLATILE, or use a directory on a disk",
+            home->url,
+            home->info.remark != NULL ? home->info.remark : "it forgets with the process");
     }
     rc = rc != 0 ? rc : make_partitions(home);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));

@@ -355,6 +355,13 @@ static int do_time(world *w, const command *c) {
     if (strcmp(verb, "tick") == 0) {
         return do_tick(w, c);
     }
+    if (strcmp(verb, "sleep") == 0) { /* time passes, and nobody gives the core a tick */
+        uint64_t ms = strtoull(word(c, 1), NULL, 10);
+        w->now.mono_ms += ms;
+        w->now.mono_us += ms * 1000;
+        w->now.wall_ms += ms;
+        return 0;
+    }
     if (strcmp(verb, "clock") == 0) {
         w->now.wall_ms += (uint64_t)strtoll(word(c, 1), NULL, 10);
         world_tick(w, 0);
@@ -388,7 +395,8 @@ static int do_event(world *w, const command *c) {
         {"show", do_show, 0},           {"crash", do_crash, 0},
         {"tick", do_time, 0},           {"clock", do_time, 0},
         {"put", do_time, 0},            {"fly", do_time, 0},
-        {"durable", do_time, 0},        {"participant", do_participant, 0},
+        {"durable", do_time, 0},        {"sleep", do_time, 0},
+        {"participant", do_participant, 0},
     };
     static const struct {
         const char *verb;

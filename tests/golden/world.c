@@ -85,7 +85,8 @@ static void keep_call(world *w, const etx__call *call) {
              call->branch != NULL ? (const char *)call->branch->s.name : "-");
     kept->serial = call->serial;
     kept->results = call->results;
-    kept->rests_on = records_upto(w, call->rests_on);
+    kept->rests_on = call->rests_on > 0 ? records_upto(w, call->rests_on) : 0;
+    kept->rests_on = kept->rests_on > w->read ? kept->rests_on : w->read;
     kept->entry = call->entry;
     kept->place = call->place;
     kept->operation = call->operation;
@@ -295,6 +296,7 @@ etx__core *world_fold(const world *from, uint32_t first, uint32_t last, void **r
 /* Claims the log behind its last record. */
 void world_recover(world *w) {
     etx_record own = {.type = ETX_RECORD_OWN};
+    w->read = w->records;
     own.u.own.nonce = ++w->slot;
     own.u.own.time_ms = w->now.wall_ms;
     own.u.own.node = (etx_bytes){"node", 4};

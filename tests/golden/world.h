@@ -53,6 +53,7 @@ typedef struct world {
     world_record record[WORLD_RECORDS];
     uint32_t records;
     uint32_t first;  /* what stands before was trimmed */
+    uint32_t read;   /* so many were there when the core was recovered */
     uint32_t flying; /* records of the batch that is put; 0: none */
     uint64_t flying_seq;
     uint64_t slot;

@@ -1,31 +1,49 @@
 /* Banks, engines and waiting. */
 #include "rig.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
 /* ---- banks */
 
 void rig_bank_make(rig_bank *bank, uint32_t rows) {
     memset(bank, 0, sizeof *bank);
-    pthread_mutex_init(&bank->lock, NULL);
+    pthread_mutexattr_t shared;
+    pthread_mutexattr_init(&shared);
+    pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&shared, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&bank->lock, &shared);
+    pthread_mutexattr_destroy(&shared);
     bank->room = 1024;
     while (bank->room < rows * 2) {
         bank->room *= 2;
     }
-    bank->row = calloc(bank->room, sizeof *bank->row);
-    assert_non_null(bank->row);
+    bank->row = mmap(NULL, bank->room * sizeof *bank->row, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(bank->row, MAP_FAILED);
     bank->seed = 1;
 }
 
 void rig_bank_end(rig_bank *bank) {
-    free(bank->row);
+    munmap(bank->row, bank->room * sizeof *bank->row);
     pthread_mutex_destroy(&bank->lock);
+}
+
+/* Whoever held it may have been killed: what it wrote is whole all the same (see row_of). */
+static void bank_lock(rig_bank *bank) {
+    if (pthread_mutex_lock(&bank->lock) == EOWNERDEAD) {
+        pthread_mutex_consistent(&bank->lock);
+    }
 }
 
 static rig_row *row_of(rig_bank *bank, const char *gid, const char *branch) {
     for (uint32_t at = etx_crc32c(0, gid, strlen(gid));; at++) {
         rig_row *row = &bank->row[at & (bank->room - 1)];
         if (row->gid[0] == 0) {
-            snprintf(row->gid, sizeof row->gid, "%s", gid);
             snprintf(row->branch, sizeof row->branch, "%s", branch);
+            snprintf(row->gid + 1, sizeof row->gid - 1, "%s", gid + 1);
+            atomic_signal_fence(memory_order_seq_cst);
+            row->gid[0] = gid[0]; /* the row is there, from here on */
             bank->count++;
             assert_true(bank->count < bank->room);
             return row;
@@ -73,7 +91,7 @@ static etx_reply operate(etx_call *call, void *user) {
         return ETX_RETRY;
     }
     etx_reply reply = ETX_DONE;
-    pthread_mutex_lock(&bank->lock);
+    bank_lock(bank);
     rig_row *row = row_of(bank, etx_call_gid(call), etx_call_branch(call));
     row->kind = (uint8_t)etx_call_kind(call);
     row->branches = order.branches;
@@ -141,7 +159,7 @@ static uint32_t effects_of(rig_bank *bank, const char *gid, uint32_t *ret_branch
 
 int rig_bank_effect(rig_bank *bank, const char *gid) {
     uint32_t branches = 0;
-    pthread_mutex_lock(&bank->lock);
+    bank_lock(bank);
     uint32_t effects = effects_of(bank, gid, &branches);
     pthread_mutex_unlock(&bank->lock);
     return effects == 0 ? 0 : effects == branches ? 1 : -1;
@@ -153,7 +171,7 @@ static int by_gid(const void *a, const void *b) {
 
 unsigned rig_bank_torn(rig_bank *bank) {
     unsigned torn = 0;
-    pthread_mutex_lock(&bank->lock);
+    bank_lock(bank);
     rig_row *sorted = calloc(bank->count + 1, sizeof *sorted);
     uint32_t count = 0;
     assert_non_null(sorted);

@@ -19,13 +19,13 @@ typedef enum rig_fault {
 } rig_fault;
 
 typedef struct rig_log {
-    char url[64];                /* to give to etx_engine_home */
+    char url[64]; /* to give to etx_engine_home */
     char inner_url[HOST_PATH_MAX + 64];
-    etx_durability grade;        /* what it says of itself */
-    char class;                  /* the first character of its id */
-    _Atomic int fault;           /* rig_fault of the puts to come */
-    _Atomic int times;           /* so many puts fail; below 0: all */
-    _Atomic int full;            /* what `space` says */
+    etx_durability grade; /* what it says of itself */
+    char class;           /* the first character of its id */
+    _Atomic int fault;    /* rig_fault of the puts to come */
+    _Atomic int times;    /* so many puts fail; below 0: all */
+    _Atomic int full;     /* what `space` says */
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
     atomic_uint faults, puts, reopened, trims, hanging, closed;
@@ -40,7 +40,8 @@ void rig_log_end(rig_log *log);
 void rig_log_fail(rig_log *log, rig_fault fault, int times);
 const etx_log_ops *rig_log_ops(void);
 
-/* ---- banks: what was done, by gid, branch and operation, with the fence that participants keep */
+/* ---- banks: what was done, by gid, branch and operation, with the fence that participants keep;
+ * in memory that processes share, so that it survives one that is killed */
 
 typedef struct rig_row {
     char gid[ETX_GID_MAX + 1];
@@ -56,7 +57,7 @@ typedef struct rig_bank {
     rig_row *row;
     uint32_t room, count;
     atomic_uint calls, empty_commits; /* a commit without its forward operation */
-    _Atomic uint32_t chaos;           /* 1 of so many calls says ETX_RETRY, before or after; 0: none */
+    _Atomic uint32_t chaos; /* 1 of so many calls says ETX_RETRY, before or after; 0: none */
     _Atomic uint32_t seed;
 } rig_bank;
 

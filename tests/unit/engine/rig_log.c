@@ -126,9 +126,8 @@ static int faulty_reopen(etx_log *head, uint32_t partition, char *message, size_
         snprintf(message, message_size, "still broken");
         return rc;
     }
-    return log->ops->reopen != NULL
-               ? log->ops->reopen(log->inner, partition, message, message_size)
-               : 0;
+    return log->ops->reopen != NULL ? log->ops->reopen(log->inner, partition, message, message_size)
+                                    : 0;
 }
 
 static int faulty_space(etx_log *head, uint32_t partition, etx_log_space *ret_space) {

@@ -1,23 +1,23 @@
 /* Closing: everybody who waits is woken, in time, whatever hangs. */
 #include "rig.h"
 
-typedef struct waiting {
+struct waiting {
     pthread_t thread;
     etx_engine *engine;
     etx_outcome outcome;
     int rc;
     uint32_t patience_ms;
     atomic_uint back;
-} waiting;
+};
 
 static void *wait_body(void *argument) {
-    waiting *waiting = argument;
+    struct waiting *waiting = argument;
     waiting->rc = etx_tx_run(rig_pair(waiting->engine, "bank", NULL, 'D'), &waiting->outcome);
     atomic_fetch_add(&waiting->back, 1);
     return NULL;
 }
 
-static void wait_start(waiting *waiting, etx_engine *engine) {
+static void wait_start(struct waiting *waiting, etx_engine *engine) {
     memset(waiting, 0, sizeof *waiting);
     waiting->engine = engine;
     waiting->outcome = (etx_outcome)ETX_OUTCOME_INIT;
@@ -28,7 +28,7 @@ static void wait_start(waiting *waiting, etx_engine *engine) {
 static void a_hanging_put_holds_up_nobody(void **state) {
     rig_log log;
     rig_bank bank;
-    waiting caller;
+    struct waiting caller;
     (void)state;
     rig_log_make(&log, NULL, "partitions=1");
     rig_bank_make(&bank, 100);
@@ -91,22 +91,22 @@ static void patience_ends(void **state) {
 }
 
 /* Calls from many threads while the engine closes: each comes back, and hears why. */
-typedef struct storm {
+struct storm {
     pthread_t thread;
     etx_engine *engine;
     atomic_uint *calls;
     unsigned done, submitted;
     atomic_uint answered;
-} storm;
+};
 
 static void storm_done(int rc, const etx_outcome *outcome, void *user) {
     (void)rc;
     (void)outcome;
-    atomic_fetch_add(&((storm *)user)->answered, 1);
+    atomic_fetch_add(&((struct storm *)user)->answered, 1);
 }
 
 static void *storm_body(void *argument) {
-    storm *storm = argument;
+    struct storm *storm = argument;
     for (unsigned i = 0;; i++) {
         etx_tx *tx = NULL;
         etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -134,7 +134,7 @@ static void close_in_a_storm(void **state) {
     for (int round = 0; round < ROUNDS; round++) {
         rig_log log;
         rig_bank bank;
-        storm storms[THREADS];
+        struct storm storms[THREADS];
         atomic_uint calls = 0;
         memset(storms, 0, sizeof storms);
         rig_log_make(&log, NULL, "partitions=2");
@@ -145,8 +145,7 @@ static void close_in_a_storm(void **state) {
         for (int i = 0; i < THREADS; i++) {
             storms[i].engine = engine;
             storms[i].calls = &calls;
-            assert_int_equal(
-                pthread_create(&storms[i].thread, NULL, storm_body, &storms[i]), 0);
+            assert_int_equal(pthread_create(&storms[i].thread, NULL, storm_body, &storms[i]), 0);
         }
         assert_true(host_wait_for(&calls, 20u + (unsigned)round));
         uint64_t before = host_now_ms();

@@ -1,19 +1,19 @@
 /* Crashes inside one process: an abrupt close under load, the log opened again, the audit. */
 #include "rig.h"
 
-typedef struct client {
+struct client {
     pthread_t thread;
     etx_engine *engine;
     rig_bank *bank;
     unsigned number, round;
     unsigned committed, aborted, unknown;
     atomic_uint *answered;
-} client;
+};
 
 /* Transfers until the engine closes. What it is told must be what was done. */
 static void *client_body(void *argument) {
     static const char *const participants[] = {"quick", "bank", "step"};
-    client *client = argument;
+    struct client *client = argument;
     for (unsigned i = 0;; i++) {
         char gid[48];
         snprintf(gid, sizeof gid, "r%u-c%u-%u", client->round, client->number, i);
@@ -72,15 +72,14 @@ static void crash_rounds(const char *url, etx_close_mode mode, unsigned rounds) 
     rig_bank_make(&bank, 400000);
     atomic_store(&bank.chaos, 30);
     for (unsigned round = 0; round < rounds; round++) {
-        client clients[CLIENTS];
+        struct client clients[CLIENTS];
         atomic_uint answered = 0;
         etx_engine *engine = bank_engine(url, &bank);
         for (unsigned i = 0; i < CLIENTS; i++) {
-            clients[i] = (client){.engine = engine, .bank = &bank, .number = i};
+            clients[i] = (struct client){.engine = engine, .bank = &bank, .number = i};
             clients[i].round = round;
             clients[i].answered = &answered;
-            assert_int_equal(
-                pthread_create(&clients[i].thread, NULL, client_body, &clients[i]), 0);
+            assert_int_equal(pthread_create(&clients[i].thread, NULL, client_body, &clients[i]), 0);
         }
         assert_true(host_wait_for(&answered, 10 + round * 37 % 101));
         int rc = etx_engine_close(engine, mode, 5000);
@@ -158,8 +157,6 @@ static void an_unregistered_participant_is_waited_for(void **state) {
     engine = rig_engine(NULL, log.url, NULL);
     rig_start(engine);
     assert_true(rig_reaches(engine, "one", ETX_ACTIVE, ETX_MARK_UNREGISTERED));
-    etx_filter filter = ETX_FILTER_INIT;
-    filter.participant = "bank";
     etx_metrics metrics = {.size = sizeof metrics};
     assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
     assert_int_equal(metrics.recovered, 1);

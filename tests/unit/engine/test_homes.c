@@ -2,13 +2,13 @@
  * way back. */
 #include "rig.h"
 
-typedef struct town {
+struct town {
     rig_log first, second;
     rig_bank bank;
     etx_engine *engine;
-} town;
+};
 
-static void town_make(town *town) {
+static void town_make(struct town *town) {
     rig_log_make(&town->first, NULL, "partitions=1");
     rig_log_make(&town->second, NULL, "partitions=1");
     rig_bank_make(&town->bank, 10000);
@@ -17,7 +17,7 @@ static void town_make(town *town) {
     rig_start(town->engine);
 }
 
-static void town_end(town *town) {
+static void town_end(struct town *town) {
     rig_log_fail(&town->first, RIG_WELL, 0);
     rig_close(town->engine, ETX_CLOSE_FINISH);
     assert_int_equal(rig_bank_torn(&town->bank), 0);
@@ -49,7 +49,7 @@ static bool usable_becomes(etx_engine *engine, unsigned place, uint8_t usable) {
 }
 
 /* Runs transactions until one lives in that home. */
-static bool goes_to(town *town, unsigned place) {
+static bool goes_to(struct town *town, unsigned place) {
     uint64_t end = host_now_ms() + 30000;
     while (host_now_ms() < end) {
         etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -65,7 +65,7 @@ static bool goes_to(town *town, unsigned place) {
 }
 
 static void the_first_home_is_used_and_said(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -84,7 +84,7 @@ static void the_first_home_is_used_and_said(void **state) {
 
 /* A promise that nothing was written lets the same transaction begin elsewhere, unseen. */
 static void what_was_not_written_begins_elsewhere(rig_fault fault) {
-    town town;
+    struct town town;
     town_make(&town);
     rig_log_fail(&town.first, fault, -1);
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -97,8 +97,8 @@ static void what_was_not_written_begins_elsewhere(rig_fault fault) {
     assert_string_not_equal(status_of(town.engine, 0).why, "");
     /* submitted: the copy is made by the engine */
     rig_done done = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &done), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &done),
+                     0);
     assert_true(host_wait_for(&done.count, 1));
     assert_int_equal(done.rc, 0);
     assert_true(home_of(town.engine, done.outcome.gid, 1));
@@ -120,13 +120,13 @@ static void no_space_begins_elsewhere(void **state) {
 }
 
 static void a_submitted_one_begins_elsewhere_too(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     rig_log_fail(&town.first, RIG_NOT_WRITTEN, -1);
     rig_done done = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &done), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &done),
+                     0);
     assert_true(host_wait_for(&done.count, 1));
     assert_int_equal(done.rc, 0);
     assert_int_equal(done.outcome.state, ETX_COMMITTED);
@@ -137,7 +137,7 @@ static void a_submitted_one_begins_elsewhere_too(void **state) {
 
 /* Who could read the gid, or chose it, is told: it is not begun under another. */
 static void shown_and_chosen_gids_stay(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     rig_log_fail(&town.first, RIG_NOT_WRITTEN, -1);
@@ -163,7 +163,7 @@ static void shown_and_chosen_gids_stay(void **state) {
 
 /* A prefix names the home of a chosen gid. */
 static void a_prefix_names_the_home(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     char gid[64];
@@ -180,12 +180,12 @@ static void a_prefix_names_the_home(void **state) {
 
 /* While nobody knows whether a put was written, its transaction waits; others go elsewhere. */
 static void unknown_waits_and_others_go_elsewhere(rig_fault fault) {
-    town town;
+    struct town town;
     town_make(&town);
     rig_log_fail(&town.first, fault, -1);
     rig_done waits = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &waits), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &waits),
+                     0);
     assert_true(usable_becomes(town.engine, 0, 0));
     etx_outcome outcome = ETX_OUTCOME_INIT;
     rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), "run");
@@ -212,16 +212,16 @@ static void unknown_and_written(void **state) {
 
 /* A put that does not come back: what waits behind it begins elsewhere, and new ones too. */
 static void a_hanging_put_is_left_behind(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     rig_log_fail(&town.first, RIG_HANGS, 1);
     rig_done hangs = {0}, behind = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &hangs), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &hangs),
+                     0);
     assert_true(host_wait_for(&town.first.hanging, 1));
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &behind), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", NULL, 'D'), rig_done_fn, &behind),
+                     0);
     etx_tx *chosen = rig_pair(town.engine, "bank", "mine", 'D');
     etx_outcome outcome = ETX_OUTCOME_INIT;
     assert_int_equal(etx_tx_run(chosen, &outcome), ETX_EUNAVAILABLE);
@@ -240,7 +240,7 @@ static void a_hanging_put_is_left_behind(void **state) {
 }
 
 static void a_broken_log_is_left_and_returned_to(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     atomic_store(&town.first.reopen_rc, ETX_EIO);
@@ -265,7 +265,7 @@ static void a_broken_log_is_left_and_returned_to(void **state) {
 
 /* Full: new ones are refused or go elsewhere; what has begun ends. */
 static void a_full_log_ends_what_has_begun(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
@@ -294,7 +294,7 @@ static void a_full_log_ends_what_has_begun(void **state) {
 }
 
 static void no_home_that_satisfies_is_said_at_once(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
@@ -344,7 +344,7 @@ static void memory_takes_over_for_the_modest(void **state) {
 }
 
 static void another_chosen_home_must_be_accepted(void **state) {
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -370,7 +370,7 @@ static void another_chosen_home_must_be_accepted(void **state) {
 /* Failing at random under load: nothing is torn, and every answer is true. */
 static void flapping_under_load(void **state) {
     enum { ROUNDS = 60, EACH = 20 };
-    town town;
+    struct town town;
     (void)state;
     town_make(&town);
     rig_done *done = calloc(ROUNDS * EACH, sizeof *done);

@@ -1,7 +1,7 @@
 /* Interactive and resumed transactions, messages with query-back, nested ones. */
 #include "rig.h"
 
-typedef struct shop {
+struct shop {
     rig_log log;
     rig_bank bank;
     etx_engine *engine;
@@ -10,17 +10,17 @@ typedef struct shop {
     _Atomic uint64_t run;
     char resumed[ETX_GID_MAX + 1];
     atomic_uint given; /* bytes of the result that a resume was given of step "one" */
-} shop;
+};
 
 static etx_reply query(etx_call *call, void *user) {
-    shop *shop = user;
+    struct shop *shop = user;
     (void)call;
     atomic_fetch_add(&shop->queries, 1);
     return (etx_reply)atomic_load(&shop->query_reply);
 }
 
 static etx_reply resume(etx_call *call, void *user) {
-    shop *shop = user;
+    struct shop *shop = user;
     size_t len = 0;
     const void *result = etx_call_result_of(call, "one", &len);
     atomic_store(&shop->given, result != NULL ? (unsigned)len : 0u);
@@ -29,7 +29,7 @@ static etx_reply resume(etx_call *call, void *user) {
     return ETX_DONE;
 }
 
-static void shop_open(shop *shop) {
+static void shop_open(struct shop *shop) {
     shop->engine = rig_engine(NULL, shop->log.url, NULL);
     rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, 0);
     rig_bank_register(&shop->bank, shop->engine, "step", ETX_SAGA, ETX_INLINE);
@@ -44,7 +44,7 @@ static void shop_open(shop *shop) {
     rig_start(shop->engine);
 }
 
-static void shop_make(shop *shop) {
+static void shop_make(struct shop *shop) {
     memset(shop, 0, sizeof *shop);
     rig_log_make(&shop->log, NULL, "partitions=2");
     rig_bank_make(&shop->bank, 1000);
@@ -52,7 +52,7 @@ static void shop_make(shop *shop) {
     shop_open(shop);
 }
 
-static void shop_end(shop *shop) {
+static void shop_end(struct shop *shop) {
     rig_close(shop->engine, ETX_CLOSE_FINISH);
     assert_int_equal(rig_bank_torn(&shop->bank), 0);
     rig_bank_end(&shop->bank);
@@ -68,7 +68,7 @@ static etx_branch branch_of(const char *participant, const char *name, const rig
     return branch;
 }
 
-static etx_tx *begin(shop *shop, const char *gid, uint32_t deadline_ms) {
+static etx_tx *begin(struct shop *shop, const char *gid, uint32_t deadline_ms) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
     options.gid = gid;
@@ -77,7 +77,7 @@ static etx_tx *begin(shop *shop, const char *gid, uint32_t deadline_ms) {
     return tx;
 }
 
-static void enlist(shop *shop, etx_tx *tx, const char *participant, const char *name) {
+static void enlist(struct shop *shop, etx_tx *tx, const char *participant, const char *name) {
     static const rig_order order = {2, 'D'};
     etx_branch branch = branch_of(participant, name, &order);
     rig_must(shop->engine, etx_tx_enlist(tx, &branch), name);
@@ -85,7 +85,7 @@ static void enlist(shop *shop, etx_tx *tx, const char *participant, const char *
 
 static void enlisted_and_decided(void **state) {
     static const rig_order other = {2, 'X'};
-    shop shop;
+    struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
@@ -109,7 +109,7 @@ static void enlisted_and_decided(void **state) {
 }
 
 static void attached_and_continued(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_tx *other = NULL;
     (void)state;
@@ -129,7 +129,7 @@ static void attached_and_continued(void **state) {
 }
 
 static void the_deadline_aborts(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
@@ -152,7 +152,7 @@ static void the_deadline_aborts(void **state) {
 
 static void all_of_it_without_waiting(void **state) {
     static const rig_order order = {1, 'D'};
-    shop shop;
+    struct shop shop;
     rig_done begun = {0}, enlisted = {0}, resulted = {0}, committed = {0}, aborted = {0};
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
@@ -168,8 +168,8 @@ static void all_of_it_without_waiting(void **state) {
     rig_must(shop.engine, etx_tx_enlist_async(tx, &branch, rig_done_fn, &enlisted), "enlist");
     assert_true(host_wait_for(&enlisted.count, 1));
     assert_int_equal(enlisted.rc, 0);
-    rig_must(shop.engine,
-             etx_tx_result_async(tx, "a", ETX_DONE, "r", 1, rig_done_fn, &resulted), "result");
+    rig_must(shop.engine, etx_tx_result_async(tx, "a", ETX_DONE, "r", 1, rig_done_fn, &resulted),
+             "result");
     assert_true(host_wait_for(&resulted.count, 1));
     assert_true(resulted.rc >= 0);
     rig_must(shop.engine, etx_tx_commit_async(tx, rig_done_fn, &committed), "commit");
@@ -188,7 +188,7 @@ static void a_message_is_asked_about(void **state) {
     static const rig_order order = {1, 'D'};
     (void)state;
     for (int answer = ETX_DONE; answer <= ETX_REFUSED; answer++) {
-        shop shop;
+        struct shop shop;
         etx_tx_options options = ETX_TX_OPTIONS_INIT;
         etx_tx *tx = NULL;
         shop_make(&shop);
@@ -203,8 +203,8 @@ static void a_message_is_asked_about(void **state) {
         assert_true(host_wait_for(&shop.queries, 2));
         assert_int_equal(rig_state(shop.engine, "mail"), ETX_ACTIVE);
         atomic_store(&shop.query_reply, answer);
-        assert_true(rig_reaches(shop.engine, "mail",
-                                answer == ETX_DONE ? ETX_COMMITTED : ETX_ABORTED, 0));
+        assert_true(
+            rig_reaches(shop.engine, "mail", answer == ETX_DONE ? ETX_COMMITTED : ETX_ABORTED, 0));
         assert_int_equal(rig_bank_effect(&shop.bank, "mail"), answer == ETX_DONE);
         shop_end(&shop);
     }
@@ -213,7 +213,7 @@ static void a_message_is_asked_about(void **state) {
 /* A workflow that fell silent, across a restart, goes on with what is recorded. */
 static void a_workflow_is_resumed(void **state) {
     static const rig_order order = {2, 'D'};
-    shop shop;
+    struct shop shop;
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_reply reply = ETX_RETRY;
@@ -264,7 +264,7 @@ static void a_workflow_is_resumed(void **state) {
 
 /* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
 static etx_reply nest(etx_call *call, void *user) {
-    shop *shop = user;
+    struct shop *shop = user;
     char gid[ETX_GID_MAX + 1];
     etx_tx *child = NULL;
     etx_engine *engine = etx_call_engine(call);
@@ -306,7 +306,7 @@ static etx_reply nest(etx_call *call, void *user) {
 static void nested_ones_end_with_their_parent(void **state) {
     (void)state;
     for (int commit = 0; commit < 2; commit++) {
-        shop shop;
+        struct shop shop;
         etx_outcome outcome = ETX_OUTCOME_INIT;
         shop_make(&shop);
         etx_participant participant = ETX_PARTICIPANT_INIT;

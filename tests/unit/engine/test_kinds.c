@@ -4,28 +4,28 @@
 
 enum { LOG_MAX = 512 };
 
-typedef struct heard {
+struct heard {
     char branch[ETX_NAME_MAX + 1];
     etx_operation operation;
     uint64_t ms;
-} heard;
+};
 
-typedef struct stage {
+struct stage {
     rig_log log;
     etx_engine *engine;
     pthread_mutex_t lock;
-    heard heard[LOG_MAX];
+    struct heard heard[LOG_MAX];
     unsigned count;
-    char refuses[ETX_NAME_MAX + 1];  /* the branch whose forward operation says no */
-    char fails[ETX_NAME_MAX + 1];    /* the branch that answers `answer` to the first `times` calls */
+    char refuses[ETX_NAME_MAX + 1]; /* the branch whose forward operation says no */
+    char fails[ETX_NAME_MAX + 1]; /* the branch that answers `answer` to the first `times` calls */
     etx_operation fails_at;
     etx_reply answer;
     unsigned times;
     uint32_t retry_after_ms;
     unsigned missing; /* results that were not given */
-} stage;
+};
 
-static etx_reply answer_of(stage *stage, etx_call *call) {
+static etx_reply answer_of(struct stage *stage, etx_call *call) {
     const char *branch = etx_call_branch(call);
     etx_operation operation = etx_call_operation(call);
     if (strcmp(branch, stage->fails) == 0 && operation == stage->fails_at &&
@@ -42,11 +42,11 @@ static etx_reply answer_of(stage *stage, etx_call *call) {
 }
 
 static etx_reply play(etx_call *call, void *user) {
-    stage *stage = user;
+    struct stage *stage = user;
     size_t len = 0;
     pthread_mutex_lock(&stage->lock);
     if (stage->count < LOG_MAX) {
-        heard *heard = &stage->heard[stage->count++];
+        struct heard *heard = &stage->heard[stage->count++];
         snprintf(heard->branch, sizeof heard->branch, "%s", etx_call_branch(call));
         heard->operation = etx_call_operation(call);
         heard->ms = host_now_ms();
@@ -64,7 +64,7 @@ static etx_reply play(etx_call *call, void *user) {
     return reply;
 }
 
-static void add_participant(stage *stage, const char *name, etx_kind kind, uint32_t flags) {
+static void add_participant(struct stage *stage, const char *name, etx_kind kind, uint32_t flags) {
     etx_participant participant = ETX_PARTICIPANT_INIT;
     participant.name = name;
     participant.kind = kind;
@@ -76,7 +76,7 @@ static void add_participant(stage *stage, const char *name, etx_kind kind, uint3
     rig_must(stage->engine, etx_engine_register(stage->engine, &participant), name);
 }
 
-static void stage_make(stage *stage, uint32_t flags) {
+static void stage_make(struct stage *stage, uint32_t flags) {
     memset(stage, 0, sizeof *stage);
     pthread_mutex_init(&stage->lock, NULL);
     rig_log_make(&stage->log, NULL, "partitions=1");
@@ -94,12 +94,12 @@ static void stage_make(stage *stage, uint32_t flags) {
     rig_start(stage->engine);
 }
 
-static void stage_end(stage *stage) {
+static void stage_end(struct stage *stage) {
     rig_close(stage->engine, ETX_CLOSE_FINISH);
     rig_log_end(&stage->log);
 }
 
-static etx_tx *tx_new(stage *stage, const char *gid) {
+static etx_tx *tx_new(struct stage *stage, const char *gid) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
     options.gid = gid;
@@ -122,21 +122,20 @@ static void add(etx_tx *tx, const char *participant, const char *name, const cha
 }
 
 /* Where the call stands in what was heard, from 0; -1: it was not made. */
-static int place(const stage *stage, const char *branch, etx_operation operation) {
+static int place(const struct stage *stage, const char *branch, etx_operation operation) {
     for (unsigned i = 0; i < stage->count; i++) {
-        if (strcmp(stage->heard[i].branch, branch) == 0 &&
-            stage->heard[i].operation == operation) {
+        if (strcmp(stage->heard[i].branch, branch) == 0 && stage->heard[i].operation == operation) {
             return (int)i;
         }
     }
     return -1;
 }
 
-static unsigned times(const stage *stage, const char *branch, etx_operation operation) {
+static unsigned times(const struct stage *stage, const char *branch, etx_operation operation) {
     unsigned count = 0;
     for (unsigned i = 0; i < stage->count; i++) {
-        count += strcmp(stage->heard[i].branch, branch) == 0 &&
-                 stage->heard[i].operation == operation;
+        count +=
+            strcmp(stage->heard[i].branch, branch) == 0 && stage->heard[i].operation == operation;
     }
     return count;
 }
@@ -151,7 +150,7 @@ static void add_all(etx_tx *tx) {
 }
 
 static void committed(uint32_t flags) {
-    stage stage;
+    struct stage stage;
     stage_make(&stage, flags);
     etx_tx *tx = tx_new(&stage, NULL);
     add_all(tx);
@@ -175,7 +174,7 @@ static void committed(uint32_t flags) {
 }
 
 static void aborted(uint32_t flags) {
-    stage stage;
+    struct stage stage;
     stage_make(&stage, flags);
     snprintf(stage.refuses, sizeof stage.refuses, "ship");
     etx_tx *tx = tx_new(&stage, NULL);
@@ -208,7 +207,7 @@ static void all_kinds(void **state) {
 
 /* A diamond; undone in reverse. */
 static void the_order_is_kept(void **state) {
-    stage stage;
+    struct stage stage;
     (void)state;
     for (int refused = 0; refused < 2; refused++) {
         stage_make(&stage, 0);
@@ -249,7 +248,7 @@ static void asked_again(void **state) {
     static const etx_operation operations[] = {ETX_FORWARD, ETX_COMMIT};
     (void)state;
     for (int i = 0; i < 8; i++) {
-        stage stage;
+        struct stage stage;
         stage_make(&stage, i & 1 ? ETX_INLINE : 0);
         snprintf(stage.fails, sizeof stage.fails, "a");
         stage.fails_at = operations[i >> 2];
@@ -279,7 +278,7 @@ static void asked_again(void **state) {
 }
 
 static void attempts_have_a_limit(void **state) {
-    stage stage;
+    struct stage stage;
     (void)state;
     stage_make(&stage, 0);
     snprintf(stage.fails, sizeof stage.fails, "a");
@@ -301,7 +300,7 @@ static void attempts_have_a_limit(void **state) {
 }
 
 static void a_notification_may_fail(void **state) {
-    stage stage;
+    struct stage stage;
     (void)state;
     stage_make(&stage, ETX_INLINE);
     snprintf(stage.fails, sizeof stage.fails, "ring");
@@ -320,7 +319,7 @@ static void a_notification_may_fail(void **state) {
 
 /* Finishing calls that fail too often park it; it is tried on, and resumed by hand. */
 static void it_stalls_and_goes_on(void **state) {
-    stage stage;
+    struct stage stage;
     (void)state;
     stage_make(&stage, 0);
     snprintf(stage.fails, sizeof stage.fails, "a");

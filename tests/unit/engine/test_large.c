@@ -78,14 +78,14 @@ static void payloads_at_the_limit(void **state) {
     rig_log_end(&log);
 }
 
-typedef struct crowd {
+struct crowd {
     etx_token *token;
     atomic_uint taken, done, good;
     unsigned room;
-} crowd;
+};
 
 static etx_reply hold(etx_call *call, void *user) {
-    crowd *crowd = user;
+    struct crowd *crowd = user;
     if (etx_call_operation(call) != ETX_FORWARD) {
         return ETX_DONE;
     }
@@ -96,7 +96,7 @@ static etx_reply hold(etx_call *call, void *user) {
 }
 
 static void crowd_done(int rc, const etx_outcome *outcome, void *user) {
-    crowd *crowd = user;
+    struct crowd *crowd = user;
     atomic_fetch_add(&crowd->good, rc == 0 && outcome->state == ETX_COMMITTED);
     atomic_fetch_add(&crowd->done, 1);
 }
@@ -104,7 +104,7 @@ static void crowd_done(int rc, const etx_outcome *outcome, void *user) {
 static void a_hundred_thousand_in_flight(void **state) {
     enum { MANY = HOST_THREAD_SANITIZER ? 10000 : 100000 };
     rig_log log;
-    crowd crowd = {.room = MANY};
+    struct crowd crowd = {.room = MANY};
     (void)state;
     crowd.token = calloc(MANY, sizeof *crowd.token);
     assert_non_null(crowd.token);

@@ -3,7 +3,7 @@
 
 typedef enum manner { BEFORE, AFTER, TWICE, TOO_LATE } manner;
 
-typedef struct desk {
+struct desk {
     rig_log log;
     etx_engine *engine;
     sem_t todo;
@@ -14,10 +14,10 @@ typedef struct desk {
     bool stop;
     _Atomic int manner;
     atomic_uint forwards, commits, undos;
-    etx_token seen;
-} desk;
+    etx_token seen[2]; /* of the first attempts, of each branch */
+};
 
-static void complete(desk *desk, etx_token token, etx_reply reply) {
+static void complete(struct desk *desk, etx_token token, etx_reply reply) {
     etx_completion completion = ETX_COMPLETION_INIT;
     completion.reply = reply;
     completion.result = "later";
@@ -28,7 +28,7 @@ static void complete(desk *desk, etx_token token, etx_reply reply) {
 }
 
 static void *clerk_body(void *argument) {
-    desk *desk = argument;
+    struct desk *desk = argument;
     for (;;) {
         while (sem_wait(&desk->todo) != 0) {
         }
@@ -47,7 +47,7 @@ static void *clerk_body(void *argument) {
     }
 }
 
-static void hand_over(desk *desk, etx_token token) {
+static void hand_over(struct desk *desk, etx_token token) {
     pthread_mutex_lock(&desk->lock);
     rig_check(desk->count < 256);
     desk->queue[(desk->first + desk->count++) % 256] = token;
@@ -56,8 +56,9 @@ static void hand_over(desk *desk, etx_token token) {
 }
 
 static etx_reply operate(etx_call *call, void *user) {
-    desk *desk = user;
+    struct desk *desk = user;
     etx_token token = etx_call_token(call);
+    etx_token *seen = &desk->seen[etx_call_branch(call)[0] == 'b'];
     etx_operation operation = etx_call_operation(call);
     atomic_fetch_add(operation == ETX_FORWARD  ? &desk->forwards
                      : operation == ETX_COMMIT ? &desk->commits
@@ -73,9 +74,9 @@ static etx_reply operate(etx_call *call, void *user) {
             break;
         case TOO_LATE:
             if (etx_call_attempt(call) == 1) {
-                desk->seen = token;
+                *seen = token;
             } else {
-                complete(desk, desk->seen, ETX_REFUSED); /* stale: of the attempt before */
+                complete(desk, *seen, ETX_REFUSED); /* stale: of the attempt before */
                 hand_over(desk, token);
             }
             break;
@@ -83,7 +84,7 @@ static etx_reply operate(etx_call *call, void *user) {
     return ETX_LATER;
 }
 
-static void desk_make(desk *desk, uint32_t flags) {
+static void desk_make(struct desk *desk, uint32_t flags) {
     memset(desk, 0, sizeof *desk);
     rig_log_make(&desk->log, NULL, "partitions=2");
     sem_init(&desk->todo, 0, 0);
@@ -103,15 +104,16 @@ static void desk_make(desk *desk, uint32_t flags) {
     assert_int_equal(pthread_create(&desk->clerk, NULL, clerk_body, desk), 0);
 }
 
-static void desk_end(desk *desk) {
-    rig_close(desk->engine, ETX_CLOSE_FINISH);
+static void desk_end(struct desk *desk) {
+    rig_must(desk->engine, etx_engine_close(desk->engine, ETX_CLOSE_FINISH, 10000), "close");
     sem_post(&desk->todo);
     pthread_join(desk->clerk, NULL);
+    etx_engine_free(desk->engine); /* nobody is inside any more */
     rig_log_end(&desk->log);
 }
 
 static void all_manners(uint32_t flags, manner how) {
-    desk desk;
+    struct desk desk;
     desk_make(&desk, flags);
     atomic_store(&desk.manner, how);
     for (int i = 0; i < (how == TOO_LATE ? 2 : 30); i++) {
@@ -152,7 +154,7 @@ static void after_its_timeout(void **state) {
 }
 
 static void nonsense_tokens_are_ignored(void **state) {
-    desk desk;
+    struct desk desk;
     (void)state;
     desk_make(&desk, 0);
     atomic_store(&desk.manner, AFTER);
@@ -169,7 +171,7 @@ static void nonsense_tokens_are_ignored(void **state) {
     }
     etx_completion wrong = ETX_COMPLETION_INIT;
     wrong.reply = ETX_LATER;
-    assert_int_equal(etx_complete(desk.engine, desk.seen, &wrong), ETX_EINVALID);
+    assert_int_equal(etx_complete(desk.engine, desk.seen[0], &wrong), ETX_EINVALID);
     desk_end(&desk);
 }
 

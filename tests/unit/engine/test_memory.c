@@ -1,15 +1,15 @@
 /* A user's allocator: all comes back, and any allocation of a start may fail. */
 #include "rig.h"
 
-typedef struct counted {
+struct counted {
     pthread_mutex_t lock;
     size_t blocks, bytes;
     long left; /* so many succeed; below 0: all */
     unsigned wrong;
-} counted;
+};
 
 static void *counted_allocate(void *user, size_t size) {
-    counted *counted = user;
+    struct counted *counted = user;
     pthread_mutex_lock(&counted->lock);
     int fails = counted->left == 0;
     counted->left -= counted->left > 0;
@@ -24,7 +24,7 @@ static void *counted_allocate(void *user, size_t size) {
 }
 
 static void counted_release(void *user, void *block, size_t size) {
-    counted *counted = user;
+    struct counted *counted = user;
     pthread_mutex_lock(&counted->lock);
     counted->wrong += counted->blocks == 0 || counted->bytes < size;
     counted->blocks--;
@@ -46,7 +46,7 @@ static etx_options small_options(const etx_allocator *allocator) {
 static void all_comes_back(void **state) {
     host_dir dir;
     rig_bank bank;
-    counted counted = {.left = -1};
+    struct counted counted = {.left = -1};
     (void)state;
     etx_allocator allocator = {counted_allocate, counted_release, &counted};
     pthread_mutex_init(&counted.lock, NULL);
@@ -61,14 +61,14 @@ static void all_comes_back(void **state) {
         for (int i = 0; i < 50; i++) {
             etx_outcome outcome = ETX_OUTCOME_INIT;
             etx_status status = {.size = sizeof status};
-            rig_must(engine, etx_tx_run(rig_pair(engine, "bank", NULL, i % 3 ? 'D' : 'R'), &outcome),
+            rig_must(engine,
+                     etx_tx_run(rig_pair(engine, "bank", NULL, i % 3 ? 'D' : 'R'), &outcome),
                      "run");
             rig_must(engine, etx_query(engine, outcome.gid, &status), "query");
         }
         etx_tx *unused = rig_pair(engine, "bank", NULL, 'D');
         etx_tx_discard(unused);
-        assert_int_equal(
-            etx_tx_submit(rig_pair(engine, "bank", NULL, 'D'), NULL, NULL), 0);
+        assert_int_equal(etx_tx_submit(rig_pair(engine, "bank", NULL, 'D'), NULL, NULL), 0);
         rig_close(engine, (etx_close_mode)round);
         uint64_t end = host_now_ms() + 10000; /* a callback's thread may be the last to leave */
         while (host_now_ms() < end) {
@@ -89,7 +89,7 @@ static void all_comes_back(void **state) {
 }
 
 /* Creates and starts an engine with so many allocations. 0, or how it failed. */
-static int start_with(counted *counted, long allocations, const char *url) {
+static int start_with(struct counted *counted, long allocations, const char *url) {
     etx_allocator allocator = {counted_allocate, counted_release, counted};
     etx_options options = small_options(&allocator);
     host_bank bank;
@@ -116,7 +116,7 @@ static int start_with(counted *counted, long allocations, const char *url) {
 static void any_allocation_of_a_start_may_fail(void **state) {
     host_dir dir;
     rig_bank bank;
-    counted counted = {.left = -1};
+    struct counted counted = {.left = -1};
     (void)state;
     pthread_mutex_init(&counted.lock, NULL);
     host_dir_make(&dir);

@@ -1,14 +1,14 @@
 /* Operators: park, resume, force, many at once; query, list page by page, wait for each state. */
 #include "rig.h"
 
-typedef struct shop {
+struct shop {
     rig_log log;
     host_bank stuck;
     rig_bank bank;
     etx_engine *engine;
-} shop;
+};
 
-static void shop_open(shop *shop) {
+static void shop_open(struct shop *shop) {
     shop->engine = rig_engine(NULL, shop->log.url, NULL);
     etx_participant participant = host_participant("stuck", ETX_TCC, ETX_INLINE, &shop->stuck);
     rig_must(shop->engine, etx_engine_register(shop->engine, &participant), "register");
@@ -16,27 +16,27 @@ static void shop_open(shop *shop) {
     rig_start(shop->engine);
 }
 
-static void shop_make(shop *shop) {
+static void shop_make(struct shop *shop) {
     rig_log_make(&shop->log, NULL, "partitions=3");
     host_bank_make(&shop->stuck);
     rig_bank_make(&shop->bank, 1000);
     shop_open(shop);
 }
 
-static void shop_end(shop *shop) {
+static void shop_end(struct shop *shop) {
     rig_close(shop->engine, ETX_CLOSE_FINISH);
     rig_bank_end(&shop->bank);
     rig_log_end(&shop->log);
 }
 
-static void submit(shop *shop, const char *gid) {
+static void submit(struct shop *shop, const char *gid) {
     assert_int_equal(etx_tx_submit(rig_pair(shop->engine, "stuck", gid, 'D'), NULL, NULL), 0);
     etx_outcome outcome = ETX_OUTCOME_INIT;
     rig_must(shop->engine, etx_wait_for(shop->engine, gid, ETX_WAIT_BEGUN, 0, &outcome), gid);
 }
 
 static void parked_until_resumed(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
@@ -61,7 +61,7 @@ static void parked_until_resumed(void **state) {
 }
 
 static void forced(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
@@ -70,10 +70,10 @@ static void forced(void **state) {
     assert_int_equal(
         etx_force_by_hand(shop.engine, "one", ETX_FORCE_COMMIT, NULL, ETX_FORWARD, "ann", "try"),
         ETX_ESTATE);
-    rig_must(shop.engine,
-             etx_force_by_hand(shop.engine, "one", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann",
-                               "no more"),
-             "force");
+    rig_must(
+        shop.engine,
+        etx_force_by_hand(shop.engine, "one", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "no more"),
+        "force");
     rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
     assert_int_equal(outcome.state, ETX_ABORTED);
     assert_true(outcome.marks & ETX_MARK_FORCED);
@@ -106,13 +106,13 @@ static void forced(void **state) {
     shop_end(&shop);
 }
 
-typedef struct seen {
+struct seen {
     unsigned count, twice;
     uint8_t of[200];
-} seen;
+};
 
 static int see(const etx_status *status, void *user) {
-    seen *seen = user;
+    struct seen *seen = user;
     unsigned number = 0;
     if (sscanf(status->gid, "tx-%u", &number) == 1 && number < 200) {
         seen->twice += seen->of[number];
@@ -122,7 +122,10 @@ static int see(const etx_status *status, void *user) {
     return 0;
 }
 
-static unsigned list_all(shop *shop, const etx_filter *filter, uint32_t page, seen *seen) {
+static unsigned list_all(struct shop *shop,
+                         const etx_filter *filter,
+                         uint32_t page,
+                         struct seen *seen) {
     etx_cursor cursor = {{0, 0}};
     unsigned pages = 0;
     memset(seen, 0, sizeof *seen);
@@ -138,8 +141,8 @@ static unsigned list_all(shop *shop, const etx_filter *filter, uint32_t page, se
 
 static void listed_page_by_page(void **state) {
     enum { MANY = 150 };
-    shop shop;
-    seen seen;
+    struct shop shop;
+    struct seen seen;
     char gid[16];
     (void)state;
     shop_make(&shop);
@@ -149,7 +152,8 @@ static void listed_page_by_page(void **state) {
         submit(&shop, gid);
     }
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "tx-199", 'R'), &outcome), "run");
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "tx-199", 'R'), &outcome),
+             "run");
     etx_filter filter = ETX_FILTER_INIT;
     assert_true(list_all(&shop, &filter, 7, &seen) >= MANY / 7);
     assert_int_equal(seen.count, MANY);
@@ -191,7 +195,7 @@ static void listed_page_by_page(void **state) {
 
 /* What a thread asks while its patience is short and the engine busy does it no harm. */
 static void impatient_lists(void **state) {
-    shop shop;
+    struct shop shop;
     (void)state;
     shop_make(&shop);
     rig_close(shop.engine, ETX_CLOSE_FINISH);
@@ -204,7 +208,7 @@ static void impatient_lists(void **state) {
         char prefix[16];
         etx_filter filter = ETX_FILTER_INIT;
         etx_cursor cursor = {{0, 0}};
-        seen seen = {0};
+        struct seen seen = {0};
         snprintf(prefix, sizeof prefix, "tx-%d", i);
         filter.gid_prefix = prefix;
         filter.remembered = 1;
@@ -226,7 +230,7 @@ static int look(const etx_branch_status *branch, void *user) {
 }
 
 static void queried_with_branches(void **state) {
-    shop shop;
+    struct shop shop;
     unsigned good = 0;
     etx_status status = {.size = sizeof status};
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -251,10 +255,8 @@ static void queried_with_branches(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parked_until_resumed),
-        cmocka_unit_test(forced),
-        cmocka_unit_test(listed_page_by_page),
-        cmocka_unit_test(impatient_lists),
+        cmocka_unit_test(parked_until_resumed),  cmocka_unit_test(forced),
+        cmocka_unit_test(listed_page_by_page),   cmocka_unit_test(impatient_lists),
         cmocka_unit_test(queried_with_branches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,13 @@
 /* A log that breaks: it is reopened, callers hear unknown, and what is asked later is the truth. */
 #include "rig.h"
 
-typedef struct shop {
+struct shop {
     rig_log log;
     rig_bank bank;
     etx_engine *engine;
-} shop;
+};
 
-static void shop_make(shop *shop, const char *partitions) {
+static void shop_make(struct shop *shop, const char *partitions) {
     rig_log_make(&shop->log, NULL, partitions);
     rig_bank_make(&shop->bank, 20000);
     shop->engine = rig_engine(NULL, shop->log.url, NULL);
@@ -16,7 +16,7 @@ static void shop_make(shop *shop, const char *partitions) {
     rig_start(shop->engine);
 }
 
-static void shop_end(shop *shop) {
+static void shop_end(struct shop *shop) {
     assert_true(rig_quiet(shop->engine));
     rig_close(shop->engine, ETX_CLOSE_FINISH);
     assert_int_equal(rig_bank_torn(&shop->bank), 0);
@@ -39,14 +39,13 @@ static etx_state truth(etx_engine *engine, const char *gid, int *ret_rc) {
 }
 
 static void lost_begin(void **state) {
-    shop shop;
+    struct shop shop;
     int rc = 0;
     (void)state;
     shop_make(&shop, "partitions=1");
     rig_log_fail(&shop.log, RIG_BROKEN, 1);
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "one", 'D'), &outcome),
-                     ETX_EUNKNOWN);
+    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "one", 'D'), &outcome), ETX_EUNKNOWN);
     assert_string_equal(outcome.gid, "one");
     truth(shop.engine, "one", &rc);
     assert_int_equal(rc, ETX_ENOTFOUND);
@@ -57,7 +56,7 @@ static void lost_begin(void **state) {
 }
 
 static void kept_begin(void **state) {
-    shop shop;
+    struct shop shop;
     (void)state;
     shop_make(&shop, "partitions=1");
     rig_log_fail(&shop.log, RIG_BROKEN_WRITTEN, 1);
@@ -76,7 +75,7 @@ static void kept_begin(void **state) {
 /* Each put of a transaction breaks in turn, written or not; then it is asked about. */
 static void every_put_breaks_in_turn(rig_fault fault, const char *participant, char what) {
     for (int at = 1; at <= 6; at++) {
-        shop shop;
+        struct shop shop;
         char gid[16];
         int rc = 0;
         shop_make(&shop, "partitions=1");
@@ -124,7 +123,7 @@ static void each_put_kept(void **state) {
 
 /* A callback that outlives the memory of the core that called it. */
 static void a_callback_outlives_its_core(void **state) {
-    shop shop;
+    struct shop shop;
     host_bank slow;
     (void)state;
     rig_log_make(&shop.log, NULL, "partitions=1");
@@ -162,7 +161,7 @@ static void a_callback_outlives_its_core(void **state) {
 /* It breaks again and again under load from several partitions. */
 static void breaks_under_load(void **state) {
     enum { MANY = 1500 };
-    shop shop;
+    struct shop shop;
     (void)state;
     shop_make(&shop, "partitions=3");
     rig_done *done = calloc(MANY, sizeof *done);
@@ -173,9 +172,9 @@ static void breaks_under_load(void **state) {
         if (i % 50 == 25) {
             rig_log_fail(&shop.log, i % 100 == 25 ? RIG_BROKEN : RIG_BROKEN_WRITTEN, 1);
         }
-        int rc = etx_tx_submit(
-            rig_pair(shop.engine, i % 2 ? "bank" : "quick", gid, i % 7 ? 'D' : 'R'), rig_done_fn,
-            &done[i]);
+        int rc =
+            etx_tx_submit(rig_pair(shop.engine, i % 2 ? "bank" : "quick", gid, i % 7 ? 'D' : 'R'),
+                          rig_done_fn, &done[i]);
         assert_int_equal(rc, 0);
         if (i % 10 == 9) {
             assert_true(host_wait_for(&done[i].count, 1));
@@ -207,7 +206,7 @@ static void breaks_under_load(void **state) {
 
 /* A registration while the log is being reopened reaches the new core. */
 static void registered_while_it_is_broken(void **state) {
-    shop shop;
+    struct shop shop;
     (void)state;
     shop_make(&shop, "partitions=1");
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
@@ -227,8 +226,7 @@ static void registered_while_it_is_broken(void **state) {
     atomic_store(&shop.log.reopen_rc, ETX_EIO);
     rig_log_fail(&shop.log, RIG_BROKEN, 1);
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome),
-                     ETX_EUNKNOWN);
+    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), ETX_EUNKNOWN);
     assert_true(host_wait_for(&shop.log.reopened, 1));
     rig_bank_register(&shop.bank, shop.engine, "late", ETX_TCC, ETX_INLINE);
     atomic_store(&shop.log.reopen_rc, 0);

@@ -1,38 +1,38 @@
 /* Repeats: one gid, one outcome, across restarts, for as long as is promised. */
 #include "rig.h"
 
-typedef struct shop {
+struct shop {
     rig_log log;
     rig_bank bank;
     etx_options options;
     etx_engine *engine;
-} shop;
+};
 
-static void shop_open(shop *shop) {
+static void shop_open(struct shop *shop) {
     shop->engine = rig_engine(&shop->options, shop->log.url, NULL);
     rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(shop->engine);
 }
 
-static void shop_make(shop *shop) {
+static void shop_make(struct shop *shop) {
     rig_log_make(&shop->log, NULL, "partitions=1");
     rig_bank_make(&shop->bank, 20000);
     shop->options = rig_options();
 }
 
-static void shop_end(shop *shop) {
+static void shop_end(struct shop *shop) {
     rig_close(shop->engine, ETX_CLOSE_FINISH);
     rig_bank_end(&shop->bank);
     rig_log_end(&shop->log);
 }
 
-static int run(shop *shop, const char *gid, char what, etx_outcome *outcome) {
+static int run(struct shop *shop, const char *gid, char what, etx_outcome *outcome) {
     *outcome = (etx_outcome)ETX_OUTCOME_INIT;
     return etx_tx_run(rig_pair(shop->engine, "bank", gid, what), outcome);
 }
 
 static void a_repeat_runs_nothing(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome;
     (void)state;
     shop_make(&shop);
@@ -69,7 +69,7 @@ static void a_repeat_runs_nothing(void **state) {
 
 /* A repeat while the first is under way gets the first one's outcome. */
 static void a_repeat_under_way_waits(void **state) {
-    shop shop;
+    struct shop shop;
     host_bank gated;
     (void)state;
     shop_make(&shop);
@@ -80,13 +80,13 @@ static void a_repeat_under_way_waits(void **state) {
     rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "register");
     rig_start(shop.engine);
     rig_done first = {0}, second = {0}, other = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &first), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &first),
+                     0);
     assert_true(host_wait_for(&gated.blocked, 2));
-    assert_int_equal(
-        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &second), 0);
-    assert_int_equal(
-        etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'R'), rig_done_fn, &other), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'D'), rig_done_fn, &second),
+                     0);
+    assert_int_equal(etx_tx_submit(rig_pair(shop.engine, "bank", "one", 'R'), rig_done_fn, &other),
+                     0);
     assert_true(host_wait_for(&other.count, 1));
     assert_int_equal(other.rc, ETX_ECONFLICT);
     assert_int_equal(second.count, 0);
@@ -102,7 +102,7 @@ static void a_repeat_under_way_waits(void **state) {
 
 /* What is forgotten: chosen gids begin anew, those made by ETX are gone. */
 static void the_window_is_small(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome;
     char made[ETX_GID_MAX + 1];
     (void)state;
@@ -135,7 +135,7 @@ static void the_window_is_small(void **state) {
 }
 
 static void strict_refuses_rather_than_forgets(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome;
     char gid[16];
     int rc = 0;
@@ -157,7 +157,7 @@ static void strict_refuses_rather_than_forgets(void **state) {
 }
 
 static void what_never_was_is_told_apart(void **state) {
-    shop shop;
+    struct shop shop;
     etx_outcome outcome;
     (void)state;
     shop_make(&shop);

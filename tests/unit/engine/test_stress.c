@@ -3,7 +3,7 @@
 
 enum { THREADS = 8, SECONDS = 4 };
 
-typedef struct actor {
+struct actor {
     pthread_t thread;
     etx_engine *engine;
     rig_bank *bank;
@@ -13,15 +13,15 @@ typedef struct actor {
     uint32_t seed;
     unsigned done;
     atomic_uint submitted, answered;
-} actor;
+};
 
-static uint32_t chance(actor *actor, uint32_t of) {
+static uint32_t chance(struct actor *actor, uint32_t of) {
     actor->seed = actor->seed * 1664525 + 1013904223;
     return (actor->seed >> 8) % of;
 }
 
 static void answered(int rc, const etx_outcome *outcome, void *user) {
-    actor *actor = user;
+    struct actor *actor = user;
     rig_check(rc != 0 || outcome->gid[0] != 0);
     atomic_fetch_add(&actor->answered, 1);
 }
@@ -30,10 +30,11 @@ static bool excused(int rc) {
     return rc == ETX_EUNKNOWN || rc == ETX_EUNAVAILABLE || rc == ETX_EFULL || rc == ETX_EBUSY;
 }
 
-static void run_one(actor *actor, const char *gid) {
+static void run_one(struct actor *actor, const char *gid) {
     static const char *const names[] = {"quick", "bank", "step", "xa"};
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    etx_tx *tx = rig_pair(actor->engine, names[chance(actor, 4)], gid, chance(actor, 6) ? 'D' : 'R');
+    etx_tx *tx =
+        rig_pair(actor->engine, names[chance(actor, 4)], gid, chance(actor, 6) ? 'D' : 'R');
     int rc = etx_tx_run(tx, &outcome);
     if (rc == 0) {
         int effect = rig_bank_effect(actor->bank, outcome.gid);
@@ -43,7 +44,7 @@ static void run_one(actor *actor, const char *gid) {
     }
 }
 
-static void talk_one(actor *actor, const char *gid) {
+static void talk_one(struct actor *actor, const char *gid) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
     rig_order order;
@@ -73,8 +74,7 @@ static void talk_one(actor *actor, const char *gid) {
     } else {
         etx_tx_discard(tx); /* its deadline ends it */
     }
-    rig_check(rc == 0 || excused(rc) || rc == ETX_ESTATE || rc == ETX_ENOTFOUND ||
-              rc == ETX_EGONE);
+    rig_check(rc == 0 || excused(rc) || rc == ETX_ESTATE || rc == ETX_ENOTFOUND || rc == ETX_EGONE);
 }
 
 static int look(const etx_status *status, void *user) {
@@ -83,7 +83,7 @@ static int look(const etx_status *status, void *user) {
     return 0;
 }
 
-static void operate_one(actor *actor, const char *gid) {
+static void operate_one(struct actor *actor, const char *gid) {
     etx_status status = {.size = sizeof status};
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_filter filter = ETX_FILTER_INIT;
@@ -121,7 +121,7 @@ static void operate_one(actor *actor, const char *gid) {
 }
 
 static void *actor_body(void *argument) {
-    actor *actor = argument;
+    struct actor *actor = argument;
     for (unsigned i = 0; host_now_ms() < actor->end_ms; i++) {
         char gid[32];
         snprintf(gid, sizeof gid, "t%u-%u", actor->number, i - i % 4);
@@ -156,7 +156,7 @@ static bool all_resumed(etx_engine *engine) {
 static void everything_at_once(void **state) {
     rig_log first, second;
     rig_bank bank;
-    actor actors[THREADS];
+    struct actor actors[THREADS];
     (void)state;
     rig_log_make(&first, NULL, "partitions=2");
     rig_log_make(&second, NULL, "partitions=1");

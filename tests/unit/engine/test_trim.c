@@ -1,15 +1,15 @@
 /* Trimming: the log stays bounded, live and remembered transactions survive it. */
 #include "rig.h"
 
-typedef struct shop {
+struct shop {
     host_dir dir;
     rig_log log;
     rig_bank bank;
     host_bank gated;
     etx_engine *engine;
-} shop;
+};
 
-static void shop_open(shop *shop, uint64_t history_max) {
+static void shop_open(struct shop *shop, uint64_t history_max) {
     etx_options options = rig_options();
     options.durability = ETX_VOLATILE;
     options.history_max = history_max;
@@ -20,7 +20,7 @@ static void shop_open(shop *shop, uint64_t history_max) {
     rig_start(shop->engine);
 }
 
-static void shop_make(shop *shop, uint64_t history_max) {
+static void shop_make(struct shop *shop, uint64_t history_max) {
     host_dir_make(&shop->dir);
     rig_log_make(&shop->log, shop->dir.path, "segment=1M&partitions=1");
     snprintf(shop->log.inner_url, sizeof shop->log.inner_url, "%s?segment=1M&partitions=1",
@@ -31,7 +31,7 @@ static void shop_make(shop *shop, uint64_t history_max) {
     shop_open(shop, history_max);
 }
 
-static void shop_end(shop *shop) {
+static void shop_end(struct shop *shop) {
     rig_close(shop->engine, ETX_CLOSE_FINISH);
     rig_bank_end(&shop->bank);
     rig_log_end(&shop->log);
@@ -39,7 +39,7 @@ static void shop_end(shop *shop) {
 }
 
 /* Transactions with that much payload; how many bytes they put. */
-static void busy(shop *shop, unsigned count, size_t payload) {
+static void busy(struct shop *shop, unsigned count, size_t payload) {
     void *bytes = calloc(1, payload);
     rig_done done = {0};
     assert_non_null(bytes);
@@ -62,7 +62,7 @@ static uint64_t trims(etx_engine *engine) {
     return metrics.trims;
 }
 
-static uint64_t space_taken(shop *shop) {
+static uint64_t space_taken(struct shop *shop) {
     etx_log_space space = {.size = sizeof space};
     assert_int_equal(shop->log.ops->space(shop->log.inner, 0, &space), 0);
     return space.bytes_total;
@@ -70,7 +70,7 @@ static uint64_t space_taken(shop *shop) {
 
 static void old_segments_go_and_live_ones_stay(void **state) {
     enum { LIVE = 40, HISTORY = 500 };
-    shop shop;
+    struct shop shop;
     char gid[32];
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
@@ -108,7 +108,7 @@ static void old_segments_go_and_live_ones_stay(void **state) {
 
 /* A trim that failed is made up for by the next. */
 static void a_failed_trim_is_made_up_for(void **state) {
-    shop shop;
+    struct shop shop;
     (void)state;
     shop_make(&shop, 100);
     atomic_store(&shop.log.trim_rc, ETX_EIO);
@@ -140,7 +140,7 @@ static unsigned living(etx_engine *engine) {
 /* Many that live long, in batches that split: a trim loses none of them. */
 static void moves_that_fill_batches(void **state) {
     enum { LIVE = 2000 };
-    shop shop;
+    struct shop shop;
     char gid[32];
     char payload[3000];
     rig_done done = {0};
