@@ -1,0 +1,200 @@
+/* What is remembered: the last N, no older than A, whatever the order of records. */
+#include "unit.h"
+
+static void end_one(world **w, const char *gid) {
+    char text[200];
+    snprintf(text, sizeof text, "begin %s a:message nobody\nput\nreply %s a done\nput", gid, gid);
+    say(w, text);
+}
+
+static void end_many(world **w, int first, int last) {
+    for (int i = first; i <= last; i++) {
+        char gid[32];
+        snprintf(gid, sizeof gid, "t%d", i);
+        end_one(w, gid);
+    }
+}
+
+static int is_known(const world *w, int i) {
+    char gid[32];
+    snprintf(gid, sizeof gid, "t%d", i);
+    return known(w, gid) != NULL;
+}
+
+static void test_the_last_n(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=3 transactions=2\nparticipant shop");
+    uint64_t used = 0;
+    for (int i = 1; i <= 200; i++) {
+        end_many(&w, i, i);
+        say(&w, "put");
+        assert_int_equal(w->core->remembered, i < 3 ? i : 3);
+        assert_true(is_known(w, i) && is_known(w, i > 2 ? i - 2 : 1));
+        assert_false(i > 3 && is_known(w, i - 3));
+        if (i == 10) {
+            used = w->core->pool.used_bytes;
+        }
+    }
+    assert_true(w->core->pool.used_bytes <= used + 64);
+    assert_int_equal(w->core->ended_last, 200);
+    world_free(w);
+}
+
+static void test_age(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=10 age=1000\nparticipant shop");
+    end_many(&w, 1, 2);
+    say(&w, "tick 600");
+    end_many(&w, 3, 3);
+    assert_int_equal(etx__core_known_since(w->core), 0);
+    say(&w, "tick 500\nput");
+    assert_false(is_known(w, 1) || is_known(w, 2));
+    assert_true(is_known(w, 3));
+    assert_int_equal(w->core->remembered, 1);
+    assert_int_equal(etx__core_known_since(w->core), 1000001);
+    world_free(w);
+}
+
+/* Nothing is forgotten before its END is durable, so that a BEGIN of the same gid is behind it. */
+static void test_undurable_stays(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=1\nparticipant shop");
+    say(&w, "begin t1 a:message nobody\nbegin t2 a:message nobody\nput");
+    say(&w, "reply t1 a done\nreply t2 a done\nwait t9");
+    assert_true(is_known(w, 1) && is_known(w, 2));
+    say(&w, "put\nwait t9");
+    assert_false(is_known(w, 1));
+    assert_true(is_known(w, 2));
+    world_free(w);
+}
+
+static void fold_ended(etx__core *core, const char *gid, uint64_t number) {
+    etx_record record = {.type = ETX_RECORD_MOVE, .gid = text_of(gid)};
+    record.u.move.begin.time_ms = 5;
+    record.u.move.begin.mode = ETX_SUBMITTED;
+    record.u.move.state = ETX_COMMITTED;
+    record.u.move.ended_ms = 10 + number;
+    record.u.move.ended_no = number;
+    assert_int_equal(etx__core_fold(core, &record), 0);
+}
+
+/* MOVEs come in the order in which they were written, which is not that of the ends. */
+static void test_moves_out_of_order(void **state) {
+    (void)state;
+    static const int orders[][5] = {{1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}, {3, 5, 1, 4, 2},
+                                    {4, 5, 1, 2, 3}};
+    for (unsigned o = 0; o < sizeof orders / sizeof orders[0]; o++) {
+        world *w = NULL;
+        say(&w, "world history=3 transactions=2");
+        void *memory = NULL;
+        etx__core *core = world_fold(w, 0, 0, &memory);
+        for (int i = 0; i < 5; i++) {
+            char gid[32];
+            snprintf(gid, sizeof gid, "t%d", orders[o][i]);
+            fold_ended(core, gid, 1000 + (uint64_t)orders[o][i]);
+        }
+        assert_int_equal(core->remembered, 3);
+        for (int i = 1; i <= 5; i++) {
+            char gid[32];
+            snprintf(gid, sizeof gid, "t%d", i);
+            etx_bytes name = text_of(gid);
+            assert_int_equal(etx__core_find(core, name, etx__core_hash(name)) != NULL, i > 2);
+        }
+        free(memory);
+        world_free(w);
+    }
+}
+
+/* The same number twice, or one far beyond all others, harms nothing. */
+static void test_odd_numbers(void **state) {
+    (void)state;
+    world *w = NULL;
+    void *memory = NULL;
+    say(&w, "world history=3 transactions=2");
+    etx__core *core = world_fold(w, 0, 0, &memory);
+    fold_ended(core, "a", 7);
+    fold_ended(core, "b", 7);
+    assert_null(etx__core_find(core, text_of("b"), etx__core_hash(text_of("b"))));
+    fold_ended(core, "c", 1ull << 60);
+    assert_null(etx__core_find(core, text_of("a"), etx__core_hash(text_of("a"))));
+    fold_ended(core, "d", 8);
+    assert_int_equal(core->remembered, 1);
+    fold_ended(core, "c", 1ull << 60); /* once more: it replaces itself */
+    assert_int_equal(core->remembered, 1);
+    free(memory);
+    world_free(w);
+}
+
+/* N may differ from one start to the next. */
+static void test_another_n(void **state) {
+    (void)state;
+    for (int n = 1; n <= 9; n++) {
+        char text[64];
+        world *w = NULL;
+        say(&w, "world history=5 transactions=2\nparticipant shop");
+        end_many(&w, 1, 8);
+        snprintf(text, sizeof text, "put\ncrash history=%d", n);
+        say(&w, text);
+        for (int i = 1; i <= 8; i++) {
+            assert_int_equal(is_known(w, i), i > 8 - n);
+        }
+        end_many(&w, 9, 9);
+        assert_int_equal(w->core->ended_last, 9);
+        world_free(w);
+    }
+}
+
+/* Strict: a chosen gid that is young is never forgotten, whoever begins what. */
+static void test_strict(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=4 age=1000 strict=1\nparticipant shop");
+    end_many(&w, 1, 2);
+    say(&w, "begin t3 a:message nobody made\nput\nreply t3 a done\nput");
+    say(&w, "begin t4 a:message nobody\nbegin t5 a:message made\nbegin t6 a:message");
+    assert_int_equal(answer_of(w, "begin t5"), ETX_EBUSY);
+    assert_int_equal(answer_of(w, "begin t6"), ETX_EBUSY);
+    say(&w, "abort t7");
+    assert_int_equal(answer_of(w, "abort t7"), ETX_EBUSY);
+    say(&w, "put\nreply t4 a done\nput\nput");
+    assert_true(is_known(w, 1) && is_known(w, 4));
+    say(&w, "tick 1001\nbegin t5 a:message\nput\nreply t5 a done\nput");
+    assert_int_equal(answer_of(w, "begin t5"), 0);
+    world_free(w);
+}
+
+/* Aborts of unknown gids end at once: they leave room for all that is live. */
+static void test_unknown_aborts_leave_room(void **state) {
+    (void)state;
+    world *w = NULL;
+    int refused = 0;
+    say(&w, "world history=2 transactions=3\nparticipant shop");
+    say(&w, "begin t1 a:message nobody\nbegin t2 a:message nobody\nput");
+    for (int i = 0; i < 120; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "abort x%d", i);
+        say(&w, text);
+        refused += is_answered(w, text);
+    }
+    assert_true(refused > 0 && refused < 120);
+    say(&w, "reply t1 a done\nreply t2 a done");
+    assert_non_null(known(w, "x0"));
+    say(&w, "put\nput\nabort y");
+    say(&w, "put");
+    assert_int_equal(answer_of(w, "abort y"), 0);
+    assert_int_equal(answer_of(w, "abort x0"), 0);
+    world_free(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_last_n),         cmocka_unit_test(test_age),
+        cmocka_unit_test(test_undurable_stays),    cmocka_unit_test(test_moves_out_of_order),
+        cmocka_unit_test(test_odd_numbers),        cmocka_unit_test(test_another_n),
+        cmocka_unit_test(test_strict),             cmocka_unit_test(test_unknown_aborts_leave_room),
+    };
+    return cmocka_run_group_tests_name("core history", tests, NULL, NULL);
+}
