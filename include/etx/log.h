@@ -51,6 +51,7 @@ typedef struct etx_log_info {
     size_t batch_max;     /* bytes of the largest batch that a put takes */
     etx_durability grade; /* what an acknowledged put survives, as checked now */
     const char *remark;   /* why not a better grade, or NULL; borrowed until close */
+    uint32_t block;       /* a put takes a multiple of so many bytes; 0 or 1: as many as it has */
 } etx_log_info;
 
 /* What a put came to. */

@@ -84,7 +84,7 @@ static int admit_held(const etx__entry *entry) {
 }
 
 static int admit_decide(const etx__entry *entry, const etx_record *record) {
-    if (entry->state != ETX_ACTIVE) {
+    if (entry->state != ETX_ACTIVE || (record->u.decide.marks & ETX_MARK_NEVER_BEGUN)) {
         return ETX_ESTATE;
     }
     if (!record->u.decide.commit) {

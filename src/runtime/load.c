@@ -243,7 +243,8 @@ int etx__partition_load(etx__partition *partition) {
     all.core = memory->core;
     partition->marks = 0;
     partition->bytes = 0;
-    partition->trimmed_bytes = 0;
+    partition->blocks = 0;
+    partition->trimmed = (etx__mark){0};
     partition->moving_seq = 0;
     int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
                             all.message_size);
@@ -312,7 +313,7 @@ static void do_job(etx__partition *partition, etx__job job) {
     if (job == ETX__JOB_PUT) {
         partition->put_result = home->ops->put(home->log, &partition->put);
     } else if (job == ETX__JOB_TRIM) {
-        partition->job_rc = home->ops->trim(home->log, partition->number, partition->trim_slot);
+        partition->job_rc = home->ops->trim(home->log, partition->number, partition->trim_to.slot);
     } else if (job == ETX__JOB_LOAD) {
         partition->job_rc = etx__partition_load(partition);
     }

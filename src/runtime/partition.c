@@ -176,6 +176,7 @@ static void watch_room(etx__partition *partition) {
 static void batch_durable(etx__partition *partition) {
     etx__batch *batch = partition->flying;
     uint64_t took = etx__clock_us() - partition->put_start_us;
+    size_t len = batch->len;
     etx__bucket_add(partition->put_us, took);
     if (took > atomic_load_explicit(&partition->put_max_us, memory_order_relaxed)) {
         atomic_store_explicit(&partition->put_max_us, took, memory_order_relaxed);
@@ -197,7 +198,7 @@ static void batch_durable(etx__partition *partition) {
     if (failed) {
         etx__home_well(partition->home);
     }
-    etx__partition_trim(partition);
+    etx__partition_trim(partition, len);
 }
 
 /* ---- putting */
@@ -339,7 +340,7 @@ void etx__partition_job_done(etx__partition *partition) {
         judge(partition);
         partition->hangs = 0;
     } else if (partition->job_was == ETX__JOB_TRIM && partition->job_rc == 0) {
-        partition->trimmed_bytes = partition->trim_bytes;
+        partition->trimmed = partition->trim_to;
         etx__count(&partition->trims, 1);
         watch_room(partition);
     } else if (partition->job_was == ETX__JOB_LOAD) {

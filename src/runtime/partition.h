@@ -41,7 +41,7 @@ typedef struct etx__batch {
 
 /* Where a slot begins in the order of records: for trimming. */
 typedef struct etx__mark {
-    uint64_t slot, seq, bytes;
+    uint64_t slot, seq, bytes, blocks;
 } etx__mark;
 
 typedef enum etx__partition_state {
@@ -90,12 +90,11 @@ struct etx__partition {
     /* trimming */
     etx__mark mark[ETX__MARKS];
     uint32_t mark_first, marks;
-    uint64_t bytes;      /* put since the log began, as far as it was read */
-    uint64_t moving_seq; /* moves for all before this are under way; 0: none */
-    uint64_t moved_seq;  /* ... durable once this is */
-    uint64_t trim_slot;
-    uint64_t trim_bytes;
-    uint64_t trimmed_bytes;
+    uint64_t bytes, blocks; /* put since the log began, as far as it was read */
+    uint64_t moving_seq;    /* moves for all before this are under way; 0: none */
+    uint64_t moved_seq;     /* ... durable once this is */
+    etx__mark trim_to;      /* what the moves are for */
+    etx__mark trimmed;      /* what is gone */
     /* the writer */
     pthread_t writer;
     _Atomic uint32_t job;         /* a futex */
@@ -140,8 +139,8 @@ uint64_t etx__partition_wake(const etx__partition *partition);
 void etx__partition_forget(etx__partition *partition, int rc);
 /* A callback has returned to a core's memory. */
 void etx__memory_return(etx__partition *partition, etx__memory *memory);
-/* Begins, ends and rewrites trimming. */
-void etx__partition_trim(etx__partition *partition);
+/* Goes on with trimming after a batch of so many bytes. */
+void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 
 /* ---- on any one thread that owns the partition: reads the log, claims it. */

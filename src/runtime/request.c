@@ -16,7 +16,7 @@ etx_tx *etx__request_make(etx_engine *engine) {
     if (request == NULL) {
         return NULL;
     }
-    /* The first two are read by whoever answered its last life, and may only be stored atomically. */
+    /* Whoever answered its last life may still read these two: they are stored atomically. */
     atomic_store(&request->state, ETX__WAITING);
     atomic_store(&request->driving, 0);
     memset(&request->waiter, 0, offsetof(etx_tx, outcome) - offsetof(etx_tx, waiter));

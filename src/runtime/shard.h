@@ -59,8 +59,8 @@ void etx__shard_refuse_late(etx__shard *shard);
 
 etx__pending *etx__shard_pending_take(etx__shard *shard);
 void etx__shard_pending_give(etx__shard *shard, etx__pending *pending);
-/* Waits while the shard is far behind with what was submitted, so that a fast submitter does not fill the memory.
- * Not for the engine's own threads. ETX_EBUSY after the patience. */
+/* Waits while the shard is far behind with what was submitted, so that a fast submitter does not
+ * fill the memory. Not for the engine's own threads. ETX_EBUSY after the patience. */
 int etx__shard_admit(etx__shard *shard, uint32_t patience_ms);
 /* A registration, for every partition of the shard. */
 void etx__news_handle(etx__shard *shard, etx__node *node);

@@ -4,26 +4,29 @@
 #include "home.h"
 #include "shard.h"
 
-/* Recovery reads what is not trimmed: so the log may hold twice what a rewrite of everything would
- * take, and a little. Beyond that the oldest part goes, down to half of it: moves for all that
- * begins before a mark are appended, a few with each batch; once they are durable, everything below
- * the mark's slot is trimmed. A crash in between finds both, and the move stands for what was
- * folded before. */
+/* Recovery reads what is not trimmed, and it takes space: so the log may hold twice what a rewrite
+ * of everything would take, and a little; of blocks, which small batches fill badly, more. Beyond
+ * that the oldest part goes: moves for all that begins before a mark are appended, some with each
+ * batch, no more than it has itself; once they are durable, everything below the mark's slot is
+ * trimmed. A crash in between finds both, and the move stands for what was folded before. */
 
 enum {
-    BLOCK = 4096, /* what a small batch takes on a disk */
-    LITTLE = 4 * 1024 * 1024,
-    APART = 512 * 1024, /* marks */
-    SLICES = 64         /* of moves, with each batch */
+    BLOCK = 4096,             /* what a small batch takes on a disk */
+    LITTLE = 4 * 1024 * 1024, /* of records */
+    SPACE = 32 * 1024 * 1024, /* of blocks */
+    APART = 512 * 1024,       /* marks, in blocks */
+    MOVES = 4 * 1024          /* bytes of moves beside what a batch has itself */
 };
 
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes) {
-    partition->bytes += (bytes + BLOCK - 1) / BLOCK * BLOCK;
+    partition->bytes += bytes;
+    uint64_t block = partition->home->info.block;
+    partition->blocks += block > 1 ? (bytes + block - 1) / block * block : bytes;
     etx__mark *newest =
         partition->marks > 0
             ? &partition->mark[(partition->mark_first + partition->marks - 1) % ETX__MARKS]
             : NULL;
-    if (newest != NULL && partition->bytes - newest->bytes < APART) {
+    if (newest != NULL && partition->blocks - newest->blocks < APART) {
         return;
     }
     if (partition->marks == ETX__MARKS) { /* every second one is enough, then */
@@ -34,7 +37,7 @@ void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq,
         partition->marks = ETX__MARKS / 2;
     }
     etx__mark *mark = &partition->mark[(partition->mark_first + partition->marks) % ETX__MARKS];
-    *mark = (etx__mark){slot, seq, partition->bytes};
+    *mark = (etx__mark){slot, seq, partition->bytes, partition->blocks};
     partition->marks++;
 }
 
@@ -44,12 +47,18 @@ static uint64_t bytes_needed(const etx__partition *partition) {
     return core->pool.used_bytes / 2 + core->remembered * 64ull;
 }
 
+/* More than recovery, or the disk, should have to hold? */
+static int too_much(const etx__partition *partition, uint64_t needed) {
+    return partition->bytes - partition->trimmed.bytes > 2 * needed + LITTLE ||
+           partition->blocks - partition->trimmed.blocks > 4 * needed + SPACE;
+}
+
 /* The newest mark that leaves as much as is needed behind it, or NULL. */
 static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t needed) {
     const etx__mark *found = NULL;
     for (uint32_t i = 0; i < partition->marks; i++) {
         const etx__mark *mark = &partition->mark[(partition->mark_first + i) % ETX__MARKS];
-        if (mark->bytes + needed + LITTLE / 4 > partition->bytes) {
+        if (mark->blocks + needed + LITTLE / 4 > partition->blocks) {
             break;
         }
         found = mark;
@@ -60,18 +69,19 @@ static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t n
 static void begin_moves(etx__partition *partition, const etx__mark *mark) {
     partition->moving_seq = mark->seq + 1;
     partition->moved_seq = 0;
-    partition->trim_slot = mark->slot;
-    partition->trim_bytes = mark->bytes;
-    while (partition->marks > 0 && partition->mark[partition->mark_first].bytes <= mark->bytes) {
+    partition->trim_to = *mark;
+    while (partition->marks > 0 &&
+           partition->mark[partition->mark_first].bytes <= partition->trim_to.bytes) {
         partition->mark_first = (partition->mark_first + 1) % ETX__MARKS;
         partition->marks--;
     }
 }
 
-static void go_on_moving(etx__partition *partition) {
+static void go_on_moving(etx__partition *partition, size_t bytes) {
     const etx__core *core = partition->memory->core;
     uint64_t before = 0;
-    for (int i = 0; i < SLICES && core->seq != before; i++) {
+    size_t most = bytes + MOVES;
+    while (core->seq != before && (partition->last == NULL || partition->last->len < most)) {
         etx__event event = {.type = ETX__EV_MOVE};
         event.u.move.seq = partition->moving_seq;
         before = core->seq;
@@ -85,13 +95,13 @@ static void go_on_moving(etx__partition *partition) {
     }
 }
 
-void etx__partition_trim(etx__partition *partition) {
+void etx__partition_trim(etx__partition *partition, size_t bytes) {
     if (partition->state != ETX__OPEN || partition->busy) {
         return;
     }
     if (partition->moving_seq != 0) {
         if (partition->moved_seq == 0) {
-            go_on_moving(partition);
+            go_on_moving(partition, bytes);
         } else if (partition->memory->core->durable >= partition->moved_seq) {
             partition->moving_seq = 0;
             etx__writer_give(partition, ETX__JOB_TRIM);
@@ -99,12 +109,9 @@ void etx__partition_trim(etx__partition *partition) {
         return;
     }
     uint64_t needed = bytes_needed(partition);
-    if (partition->bytes - partition->trimmed_bytes < 2 * needed + LITTLE) {
-        return;
-    }
-    const etx__mark *mark = mark_to_trim(partition, needed);
+    const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed) : NULL;
     if (mark != NULL) {
         begin_moves(partition, mark);
-        go_on_moving(partition);
+        go_on_moving(partition, bytes);
     }
 }

@@ -37,6 +37,7 @@ static int ops_info(etx_log *head, etx_log_info *ret_info) {
     ret_info->batch_max = log->batch_max;
     ret_info->grade = ETX_LOCAL;
     ret_info->remark = "one disk";
+    ret_info->block = ETX__BLOCK;
     if (!fstatfs(log->dir_fd, &fs) &&
         ((long)fs.f_type == MAGIC_TMPFS || (long)fs.f_type == MAGIC_RAMFS)) {
         ret_info->grade = ETX_VOLATILE;

@@ -134,7 +134,7 @@ static int read_only(const char *path) {
     if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)) {
         return 77;
     }
-    return access(path, W_OK) == 0 ? 77 : start_and_say(path, ETX_EIO);
+    return access(path, W_OK) == 0 ? 77 : start_and_say(path, ETX_EINVALID);
 }
 
 static void a_read_only_directory(void **state) {
