@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs `etx bench` for each case of the table in the README and prints it, as ratios within one run.
+"""Runs `etx bench` for each case of docs/performance.md, and prints ratios within one run.
 
     bench/table.py [--etx build/cli/etx] [--dir DIR] [--seconds S] [--only NAME] [--json]
 

@@ -71,8 +71,8 @@ static int was_called(const drive *d, const char *gid, const char *branch, uint8
 static int contradicted(const drive *d, const char *gid, uint32_t begin, uint8_t operation) {
     for (uint32_t i = 0; i < d->from->calls; i++) {
         const world_call *call = &d->from->call[i];
-        if (call->operation == operation && call->rests_on <= d->prefix &&
-            call->rests_on > begin && strcmp(call->gid, gid) == 0) {
+        if (call->operation == operation && call->rests_on <= d->prefix && call->rests_on > begin &&
+            strcmp(call->gid, gid) == 0) {
             return 1;
         }
     }

@@ -109,7 +109,7 @@ static int branch_of(const char *text, spec *room, etx_record_branch *ret_branch
     for (char *each = strtok_r(after, ",", &rest); after != NULL && each != NULL;
          each = strtok_r(NULL, ",", &rest)) {
         room->after[ret_branch->depends_on_count] = bytes_of(each);
-        room->depends_on[ret_branch->depends_on_count++] = (uint16_t)atoi(each);
+        room->depends_on[ret_branch->depends_on_count++] = (uint16_t)strtoul(each, NULL, 10);
     }
     ret_branch->depends_on = room->depends_on;
     return 0;
@@ -388,14 +388,22 @@ static int do_event(world *w, const command *c) {
         do_fn decide;
         etx__event_type type;
     } verbs[] = {
-        {"hold", NULL, ETX__EV_HOLD},   {"commit", NULL, ETX__EV_COMMIT},
-        {"abort", NULL, ETX__EV_ABORT}, {"begin", do_begin, 0},
-        {"enlist", do_enlist, 0},       {"result", do_result, 0},
-        {"wait", do_wait, 0},           {"reply", do_reply, 0},
-        {"show", do_show, 0},           {"crash", do_crash, 0},
-        {"tick", do_time, 0},           {"clock", do_time, 0},
-        {"put", do_time, 0},            {"fly", do_time, 0},
-        {"durable", do_time, 0},        {"sleep", do_time, 0},
+        {"hold", NULL, ETX__EV_HOLD},
+        {"commit", NULL, ETX__EV_COMMIT},
+        {"abort", NULL, ETX__EV_ABORT},
+        {"begin", do_begin, 0},
+        {"enlist", do_enlist, 0},
+        {"result", do_result, 0},
+        {"wait", do_wait, 0},
+        {"reply", do_reply, 0},
+        {"show", do_show, 0},
+        {"crash", do_crash, 0},
+        {"tick", do_time, 0},
+        {"clock", do_time, 0},
+        {"put", do_time, 0},
+        {"fly", do_time, 0},
+        {"durable", do_time, 0},
+        {"sleep", do_time, 0},
         {"participant", do_participant, 0},
     };
     static const struct {

@@ -63,9 +63,11 @@ typedef struct world {
     uint32_t waiters;
     etx__policy policy[WORLD_PARTICIPANTS];
     uint32_t policies;
-    FILE *trace;  /* or NULL */
-    int failures; /* of what must always hold; told on stderr */
-    const char *at; /* what is done now, for messages */
+    FILE *trace; /* or NULL */
+    uint32_t steps;
+    uint32_t check_every; /* so many steps live state is compared with refolded; 0: each */
+    int failures;         /* of what must always hold; told on stderr */
+    const char *at;       /* what is done now, for messages */
 } world;
 
 /* An empty log, claimed. */

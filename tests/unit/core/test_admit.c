@@ -29,8 +29,8 @@ static const struct story {
      "begin t mode=interactive deadline=9000\nenlist t a:tcc\nenlist t b:tcc\nenlist t c:message\n"
      "put\nreply t b done\nreply t a done\nput",
      0},
-    {"committing",
-     "begin t a:tcc b:tcc c:message\nput\nreply t b done\nput\nreply t a done\nput", 0},
+    {"committing", "begin t a:tcc b:tcc c:message\nput\nreply t b done\nput\nreply t a done\nput",
+     0},
     {"aborting", "begin t a:tcc b:tcc c:message\nput\nreply t b done\nput\nabort t\nput", 0},
     {"half-committed",
      "begin t a:tcc b:tcc c:message\nput\nreply t b done\nput\nreply t a done\nput\n"
@@ -122,9 +122,8 @@ static void fill(etx_record *record, const char *text, const etx__entry *entry) 
     } else if (has(text, "begin ")) {
         record->type = ETX_RECORD_BEGIN;
         record->u.begin.mode = ETX_SUBMITTED;
-        record->u.begin.digest = has(text, "same") && entry != NULL && entry->digest != 0
-                                     ? entry->digest
-                                     : 12345;
+        record->u.begin.digest =
+            has(text, "same") && entry != NULL && entry->digest != 0 ? entry->digest : 12345;
     } else if (has(text, "enlist")) {
         record->type = ETX_RECORD_ENLIST;
         record->u.enlist.branch.name = text_of(has(text, " a") ? "a" : "d");
@@ -135,8 +134,10 @@ static void fill(etx_record *record, const char *text, const etx__entry *entry) 
     } else if (has(text, "result")) {
         record->type = ETX_RECORD_RESULT;
         record->u.result.operation = operation_of(text);
-        record->u.result.branch =
-            has(text, " z") ? 9 : place_of(has(text, " a ") ? " a" : has(text, " b ") ? " b" : " c");
+        record->u.result.branch = has(text, " z") ? 9
+                                                  : place_of(has(text, " a ")   ? " a"
+                                                             : has(text, " b ") ? " b"
+                                                                                : " c");
         record->u.result.reply = has(text, "refused") ? ETX_REFUSED : ETX_DONE;
     } else if (has(text, "decide")) {
         fill_decide(record, text);

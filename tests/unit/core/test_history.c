@@ -84,8 +84,8 @@ static void fold_ended(etx__core *core, const char *gid, uint64_t number) {
 /* MOVEs come in the order in which they were written, which is not that of the ends. */
 static void test_moves_out_of_order(void **state) {
     (void)state;
-    static const int orders[][5] = {{1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}, {3, 5, 1, 4, 2},
-                                    {4, 5, 1, 2, 3}};
+    static const int orders[][5] = {
+        {1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}, {3, 5, 1, 4, 2}, {4, 5, 1, 2, 3}};
     for (unsigned o = 0; o < sizeof orders / sizeof orders[0]; o++) {
         world *w = NULL;
         say(&w, "world history=3 transactions=2");
@@ -191,10 +191,10 @@ static void test_unknown_aborts_leave_room(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_last_n),         cmocka_unit_test(test_age),
-        cmocka_unit_test(test_undurable_stays),    cmocka_unit_test(test_moves_out_of_order),
-        cmocka_unit_test(test_odd_numbers),        cmocka_unit_test(test_another_n),
-        cmocka_unit_test(test_strict),             cmocka_unit_test(test_unknown_aborts_leave_room),
+        cmocka_unit_test(test_the_last_n),      cmocka_unit_test(test_age),
+        cmocka_unit_test(test_undurable_stays), cmocka_unit_test(test_moves_out_of_order),
+        cmocka_unit_test(test_odd_numbers),     cmocka_unit_test(test_another_n),
+        cmocka_unit_test(test_strict),          cmocka_unit_test(test_unknown_aborts_leave_room),
     };
     return cmocka_run_group_tests_name("core history", tests, NULL, NULL);
 }

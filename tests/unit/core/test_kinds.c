@@ -7,8 +7,8 @@ static void test_rows(void **state) {
         etx_kind kind;
         const char *operations; /* forward, commit, undo */
     } rows[] = {
-        {ETX_TCC, "fcu"}, {ETX_SAGA, "f-u"}, {ETX_XA, "fcu"}, {ETX_MESSAGE, "-c-"},
-        {ETX_NOTIFICATION, "-c-"},
+        {ETX_TCC, "fcu"},     {ETX_SAGA, "f-u"},         {ETX_XA, "fcu"},
+        {ETX_MESSAGE, "-c-"}, {ETX_NOTIFICATION, "-c-"},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const etx__kind_row *row = etx__kind_of((uint8_t)rows[i].kind);
@@ -36,8 +36,8 @@ static void test_undo(void **state) {
             int ours = bits & 1, by_etx = (bits >> 1) & 1, called = (bits >> 2) & 1;
             int keeps = (bits >> 3) & 1;
             etx__branch branch = {.s.kind = ETX_TCC};
-            branch.s.flags = (uint8_t)((by_etx ? 0 : ETX_BY_INITIATOR) |
-                                       (keeps ? ETX_KEEPS_REFUSALS : 0));
+            branch.s.flags =
+                (uint8_t)((by_etx ? 0 : ETX_BY_INITIATOR) | (keeps ? ETX_KEEPS_REFUSALS : 0));
             branch.r.called = (uint8_t)called;
             branch.r.forward = forward;
             assert_int_equal(etx__branch_by_etx(&branch), by_etx);

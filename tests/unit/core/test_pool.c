@@ -77,8 +77,7 @@ static size_t some_size(fixture *f) {
     if (chance < 80) {
         return next_random(f) % 2048;
     }
-    return chance < 95 ? next_random(f) % (ETX__SPAN / 2 + 64)
-                       : next_random(f) % (3 * ETX__SPAN);
+    return chance < 95 ? next_random(f) % (ETX__SPAN / 2 + 64) : next_random(f) % (3 * ETX__SPAN);
 }
 
 static void test_random(void **state) {

@@ -53,7 +53,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t offset) {
             __real_pwrite(fd, data, len / 1024 * 512, offset);
         _exit(0);
     }
-    if (now->watched && path_ends(fd, now->watched))
+    if (now->watching && path_ends(fd, now->watched))
         now->watched_writes++;
     if (now->write_error && (!now->only || path_ends(fd, now->only))) {
         size_t first = now->write_first < len ? now->write_first : len;

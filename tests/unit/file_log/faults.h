@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 typedef struct faults {
-    const char *only;    /* acts on files whose path ends so; NULL: on all */
-    const char *watched; /* writes to a file whose path ends so are counted */
+    const char *only; /* acts on files whose path ends so; NULL: on all */
+    char watched[64]; /* while `watching`, writes to a file whose path ends so are counted */
+    int watching;
     int watched_writes;
     int write_error;    /* an errno: writes fail with it */
     size_t write_first; /* bytes that are written before that */

@@ -44,16 +44,16 @@ static void test_short_writes(void **state) {
  * failed group reached the disk. */
 static void poison(log_fixture *fixture, size_t first) {
     const etx_log_ops *ops = fixture->subject.ops;
-    char watched[64];
     etx_put put;
-    snprintf(watched, sizeof watched, "p00-%08u.seg", fixture_last_segment(fixture));
+    snprintf(faults_now()->watched, sizeof faults_now()->watched, "p00-%08u.seg",
+             fixture_last_segment(fixture));
     faults_now()->write_error = EIO;
     faults_now()->write_first = first;
     assert_int_equal(put_next(fixture, 9000, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EIO);
     faults_now()->write_error = 0;
-    faults_now()->watched = watched;
     faults_now()->watched_writes = 0;
+    faults_now()->watching = 1;
     assert_int_equal(put_next(fixture, 9000, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EIO);
     assert_int_equal(ops->reopen(fixture->subject.log, 0, fixture->subject.message,
@@ -72,7 +72,7 @@ static void poison(log_fixture *fixture, size_t first) {
     fixture_puts(fixture, 3, 9000);
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
     assert_int_equal(faults_now()->watched_writes, 0); /* never written again */
-    faults_now()->watched = NULL;
+    faults_now()->watching = 0;
 }
 
 static void test_poisoned_and_reopened(void **state) {
