@@ -9,13 +9,13 @@ static const cli_option options_table[] = {
     {"pattern", 'p', CLI_TEXT, offsetof(bench_options, pattern), "NAME",
      "tcc (default), saga, xa, message", 0, 0},
     {"branches", 'b', CLI_NUMBER, offsetof(bench_options, branches), "N",
-     "of a transaction (default 3)", 1, 128},
+     "of a transaction (default 3)", 1, ETX_BRANCHES_MAX},
     {"in-flight", 'n', CLI_NUMBER, offsetof(bench_options, in_flight), "N",
      "callers, or transactions at once (default 64)", 1, 20000000},
     {"callers", 'c', CLI_TEXT, offsetof(bench_options, callers), "HOW",
      "async (default): callbacks; blocking: threads", 0, 0},
     {"home", 'H', CLI_TEXT, offsetof(bench_options, home), "URL",
-     "file:DIR, memory: (default: ./etx-bench-XXXXXX,\nremoved afterwards)", 0, 0},
+     "file:DIR (new, or empty) or memory:; default:\n./etx-bench-XXXXXX, removed afterwards", 0, 0},
     {"seconds", 's', CLI_TIME, offsetof(bench_options, duration_ms), "S",
      "how long is measured (default 5)", 50, 86400000},
     {"warm-up", 0, CLI_TIME, offsetof(bench_options, warm_ms), "S",
@@ -56,8 +56,9 @@ static const cli_command command = {
     "  etx bench --in-flight 1000000 --slow\n"
     "  etx bench recovery --live 1000000 --remembered 1000000\n",
     "  0  measured\n"
-    "  1  transactions failed, or not all were found again\n"
-    "  2  bad usage, or it could not run\n",
+    "  1  transactions failed or are refused, or not all were found again\n"
+    "  2  bad usage, or it could not run\n"
+    "  130  interrupted\n",
     0,
     1,
 };

@@ -71,6 +71,10 @@ struct bench_run {
     _Atomic uint64_t idle; /* slots with nothing in flight */
     _Atomic uint64_t ended;
     _Atomic uint64_t errors;
+    /* of the first error; written once, by who wins `failing` */
+    _Atomic int failing, failed;
+    int fail_rc;
+    char fail_reason[ETX_REASON_MAX + 1];
     /* --slow and recovery: calls that are held */
     _Atomic int holding;
     _Atomic uint64_t held;
@@ -116,8 +120,16 @@ void etx__bench_sync_cost(bench_run *run, bench_results *results);
 int etx__bench_submit(bench_run *run, etx_done_fn done, void *user);
 /* The same, waiting. */
 int etx__bench_run_one(bench_run *run);
-/* Waits until `counter` is at least `goal`. 0, or -1: interrupted, or nothing moved for long. */
+/* Waits until `counter` is at least `goal`. 0, or -1: interrupted, failed, or nothing moved for
+ * long. */
 int etx__bench_await(bench_run *run, _Atomic uint64_t *counter, uint64_t goal);
+
+/* Counts an error; of the first one also what it was. `reason` may be NULL: the engine's words. */
+void etx__bench_note_error(bench_run *run, int rc, const char *reason);
+/* The first error in words; "" if there was none. */
+const char *etx__bench_error(const bench_run *run, char *text, size_t size);
+/* Says that the engine refused, or that somebody interrupted. The exit code. */
+int etx__bench_give_up(bench_run *run);
 
 int etx__bench_load(bench_run *run);
 int etx__bench_slow(bench_run *run);

@@ -108,6 +108,13 @@ static int choose_home(bench_run *run) {
     }
     snprintf(run->url, sizeof run->url, "%s", run->options.home);
     if (etx__cli_file_dir(run->url, file_dir, sizeof file_dir) == 0) {
+        if (etx__dir_check_empty(file_dir) != 0) {
+            return etx__cli_fail(run->cli,
+                                 "name a new directory: a bench must not run others' transactions",
+                                 errno == ENOTEMPTY ? "%s is not empty: it may be a log already"
+                                                    : "%s: it is no directory to write to",
+                                 file_dir);
+        }
         etx__dir_parent(file_dir, run->sync_dir, sizeof run->sync_dir);
     }
     return CLI_OK;
@@ -139,6 +146,7 @@ static void set_engine_options(const bench_run *run,
     options->transactions_max = (uint32_t)from->transactions_max;
     options->history_max = from->history_max;
     options->patience_ms = PATIENCE_MS;
+    options->branches_max = (uint32_t)run->options.branches;
     if (run->options.payload > 0) {
         options->payload_max = (uint32_t)(run->options.payload + (1 << 16));
     }
@@ -249,7 +257,51 @@ int etx__bench_run_one(bench_run *run) {
     if (rc == 0) {
         rc = etx_tx_run(tx, &outcome);
     }
-    return rc == 0 && outcome.state == ETX_ABORTED ? ETX_ESTATE : rc;
+    if (rc == 0 && outcome.state == ETX_ABORTED) {
+        rc = ETX_ESTATE;
+    }
+    if (rc != 0) {
+        etx__bench_note_error(run, rc, outcome.reason);
+    }
+    return rc;
+}
+
+/* ---- errors */
+
+void etx__bench_note_error(bench_run *run, int rc, const char *reason) {
+    atomic_fetch_add_explicit(&run->errors, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&run->failing, memory_order_relaxed) ||
+        atomic_exchange(&run->failing, 1)) {
+        return;
+    }
+    run->fail_rc = rc;
+    if (reason != NULL && reason[0] != '\0') {
+        snprintf(run->fail_reason, sizeof run->fail_reason, "%s", reason);
+    } else {
+        etx_engine_message(run->engine, run->fail_reason, sizeof run->fail_reason);
+    }
+    atomic_store(&run->failed, 1);
+}
+
+const char *etx__bench_error(const bench_run *run, char *text, size_t size) {
+    text[0] = '\0';
+    if (atomic_load(&run->failed)) {
+        const char *reason = run->fail_reason;
+        snprintf(text, size, "%s (%s)", reason[0] != '\0' ? reason : etx_strerror(run->fail_rc),
+                 run->fail_rc == 0 ? "ABORTED" : etx_error_name(run->fail_rc));
+    }
+    return text;
+}
+
+int etx__bench_give_up(bench_run *run) {
+    char text[ETX_REASON_MAX + 40];
+    if (*run->cli->stop) {
+        (void)etx__cli_fail(run->cli, NULL, "interrupted");
+        return CLI_INTERRUPTED;
+    }
+    (void)etx__cli_fail(run->cli, NULL, "the engine refuses these transactions: %s",
+                        etx__bench_error(run, text, sizeof text));
+    return CLI_NO;
 }
 
 int etx__bench_await(bench_run *run, _Atomic uint64_t *counter, uint64_t goal) {
@@ -260,7 +312,8 @@ int etx__bench_await(bench_run *run, _Atomic uint64_t *counter, uint64_t goal) {
         if (now != last) {
             last = now;
             moved_ns = etx__bench_now_ns();
-        } else if (*run->cli->stop || etx__bench_now_ns() - moved_ns > IDLE_S * 1000000000ULL) {
+        } else if (*run->cli->stop || (atomic_load(&run->holding) && atomic_load(&run->failed)) ||
+                   etx__bench_now_ns() - moved_ns > IDLE_S * 1000000000ULL) {
             return -1;
         }
         etx__bench_pause_ms(1);

@@ -22,8 +22,9 @@ static void submit_next(bench_slot *slot) {
         rest_slot(slot);
         return;
     }
-    if (etx__bench_submit(run, note_done, slot) != 0) {
-        atomic_fetch_add_explicit(&run->errors, 1, memory_order_relaxed);
+    int rc = etx__bench_submit(run, note_done, slot);
+    if (rc != 0) {
+        etx__bench_note_error(run, rc, NULL);
         atomic_fetch_add_explicit(&run->left, 1, memory_order_relaxed);
         rest_slot(slot);
     }
@@ -34,7 +35,7 @@ static void note_done(int rc, const etx_outcome *outcome, void *user) {
     bench_run *run = slot->run;
     uint64_t now = etx__bench_now_ns();
     if (rc != 0 || outcome->state == ETX_ABORTED) {
-        atomic_fetch_add_explicit(&run->errors, 1, memory_order_relaxed);
+        etx__bench_note_error(run, rc, outcome->reason);
     } else if (atomic_load_explicit(&run->measuring, memory_order_relaxed)) {
         etx__histogram_add(run->histogram, now - slot->start_ns);
     }
@@ -101,16 +102,19 @@ int etx__bench_fill(bench_run *run, uint64_t count, uint64_t in_flight) {
     if (count == 0) {
         return CLI_OK;
     }
+    if (etx__bench_run_one(run) != 0) { /* if one is refused, all are */
+        return etx__bench_give_up(run);
+    }
     if (make_slots(run, slots) != CLI_OK) {
         return CLI_BAD;
     }
     run->limited = 1;
-    atomic_store(&run->left, (int64_t)count);
+    atomic_store(&run->left, (int64_t)count - 1);
     do {
         kick_slots(run, slots);
         etx__bench_pause_ms(KICK_MS);
     } while ((atomic_load(&run->idle) < slots || atomic_load(&run->left) > 0) && !*run->cli->stop);
-    return *run->cli->stop ? CLI_BAD : CLI_OK;
+    return *run->cli->stop ? etx__bench_give_up(run) : CLI_OK;
 }
 
 /* ---- blocking: threads that wait */
@@ -122,7 +126,6 @@ static void *call_in_loop(void *user) {
         int rc = etx__bench_run_one(run);
         uint64_t now = etx__bench_now_ns();
         if (rc != 0) {
-            atomic_fetch_add_explicit(&run->errors, 1, memory_order_relaxed);
             etx__bench_pause_ms(KICK_MS);
         } else if (atomic_load_explicit(&run->measuring, memory_order_relaxed)) {
             etx__histogram_add(run->histogram, now - start);
@@ -223,6 +226,9 @@ int etx__bench_load(bench_run *run) {
         engine_options.transactions_max = run->options.in_flight + (run->options.in_flight >> 3);
     }
     code = etx__bench_open(run, &engine_options, NULL);
+    if (code == CLI_OK && etx__bench_run_one(run) != 0) { /* if one is refused, all are */
+        code = etx__bench_give_up(run);
+    }
     if (code == CLI_OK && async) {
         code = make_slots(run, run->options.in_flight);
     }
@@ -239,8 +245,14 @@ int etx__bench_load(bench_run *run) {
     if (code != CLI_OK) {
         return code;
     }
-    etx__bench_sync_cost(run, &results);
     results.errors = atomic_load(&run->errors);
+    if (*run->cli->stop) {
+        if (results.transactions > 0) {
+            etx__bench_report(run, &results);
+        }
+        return etx__bench_give_up(run);
+    }
+    etx__bench_sync_cost(run, &results);
     etx__bench_report(run, &results);
     return results.errors > 0 || results.transactions == 0 ? CLI_NO : CLI_OK;
 }

@@ -8,6 +8,7 @@ static double ratio(double value, double to) {
 
 static void report_json(bench_run *run, const bench_results *r) {
     const bench_options *o = &run->options;
+    char error[ETX_REASON_MAX + 40];
     json_t *object = json_object();
     etx__out_text(object, "scenario", "load");
     etx__out_text(object, "pattern", o->pattern);
@@ -21,6 +22,7 @@ static void report_json(bench_run *run, const bench_results *r) {
     etx__out_real(object, "seconds", r->seconds);
     etx__out_number(object, "transactions", r->transactions);
     etx__out_number(object, "errors", r->errors);
+    etx__out_text(object, "first_error", etx__bench_error(run, error, sizeof error));
     etx__out_real(object, "tx_per_s", r->tx_per_s);
     etx__out_real(object, "p50_us", r->p50_us);
     etx__out_real(object, "p99_us", r->p99_us);
@@ -67,8 +69,10 @@ static void report_text(bench_run *run, const bench_results *r) {
     print_row(to, "one sync", r->sync_p50_us, "us (p50)", -1);
     print_row(to, "syncs", r->sync_per_s, "/s", -1);
     if (r->errors > 0) {
-        fprintf(to, "  %s%llu transactions failed%s\n", etx__cli_color(run->cli, CLI_RED),
-                (unsigned long long)r->errors, etx__cli_color(run->cli, CLI_PLAIN));
+        char error[ETX_REASON_MAX + 40];
+        fprintf(to, "  %s%llu transactions failed%s; the first: %s\n",
+                etx__cli_color(run->cli, CLI_RED), (unsigned long long)r->errors,
+                etx__cli_color(run->cli, CLI_PLAIN), etx__bench_error(run, error, sizeof error));
     }
 }
 

@@ -11,7 +11,7 @@ enum { FILL_IN_FLIGHT = 1024 };
 static void count_end(int rc, const etx_outcome *outcome, void *user) {
     bench_run *run = user;
     if (rc != 0 || outcome->state == ETX_ABORTED) {
-        atomic_fetch_add_explicit(&run->errors, 1, memory_order_relaxed);
+        etx__bench_note_error(run, rc, outcome->reason);
     }
     atomic_fetch_add_explicit(&run->ended, 1, memory_order_relaxed);
 }
@@ -24,18 +24,24 @@ static uint64_t calls_each(const bench_run *run) {
 /* Submits `count` and waits until all their calls are held. */
 static int submit_held(bench_run *run, uint64_t count) {
     uint64_t i = 0;
-    while (i < count) {
+    while (i < count && !atomic_load(&run->failed)) {
         int rc = etx__bench_submit(run, count_end, run);
         if (rc == 0) {
             i++;
         } else if (rc == ETX_EBUSY && !*run->cli->stop) {
             etx__bench_pause_ms(1);
         } else {
-            return etx__cli_fail(run->cli, NULL, "after %llu transactions: %s",
-                                 (unsigned long long)i, etx_strerror(rc));
+            etx__bench_note_error(run, rc, NULL);
+            break;
         }
     }
+    if (*run->cli->stop || atomic_load(&run->failed)) {
+        return etx__bench_give_up(run);
+    }
     if (etx__bench_await(run, &run->held, count * calls_each(run)) != 0) {
+        if (*run->cli->stop || atomic_load(&run->failed)) {
+            return etx__bench_give_up(run);
+        }
         return etx__cli_fail(run->cli, NULL, "only %llu calls came, of %llu",
                              (unsigned long long)atomic_load(&run->held),
                              (unsigned long long)(count * calls_each(run)));

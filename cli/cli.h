@@ -9,7 +9,7 @@
 #include <etx/etx.h>
 
 /* Exit codes; each command's help says what they mean for it. */
-enum { CLI_OK = 0, CLI_NO = 1, CLI_BAD = 2 };
+enum { CLI_OK = 0, CLI_NO = 1, CLI_BAD = 2, CLI_INTERRUPTED = 130 };
 /* Of etx__cli_parse: go on. */
 enum { CLI_RUN = -1 };
 

@@ -20,19 +20,12 @@ int etx__dir_make_temporary(const char *parent, const char *name, char *path, si
     return mkdtemp(path) != NULL ? 0 : -1;
 }
 
-int etx__dir_make_empty(const char *path) {
-    DIR *dir;
+int etx__dir_check_empty(const char *path) {
     const struct dirent *entry;
+    DIR *dir = opendir(path);
     int rc = 0;
-    if (mkdir(path, 0700) == 0) {
-        return 0;
-    }
-    if (errno != EEXIST) {
-        return -1;
-    }
-    dir = opendir(path);
     if (dir == NULL) {
-        return -1;
+        return errno == ENOENT ? 0 : -1;
     }
     while (rc == 0 && (entry = readdir(dir)) != NULL) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
@@ -44,6 +37,13 @@ int etx__dir_make_empty(const char *path) {
         errno = ENOTEMPTY;
     }
     return rc;
+}
+
+int etx__dir_make_empty(const char *path) {
+    if (mkdir(path, 0700) == 0) {
+        return 0;
+    }
+    return errno == EEXIST ? etx__dir_check_empty(path) : -1;
 }
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *where) {

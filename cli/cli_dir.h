@@ -6,6 +6,8 @@
 
 /* Makes a new directory PARENT/NAME-XXXXXX, 0700. 0 or -1 with errno. */
 int etx__dir_make_temporary(const char *parent, const char *name, char *path, size_t size);
+/* 0 if nothing is there, or an empty directory; else -1 with errno (ENOTEMPTY). */
+int etx__dir_check_empty(const char *path);
 /* Makes the directory if it is missing; it must be empty. 0 or -1 with errno (ENOTEMPTY). */
 int etx__dir_make_empty(const char *path);
 /* Removes it with all that is in it. 0 or -1 with errno. */

@@ -139,7 +139,6 @@ typedef enum etx_mark {
     ETX_MARK_ENDED = 1 << 10        /* nothing is left to do */
 } etx_mark;
 
-/* bytes of a gid; printable ASCII without space, compared byte for byte */
 /* What a caller waits for. */
 typedef enum etx_wait {
     ETX_WAIT_DEFAULT = 0, /* ENDED */
@@ -157,6 +156,7 @@ typedef enum etx_force {
                            * not belong to what was decided, or has a result */
 } etx_force;
 
+/* Bytes of a gid: printable ASCII without space, compared byte for byte. */
 #define ETX_GID_MAX 128
 /* bytes of a branch's, participant's or node's name; the same alphabet */
 #define ETX_NAME_MAX 64

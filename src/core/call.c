@@ -140,6 +140,10 @@ static etx__results *results_make(etx__core *core,
     return results;
 }
 
+uint32_t etx__spans_for_calls(const etx__core *core) {
+    return core->pool.span_count / 32 + 1;
+}
+
 void etx__results_free(etx__core *core, etx__results *results) {
     if (results != NULL) {
         etx__pool_free(&core->pool, results, results->size);
@@ -312,7 +316,9 @@ static void keep_reason(etx__core *core, etx__branch *branch, etx_bytes reason) 
         return;
     }
     size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    core->pool.spans_kept = etx__spans_for_calls(core);
     uint8_t *block = etx__pool_alloc(&core->pool, len + 1);
+    core->pool.spans_kept = 0;
     if (block == NULL) {
         return;
     }
@@ -355,7 +361,7 @@ static void forward_done(etx__core *core,
     }
     etx_bytes bytes = event->u.reply.bytes;
     int fits = entry->tx->image_size + bytes.len <= core->options.image_max;
-    core->pool.spans_kept = core->pool.span_count / 32 + 1;
+    core->pool.spans_kept = etx__spans_for_calls(core);
     uint8_t *kept = fits ? etx__bytes_keep(core, bytes) : NULL;
     core->pool.spans_kept = 0;
     if (bytes.len > 0 && kept == NULL) {

@@ -89,6 +89,8 @@ void etx__on_reply(etx__core *core, const etx__event *event);
 void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now);
 /* Makes the calls of todo. 0: a record must be durable first. */
 int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now);
+/* Whole spans of the pool that only the results given to calls may take. */
+uint32_t etx__spans_for_calls(const etx__core *core);
 void etx__results_free(etx__core *core, etx__results *results);
 /* Which of what is answered and not recorded. */
 typedef enum etx__recorded {

@@ -5,13 +5,13 @@
 
 #include "../protocol/assert.h"
 
-/* What is new leaves whole spans for calls and results of what has begun, whatever their size;
- * results leave some for calls. */
+/* What is new leaves whole spans for what has begun, whatever the size of its blocks; and what
+ * lasts (results, reasons) leaves some for calls, without which nothing ends. */
 static uint32_t spans_to_keep(const etx__core *core, const etx_record *record) {
-    uint32_t some = core->pool.span_count / 32 + 1;
-    int begins = record->type == ETX_RECORD_BEGIN || record->type == ETX_RECORD_ENLIST ||
-                 (record->type == ETX_RECORD_DECIDE && record->u.decide.marks != 0);
-    return begins ? 2 * some : record->type == ETX_RECORD_RESULT ? some : 0;
+    int is_new =
+        record->type == ETX_RECORD_BEGIN || record->type == ETX_RECORD_ENLIST ||
+        (record->type == ETX_RECORD_DECIDE && (record->u.decide.marks & ETX_MARK_NEVER_BEGUN));
+    return etx__spans_for_calls(core) * (is_new ? 2 : 1);
 }
 
 int etx__append(etx__core *core,

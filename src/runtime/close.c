@@ -119,9 +119,9 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
     if (*engine->alive == 0) {
         return ETX_EFORKED;
     }
-    if (etx__engine_inside(engine)) {
+    if (etx__engine_inside(engine) || etx__workers_inside(engine)) {
         return etx__engine_fail(engine, ETX_EINVALID,
-                                "etx_engine_close from an inline callback would wait for itself");
+                                "etx_engine_close from a callback would wait for itself");
     }
     uint32_t started = ETX__STARTED;
     uint32_t fresh = ETX__NEW;

@@ -286,6 +286,14 @@ static int open_homes(etx_engine *engine) {
         if (rc != 0) {
             return rc;
         }
+        etx__home *twin = etx__home_of(engine, engine->home[i]->info.id);
+        if (twin != engine->home[i]) { /* the first in the list with that id */
+            return etx__engine_fail(
+                engine, ETX_ECONFLICT,
+                "homes %s and %s have the same id %s: one is a copy of the "
+                "other. Leave one out (a backup without --same-id gets its own)",
+                twin->url, engine->home[i]->url, twin->info.id);
+        }
         engine->partition_count += engine->home[i]->partition_count;
     }
     if (engine->partition_count > UINT16_MAX) {

@@ -90,7 +90,8 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
         .history_max = history_share(partition, o->history_max),
         .history_age_ms = o->history_age_ms,
         .participants_max = ETX__PARTICIPANTS_MAX,
-        .image_max = (uint32_t)(partition->home->info.batch_max / 2),
+        .image_max =
+            (uint32_t)(partition->home->info.batch_max - partition->home->info.batch_max / 64),
         .call_timeout_ms = o->call_timeout_ms,
         .retry_first_ms = o->retry_first_ms,
         .retry_cap_ms = o->retry_cap_ms,

@@ -124,6 +124,16 @@ static void take_out(etx__partition *partition, const etx__out *out) {
     partition->wake_ms = out->wake_ms;
 }
 
+/* How many are in flight: known before anybody is answered. */
+static void note_live(etx__partition *partition, uint32_t live) {
+    uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
+    if (live != before) {
+        atomic_store_explicit(&partition->live, live, memory_order_relaxed);
+        before = atomic_load_explicit(&partition->shard->live, memory_order_relaxed) - before;
+        atomic_store_explicit(&partition->shard->live, before + live, memory_order_relaxed);
+    }
+}
+
 void etx__partition_step(etx__partition *partition, etx__event *event) {
     etx__memory *memory = partition->memory;
     const etx__out *out;
@@ -132,15 +142,9 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         event->now = partition->shard->now;
         out = etx__core_step(memory->core, event);
         more = out->more;
+        note_live(partition, memory->core->live);
         take_out(partition, out);
     } while (more && event->type != ETX__EV_TICK && event->type != ETX__EV_MOVE);
-    uint32_t live = memory->core->live;
-    uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
-    if (live != before) {
-        atomic_store_explicit(&partition->live, live, memory_order_relaxed);
-        before = atomic_load_explicit(&partition->shard->live, memory_order_relaxed) - before;
-        atomic_store_explicit(&partition->shard->live, before + live, memory_order_relaxed);
-    }
 }
 
 /* ---- durable */

@@ -410,8 +410,9 @@ static int batch_too_small(const etx__partition *partition,
                            etx_bytes gid) {
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = gid};
     record.u.begin = *begin;
+    /* What is left is for its results: all of it must once fit into one batch. */
     return partition->home->engine->options.codec->bound(&record) >
-           partition->home->info.batch_max / 2;
+           partition->home->info.batch_max - partition->home->info.batch_max / 16;
 }
 
 static void fill_event(etx_tx *request, etx__event *event) {
@@ -523,8 +524,9 @@ void etx__request_handle(etx_tx *request) {
     }
     if (begin &&
         batch_too_small(partition, &request->begin, (etx_bytes){request->gid, request->gid_len})) {
-        etx__request_refuse(request, ETX_EBUSY,
-                            "larger than one batch of the log: make payloads smaller");
+        etx__request_refuse(
+            request, ETX_EINVALID,
+            "all payloads together are larger than one batch of the log: make them smaller");
         return;
     }
     etx__event event = {.type = ETX__EV_BEGIN};

@@ -104,5 +104,7 @@ void etx__workers_give(etx_engine *engine, const etx__due *due);
 /* Waits for callbacks to return, at most until the time; how many have not. */
 uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);
+/* Is this thread one of the pool's? */
+int etx__workers_inside(const etx_engine *engine);
 
 #endif

@@ -161,3 +161,17 @@ void etx__workers_free(etx_engine *engine) {
         engine->workers = NULL;
     }
 }
+
+int etx__workers_inside(const etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    int inside = 0;
+    if (pool == NULL) {
+        return 0;
+    }
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t i = 0; i < pool->threads; i++) {
+        inside |= pthread_equal(pool->thread[i], pthread_self()) != 0;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return inside;
+}

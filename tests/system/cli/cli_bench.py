@@ -2,6 +2,10 @@
 """`etx bench`: what it prints, for each pattern and caller. Its numbers are not judged here."""
 import json
 import os
+import signal
+import subprocess
+import tempfile
+import time
 
 import cli_common
 from cli_common import Case, run
@@ -13,7 +17,7 @@ KEYS = {"tx_per_s", "p50_us", "p99_us", "p999_us", "cpu_us_per_tx", "rss_bytes",
 
 class Bench(Case):
     def bench(self, *args, home=True):
-        place = ["--home", "file:" + self.path("log")] if home else []
+        place = ["--home", "file:" + tempfile.mkdtemp(dir=self.dir)] if home else []
         return json.loads(self.expect(0, "bench", "--seconds", "0.3", "--json", *place,
                                       *args).stdout)
 
@@ -50,6 +54,37 @@ class Bench(Case):
                                        "file:" + self.path("log")).stdout)
         self.assertEqual(found["recovered"], 500)
         self.assertGreater(found["start_s"], 0)
+
+    def test_a_log_that_is_there_is_left_alone(self):
+        home = ["--home", "file:" + self.path("log")]
+        self.expect(0, "bench", "--seconds", "0.1", *home)
+        for scenario in ([], ["recovery"]):
+            result = self.expect(2, "bench", *scenario, "--seconds", "0.1", *home)
+            self.assertIn("name a new directory", result.stderr)
+
+    def test_refusals_say_why(self):
+        for args in ([], ["--callers", "blocking"], ["--slow"], ["recovery", "--live", "10"],
+                     ["recovery", "--live", "10", "--remembered", "10"]):
+            result = self.expect(1, "bench", "--payload", "1048576", *args, "--home",
+                                 "file:" + tempfile.mkdtemp(dir=self.dir), timeout=30)
+            self.assertIn("larger than one batch", result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_many_branches(self):
+        self.assertEqual(self.bench("--branches", "1024", "--in-flight", "2")["errors"], 0)
+
+    def test_interrupted(self):
+        for args, printed in ((["--seconds", "60", "--warm-up", "0"], "throughput"),
+                              (["recovery", "--live", "1000000"], "")):
+            with subprocess.Popen([cli_common.binary(), "bench", *args], cwd=self.dir, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                time.sleep(1)
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 130, out + err)
+            self.assertIn(printed, out)
+            self.assertIn("interrupted", err)
+            self.assertEqual(os.listdir(self.dir), [])
 
     def test_default_home_is_removed(self):
         here = os.getcwd()
