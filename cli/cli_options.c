@@ -77,6 +77,30 @@ int etx__cli_time(const char *text, uint64_t *ret_ms) {
     return -1;
 }
 
+/* A bound in the unit that the option is written in. */
+static void print_bound(const cli_option *option, uint64_t bound, char *text, size_t size) {
+    if (option->value == CLI_TIME && bound != 0 && bound < 1000) {
+        snprintf(text, size, "%llums", (unsigned long long)bound);
+    } else if (option->value == CLI_TIME) {
+        snprintf(text, size, "%gs", (double)bound / 1e3);
+    } else {
+        snprintf(text, size, "%llu", (unsigned long long)bound);
+    }
+}
+
+static int reject_range(cli_context *cli, const cli_option *option, const char *text) {
+    char min[32];
+    char max[32];
+    print_bound(option, option->min, min, sizeof min);
+    print_bound(option, option->max, max, sizeof max);
+    if (option->max == 0) {
+        return etx__cli_fail(cli, NULL, "--%s: %s is too little: at least %s", option->name, text,
+                             min);
+    }
+    return etx__cli_fail(cli, NULL, "--%s: %s is out of range: %s to %s", option->name, text, min,
+                         max);
+}
+
 static int set_value(cli_context *cli, const cli_option *option, const char *text, void *values) {
     void *member = (char *)values + option->offset;
     uint64_t number = 0;
@@ -104,9 +128,7 @@ static int set_value(cli_context *cli, const cli_option *option, const char *tex
                              option->value == CLI_TIME ? "time" : "number");
     }
     if (number < option->min || (option->max != 0 && number > option->max)) {
-        return etx__cli_fail(cli, NULL, "--%s: %s is out of range (%llu to %llu)", option->name,
-                             text, (unsigned long long)option->min,
-                             (unsigned long long)option->max);
+        return reject_range(cli, option, text);
     }
     *(uint64_t *)member = number;
     return 0;

@@ -43,15 +43,16 @@ static const cli_option repair_options[] = {
 };
 
 static const cli_command repair_command = {
-    "DIR DEST --accept-loss [--json]",
+    "DIR DEST [--accept-loss] [--json]",
     "Copies what is sound of a damaged, closed log into DEST, up to the first damage of each\n"
-    "partition. Never in place: the original stays as it is. Without --accept-loss it only says\n"
-    "what would be lost. Decisions that are lost may already have been acted on: compare the\n"
-    "participants' own records before the copy is used.",
+    "partition. Never in place: the original stays as it is. Where something would be\n"
+    "lost it only says what, and does nothing without --accept-loss; damage that hides nothing (a\n"
+    "state file, an empty segment) needs no acceptance. Decisions that are lost may already have\n"
+    "been acted on: compare the participants' own records before the copy is used.",
     repair_options,
     "  etx log repair /var/lib/shop/etx /var/lib/shop/etx-new                 what would be lost?\n"
     "  etx log repair /var/lib/shop/etx /var/lib/shop/etx-new --accept-loss   do it\n",
-    "  0  copied, or nothing would be lost\n"
+    "  0  copied; or the log is not damaged, and nothing was written\n"
     "  1  something would be lost, and that was not accepted: nothing was written\n"
     "  2  bad usage; no log there; it is in use; DEST is not empty; it cannot be copied\n",
     2,
@@ -108,7 +109,10 @@ static int explain_untouched(copy_run *run, int json, int rc, const etx_file_rep
     if (json) {
         print_copy(run, 1, rc == 0 ? "nothing to repair" : "not accepted", report);
     } else if (rc == 0) {
-        fputs("Nothing would be lost: the log needs no repair. 'etx log backup' copies it.\n",
+        fputs(report->state == ETX_FILE_TORN
+                  ? "Nothing would be lost: opening the log cuts the torn write. Nothing was "
+                    "written.\n"
+                  : "The log is sound and needs no repair. 'etx log backup' copies it.\n",
               run->cli->out);
     } else {
         fputs("This would be lost. Nothing was written. To go on, add --accept-loss.\n",
@@ -132,12 +136,16 @@ int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
     rc = etx_log_file_repair(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
                              options.accept_loss > 0, note_loss, &run, &report, message,
                              sizeof message);
-    if (!options.accept_loss && (rc == 0 || (rc == ETX_ECORRUPT && run.lost > 0))) {
+    if (!options.accept_loss &&
+        (rc == 0 ? report.state != ETX_FILE_CORRUPT : rc == ETX_ECORRUPT && run.lost > 0)) {
         code = explain_untouched(&run, options.json, rc, &report);
     } else if (rc != 0) {
         code = etx__log_fail(cli, rc, message);
     } else {
         print_copy(&run, options.json, "repaired", &report);
+        if (!options.json && !options.accept_loss) {
+            fputs("What was damaged hid nothing: no slot is lost.\n", cli->out);
+        }
         code = CLI_OK;
     }
     json_decref(run.findings);

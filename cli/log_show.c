@@ -56,7 +56,7 @@ static const char *type_name_at(const void *table, size_t place) {
 
 static int check_type(cli_context *cli, const char *type) {
     const char *near;
-    char hint[64];
+    char hint[96];
     unsigned i;
     for (i = ETX_RECORD_OWN; i <= ETX_RECORD_END; i++) {
         if (strcmp(type, etx_record_name(i)) == 0) {
@@ -64,7 +64,12 @@ static int check_type(cli_context *cli, const char *type) {
         }
     }
     near = etx__cli_nearest(type, type_name_at, NULL);
-    snprintf(hint, sizeof hint, "did you mean '%s'?", near != NULL ? near : "begin");
+    if (near != NULL) {
+        snprintf(hint, sizeof hint, "did you mean '%s'?", near);
+    } else {
+        snprintf(hint, sizeof hint,
+                 "types are own, begin, enlist, held, result, decide, force, move and end");
+    }
     return etx__cli_fail(cli, hint, "--type: no record is called '%s'", type);
 }
 
@@ -178,6 +183,10 @@ int etx__command_log_show(cli_context *cli, int argc, char **argv) {
     }
     if (run.options.type != NULL && check_type(cli, run.options.type) != 0) {
         return CLI_BAD;
+    }
+    if (run.options.gid != NULL && etx_gid_check(run.options.gid, strlen(run.options.gid)) != 0) {
+        return etx__cli_fail(cli, "1 to 128 printable characters without space",
+                             "--gid: '%s' is no gid", run.options.gid);
     }
     snprintf(url, sizeof url, "file:%s", etx__log_dir(args.values[0]));
     config.url = url;

@@ -52,6 +52,9 @@ int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_cl
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc) {
     char message[400] = "";
     client->ops->message(client, message, sizeof message);
+    if (strstr(message, etx_strerror(rc)) != NULL) {
+        message[0] = '\0'; /* it says no more than the code does */
+    }
     (void)etx__cli_fail(cli, message[0] != '\0' ? message : NULL, "%s%s%s (%s)",
                         gid != NULL ? gid : "", gid != NULL ? ": " : "", etx_strerror(rc),
                         etx_error_name(rc));

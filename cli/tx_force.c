@@ -1,5 +1,5 @@
 /* `etx tx force`: an operator decides, or declares an operation done by hand. */
-#include "tx_command.h"
+#include "tx_explain.h"
 
 #include <string.h>
 
@@ -45,7 +45,8 @@ static int find_operation(const char *name, etx_operation *ret_operation) {
     for (operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
         for (kind = ETX_TCC; kind <= ETX_NOTIFICATION; kind++) {
             const char *word = etx_operation_name((etx_kind)kind, (etx_operation)operation);
-            if (strcmp(name, plain[operation]) == 0 || strcmp(name, word) == 0) {
+            if (strcmp(name, plain[operation]) == 0 ||
+                (word[0] != '\0' && strcmp(name, word) == 0)) {
                 *ret_operation = (etx_operation)operation;
                 return 0;
             }
@@ -109,7 +110,11 @@ int etx__command_tx_force(cli_context *cli, int argc, char **argv) {
     rc = client->ops->force(client, args.values[0], plan.what, options.branch, plan.operation,
                             options.who, options.why);
     if (rc != 0) {
-        code = etx__tx_fail(cli, client, args.values[0], rc);
+        const tx_attempt attempt = {plan.what == ETX_FORCE_DONE     ? TX_SETTLE
+                                    : plan.what == ETX_FORCE_COMMIT ? TX_COMMIT
+                                                                    : TX_ABORT,
+                                    options.branch, plan.operation};
+        code = etx__tx_explain(cli, client, args.values[0], &attempt, rc);
     } else {
         fprintf(cli->out, "%s: forced (%s)\n", args.values[0], options.as);
     }

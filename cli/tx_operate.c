@@ -1,5 +1,5 @@
 /* `etx tx retry`, `park` and `resume`: of one transaction, or of all that filters find. */
-#include "tx_command.h"
+#include "tx_explain.h"
 
 #include <string.h>
 
@@ -83,7 +83,11 @@ static int operate_one(cli_context *cli,
                        const tx_options *options) {
     int rc = client->ops->operate(client, what, gid, options->who, options->why);
     if (rc != 0) {
-        return etx__tx_fail(cli, client, gid, rc);
+        const tx_attempt attempt = {what == ETX_BULK_RETRY  ? TX_RETRY
+                                    : what == ETX_BULK_PARK ? TX_PARK
+                                                            : TX_RESUME,
+                                    NULL, ETX_FORWARD};
+        return etx__tx_explain(cli, client, gid, &attempt, rc);
     }
     fprintf(cli->out, "%s: %s\n", gid, name_done(what));
     return CLI_OK;

@@ -1,4 +1,6 @@
 /* `etx tx show`: one transaction and its branches. */
+#include <string.h>
+
 #include "tx_command.h"
 
 typedef struct show_run {
@@ -33,6 +35,19 @@ static void set_reply(json_t *object, const char *name, etx_reply reply) {
     }
 }
 
+/* The operations that were settled by hand, in the words of the branch's kind. */
+static json_t *list_settled(const etx_branch_status *branch) {
+    json_t *names = json_array();
+    int operation;
+    for (operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
+        if ((branch->settled >> operation & 1) != 0) {
+            const char *name = etx_operation_name(branch->kind, (etx_operation)operation);
+            json_array_append_new(names, json_string(name));
+        }
+    }
+    return names;
+}
+
 static int note_branch(const etx_branch_status *branch, void *user) {
     show_run *run = user;
     json_t *object = json_object();
@@ -42,7 +57,7 @@ static int note_branch(const etx_branch_status *branch, void *user) {
     etx__out_number(object, "flags", branch->flags);
     set_reply(object, "forward", branch->forward);
     set_reply(object, "finish", branch->finish);
-    etx__out_number(object, "settled", branch->settled);
+    json_object_set_new(object, "settled", list_settled(branch));
     etx__out_number(object, "attempts", branch->attempts);
     etx__out_number(object, "failures", branch->failures);
     json_object_set_new(object, "calling", json_boolean(branch->calling));
@@ -58,18 +73,50 @@ static const char *text_of(const json_t *object, const char *name, const char *o
     return text != NULL ? text : otherwise;
 }
 
-static void print_branches(cli_context *cli, const json_t *branches) {
+static etx_kind find_kind(const char *name) {
+    int kind = ETX_TCC;
+    while (kind < ETX_NOTIFICATION && strcmp(name, etx_kind_name((etx_kind)kind)) != 0) {
+        kind++;
+    }
+    return (etx_kind)kind;
+}
+
+/* What the forward result is where none is recorded of its own: a commit says that all are done;
+ * an abort asks for the undo of whatever may have been called. */
+static const char *imply_forward(etx_state state) {
+    return state == ETX_COMMITTING ? "done" : state == ETX_ABORTING ? "unknown" : "open";
+}
+
+/* "try done, confirm open", in the words of the branch's kind. */
+static void print_progress(FILE *to, etx_state state, const json_t *branch) {
+    etx_kind kind = find_kind(text_of(branch, "kind", ""));
+    const char *forward = etx_operation_name(kind, ETX_FORWARD);
+    const char *finish = state == ETX_COMMITTING ? etx_operation_name(kind, ETX_COMMIT)
+                         : state == ETX_ABORTING ? etx_operation_name(kind, ETX_UNDO)
+                                                 : "";
+    if (forward[0] != '\0') {
+        fprintf(to, "%s %s", forward, text_of(branch, "forward", imply_forward(state)));
+    }
+    if (finish[0] != '\0') {
+        fprintf(to, "%s%s %s", forward[0] != '\0' ? ", " : "", finish,
+                text_of(branch, "finish", "open"));
+    }
+    if (forward[0] == '\0' && finish[0] == '\0') {
+        fputs("nothing to do", to);
+    }
+}
+
+static void print_branches(cli_context *cli, etx_state state, const json_t *branches) {
     size_t i;
     for (i = 0; i < json_array_size(branches); i++) {
         const json_t *branch = json_array_get(branches, i);
         const char *reason = text_of(branch, "reason", "");
-        fprintf(
-            cli->out, "  branch %-12s %s (%s): forward %s, finish %s%s%s%s\n",
-            text_of(branch, "name", "?"), text_of(branch, "participant", "?"),
-            text_of(branch, "kind", "?"), text_of(branch, "forward", "-"),
-            text_of(branch, "finish", "-"),
-            json_integer_value(json_object_get(branch, "settled")) != 0 ? ", settled by hand" : "",
-            reason[0] != '\0' ? ": " : "", reason);
+        fprintf(cli->out, "  branch %-12s %s (%s): ", text_of(branch, "name", "?"),
+                text_of(branch, "participant", "?"), text_of(branch, "kind", "?"));
+        print_progress(cli->out, state, branch);
+        fprintf(cli->out, "%s%s%s\n",
+                json_array_size(json_object_get(branch, "settled")) > 0 ? ", settled by hand" : "",
+                reason[0] != '\0' ? ": " : "", reason);
     }
 }
 
@@ -125,7 +172,7 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
         etx__out_line(cli->out, object);
     } else {
         print_status(cli, &status);
-        print_branches(cli, run.branches);
+        print_branches(cli, status.state, run.branches);
     }
     json_decref(run.branches);
     client->ops->close(client);

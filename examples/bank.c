@@ -157,6 +157,9 @@ static int transfer(etx_engine *engine, const char *from, const char *to, const 
     rc = etx_tx_add(tx, from, negative, strlen(negative));
     rc = rc != 0 ? rc : etx_tx_add(tx, to, positive, strlen(positive));
     if (rc != 0) {
+        char message[512];
+        etx_engine_message(engine, message, sizeof(message)); /* "no participant NAME", for one */
+        fprintf(stderr, "bank: %s\n", message);
         etx_tx_discard(tx);
         return rc;
     }

@@ -54,7 +54,8 @@ ETX_API int etx_log_file_verify(const char *dir,
  * everything that was acknowledged before the call, ends at a whole group in each partition, and
  * is durable when this returns. `same_id` 0 draws a new home id for the copy, so that it can be
  * used beside the original (its gids are then foreign); 1 keeps it, for a backup that replaces
- * the original. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_ECORRUPT. */
+ * the original. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_EINVALID (DEST
+ * lies in DIR), ETX_ECORRUPT. */
 ETX_API int etx_log_file_backup(const char *dir,
                                 const char *dest,
                                 int same_id,
@@ -62,9 +63,10 @@ ETX_API int etx_log_file_backup(const char *dir,
                                 char *message,
                                 size_t message_size);
 /* Copies what is sound of a damaged, closed log into DEST, up to the first damage of each
- * partition; never in place. `found` is told what is left out. `accept_loss` 0: only tells,
- * writes nothing, and returns ETX_ECORRUPT if anything would be lost. Errors as backup, and
- * ETX_EBUSY (in use). */
+ * partition; never in place. `found` is told what is damaged. `accept_loss` 0: if anything may be
+ * lost it only tells, writes nothing, and returns ETX_ECORRUPT; damage that hides no slot is
+ * repaired; a sound or torn log is left alone. ret_report->state is the worst finding. Errors as
+ * backup, and ETX_EBUSY (in use). */
 ETX_API int etx_log_file_repair(const char *dir,
                                 const char *dest,
                                 int accept_loss,

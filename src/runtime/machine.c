@@ -63,12 +63,6 @@ static void machine_release(void *user, void *block, size_t size) {
     }
 }
 
-void etx__memory_large(void *block, size_t size) {
-    if (size >= LARGE) {
-        madvise(block, size, MADV_HUGEPAGE); /* a hint: without it everything works */
-    }
-}
-
 const etx_allocator etx__allocator = {machine_allocate, machine_release, NULL};
 
 void *etx__engine_alloc(const etx_engine *engine, size_t size) {

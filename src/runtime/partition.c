@@ -360,20 +360,8 @@ void etx__partition_job_done(etx__partition *partition) {
 
 /* ---- time */
 
-/* Tables that are well filled stand on large pages: what few transactions need stays small. */
-static void large_pages(etx__memory *memory) {
-    enum { MANY = 32768 };
-    if (!memory->large && memory->core->entries > MANY) {
-        memory->large = 1;
-        etx__memory_large(memory->block, memory->size);
-    }
-}
-
 void etx__partition_gauges(etx__partition *partition) {
     const etx__core *core = partition->memory->core;
-    if (partition->home->engine->options.allocator == NULL) {
-        large_pages(partition->memory);
-    }
     atomic_store_explicit(&partition->parked, core->parked, memory_order_relaxed);
     atomic_store_explicit(&partition->stalled, core->stalled, memory_order_relaxed);
     atomic_store_explicit(&partition->remembered, core->remembered, memory_order_relaxed);

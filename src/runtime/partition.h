@@ -15,7 +15,6 @@ typedef struct etx__memory {
     size_t size;
     uint32_t running; /* callbacks that have not returned; the shard's */
     uint8_t retired;
-    uint8_t large; /* asked for large pages */
 } etx__memory;
 
 /* An event that is told once its batch is durable. */

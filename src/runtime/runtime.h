@@ -81,9 +81,6 @@ const etx_codec *etx__engine_codec_of(const etx_engine *engine, uint8_t id);
 /* The default allocator: calloc, and fresh pages for what is large. */
 extern const etx_allocator etx__allocator;
 
-/* Asks the system for large pages under a large block of the default allocator. */
-void etx__memory_large(void *block, size_t size);
-
 /* Monotonic and wall clock. */
 uint64_t etx__clock_us(void);
 uint64_t etx__clock_wall_ms(void);

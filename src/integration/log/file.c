@@ -159,7 +159,9 @@ static int log_make(etx__file_log *log,
         snprintf(log->home.id, sizeof log->home.id, "%s", id);
     else if (etx__file_id_draw('f', log->home.id))
         return etx__file_say(words, ETX_EIO, "the system gives no random numbers");
-    rc = etx__file_home_write(log, "home.tmp", words);
+    rc = url->copy ? etx__file_mark_copy(log, words) : 0;
+    if (!rc)
+        rc = etx__file_home_write(log, "home.tmp", words);
     if (rc)
         return rc;
     log->direct = url->direct != 0 && direct_probe(log, "home.tmp");
@@ -170,30 +172,31 @@ static int log_make(etx__file_log *log,
         (renameat(log->dir_fd, "home.tmp", log->dir_fd, "home") || etx__file_sync_dir(log->dir_fd)))
         rc = etx__file_say(words, ETX_EIO, "cannot name %s/home: %s", log->dir, strerror(errno));
     if (rc) {
-        etx__file_dir_clear(log, NULL);
+        int left = etx__file_dir_clear(log, NULL);
         unlinkat(log->dir_fd, "home.tmp", 0);
+        if (url->copy && !left)
+            etx__file_unmark_copy(log);
     }
     sync_parent(log);
     return rc;
 }
 
 /* Which of our files are there; refuses a directory that is not (only) ours. */
-static int dir_judge(etx__file_log *log, etx__file_list *list, const etx__file_words *words) {
+static int dir_judge(etx__file_log *log,
+                     const etx__file_url *url,
+                     etx__file_list *list,
+                     const etx__file_words *words) {
+    etx__file_fault fault = {0};
     int rc = etx__file_list_read(log->dir_fd, &log->allocator, list, words);
     if (rc)
         return rc;
-    if (list->foreign[0])
-        rc = etx__file_say(words, ETX_EINVALID,
-                           "%s holds a file that is not the log's: '%s'; move it away, or give the "
-                           "log a directory of its own",
-                           log->dir, list->foreign);
-    else if (!list->home && !list->home_tmp && (list->count || list->leftovers))
-        rc = etx__file_say(words, ETX_ECORRUPT,
-                           "%s/home is missing, but there are segments: put it back from a backup, "
-                           "or see 'etx log repair'",
-                           log->dir);
-    if (rc)
+    if (url->copy)
+        list->copying = 0;
+    rc = etx__file_dir_judge(log, list, &fault);
+    if (rc) {
+        etx__file_say(words, rc, "%s: %s", log->dir, fault.text);
         etx__file_list_free(&log->allocator, list);
+    }
     return rc;
 }
 
@@ -249,7 +252,7 @@ static int log_open(etx__file_log *log,
     etx__file_list list;
     int rc = etx__file_dir_open(log, create, words);
     if (!rc)
-        rc = dir_judge(log, &list, words);
+        rc = dir_judge(log, url, &list, words);
     if (rc)
         return rc;
     if (!list.home && !create)
@@ -258,14 +261,14 @@ static int log_open(etx__file_log *log,
     if (!rc && !log->read_only)
         rc = etx__file_lock_take(log, words);
     if (!rc)
-        rc = dir_judge(log, &list, words);
+        rc = dir_judge(log, url, &list, words);
     if (rc)
         return rc;
     if (!list.home) {
         rc = log_make(log, url, config->partitions, id, words);
         etx__file_list_free(&log->allocator, &list);
         if (!rc)
-            rc = dir_judge(log, &list, words);
+            rc = dir_judge(log, url, &list, words);
         if (rc)
             return rc;
     }

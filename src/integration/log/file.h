@@ -134,6 +134,7 @@ typedef struct etx__file_list {
     size_t capacity;
     uint8_t home;
     uint8_t home_tmp;
+    uint8_t copying;    /* a copy that is not finished */
     uint32_t leftovers; /* other files of ours */
     char foreign[256];  /* a name that is none of ours, or "" */
 } etx__file_list;
@@ -168,6 +169,8 @@ int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_
 int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to);
 int etx__file_sync_dir(int dir_fd);
 int etx__file_random(void *data, size_t len);
+void etx__file_own(int dir_fd, int fd);
+const char *etx__file_reason(int error);
 uint64_t etx__file_now_ms(void);
 
 /* file_dir.c: the directory, its home file and its names. */
@@ -182,6 +185,9 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
 int etx__file_home_read(etx__file_log *log, const etx__file_words *words);
 int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_words *words);
 int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words);
+int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__file_fault *fault);
+int etx__file_mark_copy(etx__file_log *log, const etx__file_words *words);
+int etx__file_unmark_copy(etx__file_log *log);
 int etx__file_id_draw(char first, char ret_id[ETX_HOME_ID_LEN + 1]);
 
 /* file_state.c: the state file of a partition: trim mark and settled mark. */
@@ -192,6 +198,7 @@ int etx__file_state_store(etx__file_partition *partition, const etx__file_state 
 /* file_lock.c: one process, one engine. */
 int etx__file_lock_take(etx__file_log *log, const etx__file_words *words);
 void etx__file_lock_drop(etx__file_log *log);
+int etx__file_lock_check(etx__file_log *log);
 int etx__file_lock_probe(const char *dir, int *ret_pid);
 
 /* file_segment.c: spares, prepared ahead by the helper thread. */

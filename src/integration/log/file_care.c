@@ -21,6 +21,7 @@ int etx__file_care_open(const char *dir,
     const etx_log_config config = {.size = sizeof config, .flags = ETX_LOG_READ_ONLY};
     etx__file_url url = {.direct = 0};
     etx__file_log *log = NULL;
+    etx__file_fault fault = {0};
     int rc;
     if (!dir || !*dir || strlen(dir) >= sizeof url.dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory of a log");
@@ -31,16 +32,19 @@ int etx__file_care_open(const char *dir,
     rc = etx__file_dir_open(log, 0, words);
     if (!rc)
         rc = etx__file_list_read(log->dir_fd, &log->allocator, ret_list, words);
-    if (!rc && !ret_list->home && !ret_list->count) {
+    if (!rc && !ret_list->home && etx__file_dir_judge(log, ret_list, &fault) != ETX_ECORRUPT) {
+        rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s%s", dir,
+                           ret_list->home_tmp ? ": its making was interrupted" : "");
         etx__file_list_free(&log->allocator, ret_list);
-        rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", dir);
     }
     if (rc) {
         etx__file_free(log);
         return rc;
     }
-    rc = ret_list->home ? etx__file_home_read(log, words)
-                        : etx__file_say(words, ETX_ECORRUPT, "%s/home is missing", dir);
+    rc = ret_list->copying ? etx__file_say(words, ETX_ECORRUPT,
+                                           "%s: an unfinished copy: delete it and repeat", dir)
+         : ret_list->home  ? etx__file_home_read(log, words)
+                           : etx__file_say(words, ETX_ECORRUPT, "%s: %s", dir, fault.text);
     if (rc && rc != ETX_ECORRUPT) {
         etx__file_list_free(&log->allocator, ret_list);
         etx__file_free(log);
@@ -59,7 +63,7 @@ static void finding_tell(file_verify *verify, uint32_t partition, const etx__fil
                                 .offset = fault->offset,
                                 .slot = fault->slot,
                                 .text = fault->text};
-    snprintf(path, sizeof path, "%s/%s", verify->log->dir, fault->file);
+    snprintf(path, sizeof path, "%s%s%s", verify->log->dir, fault->file[0] ? "/" : "", fault->file);
     if (fault->state > verify->report.state)
         verify->report.state = fault->state;
     if (verify->found)
@@ -87,8 +91,10 @@ static int partition_read(etx__file_partition *partition, tally *sum, etx__file_
     int torn;
     int rc = etx__file_list_read(log->dir_fd, &log->allocator, &list, &words);
     *sum = (tally){0};
-    if (rc)
+    if (rc) {
+        fault->rc = rc;
         return rc;
+    }
     etx__file_partition_forget(partition);
     rc = etx__file_state_load(partition, 0, fault);
     torn = rc ? rc : etx__file_chain_load(partition, &list, fault);
@@ -103,7 +109,9 @@ static int partition_read(etx__file_partition *partition, tally *sum, etx__file_
 
 /* A log in use is looked at again before anything is called damage: a group may be half written,
  * a segment half recycled. Torn is no finding there, and neither is what is never the same. */
-static int partition_verify(file_verify *verify, etx__file_partition *partition) {
+static int partition_verify(file_verify *verify,
+                            etx__file_partition *partition,
+                            const etx__file_words *words) {
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
     etx__file_fault before = {0};
     etx__file_fault fault = {0};
@@ -122,6 +130,8 @@ static int partition_verify(file_verify *verify, etx__file_partition *partition)
         rc = 0;
     if (rc == 1 && verify->report.in_use)
         rc = 0;
+    if (rc == ETX_EIO || rc == ETX_ENOMEM)
+        return etx__file_fault_say(verify->log, &fault, words);
     if (rc)
         finding_tell(verify, partition->number, &fault);
     verify->report.slots += sum.slots;
@@ -129,7 +139,24 @@ static int partition_verify(file_verify *verify, etx__file_partition *partition)
     if (rc || !(partition->state.flags & ETX__STATE_CLEAN) ||
         partition->state.settled != partition->next)
         verify->report.clean = 0;
-    return rc == ETX_EIO || rc == ETX_ENOMEM || rc == ETX_EVERSION ? rc : 0;
+    return rc == ETX_EVERSION ? etx__file_fault_say(verify->log, &fault, words) : 0;
+}
+
+/* What open refuses: segments of partitions that the log does not have. */
+static void beyond_verify(file_verify *verify, const etx__file_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        const struct etx__file_entry *entry = &list->entries[i];
+        etx__file_fault fault = {0};
+        char name[ETX__NAME_SIZE];
+        if (entry->partition < verify->log->home.partitions)
+            continue;
+        etx__file_segment_name(name, entry->partition, entry->number);
+        etx__file_fault_set(&fault, ETX_ECORRUPT, name, 0, 0,
+                            "a segment of partition %u, but the log has %u partitions: move it "
+                            "away",
+                            entry->partition, verify->log->home.partitions);
+        finding_tell(verify, entry->partition, &fault);
+    }
 }
 
 static int verify_all(file_verify *verify,
@@ -141,11 +168,9 @@ static int verify_all(file_verify *verify,
         return etx__file_say(words, rc, "out of memory");
     verify->report.partitions = log->home.partitions;
     verify->report.segments = list->count;
-    for (uint32_t i = 0; i < log->home.partitions && !rc; i++) {
-        rc = partition_verify(verify, &log->partitions[i]);
-        if (rc)
-            etx__file_say(words, rc, "partition %u of %s could not be read", i, log->dir);
-    }
+    beyond_verify(verify, list);
+    for (uint32_t i = 0; i < log->home.partitions && !rc; i++)
+        rc = partition_verify(verify, &log->partitions[i], words);
     return rc;
 }
 
@@ -180,7 +205,7 @@ int etx_log_file_verify(const char *dir,
         verify.report.clean = 0;
     dir_verify(&verify, &list);
     if (rc) {
-        snprintf(fault.file, sizeof fault.file, "home");
+        snprintf(fault.file, sizeof fault.file, "%s", list.copying ? "copying" : "home");
         fault.state = ETX_FILE_CORRUPT;
         verify.report.clean = 0;
         finding_tell(&verify, 0, &fault);

@@ -3,12 +3,14 @@
  *
  * A copy is a log of its own, with the same partitions and segment size. Its groups are encoded
  * anew (they carry the home id) and synced segment by segment. Its `home` gets its name when all
- * is durable: a copy that was interrupted opens as an empty directory. */
+ * is durable. A file `copying` is there from the first to the last step: a copy that was
+ * interrupted is refused by whoever opens it. */
 #include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKUP_ATTEMPTS 10
@@ -26,10 +28,50 @@ static int dest_check(const char *dest, const etx__file_words *words) {
     close(fd);
     if (rc)
         return rc;
-    if (list.home || list.count || list.foreign[0])
+    if (list.copying)
+        rc =
+            etx__file_say(words, ETX_EBUSY, "%s is an unfinished copy: delete it and repeat", dest);
+    else if (list.home || list.home_tmp || list.count || list.leftovers || list.foreign[0])
         rc = etx__file_say(words, ETX_EBUSY, "%s is not empty: name a new directory", dest);
     etx__file_list_free(&allocator, &list);
     return rc;
+}
+
+/* The directory that holds `dest`, or `dest` itself if it is there. */
+static int dest_open(const char *dest) {
+    char parent[4096];
+    size_t len = strlen(dest);
+    int fd = open(dest, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    while (len && dest[len - 1] == '/')
+        len--;
+    while (len && dest[len - 1] != '/')
+        len--;
+    snprintf(parent, sizeof parent, "%.*s", len ? (int)len : 1, len ? dest : ".");
+    return open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Is `dest` the source or a directory in it, by whatever path? Goes up from it to the root. */
+static int dest_inside(const etx__file_log *source, const char *dest) {
+    struct stat wanted;
+    struct stat found;
+    struct stat below = {0};
+    int inside = 0;
+    int fd = dest_open(dest);
+    if (fstat(source->dir_fd, &wanted))
+        return 0;
+    while (fd >= 0 && !inside && !fstat(fd, &found) &&
+           (found.st_ino != below.st_ino || found.st_dev != below.st_dev)) {
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        inside = found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino;
+        below = found;
+        close(fd);
+        fd = up;
+    }
+    if (fd >= 0)
+        close(fd);
+    return inside;
 }
 
 int etx__file_copy_begin(const etx__file_log *source,
@@ -46,6 +88,10 @@ int etx__file_copy_begin(const etx__file_log *source,
     if (!dest || !*dest || strlen(dest) >= sizeof url.dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory to copy to");
     memcpy(url.dir, dest, strlen(dest) + 1);
+    if (dest_inside(source, dest))
+        return etx__file_say(words, ETX_EINVALID,
+                             "%s lies in the log's own directory %s: name a directory elsewhere",
+                             dest, source->dir);
     int rc = dest_check(dest, words);
     return rc ? rc : etx__file_open(&config, &url, same_id ? source->home.id : NULL, ret_copy);
 }
@@ -101,9 +147,13 @@ int etx__file_copy_end(etx__file_log *copy,
     if (!rc && (renameat(copy->dir_fd, "home.tmp", copy->dir_fd, "home") ||
                 etx__file_sync_dir(copy->dir_fd)))
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
+    if (!rc && etx__file_unmark_copy(copy))
+        rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
     if (rc) {
-        etx__file_dir_clear(copy, NULL);
+        int left = etx__file_dir_clear(copy, NULL);
         unlinkat(copy->dir_fd, "home.tmp", 0);
+        if (!left)
+            etx__file_unmark_copy(copy);
     }
     etx__file_lock_drop(copy);
     if (rc) {

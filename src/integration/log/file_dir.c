@@ -13,6 +13,7 @@ typedef enum name_kind {
     NAME_HOME,
     NAME_HOME_TMP,
     NAME_LOCK,
+    NAME_COPYING,
     NAME_STATE,
     NAME_LEFTOVER,
     NAME_SEGMENT,
@@ -44,7 +45,7 @@ static name_kind parse_name(const char *name, struct etx__file_entry *ret_entry)
         name_kind kind;
     } known[] = {{"home", NAME_HOME},  {"home.tmp", NAME_HOME_TMP},  {"lock", NAME_LOCK},
                  {"owner", NAME_LOCK}, {"lost+found", NAME_IGNORED}, {".", NAME_IGNORED},
-                 {"..", NAME_IGNORED}};
+                 {"..", NAME_IGNORED}, {"copying", NAME_COPYING}};
     const char *at = name + 1;
     uint64_t partition = 0;
     uint64_t number = 0;
@@ -103,6 +104,9 @@ static int list_take(const etx_allocator *allocator, etx__file_list *list, const
             return 0;
         case NAME_HOME_TMP:
             list->home_tmp = 1;
+            return 0;
+        case NAME_COPYING:
+            list->copying = 1;
             return 0;
         case NAME_STATE:
         case NAME_LEFTOVER:
@@ -184,9 +188,9 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     if (errno == ENOTDIR)
         return etx__file_say(words, ETX_EINVALID, "%s is not a directory", log->dir);
     if (errno == EACCES)
-        return etx__file_say(words, ETX_EINVALID,
-                             "%s may not be read by this user: change its owner, or run as it",
-                             log->dir);
+        return etx__file_say(
+            words, ETX_EINVALID,
+            "%s may not be read by this user: change its owner or run as its owner", log->dir);
     return etx__file_say(words, ETX_EIO, "cannot open %s: %s", log->dir, strerror(errno));
 }
 
@@ -200,7 +204,8 @@ int etx__file_home_read(etx__file_log *log, const etx__file_words *words) {
     if (fd >= 0)
         close(fd);
     if (error)
-        return etx__file_say(words, ETX_EIO, "cannot read %s/home: %s", log->dir, strerror(error));
+        return etx__file_say(words, ETX_EIO, "cannot read %s/home: %s", log->dir,
+                             etx__file_reason(error));
     rc = len == ETX__SECTOR ? etx__file_home_decode(sector, &log->home) : ETX_ECORRUPT;
     if (rc == ETX_EVERSION)
         return etx__file_say(words, rc,
@@ -223,6 +228,8 @@ int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_w
     int error = fd < 0 ? errno : 0;
     etx__file_home_encode(sector, &log->home);
     if (!error)
+        etx__file_own(log->dir_fd, fd);
+    if (!error)
         error = etx__file_write(fd, sector, sizeof sector, 0);
     if (!error && fsync(fd))
         error = errno;
@@ -240,7 +247,8 @@ int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_w
     return 0;
 }
 
-/* Removes what a making that was interrupted has left: every file of ours but lock and owner. */
+/* Removes what a making that was interrupted has left: every file of ours but those
+ * that must go last: home.tmp and copying, and lock and owner. */
 int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words) {
     int fd = openat(log->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -255,7 +263,7 @@ int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words) {
         struct etx__file_entry unused;
         name_kind kind = parse_name(entry->d_name, &unused);
         if (kind == NAME_FOREIGN || kind == NAME_IGNORED || kind == NAME_LOCK ||
-            kind == NAME_HOME_TMP)
+            kind == NAME_HOME_TMP || kind == NAME_COPYING)
             continue;
         if (unlinkat(log->dir_fd, entry->d_name, 0) && errno != ENOENT)
             rc = etx__file_say(words, ETX_EIO, "cannot remove %s/%s: %s", log->dir, entry->d_name,
@@ -263,6 +271,66 @@ int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words) {
     }
     closedir(dir);
     return rc;
+}
+
+/* Was nothing ever put into this segment? A making that was interrupted has only such ones. */
+static int segment_unused(const etx__file_log *log, const struct etx__file_entry *entry) {
+    char name[ETX__NAME_SIZE];
+    uint8_t sector[ETX__SECTOR] = {0};
+    size_t len = 0;
+    int unused = 1;
+    int fd;
+    etx__file_segment_name(name, entry->partition, entry->number);
+    fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    if (etx__file_read(fd, sector, sizeof sector, ETX__BLOCK, &len))
+        unused = 0;
+    for (size_t i = 0; unused && i < len; i++)
+        unused = sector[i] == 0;
+    close(fd);
+    return unused;
+}
+
+/* Refuses a directory whose files are not one log, or not all of it. Without `home` nothing but a
+ * making that was interrupted is accepted, which is made anew. */
+int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__file_fault *fault) {
+    int made = list->home || (!list->count && !list->leftovers) || list->home_tmp;
+    if (list->foreign[0])
+        return etx__file_fault_set(fault, ETX_EINVALID, "", 0, 0,
+                                   "it holds a file that is not the log's: '%.80s'; move it "
+                                   "away, or give the log a directory of its own",
+                                   list->foreign);
+    if (list->copying)
+        return etx__file_fault_set(fault, ETX_ECORRUPT, "copying", 0, 0,
+                                   "an unfinished copy: delete it and repeat");
+    for (size_t i = 0; made && !list->home && i < list->count; i++)
+        made = segment_unused(log, &list->entries[i]);
+    if (!made)
+        return etx__file_fault_set(fault, ETX_ECORRUPT, "home", 0, 0,
+                                   "home is missing, but there are other files of a log: put it "
+                                   "back from a backup, or see 'etx log repair'");
+    return 0;
+}
+
+/* Says, durably and before anything else is written, that the directory is an unfinished copy. */
+int etx__file_mark_copy(etx__file_log *log, const etx__file_words *words) {
+    int fd = openat(log->dir_fd, "copying", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int error = fd < 0 || fsync(fd) ? errno : etx__file_sync_dir(log->dir_fd);
+    if (fd >= 0)
+        etx__file_own(log->dir_fd, fd);
+    if (fd >= 0)
+        close(fd);
+    return error ? etx__file_say(words, etx__file_error_code(error), "cannot write in %s: %s",
+                                 log->dir, strerror(error))
+                 : 0;
+}
+
+/* 0 or an errno. */
+int etx__file_unmark_copy(etx__file_log *log) {
+    if (unlinkat(log->dir_fd, "copying", 0))
+        return errno;
+    return etx__file_sync_dir(log->dir_fd);
 }
 
 /* A fresh home id: its class, then six characters of Crockford's base 32. */

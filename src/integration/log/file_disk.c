@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,6 +160,26 @@ int etx__file_sync_dir(int dir_fd) {
 
 int etx__file_random(void *data, size_t len) {
     return getrandom(data, len, 0) == (ssize_t)len ? 0 : EIO;
+}
+
+/* A new file of a privileged process goes to whom the log belongs, who must not be locked out. */
+void etx__file_own(int dir_fd, int fd) {
+    struct stat owner;
+    struct stat made;
+    if (geteuid() != 0 || fstat(fd, &made))
+        return;
+    if (fstatat(dir_fd, "home", &owner, AT_SYMLINK_NOFOLLOW) && fstat(dir_fd, &owner))
+        return;
+    if ((owner.st_uid != made.st_uid || owner.st_gid != made.st_gid) &&
+        fchown(fd, owner.st_uid, owner.st_gid))
+        errno = 0; /* a file system without owners: there is nobody to lock out */
+}
+
+/* Why a file could not be opened or read. */
+const char *etx__file_reason(int error) {
+    return error == EACCES || error == EPERM
+               ? "may not be read by this user: change its owner or run as its owner"
+               : strerror(error);
 }
 
 uint64_t etx__file_now_ms(void) {

@@ -5,7 +5,10 @@
  * the same process, and closing any descriptor of the file drops it. So `owner` names the process
  * (pid and start time), a second open is refused by that before `lock` is touched, and a brief
  * flock on the directory serialises those who look. An `owner` left by a process that is dead, or
- * by ourselves before an exec, counts for nothing: then no descriptor of ours is open on `lock`. */
+ * by ourselves before an exec, counts for nothing: then no descriptor of ours is open on `lock`.
+ *
+ * Somebody may remove `lock`: then a living `owner` keeps others out, and the log itself looks
+ * before each new segment whether it still has the directory. */
 #include "file.h"
 
 #include <dirent.h>
@@ -20,12 +23,15 @@
 
 #define OWNER_SIZE 64
 
-/* "pid starttime": field 22 of /proc/self/stat, behind the last ')'. */
-static void owner_describe(char text[OWNER_SIZE]) {
+/* Field 22 of /proc/PID/stat, behind the last ')'; 0: there is no such process. */
+static unsigned long long process_start(long pid) {
     char stat[1024];
+    char path[64];
     unsigned long long start = 0;
     size_t len = 0;
-    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    int fd;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && !etx__file_read(fd, stat, sizeof stat - 1, 0, &len)) {
         stat[len] = 0;
         const char *at = strrchr(stat, ')');
@@ -36,8 +42,13 @@ static void owner_describe(char text[OWNER_SIZE]) {
     }
     if (fd >= 0)
         close(fd);
+    return start;
+}
+
+/* "pid starttime" */
+static void owner_describe(char text[OWNER_SIZE]) {
     memset(text, 0, OWNER_SIZE);
-    snprintf(text, OWNER_SIZE, "%ld %llu\n", (long)getpid(), start);
+    snprintf(text, OWNER_SIZE, "%ld %llu\n", (long)getpid(), process_start((long)getpid()));
 }
 
 static void owner_read(int dir_fd, char text[OWNER_SIZE]) {
@@ -52,10 +63,28 @@ static void owner_read(int dir_fd, char text[OWNER_SIZE]) {
     text[OWNER_SIZE - 1] = 0;
 }
 
+/* The process that `owner` names, if it lives; else 0. */
+static long owner_alive(int dir_fd) {
+    char text[OWNER_SIZE];
+    char *end = NULL;
+    owner_read(dir_fd, text);
+    long pid = strtol(text, &end, 10);
+    unsigned long long start = strtoull(end, NULL, 10);
+    return pid > 0 && start && process_start(pid) == start ? pid : 0;
+}
+
+/* `lock` was removed under a process that has the log open: who that is; else 0. */
+static long lock_removed(int dir_fd) {
+    struct stat found;
+    return fstatat(dir_fd, "lock", &found, 0) && errno == ENOENT ? owner_alive(dir_fd) : 0;
+}
+
 /* Always the same length, in place: that works on a full disk too. */
 static int owner_write(int dir_fd, const char text[OWNER_SIZE]) {
     int fd = openat(dir_fd, "owner", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     int error = fd < 0 ? errno : 0;
+    if (!error)
+        etx__file_own(dir_fd, fd);
     if (!error)
         error = etx__file_write(fd, text, OWNER_SIZE, 0);
     if (fd >= 0)
@@ -123,6 +152,7 @@ static int refused(const etx__file_log *log, int fd, const etx__file_words *word
 static int lock_take(etx__file_log *log, const etx__file_words *words) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char mine[OWNER_SIZE];
+    long owner;
     int error;
     int rc;
     int fd;
@@ -130,7 +160,15 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
         return etx__file_say(words, ETX_EBUSY,
                              "%s is in use by this process (%ld): one engine has it open already",
                              log->dir, (long)getpid());
+    owner = lock_removed(log->dir_fd);
+    if (owner)
+        return etx__file_say(words, ETX_EBUSY,
+                             "%s is in use by the process %ld, though its file 'lock' was removed: "
+                             "end that process first",
+                             log->dir, owner);
     fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        etx__file_own(log->dir_fd, fd);
     if (fd < 0)
         return etx__file_say(words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
                              "cannot open %s/lock for writing: %s; change its owner, or open the "
@@ -166,6 +204,46 @@ int etx__file_lock_take(etx__file_log *log, const etx__file_words *words) {
     return rc;
 }
 
+/* Locks a `lock` that is not ours any more, as long as `owner` says that nobody came between. */
+static int lock_again(etx__file_log *log) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char mine[OWNER_SIZE];
+    char found[OWNER_SIZE];
+    int fd;
+    owner_describe(mine);
+    owner_read(log->dir_fd, found);
+    fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    if (strcmp(mine, found) != 0 || fcntl(fd, F_SETLK, &lock)) {
+        close(fd);
+        return ESTALE;
+    }
+    etx__file_own(log->dir_fd, fd);
+    close(log->lock_fd);
+    log->lock_fd = fd;
+    return 0;
+}
+
+/* Is the lock that we hold still the directory's? One that was removed is taken again. 0, ENOENT
+ * (the directory is gone) or ESTALE (another may have had the log meanwhile). */
+int etx__file_lock_check(etx__file_log *log) {
+    struct stat held;
+    struct stat found;
+    int error;
+    if (log->lock_fd < 0 || fstat(log->lock_fd, &held))
+        return 0;
+    if (!fstatat(log->dir_fd, "lock", &found, 0) && found.st_dev == held.st_dev &&
+        found.st_ino == held.st_ino)
+        return 0;
+    error = guard_take(log->dir_fd);
+    if (error)
+        return error;
+    error = lock_again(log);
+    flock(log->dir_fd, LOCK_UN);
+    return error;
+}
+
 void etx__file_lock_drop(etx__file_log *log) {
     const char nobody[OWNER_SIZE] = {0};
     int guarded;
@@ -197,6 +275,9 @@ int etx__file_lock_probe(const char *dir, int *ret_pid) {
         in_use = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
         *ret_pid = in_use && lock.l_pid > 0 ? (int)lock.l_pid : 0;
         close(fd);
+    } else {
+        *ret_pid = (int)lock_removed(dir_fd);
+        in_use = *ret_pid != 0;
     }
     if (guarded)
         flock(dir_fd, LOCK_UN);

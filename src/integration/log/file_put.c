@@ -48,6 +48,12 @@ static etx_put_result append_failed(etx__file_partition *partition, etx_put *put
 
 static etx_put_result append_full(etx_put *put, int error) {
     put->error = etx__file_error_code(error);
+    if (error == ENOENT || error == ESTALE) {
+        snprintf(put->message, sizeof put->message, "no segment can be made: %s",
+                 error == ENOENT ? "the directory is gone"
+                                 : "another process has taken the log ('lock' was removed)");
+        return ETX_PUT_NOT_WRITTEN;
+    }
     snprintf(put->message, sizeof put->message, "no segment can be made: %s%s", strerror(error),
              put->error == ETX_EFULL ? "; free some space on the log's file system" : "");
     return ETX_PUT_NOT_WRITTEN;
@@ -192,8 +198,8 @@ int etx__file_space(etx_log *head, uint32_t number, etx_log_space *ret_space) {
     ret_space->bytes_total = (held + partition->spares.count + partition->trimmed.count) * size;
     ret_space->bytes_used = held ? (held - 1) * size + partition->end : 0;
     ret_space->trim_unit = size;
-    ret_space->full =
-        partition->spare_error != 0 && partition->spares.count < (partition->half ? 2u : 1u);
+    ret_space->full = etx__file_error_code(partition->spare_error) == ETX_EFULL &&
+                      partition->spares.count < (partition->half ? 2u : 1u);
     pthread_mutex_unlock(&log->mutex);
     return 0;
 }

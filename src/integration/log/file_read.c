@@ -101,7 +101,7 @@ int etx__file_reader_open(etx__file_reader *reader, uint32_t number, etx__file_f
     if (reader->fd < 0 && errno == ENOENT)
         return fault_at(reader, fault, ETX_ECORRUPT, 0, 0, "the file is missing");
     if (reader->fd < 0 || fstat(reader->fd, &stat))
-        return fault_at(reader, fault, ETX_EIO, 0, 0, strerror(errno));
+        return fault_at(reader, fault, ETX_EIO, 0, 0, etx__file_reason(errno));
     rc = window_fill(reader, 0, 2 * ETX__BLOCK, fault);
     if (rc)
         return rc;

@@ -2,7 +2,10 @@
  *
  * What is read here is read leniently: a damaged `home` is inferred from a segment's header, one
  * of two copies of the trim mark is enough, a damaged header does not hide the groups behind it.
- * A slot is still copied only if it is whole and follows from the one before it. */
+ * A slot is still copied only if it is whole and follows from the one before it.
+ *
+ * Damage that hides no slot (a state file, `home`, an empty segment, a stray copy) is repaired
+ * without anybody's acceptance. Where it cannot be shown that it hides none, it counts as loss. */
 #include "file.h"
 
 #include <fcntl.h>
@@ -14,8 +17,11 @@ typedef struct file_salvage {
     const etx__file_list *list;
     etx_file_finding_fn found;
     void *user;
-    int lost; /* something acknowledged may be missing */
-    int told; /* findings are told in the first of two passes */
+    int lost;       /* something acknowledged may be missing */
+    int told;       /* findings are told in the first of two passes */
+    unsigned count; /* of findings */
+    etx_file_state worst;
+    const etx__file_words *words;
 } file_salvage;
 
 static void salvage_tell(file_salvage *salvage, uint32_t partition, const etx__file_fault *fault) {
@@ -27,9 +33,18 @@ static void salvage_tell(file_salvage *salvage, uint32_t partition, const etx__f
                                 .offset = fault->offset,
                                 .slot = fault->slot,
                                 .text = fault->text};
-    snprintf(path, sizeof path, "%s/%s", salvage->log->dir, fault->file);
+    snprintf(path, sizeof path, "%s%s%s", salvage->log->dir, fault->file[0] ? "/" : "",
+             fault->file);
+    salvage->count++;
+    if (fault->state > salvage->worst)
+        salvage->worst = fault->state;
     if (!salvage->told && salvage->found)
         salvage->found(&finding, salvage->user);
+}
+
+/* What stops the whole repair. */
+static int salvage_fail(file_salvage *salvage, const etx__file_fault *fault) {
+    return etx__file_fault_say(salvage->log, fault, salvage->words);
 }
 
 /* The home as the first sound segment header has it. */
@@ -67,7 +82,36 @@ static int first_torn(etx__file_reader *reader, uint64_t slot, etx__file_fault *
            etx__file_reader_tail(reader, ETX__BLOCK, slot, slot, fault) == 1;
 }
 
-/* One node for each file that can be opened at all. */
+/* Would `number` be the segment behind those that are known so far? */
+static int is_next(const etx__file_partition *partition, uint32_t number) {
+    const etx__file_segment *last = partition->held.tail;
+    return number == (last ? last->number + 1 : 1);
+}
+
+/* Does a segment whose beginning is damaged hold groups of its own? A block of damage may. */
+static int segment_holds(const etx__file_reader *reader) {
+    const uint64_t size = reader->partition->log->home.segment_size;
+    uint8_t block[ETX__BLOCK];
+    unsigned bad = 0;
+    size_t len = sizeof block;
+    for (uint64_t at = ETX__BLOCK; at < size && len == sizeof block; at += ETX__BLOCK) {
+        if (reader->fd < 0 || etx__file_read(reader->fd, block, sizeof block, at, &len))
+            return 1;
+        for (size_t i = 0; i + ETX__SECTOR <= len; i += ETX__SECTOR) {
+            etx__file_stamp stamp = {0};
+            etx__file_sector_kind kind =
+                etx__file_sector_decode(block + i, reader->partition->seed, &stamp);
+            bad += kind == ETX__SECTOR_BAD;
+            if (bad >= ETX__SECTORS_PER_BLOCK ||
+                (kind == ETX__SECTOR_STAMPED && stamp.segment == reader->number))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* One node for each file that can be opened at all: `spoiled` if its header is not its own, `torn`
+ * if it does not begin but may hold groups. */
 static int nodes_collect(file_salvage *salvage,
                          etx__file_partition *partition,
                          etx__file_reader *reader) {
@@ -75,6 +119,8 @@ static int nodes_collect(file_salvage *salvage,
         etx__file_fault fault = {0};
         etx__file_segment *segment;
         etx__file_stamp stamp;
+        int stray;
+        int headed;
         int rc;
         if (salvage->list->entries[i].partition != partition->number)
             continue;
@@ -82,17 +128,22 @@ static int nodes_collect(file_salvage *salvage,
         if (rc)
             salvage_tell(salvage, partition->number, &fault);
         if (rc && rc != ETX_ECORRUPT)
-            return rc;
+            return salvage_fail(salvage, &fault);
+        headed = rc == 0;
+        stray = rc && fault.offset == 32;
         rc = reader->fd >= 0 ? etx__file_reader_peek(reader, &stamp, &fault) : 0;
         if (rc == ETX_ECORRUPT)
             salvage_tell(salvage, partition->number, &fault);
         else if (rc < 0)
-            return rc;
+            return salvage_fail(salvage, &fault);
         segment = etx__file_segment_new(salvage->log, salvage->list->entries[i].number);
         if (!segment)
-            return ETX_ENOMEM;
+            return etx__file_say(salvage->words, ETX_ENOMEM, "out of memory");
         segment->begun = rc == 1 && !first_torn(reader, stamp.slot, &fault);
         segment->first = segment->begun ? stamp.slot : ETX__NONE;
+        segment->spoiled = !headed;
+        segment->torn = !segment->begun && (!headed || rc < 0) &&
+                        (segment_holds(reader) || (stray && is_next(partition, segment->number)));
         etx__file_queue_push(&partition->held, segment);
         if (rc == 1 && !segment->begun)
             salvage_tell(salvage, partition->number, &fault);
@@ -178,6 +229,99 @@ static int end_judge(etx__file_partition *partition,
                                "the slots from here on were acknowledged, and are damaged");
 }
 
+/* Is a file missing behind the last segment that begins, or does one there hide groups? */
+static int rest_doubtful(const etx__file_partition *partition) {
+    const etx__file_segment *at = partition->held.head;
+    uint32_t number = 0;
+    for (const etx__file_segment *each = at; each; each = each->next) {
+        if (each->begun)
+            at = each;
+    }
+    for (; at; at = at->next) {
+        if (at->torn)
+            return 1;
+        if (number && at->number != number + 1 && !at->spoiled)
+            return 1;
+        if (!number || at->number == number + 1)
+            number = at->number;
+    }
+    return 0;
+}
+
+/* Judges what was read of a partition: may something that was acknowledged be missing? */
+static void salvage_conclude(file_salvage *salvage,
+                             etx__file_partition *partition,
+                             const salvage_progress *progress,
+                             int known) {
+    const etx__file_state *state = &partition->state;
+    const etx__file_segment *first = partition->held.head;
+    etx__file_fault fault = {0};
+    int proven = known && (state->flags & (ETX__STATE_CLEAN | ETX__STATE_EMPTY)) &&
+                 (progress->any ? progress->next : state->mark) == state->settled;
+    int empty = !progress->any && first && first->number == 1 && !rest_doubtful(partition);
+    if (known && progress->next < state->settled && !(proven && !progress->any))
+        etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
+                            "the slots from here on are missing");
+    else if (!proven && (rest_doubtful(partition) || (!progress->any && !empty)))
+        etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
+                            "there may have been slots from here on; none are found");
+    if (!fault.rc)
+        return;
+    salvage_tell(salvage, partition->number, &fault);
+    salvage->lost = 1;
+}
+
+/* The state, where one of its copies is enough. *ret_known: there is one. */
+static int state_salvage(file_salvage *salvage, etx__file_partition *partition, int *ret_known) {
+    etx__file_fault fault = {0};
+    int rc = etx__file_state_load(partition, 0, &fault);
+    *ret_known = 1;
+    if (!rc)
+        return 0;
+    if (rc != ETX_ECORRUPT && rc != ETX_EVERSION)
+        return salvage_fail(salvage, &fault);
+    salvage_tell(salvage, partition->number, &fault);
+    *ret_known = etx__file_state_load(partition, 1, &fault) == 0;
+    if (!*ret_known)
+        partition->state = (etx__file_state){0};
+    return 0;
+}
+
+/* Reads the segments in their order. *ret_end: 2 the end, 1 it is torn, negative: damage. */
+static int segments_salvage(etx__file_partition *partition,
+                            etx__file_reader *reader,
+                            int known,
+                            salvage_progress *progress,
+                            int *ret_end,
+                            etx__file_fault *fault) {
+    int rc = 0;
+    *ret_end = 0;
+    for (etx__file_segment *at = partition->held.head; at && !rc && !*ret_end; at = at->next) {
+        uint64_t offset = ETX__BLOCK;
+        uint64_t limit = limit_of(at);
+        if (!at->begun || at->first >= limit || (known && limit <= partition->state.mark))
+            continue;
+        if (!progress->any && !known)
+            partition->state.mark = at->first;
+        if (at->first > (progress->any ? progress->next : partition->state.mark)) {
+            etx__file_segment_name(fault->file, partition->number, at->number);
+            *ret_end = etx__file_fault_set(fault, ETX_ECORRUPT, fault->file, 0, at->first,
+                                           "an earlier segment is missing; nothing from here on "
+                                           "is kept");
+            return 0;
+        }
+        rc = segment_salvage(partition, reader, at, progress, &offset, fault);
+        if (rc != 1)
+            continue;
+        rc = 0;
+        *ret_end = end_judge(partition, reader, at, offset,
+                             progress->any ? progress->next : at->first, fault);
+        if (!*ret_end)
+            *ret_end = 2;
+    }
+    return rc;
+}
+
 /* Gives every slot of a partition up to the first damage to `visit`. */
 static int partition_salvage(file_salvage *salvage,
                              etx__file_partition *partition,
@@ -186,47 +330,23 @@ static int partition_salvage(file_salvage *salvage,
     salvage_progress progress = {.visit = visit, .user = user};
     etx__file_fault fault = {0};
     etx__file_reader reader;
-    int rc = etx__file_state_load(partition, 1, &fault);
-    int known = rc == 0;
+    int known = 0;
     int end = 0;
+    int rc = state_salvage(salvage, partition, &known);
     if (rc)
-        salvage_tell(salvage, partition->number, &fault);
+        return rc;
     etx__file_partition_forget(partition);
     etx__file_reader_init(&reader, partition);
     rc = nodes_collect(salvage, partition, &reader);
-    for (etx__file_segment *at = partition->held.head; at && !rc && !end; at = at->next) {
-        uint64_t offset = ETX__BLOCK;
-        uint64_t limit = limit_of(at);
-        if (!at->begun || at->first >= limit || (known && limit <= partition->state.mark))
-            continue;
-        if (!progress.any && !known)
-            partition->state.mark = at->first;
-        if (at->first > (progress.any ? progress.next : partition->state.mark)) {
-            etx__file_segment_name(fault.file, partition->number, at->number);
-            etx__file_fault_set(&fault, ETX_ECORRUPT, fault.file, 0, at->first,
-                                "an earlier segment is missing; nothing from here on is kept");
-            end = ETX_ECORRUPT;
-            break;
-        }
-        rc = segment_salvage(partition, &reader, at, &progress, &offset, &fault);
-        if (rc != 1)
-            continue;
-        rc = 0;
-        end = end_judge(partition, &reader, at, offset, progress.any ? progress.next : at->first,
-                        &fault);
-        end = end ? end : 2;
-    }
+    if (!rc)
+        rc = segments_salvage(partition, &reader, known, &progress, &end, &fault);
     etx__file_reader_free(&reader);
     if (end == 1 || end < 0)
         salvage_tell(salvage, partition->number, &fault);
     if (!rc && end < 0)
         salvage->lost = 1;
-    if (!rc && end >= 0 && progress.next < partition->state.settled) {
-        etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress.next,
-                            "the slots from here on are missing");
-        salvage_tell(salvage, partition->number, &fault);
-        salvage->lost = 1;
-    }
+    if (!rc && end >= 0)
+        salvage_conclude(salvage, partition, &progress, known);
     return rc;
 }
 
@@ -236,10 +356,50 @@ static int nothing_visit(const etx_slot *slot, void *user) {
     return 0;
 }
 
+/* What verify finds and nothing here explains: nobody knows what it hides. */
+static int unexplained_tell(file_salvage *salvage, etx__file_partition *partition) {
+    etx__file_fault fault = {0};
+    int rc = etx__file_state_load(partition, 0, &fault);
+    etx__file_partition_forget(partition);
+    if (!rc)
+        rc = etx__file_chain_load(partition, salvage->list, &fault);
+    if (rc != ETX_ECORRUPT)
+        return 0;
+    salvage_tell(salvage, partition->number, &fault);
+    salvage->lost = 1;
+    return 0;
+}
+
+/* Files that keep the log from opening and hold nothing of it. */
+static void strays_tell(file_salvage *salvage) {
+    etx__file_fault fault = {0};
+    if (salvage->list->foreign[0]) {
+        etx__file_fault_set(&fault, ETX_EINVALID, "", 0, 0,
+                            "a file that is not the log's: '%.100s'", salvage->list->foreign);
+        salvage_tell(salvage, 0, &fault);
+    }
+    for (size_t i = 0; i < salvage->list->count; i++) {
+        const struct etx__file_entry *entry = &salvage->list->entries[i];
+        char name[ETX__NAME_SIZE];
+        if (entry->partition < salvage->log->home.partitions)
+            continue;
+        etx__file_segment_name(name, entry->partition, entry->number);
+        etx__file_fault_set(&fault, ETX_ECORRUPT, name, 0, 0,
+                            "of a partition that the log does not have");
+        salvage_tell(salvage, entry->partition, &fault);
+    }
+}
+
 static int salvage_tell_all(file_salvage *salvage) {
     int rc = 0;
-    for (uint32_t i = 0; i < salvage->log->home.partitions && !rc; i++)
-        rc = partition_salvage(salvage, &salvage->log->partitions[i], nothing_visit, NULL);
+    strays_tell(salvage);
+    for (uint32_t i = 0; i < salvage->log->home.partitions && !rc; i++) {
+        etx__file_partition *partition = &salvage->log->partitions[i];
+        unsigned before = salvage->count;
+        rc = partition_salvage(salvage, partition, nothing_visit, NULL);
+        if (!rc && salvage->count == before)
+            rc = unexplained_tell(salvage, partition);
+    }
     salvage->told = 1;
     return rc;
 }
@@ -260,7 +420,10 @@ static int salvage_copy(file_salvage *salvage,
         if (rc)
             etx__file_say(words, rc, "cannot copy partition %u to %s", i, dest);
     }
-    return etx__file_copy_end(copy, rc, report, words);
+    rc = etx__file_copy_end(copy, rc, report, words);
+    if (!rc && report)
+        report->state = salvage->worst;
+    return rc;
 }
 
 static int repair(file_salvage *salvage,
@@ -269,18 +432,22 @@ static int repair(file_salvage *salvage,
                   etx_file_report *report,
                   const etx__file_words *words) {
     int rc = etx__file_partitions_make(salvage->log);
-    if (!rc)
-        rc = salvage_tell_all(salvage);
     if (rc)
-        return etx__file_say(words, rc, "%s cannot be read: %s", salvage->log->dir,
-                             etx_error_name(rc));
-    if (accept_loss)
-        return salvage_copy(salvage, dest, report, words);
-    if (salvage->lost)
+        return etx__file_say(words, rc, "out of memory");
+    rc = salvage_tell_all(salvage);
+    if (rc)
+        return rc;
+    if (salvage->lost && !accept_loss)
         return etx__file_say(words, ETX_ECORRUPT,
                              "a repair of %s would lose what is damaged: accept the loss to have "
                              "the rest copied",
                              salvage->log->dir);
+    if (accept_loss || salvage->worst == ETX_FILE_CORRUPT)
+        return salvage_copy(salvage, dest, report, words);
+    if (report)
+        *report = (etx_file_report){.size = sizeof *report,
+                                    .partitions = salvage->log->home.partitions,
+                                    .state = salvage->worst};
     return 0;
 }
 
@@ -293,14 +460,14 @@ int etx_log_file_repair(const char *dir,
                         char *message,
                         size_t message_size) {
     const etx__file_words words = {message, message_size};
-    file_salvage salvage = {.found = found, .user = user};
+    file_salvage salvage = {.found = found, .user = user, .words = &words};
     etx__file_list list;
     int pid = 0;
     int rc = etx__file_care_open(dir, &salvage.log, &list, &words);
     if (rc && rc != ETX_ECORRUPT)
         return rc;
     salvage.list = &list;
-    if (rc)
+    if (rc && !list.copying)
         rc = home_infer(&salvage);
     if (!rc && etx__file_lock_probe(dir, &pid))
         rc = etx__file_say(&words, ETX_EBUSY, "%s is in use by the process %d: end it first", dir,

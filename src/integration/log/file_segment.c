@@ -106,6 +106,7 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (log->direct ? O_DIRECT : 0), 0600);
     if (fd < 0)
         return errno;
+    etx__file_own(log->dir_fd, fd);
     if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
         error = errno;
     if (!error)
@@ -191,7 +192,9 @@ int etx__file_segment_prepare(etx__file_partition *partition, int *ret_error) {
     etx__file_log *log = partition->log;
     etx__file_segment *segment = etx__file_segment_new(log, partition->highest + 1);
     etx__file_segment *old = trimmed_next(partition);
-    int error = segment ? spare_make(partition, segment, old) : ENOMEM;
+    int error = segment ? etx__file_lock_check(log) : ENOMEM;
+    if (!error)
+        error = spare_make(partition, segment, old);
     if (old)
         etx__file_segment_free(log, old);
     if (error && segment)

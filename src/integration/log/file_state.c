@@ -43,6 +43,7 @@ int etx__file_state_make(etx__file_partition *partition, const etx__file_state *
     fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
+    etx__file_own(dir_fd, fd);
     error = state_write(partition, fd, &twin);
     twin.sequence++;
     if (!error)
@@ -124,7 +125,8 @@ int etx__file_state_load(etx__file_partition *partition, int tolerant, etx__file
     if (partition->state_fd < 0 && errno == ENOENT)
         return etx__file_fault_set(fault, ETX_ECORRUPT, name, 0, 0, "the file is missing");
     if (partition->state_fd < 0)
-        return etx__file_fault_set(fault, ETX_EIO, name, 0, 0, "cannot open: %s", strerror(errno));
+        return etx__file_fault_set(fault, ETX_EIO, name, 0, 0, "cannot open: %s",
+                                   etx__file_reason(errno));
     if (etx__file_buffer_reserve(&log->allocator, &buffer, 2 * ETX__BLOCK))
         return etx__file_fault_set(fault, ETX_ENOMEM, name, 0, 0, "out of memory");
     error = etx__file_read(partition->state_fd, buffer.data, 2 * ETX__BLOCK, 0, &len);

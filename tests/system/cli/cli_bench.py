@@ -65,8 +65,8 @@ class Bench(Case):
     def test_refusals_say_why(self):
         for args in ([], ["--callers", "blocking"], ["--slow"], ["recovery", "--live", "10"],
                      ["recovery", "--live", "10", "--remembered", "10"]):
-            result = self.expect(1, "bench", "--payload", "1048576", *args, "--home",
-                                 "file:" + tempfile.mkdtemp(dir=self.dir), timeout=30)
+            result = self.expect(1, "bench", "--payload", "1048576", "--branches", "4", *args,
+                                 "--home", "file:" + tempfile.mkdtemp(dir=self.dir), timeout=30)
             self.assertIn("larger than one batch", result.stderr)
             self.assertEqual(result.stdout, "")
 

@@ -61,6 +61,13 @@ class Help(Case):
             self.assertTrue(result.stderr.startswith("etx"), result.stderr)
             self.assertEqual(result.stdout, "")
 
+    def test_bad_usage_says_what_is_good(self):
+        for args, words in ((["tx", "list", "--limit", "0"], "at least 1"),
+                            (["bench", "--seconds", "0"], "50ms to 86400s"),
+                            (["log", "show", "x", "--type", "foo"], "begin, enlist"),
+                            (["log", "show", "x", "--gid", ""], "is no gid")):
+            self.assertIn(words, self.expect(2, *args).stderr)
+
     def test_color_only_on_a_terminal(self):
         self.assertNotIn("\033", self.expect(0, "--help").stdout)
         for no_color, colored in (("", True), ("1", False)):

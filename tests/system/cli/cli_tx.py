@@ -67,8 +67,28 @@ class Tx(Case):
         self.expect(0, "tx", "resume", gid, *self.home, "--why", "it is back")
         self.assertEqual(self.listed("--parked"), [])
         ended = self.listed("--state", "COMMITTED")[0]["gid"]
-        self.expect(1, "tx", "park", ended, *self.home, "--why", "too late")
+        late = self.expect(1, "tx", "park", ended, *self.home, "--why", "too late")
+        self.assertIn("it has ended: COMMITTED", late.stderr)
         self.expect(1, "tx", "park", "nobody", *self.home, "--why", "who?")
+
+    def test_refusals_explain(self):
+        deciding = self.listed("--state", "COMMITTING,ABORTING")
+        if not deciding:
+            self.skipTest("everything was undecided or ended when the coordinator died")
+        gid = deciding[0]["gid"]
+        for args, words in ((["force", gid, "--as", "abort"], "only --as done is possible"),
+                            (["resume", gid], "it is not parked"),
+                            (["force", gid, "--as", "done", "--branch", "nope", "--operation",
+                              "confirm"], "branches: 0, 1"),
+                            (["force", gid, "--as", "done", "--branch", "0", "--operation",
+                              "forward"], "can be settled"),
+                            (["park", "nobody"], "ETX_ENOTFOUND")):
+            said = self.expect(1, "tx", *args, *self.home, "--why", "a test").stderr
+            self.assertIn(words, said)
+            self.assertLess(said.count("ETX_E"), 2, said)
+        self.expect(0, "tx", "park", gid, *self.home, "--why", "a test")
+        self.assertIn("it is parked already", self.expect(
+            1, "tx", "park", gid, *self.home, "--why", "a test").stderr)
 
     def test_bulk(self):
         live = self.listed()
@@ -94,7 +114,10 @@ class Tx(Case):
         self.assertIn(found["state"], ("ABORTING", "ABORTED"))
         self.assertIn("forced", found["marks"])
         # never changes a decision
-        self.expect(1, "tx", "force", gid, *self.home, "--as", "commit", "--why", "after all")
+        refused = self.expect(1, "tx", "force", gid, *self.home, "--as", "commit", "--why",
+                              "why not")
+        self.assertIn("the decision stands" if found["state"] == "ABORTING" else "has ended",
+                      refused.stderr)
         operation = {"tcc": "cancel", "saga": "compensate"}
         for branch in found["branches"]:
             if branch["finish"] is None:

@@ -2,9 +2,11 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct findings {
@@ -177,7 +179,12 @@ static void test_backup(void **state) {
 }
 
 /* Repairs into NAME; the copy must open and hold `kept` slots. */
-static void repair(log_fixture *fixture, int accept, int wanted, uint64_t kept, findings *all) {
+static void repair_into(log_fixture *fixture,
+                        int accept,
+                        int wanted,
+                        uint64_t kept,
+                        findings *all,
+                        etx_file_state worst) {
     etx_file_report report = {.size = sizeof report};
     char dest[300];
     char message[300] = "";
@@ -189,10 +196,12 @@ static void repair(log_fixture *fixture, int accept, int wanted, uint64_t kept, 
     if (rc != wanted)
         print_message("%s\n", message);
     assert_int_equal(rc, wanted);
-    if (rc || !accept) {
+    if (rc || (!accept && worst != ETX_FILE_CORRUPT)) {
         assert_int_not_equal(access(dest, F_OK), 0);
         return;
     }
+    if (!accept)
+        assert_int_equal(report.state, worst);
     assert_int_equal(report.slots, kept);
     log_subject copy = fixture->subject;
     snprintf(copy.url, sizeof copy.url, "file:%s", dest);
@@ -202,6 +211,10 @@ static void repair(log_fixture *fixture, int accept, int wanted, uint64_t kept, 
     }
     assert_int_equal(chain_check(&copy, 0, 0, NULL), kept);
     copy.ops->close(copy.log, 1);
+}
+
+static void repair(log_fixture *fixture, int accept, int wanted, uint64_t kept, findings *all) {
+    repair_into(fixture, accept, wanted, kept, all, ETX_FILE_SOUND);
 }
 
 static void test_repair(void **state) {
@@ -269,6 +282,157 @@ static void test_torn_is_no_loss(void **state) {
     repair(fixture, 1, 0, 4, &all);
 }
 
+static int backup_code(log_fixture *fixture, const char *from, const char *to) {
+    etx_file_report report = {.size = sizeof report};
+    char source[300];
+    char dest[300];
+    char message[400] = "";
+    snprintf(dest, sizeof dest, "%s", fixture_path(fixture, to));
+    snprintf(source, sizeof source, "%s", fixture_path(fixture, from));
+    int rc = etx_log_file_backup(source, dest, 1, &report, message, sizeof message);
+    snprintf(fixture->subject.message, sizeof fixture->subject.message, "%s", message);
+    return rc;
+}
+
+/* Open and verify refuse what a killed copy leaves, and what has lost its home. */
+static void test_unfinished_copy(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    findings all;
+    uint64_t count;
+    fixture_puts(fixture, 30, 20000);
+    fixture_close(fixture, 1);
+    fixture_command("cp -r '%s/log' '%s/saved' && touch '%s/log/copying'", dir, dir, dir);
+    for (int with_home = 1; with_home >= 0; with_home--) {
+        assert_int_equal(fixture_read(fixture, 0, &count), ETX_ECORRUPT);
+        assert_non_null(strstr(fixture->subject.message, "an unfinished copy: delete it"));
+        assert_int_equal(verify(fixture, "log", &all).state, ETX_FILE_CORRUPT);
+        assert_non_null(strstr(all.text, "an unfinished copy"));
+        repair(fixture, 1, ETX_ECORRUPT, 0, &all);
+        assert_int_equal(backup_code(fixture, "saved", "log"), ETX_EBUSY);
+        if (with_home)
+            fixture_command("cd '%s/log' && mv home home.tmp", dir);
+    }
+    fixture_command("rm '%s/log/copying'", dir); /* as an older version left it: slots are there */
+    assert_int_equal(fixture_read(fixture, 0, &count), ETX_ECORRUPT);
+    assert_int_equal(verify(fixture, "log", &all).state, ETX_FILE_CORRUPT);
+    fixture_command("rm '%s'/log/*.seg '%s/log/home.tmp'", dir, dir);
+    assert_int_equal(fixture_read(fixture, 0, &count), ETX_ECORRUPT); /* a state file alone */
+    assert_int_equal(verify(fixture, "log", &all).state, ETX_FILE_CORRUPT);
+    fixture_command("rm -rf '%s/log'", dir);
+    assert_int_equal(backup_code(fixture, "saved", "log"), 0);
+    assert_int_not_equal(access(fixture_path(fixture, "log/copying"), F_OK), 0);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(count, 30);
+}
+
+/* Whenever a copy is killed, what it leaves is absent, refused, or complete. */
+static void test_killed_copies(void **state) {
+    log_fixture *fixture = *state;
+    int refused = 0;
+    fixture_puts(fixture, 200, 20000);
+    fixture_close(fixture, 1);
+    snprintf(fixture->subject.url, sizeof fixture->subject.url, "file:%s/copy",
+             fixture->subject.dir);
+    for (useconds_t i = 0; i < 30; i++) {
+        uint64_t count;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(backup_code(fixture, "log", "copy") != 0);
+        usleep(i * 400);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        int rc = fixture_read(fixture, ETX_LOG_READ_ONLY, &count);
+        assert_true(rc == ETX_ECORRUPT || rc == ETX_ENOTFOUND || (rc == 0 && count == 200));
+        refused += rc == ETX_ECORRUPT;
+        fixture_command("rm -rf '%s/copy'", fixture->subject.dir);
+    }
+    print_message("%d of 30 were refused\n", refused);
+}
+
+/* However a making is killed, it is made anew, and verify says before that there is no log. */
+static void test_killed_makings(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    for (useconds_t i = 0; i < 60; i++) {
+        etx_file_report report = {.size = sizeof report};
+        char message[300] = "";
+        uint64_t count;
+        fixture_command("rm -rf '%s/log'", fixture->subject.dir);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(fixture_open(fixture, 0) != 0);
+        usleep(i * 100);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        int rc = etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, message,
+                                     sizeof message);
+        assert_true(rc == ETX_ENOTFOUND || (rc == 0 && report.state == ETX_FILE_SOUND));
+        assert_int_equal(fixture_read(fixture, ETX_LOG_READ_ONLY, &count), rc);
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    }
+}
+
+static void test_dest_in_source(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    const char *const dests[] = {"log", "log/copy", "link/copy", "link", "log/../log/copy//"};
+    uint64_t count;
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    fixture_command("ln -s log '%s/link'", dir);
+    for (size_t i = 0; i < sizeof dests / sizeof dests[0]; i++) {
+        assert_int_equal(backup_code(fixture, "log", dests[i]), ETX_EINVALID);
+        assert_non_null(strstr(fixture->subject.message, "directory elsewhere"));
+    }
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+}
+
+/* Damage that hides no slot is repaired without anybody's acceptance. */
+static void test_repair_loses_nothing(void **state) {
+    static const char *const damages[] = {
+        "printf X | dd of=p00.state bs=1 seek=40 conv=notrunc status=none",
+        "printf X | dd of=p00.state bs=1 seek=4136 conv=notrunc status=none",
+        "printf X | dd of=home bs=1 seek=20 conv=notrunc status=none",
+        "rm p00.state",
+        "cp p00-00000001.seg p00-00000099.seg",
+        "cp p00-00000001.seg p07-00000001.seg",
+        "echo note > note.txt",
+        ": > $(ls p00-*.seg | tail -1)",
+    };
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    findings all;
+    fixture_puts(fixture, 100, 20000);
+    usleep(300 * 1000); /* the helper makes its spare */
+    fixture_close(fixture, 1);
+    fixture_command("cp -r '%s/log' '%s/saved'", dir, dir);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        uint64_t count;
+        fixture_command("rm -rf '%s/log' && cp -r '%s/saved' '%s/log' && cd '%s/log' && %s", dir,
+                        dir, dir, dir, damages[i]);
+        assert_int_not_equal(fixture_read(fixture, 0, &count), 0);
+        assert_int_equal(verify(fixture, "log", &all).state, ETX_FILE_CORRUPT);
+        repair_into(fixture, 0, 0, 100, &all, ETX_FILE_CORRUPT);
+        assert_true(all.count > 0);
+    }
+}
+
+/* Of an unclean log: the beginning of the last segment is damaged. Its groups are a loss. */
+static void test_repair_doubts(void **state) {
+    log_fixture *fixture = *state;
+    char name[64];
+    findings all;
+    fixture_puts(fixture, 60, 20000);
+    snprintf(name, sizeof name, "log/p00-%08u.seg", fixture_last_segment(fixture));
+    usleep(300 * 1000);
+    fixture_close(fixture, 0);
+    file_patch(fixture_path(fixture, name), 4096 + 30, "#", 1);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    assert_int_equal(unlink(fixture_path(fixture, name)), 0);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+}
+
 static void test_sync_cost(void **state) {
     log_fixture *fixture = *state;
     etx_sync_cost cost = {.size = sizeof cost};
@@ -286,9 +450,20 @@ static void test_sync_cost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_verify_sound),    CASE(test_verify_damaged), CASE(test_in_use),
-        CASE(test_backup),          CASE(test_repair),         CASE(test_repair_to_nothing),
-        CASE(test_torn_is_no_loss), CASE(test_sync_cost),
+        CASE(test_verify_sound),
+        CASE(test_verify_damaged),
+        CASE(test_in_use),
+        CASE(test_backup),
+        CASE(test_repair),
+        CASE(test_repair_to_nothing),
+        CASE(test_torn_is_no_loss),
+        CASE(test_sync_cost),
+        CASE(test_unfinished_copy),
+        CASE(test_killed_copies),
+        CASE(test_killed_makings),
+        CASE(test_dest_in_source),
+        CASE(test_repair_loses_nothing),
+        CASE(test_repair_doubts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

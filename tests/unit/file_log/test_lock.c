@@ -147,6 +147,94 @@ static void test_read_only_directory(void **state) {
                     fixture->subject.dir);
 }
 
+/* Who removes `lock` lets nobody in, and the log takes it again. */
+static void test_lock_removed(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    for (int i = 0; i < 3; i++) {
+        fixture_command("rm -f '%s/log/lock'", fixture->subject.dir);
+        assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+        log_subject second = fixture->subject;
+        assert_int_equal(subject_open(&second, 0), ETX_EBUSY);
+        fixture_puts(fixture, 120, 20000);
+        assert_int_equal(access(fixture_path(fixture, "log/lock"), F_OK), 0);
+        assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+    }
+}
+
+/* Puts until one is refused; its words must hold `word`. */
+static void expect_stop(log_fixture *fixture, const char *word) {
+    uint8_t bytes[20000];
+    for (int i = 0; i < 400; i++) {
+        log_chain *chain = &fixture->chain;
+        batch_fill(chain->next, bytes, sizeof bytes);
+        etx_put put = put_make(chain, chain->next, bytes, sizeof bytes);
+        if (fixture->subject.ops->put(fixture->subject.log, &put) != ETX_PUT_WRITTEN) {
+            if (!strstr(put.message, word))
+                print_message("%s\n", put.message);
+            assert_non_null(strstr(put.message, word));
+            return;
+        }
+        chain->checksum = put.checksum;
+        chain->next++;
+    }
+    fail();
+}
+
+static void test_directory_gone(void **state) {
+    log_fixture *fixture = *state;
+    etx_log_space space = {0};
+    fixture_puts(fixture, 1, 100);
+    fixture_command("rm -rf '%s/log'", fixture->subject.dir);
+    expect_stop(fixture, "the directory is gone");
+    assert_int_equal(fixture->subject.ops->space(fixture->subject.log, 0, &space), 0);
+    assert_int_equal(space.full, 0);
+}
+
+static void test_lock_and_owner_removed(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    fixture_command("cd '%s/log' && rm -f lock owner", fixture->subject.dir);
+    expect_stop(fixture, "another process");
+}
+
+/* What root makes in another's log is the other's. */
+static void test_owner_of_new_files(void **state) {
+    log_fixture *fixture = *state;
+    uint64_t count;
+    if (geteuid() != 0) {
+        print_message("skipped: only root makes files for others\n");
+        skip();
+    }
+    fixture_close(fixture, 1);
+    fixture_command("chmod 755 '%s' && chown -R 65534:65534 '%s/log'", fixture->subject.dir,
+                    fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    fixture_puts(fixture, 200, 20000);
+    fixture_close(fixture, 1);
+    fixture_command("test -z \"$(find '%s/log' ! -user 65534 -o ! -group 65534)\"",
+                    fixture->subject.dir);
+    fixture_command("chown 0:0 '%s/log/p00-00000002.seg'", fixture->subject.dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        etx_file_report report = {.size = sizeof report};
+        char message[400] = "";
+        if (setgid(65534) || setuid(65534))
+            _exit(1);
+        if (etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, message,
+                                sizeof message) != ETX_EIO ||
+            !strstr(message, "may not be read by this user"))
+            _exit(2);
+        if (fixture_read(fixture, 0, &count) != ETX_EIO ||
+            !strstr(fixture->subject.message, "may not be read by this user"))
+            _exit(3);
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_descriptors_close_on_exec(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 1, 100);
@@ -165,10 +253,18 @@ static void test_descriptors_close_on_exec(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_second_open_here),      CASE(test_other_process),
-        CASE(test_verify_keeps_the_lock), CASE(test_orphan_holds_nothing),
-        CASE(test_stale_owner),           CASE(test_killed_owner),
-        CASE(test_read_only_directory),   CASE(test_descriptors_close_on_exec),
+        CASE(test_second_open_here),
+        CASE(test_other_process),
+        CASE(test_verify_keeps_the_lock),
+        CASE(test_orphan_holds_nothing),
+        CASE(test_stale_owner),
+        CASE(test_killed_owner),
+        CASE(test_read_only_directory),
+        CASE(test_descriptors_close_on_exec),
+        CASE(test_lock_removed),
+        CASE(test_directory_gone),
+        CASE(test_lock_and_owner_removed),
+        CASE(test_owner_of_new_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
