@@ -249,7 +249,7 @@ static etx_put_result put_append(memory_log *log, memory_partition *partition, e
                             .len = put->batch.len};
     uint8_t *room = room_take(log, partition, slot_size(put->batch.len));
     if (!room)
-        return put_fail(put, ETX_EFULL, "out of memory");
+        return put_fail(put, ETX_ENOMEM, "out of memory");
     memcpy(room, &head, sizeof head);
     memcpy(room + sizeof head, put->batch.data, put->batch.len);
     partition->bytes_used += slot_size(put->batch.len);
