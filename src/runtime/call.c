@@ -313,6 +313,10 @@ static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t l
     return reply;
 }
 
+etx__reply *etx__reply_spare(etx_engine *engine) {
+    return reply_make(engine, NULL, 0);
+}
+
 void etx__reply_free(etx_engine *engine, etx__reply *reply) {
     etx__engine_release(engine, reply->result_room > 0 ? reply->result : NULL, reply->result_room);
     etx__stash_drop(&engine->replies, reply, 1);
@@ -343,14 +347,15 @@ void etx__reply_handle(etx__shard *shard, etx__reply *reply) {
 }
 
 /* On a worker's thread. */
-void etx__call_run_worker(etx_engine *engine, const etx__due *due) {
+void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *spare) {
     etx_call call;
     etx_reply answer = call_make(&call, due, engine);
     etx__reply *reply = reply_make(engine, call.result, call.result_len);
-    if (reply == NULL) { /* without the bytes, then: they are asked for again */
+    if (reply != NULL) {
+        etx__reply_free(engine, spare);
+    } else { /* without the bytes, then: they are asked for again */
         answer = answer == ETX_LATER ? ETX_LATER : ETX_RETRY;
-        reply = reply_make(engine, NULL, 0);
-        etx_assert(reply != NULL);
+        reply = spare;
     }
     reply->partition = due->partition;
     reply->memory = due->memory;

@@ -91,11 +91,14 @@ typedef struct etx__reply {
 } etx__reply;
 void etx__reply_handle(etx__shard *shard, etx__reply *reply);
 void etx__reply_free(etx_engine *engine, etx__reply *reply);
+/* An answer to be filled: taken before a call is made, so that it can be answered. NULL: no
+ * memory. */
+etx__reply *etx__reply_spare(etx_engine *engine);
 /* Forgets the inline calls that were not made. */
 void etx__shard_drop_calls(etx__shard *shard);
 
 /* Makes one, on a worker's thread. */
-void etx__call_run_worker(etx_engine *engine, const etx__due *due);
+void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *spare);
 
 /* ---- workers */
 int etx__workers_start(etx_engine *engine);

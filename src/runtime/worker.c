@@ -1,6 +1,7 @@
 /* The worker pool: threads for callbacks that may block. */
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "shard.h"
 
@@ -45,15 +46,32 @@ static int next_call(etx__worker_pool *pool, etx__due *ret_due) {
     return 1;
 }
 
+/* Without memory for its answer no call is made. NULL: the pool stops. */
+static etx__reply *spare_or_wait(etx__worker_pool *pool) {
+    etx__reply *spare = etx__reply_spare(pool->engine);
+    while (spare == NULL && !pool->stopping) {
+        pthread_mutex_unlock(&pool->lock);
+        usleep(1000);
+        pthread_mutex_lock(&pool->lock);
+        spare = etx__reply_spare(pool->engine);
+    }
+    return spare;
+}
+
 static void *worker_body(void *argument) {
     etx__worker_pool *pool = argument;
     etx_engine *engine = pool->engine;
     etx__due due;
+    etx__reply *spare;
     pthread_mutex_lock(&pool->lock);
-    while (next_call(pool, &due)) {
+    while ((spare = spare_or_wait(pool)) != NULL) {
+        if (!next_call(pool, &due)) {
+            etx__reply_free(engine, spare);
+            break;
+        }
         pool->running++;
         pthread_mutex_unlock(&pool->lock);
-        etx__call_run_worker(engine, &due);
+        etx__call_run_worker(engine, &due, spare);
         pthread_mutex_lock(&pool->lock);
         pool->running--;
     }
