@@ -164,7 +164,8 @@ static void call_one(etx__core *core,
                      etx__entry *entry,
                      etx__branch *branch,
                      uint8_t operation,
-                     const etx__now *now) {
+                     const etx__now *now,
+                     etx__todo *todo) {
     etx__tx *tx = entry->tx;
     etx__attempt *attempt = branch != NULL ? &branch->r.call : tx->r.asking;
     uint32_t participant = branch != NULL ? branch->r.participant : tx->r.initiator;
@@ -174,6 +175,7 @@ static void call_one(etx__core *core,
     etx__results *results = plain ? NULL : results_make(core, tx, branch, &rc);
     if (rc != 0) {
         attempt->due_ms = now->mono_ms + core->options.working_ms;
+        etx__wake_at(todo, attempt->due_ms);
         return;
     }
     if (attempt->operation != operation) {
@@ -182,6 +184,7 @@ static void call_one(etx__core *core,
     }
     attempt->serial = ++core->serial;
     attempt->due_ms = now->mono_ms + timeout_of(core, branch, participant);
+    etx__wake_at(todo, attempt->due_ms);
     attempt->count++;
     attempt->running = 1;
     attempt->slow = 0;
@@ -212,7 +215,7 @@ static void call_one(etx__core *core,
     };
 }
 
-int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now) {
+void etx__call_out(etx__core *core, etx__entry *entry, etx__todo *todo, const etx__now *now) {
     etx__tx *tx = entry->tx;
     int pending = todo->ask != 0 && any_given_pending(tx, NULL);
     for (uint16_t i = 0; i < todo->calls && !pending; i++) {
@@ -220,15 +223,14 @@ int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, con
     }
     if (pending) {
         etx__record_results(core, entry, ETX__RECORD_BYTES, 1);
-        return 0;
+        return;
     }
     for (uint16_t i = 0; i < todo->calls; i++) {
-        call_one(core, entry, tx->branch[core->places[i]], todo->operation, now);
+        call_one(core, entry, tx->branch[core->places[i]], todo->operation, now, todo);
     }
     if (todo->ask != 0) {
-        call_one(core, entry, NULL, (uint8_t)(todo->ask - 1), now);
+        call_one(core, entry, NULL, (uint8_t)(todo->ask - 1), now, todo);
     }
-    return 1;
 }
 
 /* ---- answers */

@@ -6,7 +6,8 @@
 #include "../protocol/assert.h"
 
 typedef struct layout {
-    size_t core, entry, index, timer, ended, policy, out, scratch, places, branches, progress;
+    size_t core, entry, chained, index, timer, ended, policy, out, scratch, places, branches,
+        progress;
     size_t spans, region, size;
     uint64_t ended_room;
     uint32_t entries_max, buckets;
@@ -33,6 +34,7 @@ static layout lay_out(const etx__core_options *options) {
     l.branches = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_branch));
     l.progress = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_progress));
     l.entry = take(&l.size, l.entries_max * sizeof(etx__entry));
+    l.chained = take(&l.size, l.entries_max * sizeof(struct etx__chained));
     l.index = take(&l.size, (size_t)l.buckets * sizeof(uint32_t));
     l.timer = take(&l.size, options->transactions_max * sizeof(etx__timer));
     l.ended = take(&l.size, l.ended_room * sizeof(uint32_t));
@@ -58,6 +60,7 @@ etx__core *etx__core_init(void *memory, const etx__core_options *options) {
     core->image_branch = (etx_record_branch *)(void *)(at + l.branches);
     core->image_progress = (etx_record_progress *)(void *)(at + l.progress);
     core->entry = (etx__entry *)(void *)(at + l.entry);
+    core->chained = (struct etx__chained *)(void *)(at + l.chained);
     core->bucket = (uint32_t *)(void *)(at + l.index);
     core->buckets = ETX__BUCKETS_FIRST;
     core->buckets_mask = ETX__BUCKETS_FIRST - 1;

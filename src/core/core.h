@@ -179,7 +179,12 @@ typedef struct etx__core {
     etx__core_options options;
     etx__pool pool;
     etx__entry *entry;
-    uint32_t *bucket; /* heads of the chains by hash; entry number + 1 */
+    /* The index, apart from the entries: a look into it touches little memory. */
+    struct etx__chained {
+        uint32_t hash;
+        uint32_t next; /* of its bucket; entry number + 1 */
+    } * chained;       /* one an entry */
+    uint32_t *bucket;  /* heads of the chains by hash; entry number + 1 */
     etx__timer *timer;
     uint32_t *ended; /* ring: entry + 1 of ended_no % ended_room */
     etx__policy *policy;
@@ -234,6 +239,7 @@ uint32_t etx__core_hash(etx_bytes gid);
 void etx__core_prefetch(const etx__core *core, uint32_t hash);
 /* The entry of a gid, or NULL. */
 const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash);
+uint32_t etx__core_hash_of(const etx__core *core, const etx__entry *entry);
 /* All that is durable of a transaction, as MOVE says it; the branches and progress are put where
  * the caller gives room for ETX_BRANCHES_MAX of each. */
 void etx__core_image(const etx__core *core,

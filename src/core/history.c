@@ -85,6 +85,7 @@ static void prefetch_number(const etx__core *core, uint64_t number) {
         const etx__entry *entry = &core->entry[place - 1];
         __builtin_prefetch(entry, 1);
         __builtin_prefetch((const char *)entry + 64, 1);
+        __builtin_prefetch(&core->chained[place - 1], 1);
     }
 }
 
@@ -93,7 +94,7 @@ static void prefetch_rest(const etx__core *core, uint64_t number) {
     if (place != 0) {
         const etx__entry *entry = &core->entry[place - 1];
         __builtin_prefetch(entry->gid, 1);
-        etx__core_prefetch(core, entry->hash);
+        etx__core_prefetch(core, core->chained[place - 1].hash);
     }
 }
 

@@ -9,7 +9,7 @@
  * COMMITTING: all commit operations at once. ABORTING: undo in reverse order of dependency.
  * Both: END when nothing is left. */
 
-static void wake_at(etx__todo *todo, uint64_t mono_ms) {
+void etx__wake_at(etx__todo *todo, uint64_t mono_ms) {
     if (mono_ms < todo->wake_ms) {
         todo->wake_ms = mono_ms;
     }
@@ -21,7 +21,7 @@ static int call_due(const etx__attempt *attempt,
                     const etx__now *now,
                     etx__todo *todo) {
     if (attempt->serial != 0) {
-        wake_at(todo, attempt->due_ms);
+        etx__wake_at(todo, attempt->due_ms);
         return 0;
     }
     if (attempt->running) {
@@ -32,7 +32,7 @@ static int call_due(const etx__attempt *attempt,
         return 0;
     }
     if (attempt->due_ms > now->mono_ms) {
-        wake_at(todo, attempt->due_ms);
+        etx__wake_at(todo, attempt->due_ms);
         return 0;
     }
     return 1;
@@ -142,7 +142,7 @@ static int at_deadline(const etx__core *core,
         return 0;
     }
     if (!etx__deadline_over(core, tx, now)) {
-        wake_at(todo, deadline_mono(core, tx));
+        etx__wake_at(todo, deadline_mono(core, tx));
         return 0;
     }
     if (is_query(tx)) {
@@ -177,7 +177,7 @@ static void next_active(const etx__core *core,
     }
     if (tx->s.mode == ETX_RESUMED && !tx->r.commit_asked && !(entry->marks & ETX_MARK_HELD)) {
         if (tx->r.silent_ms > now->mono_ms) {
-            wake_at(todo, tx->r.silent_ms);
+            etx__wake_at(todo, tx->r.silent_ms);
         } else {
             ask_initiator(entry, ETX_RESUME, now, todo);
         }

@@ -50,6 +50,7 @@ typedef struct etx__todo {
     const etx__branch *refused;
 } etx__todo;
 
+void etx__wake_at(etx__todo *todo, uint64_t mono_ms);
 void etx__next(const etx__core *core,
                const etx__entry *entry,
                const etx__now *now,
@@ -87,8 +88,8 @@ void etx__on_operator(etx__core *core, const etx__event *event);
 void etx__on_reply(etx__core *core, const etx__event *event);
 /* Calls without an answer in time become unknown. */
 void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now);
-/* Makes the calls of todo. 0: a record must be durable first. */
-int etx__call_out(etx__core *core, etx__entry *entry, const etx__todo *todo, const etx__now *now);
+/* Makes the calls of todo, unless a record must be durable first; todo says when to look again. */
+void etx__call_out(etx__core *core, etx__entry *entry, etx__todo *todo, const etx__now *now);
 /* Whole spans of the pool that only the results given to calls may take. */
 uint32_t etx__spans_for_calls(const etx__core *core);
 void etx__results_free(etx__core *core, etx__results *results);

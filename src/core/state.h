@@ -139,13 +139,11 @@ typedef struct etx__entry {
     uint64_t begin_ms;
     uint64_t ended_ms; /* 0: live */
     uint64_t ended_no;
-    uint64_t first_seq; /* of the oldest record that recovery needs. volatile */
-    uint64_t rests_on;  /* what is told or done of it waits for this record. volatile */
-    uint64_t last_seq;  /* of its newest record. volatile */
-    uint64_t begun_us;  /* monotonic; 0: not begun by this owner. volatile */
-    uint32_t hash;
+    uint64_t first_seq;    /* of the oldest record that recovery needs. volatile */
+    uint64_t rests_on;     /* what is told or done of it waits for this record. volatile */
+    uint64_t last_seq;     /* of its newest record. volatile */
+    uint64_t begun_us;     /* monotonic; 0: not begun by this owner. volatile */
     uint32_t older, newer; /* by first_seq; entry number + 1. volatile */
-    uint32_t chained;      /* the next of its bucket; entry number + 1. volatile */
     uint8_t gid_len;
     uint8_t reason_len;
     uint8_t state; /* etx_state */

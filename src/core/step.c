@@ -248,9 +248,7 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
         }
         answer_waiters(core, entry, 0);
         tell_unregistered(core, entry, &todo);
-        if ((todo.calls > 0 || todo.ask) && etx__call_out(core, entry, &todo, now)) {
-            etx__next(core, entry, now, &todo); /* for when to look again */
-        }
+        etx__call_out(core, entry, &todo, now);
     }
     if (entry->rests_on > core->durable) {
         queue_for_durable(core, entry);

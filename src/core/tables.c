@@ -20,14 +20,18 @@ static uint32_t bucket_of(const etx__core *core, uint32_t hash) {
     return at < core->buckets ? at : hash & core->buckets_mask;
 }
 
+uint32_t etx__core_hash_of(const etx__core *core, const etx__entry *entry) {
+    return core->chained[etx__entry_number(core, entry)].hash;
+}
+
 etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash) {
-    for (uint32_t link = core->bucket[bucket_of(core, hash)]; link != 0;) {
+    uint32_t link = core->bucket[bucket_of(core, hash)];
+    for (; link != 0; link = core->chained[link - 1].next) {
         etx__entry *entry = &core->entry[link - 1];
-        if (entry->hash == hash && entry->gid_len == gid.len &&
+        if (core->chained[link - 1].hash == hash && entry->gid_len == gid.len &&
             memcmp(entry->gid, gid.data, gid.len) == 0) {
             return entry;
         }
-        link = entry->chained;
     }
     return NULL;
 }
@@ -43,21 +47,30 @@ const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t 
     return etx__entry_find(core, gid, hash);
 }
 
+/* What the split after the next few will touch is brought near. */
+static void prefetch_split(const etx__core *core) {
+    uint32_t link = core->bucket[(core->buckets + 4) & core->buckets_mask];
+    if (link != 0) {
+        __builtin_prefetch(&core->chained[link - 1], 1);
+    }
+}
+
 /* Splits one bucket, so that the table grows without a pause. */
 static void index_grow(etx__core *core) {
     uint32_t made = core->buckets;
     uint32_t *old = &core->bucket[made & core->buckets_mask];
     uint32_t *new = &core->bucket[made];
+    prefetch_split(core);
     core->buckets++;
     for (uint32_t *link = old; *link != 0;) {
-        etx__entry *entry = &core->entry[*link - 1];
-        if ((entry->hash & (core->buckets_mask * 2 + 1)) != made) {
-            link = &entry->chained;
+        struct etx__chained *chained = &core->chained[*link - 1];
+        if ((chained->hash & (core->buckets_mask * 2 + 1)) != made) {
+            link = &chained->next;
             continue;
         }
         uint32_t moved = *link;
-        *link = entry->chained;
-        entry->chained = *new;
+        *link = chained->next;
+        chained->next = *new;
         *new = moved;
     }
     if (core->buckets == core->buckets_mask * 2 + 2) {
@@ -65,22 +78,22 @@ static void index_grow(etx__core *core) {
     }
 }
 
-static void index_insert(etx__core *core, etx__entry *entry) {
+static void index_insert(etx__core *core, uint32_t number, uint32_t hash) {
     if (core->entries++ >= core->buckets) {
         index_grow(core);
     }
-    uint32_t *head = &core->bucket[bucket_of(core, entry->hash)];
-    entry->chained = *head;
-    *head = etx__entry_number(core, entry) + 1;
+    uint32_t *head = &core->bucket[bucket_of(core, hash)];
+    core->chained[number] = (struct etx__chained){hash, *head};
+    *head = number + 1;
 }
 
-static void index_remove(etx__core *core, etx__entry *entry) {
-    uint32_t *link = &core->bucket[bucket_of(core, entry->hash)];
-    while (*link != etx__entry_number(core, entry) + 1) {
+static void index_remove(etx__core *core, uint32_t number) {
+    uint32_t *link = &core->bucket[bucket_of(core, core->chained[number].hash)];
+    while (*link != number + 1) {
         etx_assert(*link != 0);
-        link = &core->entry[*link - 1].chained;
+        link = &core->chained[*link - 1].next;
     }
-    *link = entry->chained;
+    *link = core->chained[number].next;
     core->entries--;
 }
 
@@ -110,8 +123,7 @@ etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash) {
     block[gid.len] = 0;
     entry->gid = block;
     entry->gid_len = (uint8_t)gid.len;
-    entry->hash = hash;
-    index_insert(core, entry);
+    index_insert(core, number, hash);
     return entry;
 }
 
@@ -152,7 +164,7 @@ void etx__entry_forget(etx__core *core, etx__entry *entry) {
     uint32_t number = etx__entry_number(core, entry);
     etx_assert(entry->tx == NULL);
     order_remove(core, entry);
-    index_remove(core, entry);
+    index_remove(core, number);
     etx__pool_free(&core->pool, entry->gid, gid_block_size(entry));
     memset(entry, 0, sizeof *entry);
     entry->newer = core->entries_free;

@@ -119,6 +119,7 @@ void etx__batch_append(etx__partition *partition, const etx_record *record) {
     size_t len = codec->encode(record, batch->bytes + batch->len);
     etx_assert(len > 0); /* what cannot be read again is never written */
     batch->len += len;
+    batch->moves += record->type == ETX_RECORD_MOVE ? len : 0;
     count(batch, record);
 }
 

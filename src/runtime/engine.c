@@ -118,14 +118,14 @@ int etx__engine_usable(const etx_engine *engine) {
     return life == ETX__STARTED ? 0 : life == ETX__NEW ? ETX_ESTATE : ETX_ECLOSED;
 }
 
-int etx__engine_inside(const etx_engine *engine) {
+const etx__shard *etx__engine_inside(const etx_engine *engine) {
     uintptr_t self = (uintptr_t)pthread_self();
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         if (atomic_load_explicit(&engine->shard[i].driver, memory_order_relaxed) == self) {
-            return 1;
+            return &engine->shard[i];
         }
     }
-    return 0;
+    return NULL;
 }
 
 static int not_started(etx_engine *engine) {

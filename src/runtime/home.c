@@ -44,6 +44,13 @@ static void copy_url(char *to, size_t size, const char *url) {
     }
 }
 
+/* Short enough that the partitions' histories stay even, long enough that a change of partition,
+ * which makes some hundred transactions wait longer, is rare. */
+static uint32_t turn_of(uint64_t history_max) {
+    uint64_t turn = history_max / 32;
+    return turn < 1024 ? 1024 : turn > 65536 ? 65536 : (uint32_t)turn;
+}
+
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
     const char *colon = strchr(url, ':');
     size_t len = colon != NULL ? (size_t)(colon - url) : strlen(url);
@@ -63,6 +70,7 @@ int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
     copy_url(home->url, sizeof home->url, url);
     home->engine = engine;
     home->ops = ops;
+    home->turn = turn_of(engine->options.history_max);
     home->open_url = copy;
     pthread_mutex_init(&home->lock, NULL);
     *ret_home = home;
@@ -209,27 +217,52 @@ etx__home *etx__home_of(const etx_engine *engine, const char *id) {
     return NULL;
 }
 
-/* New transactions go to one partition until it has enough to fill its puts: then to the next. The
- * first choice takes turns, so that each partition's history reaches about as far back. */
-etx__partition *etx__home_partition(etx__home *home) {
-    enum { ENOUGH = 32 };
-    uint32_t count = home->partition_count;
-    uint32_t placed = atomic_fetch_add_explicit(&home->placed, 1, memory_order_relaxed);
-    uint32_t near = placed / ETX__TURN % count;
+/* A put costs about the same however full it is, and a second one at the same time is slower than
+ * one: so new transactions go to one partition, the near one, until ENOUGH are in flight there.
+ * Then to one of each shard, each shard's own if that is where they are begun; and if those have
+ * FULL, to all. The near one takes turns, so that each partition's history reaches about as far
+ * back. */
+enum { ENOUGH = 64, FULL = 1024 };
+
+static uint32_t live_of(const etx__partition *partition) {
+    return atomic_load_explicit(&partition->state, memory_order_relaxed) == ETX__OPEN
+               ? atomic_load_explicit(&partition->live, memory_order_relaxed)
+               : UINT32_MAX;
+}
+
+static etx__partition *least_live(const etx__home *home, uint32_t first, uint32_t count) {
     etx__partition *least = NULL;
     uint32_t least_live = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        etx__partition *partition = home->partition[(near + i) % count];
-        uint32_t live = atomic_load_explicit(&partition->live, memory_order_relaxed);
-        if (atomic_load_explicit(&partition->state, memory_order_relaxed) != ETX__OPEN) {
-            continue;
-        }
-        if (live < ENOUGH) {
-            return partition;
-        }
+        etx__partition *partition = home->partition[(first + i) % home->partition_count];
+        uint32_t live = live_of(partition);
         if (live < least_live) {
             least = partition;
             least_live = live;
+        }
+    }
+    return least;
+}
+
+etx__partition *etx__home_partition(etx__home *home) {
+    const etx_engine *engine = home->engine;
+    uint32_t count = home->partition_count;
+    uint32_t placed = atomic_fetch_add_explicit(&home->placed, 1, memory_order_relaxed);
+    uint32_t near = placed / home->turn % count;
+    if (live_of(home->partition[near]) < ENOUGH) {
+        return home->partition[near];
+    }
+    /* Partitions belong to the shards in turn. */
+    uint32_t shards = engine->shard_count < count ? engine->shard_count : count;
+    etx__partition *least = least_live(home, near, shards);
+    if (least == NULL || live_of(least) >= FULL) {
+        return least_live(home, near, count);
+    }
+    const etx__shard *inside = etx__engine_inside(engine);
+    for (uint32_t i = 0; inside != NULL && i < shards; i++) {
+        etx__partition *own = home->partition[(near + i) % count];
+        if (own->shard == inside && live_of(own) < live_of(least) + ENOUGH) {
+            return own;
         }
     }
     return least;

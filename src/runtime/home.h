@@ -10,8 +10,6 @@ typedef enum etx__health {
     ETX__HOME_UP = 2
 } etx__health;
 
-enum { ETX__TURN = 1024 }; /* so many gids in a row prefer the same partition */
-
 struct etx__home {
     etx_engine *engine;
     const etx_log_ops *ops;
@@ -24,6 +22,7 @@ struct etx__home {
     _Atomic uint64_t since_ms; /* wall */
     _Atomic uint64_t well_ms;  /* monotonic */
     _Atomic uint32_t placed;   /* gids made so far */
+    uint32_t turn;             /* so many gids in a row prefer the same partition */
     uint8_t stuck;             /* closed while a put had not come back */
     pthread_mutex_t lock;      /* of why */
     char why[160];

@@ -79,7 +79,7 @@ static int read_slot(const etx_slot *slot, void *user) {
 /* The last N of the home: an equal share each, and a quarter more, since load is not quite even. */
 static uint64_t history_share(const etx__partition *partition, uint64_t all) {
     uint32_t count = partition->home->partition_count;
-    return count == 1 ? all : (all + all / 4) / count + 2ull * ETX__TURN;
+    return count == 1 ? all : (all + all / 4) / count + partition->home->turn;
 }
 
 static void core_options(const etx__partition *partition, etx__core_options *ret_options) {

@@ -180,7 +180,7 @@ static void watch_room(etx__partition *partition) {
 static void batch_durable(etx__partition *partition) {
     etx__batch *batch = partition->flying;
     uint64_t took = etx__clock_us() - partition->put_start_us;
-    size_t len = batch->len;
+    size_t len = batch->len - batch->moves;
     etx__bucket_add(partition->put_us, took);
     if (took > atomic_load_explicit(&partition->put_max_us, memory_order_relaxed)) {
         atomic_store_explicit(&partition->put_max_us, took, memory_order_relaxed);

@@ -29,6 +29,7 @@ typedef struct etx__batch {
     struct etx__batch *next;
     uint8_t *bytes;
     size_t len, room;
+    size_t moves; /* bytes of it that are moves */
     uint64_t last_seq;
     uint64_t since_ms; /* of its first record. monotonic */
     uint32_t records;
@@ -138,7 +139,7 @@ uint64_t etx__partition_wake(const etx__partition *partition);
 void etx__partition_forget(etx__partition *partition, int rc);
 /* A callback has returned to a core's memory. */
 void etx__memory_return(etx__partition *partition, etx__memory *memory);
-/* Goes on with trimming after a batch of so many bytes. */
+/* Goes on with trimming after a batch of so many bytes that were no moves. */
 void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 

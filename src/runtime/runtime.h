@@ -65,9 +65,9 @@ struct etx_engine {
 
 /* 0, ETX_EINVALID, ETX_EFORKED, or (not started, closed) ETX_ESTATE, ETX_ECLOSED. */
 int etx__engine_usable(const etx_engine *engine);
-/* Is this thread one of the engine's own, now (or one that drives a shard)? It must not wait for
- * the engine. */
-int etx__engine_inside(const etx_engine *engine);
+/* The shard whose thread this is, now (or which it drives), or NULL. Such a thread must not wait
+ * for the engine. */
+const etx__shard *etx__engine_inside(const etx_engine *engine);
 /* Sets the message, cut to its size; returns rc. */
 int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

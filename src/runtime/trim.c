@@ -4,11 +4,12 @@
 #include "home.h"
 #include "shard.h"
 
-/* Recovery reads what is not trimmed, and it takes space: so the log may hold twice what a rewrite
- * of everything would take, and a little; of blocks, which small batches fill badly, more. Beyond
- * that the oldest part goes: moves for all that begins before a mark are appended, some with each
- * batch, no more than it has itself; once they are durable, everything below the mark's slot is
- * trimmed. A crash in between finds both, and the move stands for what was folded before. */
+/* Recovery reads what is not trimmed, and it takes space: so the log may hold three times what a
+ * rewrite of everything would take, and a little; of blocks, which small batches fill badly, more.
+ * (Three, since small transactions, forgotten in time, never reach it: they need no moves at all.)
+ * Beyond that the oldest part goes: moves for all that begins before a mark are appended, some with
+ * each batch, no more than it has itself; once they are durable, everything below the mark's slot
+ * is trimmed. A crash in between finds both, and the move stands for what was folded before. */
 
 enum {
     BLOCK = 4096,             /* what a small batch takes on a disk */
@@ -49,7 +50,7 @@ static uint64_t bytes_needed(const etx__partition *partition) {
 
 /* More than recovery, or the disk, should have to hold? */
 static int too_much(const etx__partition *partition, uint64_t needed) {
-    return partition->bytes - partition->trimmed.bytes > 2 * needed + LITTLE ||
+    return partition->bytes - partition->trimmed.bytes > 3 * needed + LITTLE ||
            partition->blocks - partition->trimmed.blocks > 4 * needed + SPACE;
 }
 
@@ -100,9 +101,10 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
         return;
     }
     if (partition->moving_seq != 0) {
-        if (partition->moved_seq == 0) {
+        if (partition->moved_seq == 0 && bytes > 0) { /* a log that does not grow can wait */
             go_on_moving(partition, bytes);
-        } else if (partition->memory->core->durable >= partition->moved_seq) {
+        } else if (partition->moved_seq != 0 &&
+                   partition->memory->core->durable >= partition->moved_seq) {
             partition->moving_seq = 0;
             etx__writer_give(partition, ETX__JOB_TRIM);
         }

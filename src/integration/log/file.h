@@ -8,6 +8,7 @@
 #include <etx/log_file.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #define ETX__WINDOW (1u << 20)
@@ -70,8 +71,8 @@ typedef struct etx__file_partition {
     uint8_t changed; /* something was put since it was opened */
     uint32_t poisoned_number;
     etx__file_state state;
-    uint64_t next; /* the slot that is written next */
-    uint64_t end;  /* where, in the current segment */
+    uint64_t next;        /* the slot that is written next */
+    _Atomic uint64_t end; /* where, in the current segment; its writer's, the helper looks */
     uint64_t last_offset;
     uint64_t last_nonce;
     uint32_t last_checksum;

@@ -4,6 +4,9 @@
  * ready, and a second one when the current segment is half full; the one spare that is left when
  * no second can be made is the reserve for ending what has begun.
  *
+ * Zeros written in large pieces make puts wait: so they are written in small ones, no faster than
+ * the partition needs them.
+ *
  * Making one: a file under a temporary name, space allocated, zeros written, header written, all
  * synced; then renamed to its number, and the directory synced. A crash before the rename leaves
  * a temporary name, which the next open deletes. Recycling one that lies below the (durable) trim
@@ -25,6 +28,8 @@
 #include <unistd.h>
 
 #define RETRY_MS 1000
+#define PIECE (64u << 10)
+#define PAUSE_NS (1000 * 1000)
 
 void etx__file_queue_push(etx__file_queue *queue, etx__file_segment *segment) {
     segment->next = NULL;
@@ -94,6 +99,47 @@ static int header_write(etx__file_partition *partition, int fd, uint32_t number)
     return error;
 }
 
+/* Does the helper have time? It has if it is ahead of the puts: what it makes has to be there when
+ * the current segment is full, or half full if there is no other spare. */
+static int is_ahead(const etx__file_partition *partition, uint64_t zeroed) {
+    const etx__file_log *log = partition->log;
+    uint64_t half = log->home.segment_size / 2;
+    uint64_t begun = partition->spares.count > 0 ? half : 0;
+    uint64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
+    return partition->working && !partition->wanted_at_once && !partition->held_up && !log->stop &&
+           (end <= begun || (end - begun) * 2 <= zeroed);
+}
+
+/* Waits a little, if there is time to. */
+static void pace(etx__file_partition *partition, uint64_t zeroed) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    if (is_ahead(partition, zeroed)) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += PAUSE_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+    }
+    pthread_mutex_unlock(&log->mutex);
+}
+
+static int zero_slowly(etx__file_partition *partition, int fd) {
+    const etx__file_log *log = partition->log;
+    uint64_t size = log->home.segment_size;
+    etx__file_buffer zeros = {0};
+    int error = 0;
+    if (etx__file_buffer_reserve(&log->allocator, &zeros, PIECE))
+        return ENOMEM;
+    for (uint64_t at = 0; at < size && !error; at += PIECE) {
+        pace(partition, at);
+        error = etx__file_write(fd, zeros.data, PIECE < size - at ? PIECE : size - at, at);
+    }
+    etx__file_buffer_free(&log->allocator, &zeros);
+    return error;
+}
+
 /* A new file under the temporary name, zero-filled. */
 static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
     const etx__file_log *log = partition->log;
@@ -110,7 +156,7 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
         error = errno;
     if (!error)
-        error = etx__file_zero(log, fd, 0, size);
+        error = zero_slowly(partition, fd);
     if (error)
         close(fd);
     else

@@ -29,6 +29,7 @@ typedef struct rig_log {
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
     atomic_uint faults, puts, reopened, trims, hanging, closed;
+    _Atomic size_t largest; /* bytes of a put */
     sem_t gate;
     etx_log *inner;
     const etx_log_ops *ops;

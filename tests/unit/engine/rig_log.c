@@ -70,6 +70,9 @@ static bool fails_now(rig_log *log) {
 static etx_put_result faulty_put(etx_log *head, etx_put *put) {
     rig_log *log = log_of(head);
     atomic_fetch_add(&log->puts, 1);
+    if (put->batch.len > atomic_load(&log->largest)) {
+        atomic_store(&log->largest, put->batch.len);
+    }
     if (!fails_now(log)) {
         return log->ops->put(log->inner, put);
     }

@@ -175,11 +175,27 @@ static void moves_that_fill_batches(void **state) {
     shop_end(&shop);
 }
 
+/* What is moved beside a batch does not count as the batch's own the next time: else each would
+ * bring more moves than the one before, and the callers of the last wait for all of them. */
+static void moves_do_not_breed_moves(void **state) {
+    enum { HISTORY = 20000, COUNT = 40000, MOST = 64 * 1024 };
+    struct shop shop;
+    (void)state;
+    shop_make(&shop, HISTORY);
+    busy(&shop, COUNT, 600);
+    etx_metrics metrics = {.size = sizeof metrics};
+    assert_int_equal(etx_engine_metrics(shop.engine, &metrics), 0);
+    assert_true(metrics.moves > 1000);
+    assert_true(atomic_load(&shop.log.largest) < MOST);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_segments_go_and_live_ones_stay),
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
+        cmocka_unit_test(moves_do_not_breed_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
