@@ -218,6 +218,9 @@ static void count_reply(etx__partition *partition, etx_reply reply) {
 
 /* Gives an answer to the core that asked; what it forgot meanwhile is only counted down. */
 static void reply_step(etx__partition *partition, etx__memory *memory, etx__event *event) {
+    if (event->u.reply.reply != ETX_DONE) {
+        etx__shard_look(partition->shard); /* a pause counts from the answer on */
+    }
     count_reply(partition, (etx_reply)event->u.reply.reply);
     if (partition->memory != memory || partition->state != ETX__OPEN) {
         if (event->u.reply.returned) {

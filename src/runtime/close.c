@@ -1,6 +1,5 @@
 /* Closing: finish or leave what is in flight, in a given time; or abruptly. */
 #include <string.h>
-#include <unistd.h>
 
 #include "home.h"
 #include "shard.h"
@@ -20,7 +19,7 @@ static uint64_t in_flight(const etx_engine *engine) {
 
 static void wait_for_end(etx_engine *engine, uint64_t until_us) {
     while (in_flight(engine) > 0 && etx__clock_us() < until_us) {
-        usleep(500);
+        etx__pause_us(500);
     }
 }
 
@@ -53,7 +52,7 @@ static void put_rest(etx__shard *shard, uint64_t until_us) {
             break;
         }
         if (wake * 1000 > now) {
-            usleep(100);
+            etx__pause_us(100);
         }
     }
     atomic_store(&shard->stopping, 1);

@@ -2,8 +2,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "home.h"
 #include "options.h"
@@ -11,19 +9,14 @@
 
 /* ---- the engine's own memory */
 
-/* A page that a fork wipes: the child reads 0 there, and its calls are refused. */
-static uint32_t *alive_make(void) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint32_t *alive = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (alive == MAP_FAILED) {
-        return NULL;
+void *etx__engine_alloc(const etx_engine *engine, size_t size) {
+    return engine->allocator.allocate(engine->allocator.user, size);
+}
+
+void etx__engine_release(const etx_engine *engine, void *block, size_t size) {
+    if (block != NULL) {
+        engine->allocator.release(engine->allocator.user, block, size);
     }
-    if (madvise(alive, page, MADV_WIPEONFORK) != 0) {
-        munmap(alive, page);
-        return NULL;
-    }
-    *alive = 1;
-    return alive;
 }
 
 void etx__engine_hold(etx_engine *engine) {
@@ -67,7 +60,7 @@ void etx__engine_drop(etx_engine *engine) {
     etx__engine_release(engine, engine->partition,
                         engine->partition_count * sizeof *engine->partition);
     etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
-    munmap((void *)(uintptr_t)engine->alive, (size_t)sysconf(_SC_PAGESIZE));
+    etx__alive_free(engine->alive);
     pthread_mutex_destroy(&engine->lock);
     etx_allocator allocator = engine->allocator;
     allocator.release(allocator.user, engine, sizeof *engine);
@@ -181,7 +174,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     }
     etx_allocator allocator = ours.allocator != NULL ? *ours.allocator : etx__allocator;
     etx_engine *engine = allocator.allocate(allocator.user, sizeof *engine);
-    uint32_t *alive = engine != NULL ? alive_make() : NULL;
+    uint32_t *alive = engine != NULL ? etx__alive_make() : NULL;
     if (alive == NULL) {
         if (engine != NULL) {
             allocator.release(allocator.user, engine, sizeof *engine);
@@ -339,7 +332,7 @@ static int make_shards(etx_engine *engine) {
 /* Until each writer has sent its news: nothing else is queued yet, and none comes later. */
 static void await_loads(etx_engine *engine) {
     for (uint32_t done = 0; done < engine->partition_count;) {
-        usleep(100);
+        etx__pause_us(100);
         for (uint32_t i = 0; i < engine->shard_count; i++) {
             for (etx__node *node = etx__queue_take(&engine->shard[i].queue); node != NULL;
                  node = node->next) {

@@ -320,34 +320,33 @@ static void do_job(etx__partition *partition, etx__job job) {
     }
 }
 
-static void *writer_body(void *argument) {
+static int writer_turn(void *argument) {
     etx__partition *partition = argument;
-    for (;;) {
-        etx__job job = (etx__job)atomic_load(&partition->job);
-        if (job == ETX__JOB_NONE) {
-            etx__futex_wait(&partition->job, ETX__JOB_NONE, UINT64_MAX);
-            continue;
-        }
-        if (job == ETX__JOB_STOP) {
-            etx_engine *engine = partition->home->engine;
-            atomic_store(&partition->writer_over, 1);
-            etx__futex_wake(&partition->writer_over, 1);
-            etx__engine_drop(engine);
-            return NULL;
-        }
-        do_job(partition, job);
-        partition->job_was = job;
-        uint32_t expected = job;
-        atomic_compare_exchange_strong(&partition->job, &expected, ETX__JOB_NONE);
-        etx__shard_send(partition->shard, &partition->job_done);
+    etx__job job = (etx__job)atomic_load(&partition->job);
+    if (job == ETX__JOB_NONE) {
+        etx__futex_wait(&partition->job, ETX__JOB_NONE, UINT64_MAX);
+        return 1;
     }
+    if (job == ETX__JOB_STOP) {
+        etx_engine *engine = partition->home->engine;
+        atomic_store(&partition->writer_over, 1);
+        etx__futex_wake(&partition->writer_over, 1);
+        etx__engine_drop(engine);
+        return 0;
+    }
+    do_job(partition, job);
+    partition->job_was = job;
+    uint32_t expected = job;
+    atomic_compare_exchange_strong(&partition->job, &expected, ETX__JOB_NONE);
+    etx__shard_send(partition->shard, &partition->job_done);
+    return 1;
 }
 
 int etx__writer_start(etx__partition *partition) {
     etx_engine *engine = partition->home->engine;
     etx__engine_hold(engine);
     int rc =
-        etx__thread_start(&partition->writer, "etx-log", partition->place, writer_body, partition);
+        etx__thread_start(&partition->writer, "etx-log", partition->place, writer_turn, partition);
     partition->has_writer = rc == 0;
     if (rc != 0) {
         atomic_fetch_sub(&engine->holders, 1);
@@ -373,10 +372,10 @@ int etx__writer_stop(etx__partition *partition, uint64_t until_us) {
         etx__futex_wait(&partition->writer_over, 0, until_us - now);
     }
     if (atomic_load(&partition->writer_over)) {
-        pthread_join(partition->writer, NULL);
+        etx__thread_join(partition->writer);
         return 0;
     }
-    pthread_detach(partition->writer);
+    etx__thread_detach(partition->writer);
     partition->stuck = 1;
     return ETX_EBUSY;
 }

@@ -1,15 +1,17 @@
-/* The machine: clocks, random bits, memory, threads. */
+/* The machine: clocks, random bits, memory, threads, as Linux has them. */
+#include "machine.h"
+
 #include <errno.h>
-#include <pthread.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
-
-#include "runtime.h"
+#include <unistd.h>
 
 uint64_t etx__clock_us(void) {
     struct timespec now;
@@ -65,32 +67,91 @@ static void machine_release(void *user, void *block, size_t size) {
 
 const etx_allocator etx__allocator = {machine_allocate, machine_release, NULL};
 
-void *etx__engine_alloc(const etx_engine *engine, size_t size) {
-    return engine->allocator.allocate(engine->allocator.user, size);
+uint32_t etx__processors(void) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors > 1 ? (uint32_t)processors : 1;
 }
 
-void etx__engine_release(const etx_engine *engine, void *block, size_t size) {
-    if (block != NULL) {
-        engine->allocator.release(engine->allocator.user, block, size);
+/* ---- threads */
+
+typedef struct body {
+    etx__turn_fn turn;
+    void *argument;
+} body;
+
+static void *thread_main(void *user) {
+    body own = *(body *)user;
+    free(user);
+    while (own.turn(own.argument)) {
     }
+    return NULL;
 }
 
 int etx__thread_start(pthread_t *ret_thread,
                       const char *name,
                       uint32_t number,
-                      void *(*body)(void *),
+                      etx__turn_fn turn,
                       void *argument) {
     sigset_t all;
     sigset_t before;
     char text[16];
+    body *own = malloc(sizeof *own);
+    if (own == NULL) {
+        return ETX_ENOMEM;
+    }
+    *own = (body){turn, argument};
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(ret_thread, NULL, body, argument);
+    int rc = pthread_create(ret_thread, NULL, thread_main, own);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
+        free(own);
         return ETX_ENOMEM;
     }
     snprintf(text, sizeof text, "%s-%u", name, number % 1000);
     pthread_setname_np(*ret_thread, text);
     return 0;
+}
+
+void etx__thread_join(pthread_t thread) {
+    pthread_join(thread, NULL);
+}
+
+void etx__thread_detach(pthread_t thread) {
+    pthread_detach(thread);
+}
+
+void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us) {
+    struct timespec timeout = {(time_t)(timeout_us / 1000000), (long)(timeout_us % 1000000) * 1000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_us == UINT64_MAX ? NULL : &timeout,
+            NULL, 0);
+}
+
+void etx__futex_wake(_Atomic uint32_t *word, int count) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+void etx__pause_us(uint32_t us) {
+    usleep(us);
+}
+
+/* ---- forks */
+
+/* A page that a fork wipes. */
+uint32_t *etx__alive_make(void) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint32_t *alive = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (alive == MAP_FAILED) {
+        return NULL;
+    }
+    if (madvise(alive, page, MADV_WIPEONFORK) != 0) {
+        munmap(alive, page);
+        return NULL;
+    }
+    *alive = 1;
+    return alive;
+}
+
+void etx__alive_free(const uint32_t *alive) {
+    munmap((void *)(uintptr_t)alive, (size_t)sysconf(_SC_PAGESIZE));
 }

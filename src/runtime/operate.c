@@ -1,6 +1,5 @@
 /* What operators do, one transaction or many. */
 #include <string.h>
-#include <unistd.h>
 
 #include "home.h"
 #include "options.h"
@@ -114,7 +113,7 @@ static int operate_page(etx_engine *engine,
         int rc = operate_now(engine, of->gid[i], type, who, why);
         if (rc == 0) {
             (*ret_count)++;
-            usleep(1000000 / per_second);
+            etx__pause_us(1000000 / per_second);
         } else if (rc != ETX_ESTATE && rc != ETX_ENOTFOUND) { /* it went on by itself meanwhile */
             return rc;
         }

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "machine.h"
 
 int etx__options_take(void *to, size_t to_size, const void *from, size_t from_size) {
     const uint8_t *bytes = from;
@@ -29,9 +30,8 @@ static void fill_u64(uint64_t *value, uint64_t or_else) {
 }
 
 void etx__options_fill(etx_options *o) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t shards = processors < 1 ? 1 : processors > 4 ? 4 : (uint32_t)processors;
-    fill_u32(&o->shards, shards);
+    uint32_t processors = etx__processors();
+    fill_u32(&o->shards, processors < 4 ? processors : 4);
     fill_u32(&o->workers, 16);
     fill_u32(&o->transactions_max, 1u << 20);
     fill_u32(&o->branches_max, 128);

@@ -385,7 +385,7 @@ void etx__partition_tick(etx__partition *partition) {
     if (partition->busy && partition->flying != NULL) {
         watch_put(partition);
     }
-    if (partition->full && now >= partition->room_ms) {
+    if (partition->full && !partition->busy && now >= partition->room_ms) {
         partition->room_ms = now + 200;
         watch_room(partition);
     }
@@ -404,7 +404,7 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
         return UINT64_MAX;
     }
     uint64_t wake = partition->wake_ms;
-    if (partition->full) {
+    if (partition->full && !partition->busy) {
         wake = sooner(wake, partition->room_ms);
     }
     if (partition->busy) {

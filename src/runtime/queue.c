@@ -1,11 +1,5 @@
-/* Queue, bell and stash: the few places where threads of the engine meet. */
+/* Queue and stash: the few places where threads of the engine meet. */
 #include "queue.h"
-
-#include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 void etx__queue_push(etx__queue *queue, etx__node *node) {
     etx__node *newest = atomic_load_explicit(&queue->newest, memory_order_relaxed);
@@ -31,16 +25,6 @@ etx__node *etx__queue_take(etx__queue *queue) {
 
 int etx__queue_empty(const etx__queue *queue) {
     return atomic_load(&queue->newest) == NULL;
-}
-
-void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us) {
-    struct timespec timeout = {(time_t)(timeout_us / 1000000), (long)(timeout_us % 1000000) * 1000};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_us == UINT64_MAX ? NULL : &timeout,
-            NULL, 0);
-}
-
-void etx__futex_wake(_Atomic uint32_t *word, int count) {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
 /* ---- stash */

@@ -1,4 +1,4 @@
-/* Handing work between threads: a queue of many writers and one reader, a bell, and stashes of
+/* Handing work between threads: a queue of many writers and one reader, and stashes of
  * objects. */
 #ifndef ETX__QUEUE_H
 #define ETX__QUEUE_H
@@ -29,10 +29,6 @@ void etx__queue_push(etx__queue *queue, etx__node *node);
 /* All that is queued, the oldest first; NULL if nothing is. */
 etx__node *etx__queue_take(etx__queue *queue);
 int etx__queue_empty(const etx__queue *queue);
-
-/* Sleeps while *word is `value`, at most timeout_us (UINT64_MAX: for ever). */
-void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
-void etx__futex_wake(_Atomic uint32_t *word, int count);
 
 /* Objects of one size, kept when they are put back, so that the hot path allocates nothing. */
 typedef struct etx__stash_item {

@@ -6,6 +6,7 @@
 
 #include "../core/core.h"
 #include "../protocol/assert.h"
+#include "machine.h"
 #include "owner.h"
 #include "queue.h"
 
@@ -78,21 +79,6 @@ void etx__engine_hold(etx_engine *engine);
 void etx__engine_drop(etx_engine *engine); /* frees it with the last holder */
 /* The codec of a batch, or NULL. */
 const etx_codec *etx__engine_codec_of(const etx_engine *engine, uint8_t id);
-/* The default allocator: calloc, and fresh pages for what is large. */
-extern const etx_allocator etx__allocator;
-
-/* Monotonic and wall clock. */
-uint64_t etx__clock_us(void);
-uint64_t etx__clock_wall_ms(void);
-/* Random bits from the system. */
-uint64_t etx__random(void);
-/* Starts a thread of the engine: all signals blocked, named. 0 or ETX_ENOMEM. */
-int etx__thread_start(pthread_t *ret_thread,
-                      const char *name,
-                      uint32_t number,
-                      void *(*body)(void *),
-                      void *argument);
-
 /* ---- monitor and metrics */
 
 int etx__monitor_wants(const etx_engine *engine, etx_event_type type);

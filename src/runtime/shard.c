@@ -3,7 +3,6 @@
 #include "shard.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "home.h"
 
@@ -104,7 +103,7 @@ int etx__shard_admit(etx__shard *shard, uint32_t patience_ms) {
         if (now >= until || etx__engine_usable(shard->engine) != 0) {
             return ETX_EBUSY;
         }
-        usleep(PAUSE_US);
+        etx__pause_us(PAUSE_US);
     }
     return 0;
 }
@@ -288,21 +287,19 @@ static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {
     atomic_store(&shard->armed_ms, 0);
 }
 
-static void *shard_body(void *argument) {
+static int shard_turn(void *argument) {
     etx__shard *shard = argument;
-    while (!atomic_load(&shard->stopping)) {
-        uint32_t bell = atomic_load(&shard->bell);
-        pthread_mutex_lock(&shard->drive);
-        enter(shard);
-        uint64_t wake = etx__shard_work(shard);
-        leave(shard);
-        sleep_until(shard, bell, wake);
-    }
-    return NULL;
+    uint32_t bell = atomic_load(&shard->bell);
+    pthread_mutex_lock(&shard->drive);
+    enter(shard);
+    uint64_t wake = etx__shard_work(shard);
+    leave(shard);
+    sleep_until(shard, bell, wake);
+    return !atomic_load(&shard->stopping);
 }
 
 int etx__shard_start(etx__shard *shard) {
-    int rc = etx__thread_start(&shard->thread, "etx-core", shard->place, shard_body, shard);
+    int rc = etx__thread_start(&shard->thread, "etx-core", shard->place, shard_turn, shard);
     shard->has_thread = rc == 0;
     return rc;
 }
@@ -311,7 +308,7 @@ void etx__shard_stop(etx__shard *shard) {
     atomic_store(&shard->stopping, 1);
     etx__shard_ring(shard);
     if (shard->has_thread) {
-        pthread_join(shard->thread, NULL);
+        etx__thread_join(shard->thread);
         shard->has_thread = 0;
     }
 }

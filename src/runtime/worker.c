@@ -1,7 +1,6 @@
 /* The worker pool: threads for callbacks that may block. */
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "shard.h"
 
@@ -51,14 +50,14 @@ static etx__reply *spare_or_wait(etx__worker_pool *pool) {
     etx__reply *spare = etx__reply_spare(pool->engine);
     while (spare == NULL && !pool->stopping) {
         pthread_mutex_unlock(&pool->lock);
-        usleep(1000);
+        etx__pause_us(1000);
         pthread_mutex_lock(&pool->lock);
         spare = etx__reply_spare(pool->engine);
     }
     return spare;
 }
 
-static void *worker_body(void *argument) {
+static int worker_turn(void *argument) {
     etx__worker_pool *pool = argument;
     etx_engine *engine = pool->engine;
     etx__due due;
@@ -79,7 +78,7 @@ static void *worker_body(void *argument) {
     pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);
     etx__engine_drop(engine);
-    return NULL;
+    return 0;
 }
 
 /* Threads are started as they are needed, up to the limit. With the lock held. */
@@ -87,11 +86,11 @@ static void start_one(etx__worker_pool *pool) {
     etx_engine *engine = pool->engine;
     pthread_t *thread = &pool->thread[pool->threads];
     etx__engine_hold(engine);
-    if (etx__thread_start(thread, "etx-work", pool->threads, worker_body, pool) != 0) {
+    if (etx__thread_start(thread, "etx-work", pool->threads, worker_turn, pool) != 0) {
         atomic_fetch_sub(&engine->holders, 1);
         return;
     }
-    pthread_detach(*thread);
+    etx__thread_detach(*thread);
     pool->threads++;
 }
 

@@ -1,0 +1,44 @@
+/* The machine: all that the runtime asks of the operating system. The simulation
+ * (tests/simulation) puts a machine of its own in the place of machine.c. */
+#ifndef ETX__MACHINE_H
+#define ETX__MACHINE_H
+
+#include <etx/types.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* The default allocator: calloc, and fresh pages for what is large. */
+extern const etx_allocator etx__allocator;
+
+/* Monotonic and wall clock. */
+uint64_t etx__clock_us(void);
+uint64_t etx__clock_wall_ms(void);
+/* Random bits from the system. */
+uint64_t etx__random(void);
+/* Processors that this process may run on; 1 at least. */
+uint32_t etx__processors(void);
+
+/* Does what there is to do, then sleeps until there may be more. 0: the thread ends. */
+typedef int (*etx__turn_fn)(void *argument);
+/* Starts a thread of the engine, which takes one turn after another: all signals blocked, named.
+ * 0 or ETX_ENOMEM. */
+int etx__thread_start(pthread_t *ret_thread,
+                      const char *name,
+                      uint32_t number,
+                      etx__turn_fn turn,
+                      void *argument);
+void etx__thread_join(pthread_t thread);
+/* Nobody will join it. */
+void etx__thread_detach(pthread_t thread);
+
+/* Sleeps while *word is `value`, at most timeout_us (UINT64_MAX: for ever); may return early. */
+void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
+void etx__futex_wake(_Atomic uint32_t *word, int count);
+void etx__pause_us(uint32_t us);
+
+/* A word that is 1, and that the child of a fork reads as 0: its calls are refused. NULL: no
+ * memory. */
+uint32_t *etx__alive_make(void);
+void etx__alive_free(const uint32_t *alive);
+
+#endif
