@@ -263,6 +263,32 @@ static void a_workflow_is_resumed(void **state) {
     shop_end(&shop);
 }
 
+/* A begin that does not wait gives the run that is valid, too. */
+static void resumed_without_waiting(void **state) {
+    struct shop shop;
+    rig_done begun = {0};
+    etx_tx *tx = NULL;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_order order = {1, 'D'};
+    (void)state;
+    shop_make(&shop);
+    options.gid = "flow";
+    options.mode = ETX_RESUMED;
+    options.initiator = "initiator";
+    rig_must(shop.engine, etx_tx_begin_async(shop.engine, &options, rig_done_fn, &begun, &tx),
+             "begin");
+    assert_true(host_wait_for(&begun.count, 1));
+    assert_int_equal(begun.rc, 0);
+    etx_branch one = branch_of("step", "one", &order);
+    one.flags = ETX_BY_INITIATOR;
+    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist");
+    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_DONE, NULL, 0, NULL), "result");
+    rig_must(shop.engine, etx_tx_commit(tx, &outcome), "commit");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
 /* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
 static etx_reply nest(etx_call *call, void *user) {
     struct shop *shop = user;
@@ -352,6 +378,7 @@ int main(void) {
         cmocka_unit_test(a_message_is_asked_about),
         cmocka_unit_test(a_workflow_is_resumed),
         cmocka_unit_test(nested_ones_end_with_their_parent),
+        cmocka_unit_test(resumed_without_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
