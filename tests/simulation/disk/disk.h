@@ -83,8 +83,9 @@ typedef struct disk_step {
     int error;        /* a fault is about to be returned; 0: none */
 } disk_step;
 
-/* Called in the middle of every change: it is seen, but nothing of it is durable. May take clones,
- * may longjmp out (then disk_close_all before anything else). */
+/* Called in the middle of every change: it is seen, but nothing of it is durable. May take clones.
+ * Without threads it may use all simulated disks, and may longjmp out (then disk_close_all before
+ * anything else); with threads it keeps all of them waiting. */
 typedef void (*disk_step_fn)(const disk_step *step, void *user);
 void disk_watch(disk *on, disk_step_fn watcher, void *user);
 uint64_t disk_steps(const disk *on);
@@ -141,6 +142,14 @@ typedef struct disk_script {
 } disk_script;
 uint32_t disk_script_choose(void *script, uint32_t ways);
 int disk_script_next(disk_script *script);
+
+/* Counts the choices while it makes each so that most is asked for: the product of the ways, or
+ * `most`. Begins as {1, most}. */
+typedef struct disk_counter {
+    uint64_t ways;
+    uint64_t most;
+} disk_counter;
+uint32_t disk_counter_choose(void *counter, uint32_t ways);
 
 /* ---- looking and damaging */
 

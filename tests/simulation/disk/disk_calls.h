@@ -12,13 +12,16 @@
     type __wrap_##name(__VA_ARGS__); \
     type __wrap_##name(__VA_ARGS__)
 
+/* Without threads there is nobody to keep out, and a watcher may leave by longjmp. */
 static inline void disk_lock(void) {
-    pthread_mutex_lock(&disk_table_now()->mutex);
+    if (disk_table_now()->threads)
+        pthread_mutex_lock(&disk_table_now()->mutex);
 }
 
 /* Leaves with what the operation came to: 0 or more, or -1 with errno. */
 static inline long disk_leave(long result, int error) {
-    pthread_mutex_unlock(&disk_table_now()->mutex);
+    if (disk_table_now()->threads)
+        pthread_mutex_unlock(&disk_table_now()->mutex);
     if (error)
         errno = error;
     return error ? -1 : result;

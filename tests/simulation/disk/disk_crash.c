@@ -100,3 +100,9 @@ int disk_script_next(disk_script *script) {
     }
     return 0;
 }
+
+uint32_t disk_counter_choose(void *user, uint32_t ways) {
+    disk_counter *counter = user;
+    counter->ways = counter->ways < counter->most / ways ? counter->ways * ways : counter->most;
+    return ways - 1;
+}

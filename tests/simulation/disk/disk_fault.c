@@ -68,13 +68,9 @@ int disk_begin(disk *on, disk_kind kind, const char *name, disk_fault *ret_fault
     return struck != 0;
 }
 
-/* Called with the table's mutex held, which is released meanwhile. */
 void disk_tell(disk *on, const disk_step *step) {
     disk_step told = *step;
     told.number = ++on->steps;
-    if (!on->watcher)
-        return;
-    pthread_mutex_unlock(&disk_table_now()->mutex);
-    on->watcher(&told, on->watcher_user);
-    pthread_mutex_lock(&disk_table_now()->mutex);
+    if (on->watcher)
+        on->watcher(&told, on->watcher_user);
 }
