@@ -133,12 +133,23 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
+/* The directory's own name, as far as the directory above may be read. */
 static void sync_parent(const etx__file_log *log) {
     int fd = openat(log->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         etx__file_sync_dir(fd);
         close(fd);
     }
+}
+
+/* Names that a process gave which died before it could sync them are seen, and not durable. */
+static int names_sync(const etx__file_log *log, const etx__file_words *words) {
+    int error = etx__file_sync_dir(log->dir_fd);
+    if (error)
+        return etx__file_say(words, etx__file_error_code(error), "cannot sync %s: %s", log->dir,
+                             strerror(error));
+    sync_parent(log);
+    return 0;
 }
 
 /* Makes a log in the locked directory. `home` gets its name last. */
@@ -272,7 +283,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = url->copy ? 0 : etx__file_home_read(log, words);
+    rc = log->read_only ? 0 : names_sync(log, words);
+    if (!rc && !url->copy)
+        rc = etx__file_home_read(log, words);
     if (!rc)
         rc = options_check(log, url, words);
     log->direct =

@@ -1,0 +1,36 @@
+/* Runs on the real file log on a simulated disk, journalled: what their crash images are made of.
+ * Scripted ones go once through everything a log does; seeded ones do it in any order. */
+#ifndef ETX_TESTS_CRASH_WORKLOAD_H
+#define ETX_TESTS_CRASH_WORKLOAD_H
+
+#include "history.h"
+
+#include "../simulation/disk/disk.h"
+
+#define WORKLOAD_MOUNT "/sim/run"
+#define WORKLOAD_DIR WORKLOAD_MOUNT "/log"
+
+typedef struct workload {
+    disk *on;
+    disk_journal journal;
+    history history;
+    uint32_t partitions;
+    uint64_t nonce;
+    disk_rng rng;
+    char options[64];
+    etx_log *log;
+    uint32_t checksums[HISTORY_PARTITIONS]; /* of the last slot */
+    uint64_t next[HISTORY_PARTITIONS];
+    uint8_t unknown[HISTORY_PARTITIONS]; /* a put is unknown: the partition is to be reopened */
+    char wrong[600];                     /* what broke a promise already while it ran, or "" */
+} workload;
+
+/* Bytes of the smallest segment of the log that this program was linked with: 64 KiB or 1 MiB. */
+const char *workload_segment(void);
+/* Seed 0: the scripted run. `steps`: about so many operations of a seeded one. */
+void workload_run(workload *run, uint64_t seed, uint32_t steps);
+/* A log of a few segments, recycled ones among them, closed in order or killed: not journalled. */
+void workload_log(workload *run, int clean);
+void workload_free(workload *done);
+
+#endif
