@@ -37,8 +37,8 @@ int etx__command_sim(cli_context *cli, int argc, char **argv) {
     }
     for (i = 0; i < sizeof places / sizeof places[0]; i++) {
         int absolute = places[i][0] == '/';
-        (void)snprintf(path, sizeof path, "%s%s%s", absolute ? "" : directory,
-                       absolute ? "" : "/", places[i]);
+        (void)snprintf(path, sizeof path, "%s%s%s", absolute ? "" : directory, absolute ? "" : "/",
+                       places[i]);
         if (access(path, X_OK) == 0) {
             (void)fflush(NULL);
             (void)execv(path, argv);
