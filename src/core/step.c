@@ -115,6 +115,10 @@ static void await_log(etx__core *core, etx__waiter *waiter, const etx__entry *en
     core->out->want = 1;
 }
 
+uint64_t etx__core_barrier(etx__core *core) {
+    return ++core->seq;
+}
+
 void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc) {
     if (waiter == NULL) {
         return;
@@ -129,8 +133,7 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     }
     if (entry == NULL) {
         /* a barrier: that it is not here is known once a put made after the question is durable */
-        core->seq++;
-        waiter->seq = core->seq;
+        waiter->seq = etx__core_barrier(core);
     } else {
         waiter->seq = entry->rests_on;
     }
