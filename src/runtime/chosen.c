@@ -52,9 +52,8 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
         engine, ETX_ECONFLICT,
         "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
         "they could run a second time. Name that home too; if it is lost, restore its backup; if "
-        "that is lost as well, accept it with accept_chosen_home=\"%s\". (A copy made with "
-        "--new-id "
-        "is for looking at only)",
+        "there is none, accept it with accept_chosen_home=\"%s\". (If this is a copy made with "
+        "--new-id: it is to be looked at only)",
         then, partition->home->url, now, then);
 }
 

@@ -283,8 +283,8 @@ static int open_homes(etx_engine *engine) {
         if (twin != engine->home[i]) { /* the first in the list with that id */
             return etx__engine_fail(
                 engine, ETX_ECONFLICT,
-                "homes %s and %s have the same id %s: one is a copy of the "
-                "other. Leave one out (a backup without --same-id gets its own)",
+                "homes %s and %s have the same id %s: one is a copy of the other, and both would "
+                "decide. Leave the copy out; 'etx log' and 'etx tx' look at it by itself",
                 twin->url, engine->home[i]->url, twin->info.id);
         }
         engine->partition_count += engine->home[i]->partition_count;

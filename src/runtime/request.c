@@ -109,8 +109,13 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     request->hash = etx__core_hash((etx_bytes){gid, len});
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
+    if (home == NULL && home_id[0] == 'v') {
+        return ETX_EGONE;
+    }
     if (home == NULL) {
-        return home_id[0] == 'v' ? ETX_EGONE : ETX_EUNAVAILABLE;
+        return etx__engine_fail(engine, ETX_EUNAVAILABLE,
+                                "the gid belongs to home %s, which is not among the homes",
+                                home_id);
     }
     if (made == 1 && number >= home->partition_count) {
         return ETX_EINVALID;

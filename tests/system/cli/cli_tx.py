@@ -2,6 +2,7 @@
 """`etx tx` on a closed directory: list, show, park, resume and force, each recorded."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -132,6 +133,32 @@ class Tx(Case):
         found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
         self.assertEqual(found["state"], "ABORTED")
         self.assertIn("forced", found["marks"])
+        self.assertEqual(self.listed(), [])
+
+    def test_restored_backup(self):
+        """The log is lost: its backup takes its place, knows its gids, and ends what it holds."""
+        live = [tx["gid"] for tx in self.listed()]
+        backup = self.path("backup")
+        self.expect(0, "log", "backup", self.log, backup)
+        self.expect(0, "log", "backup", self.log, self.path("look"), "--new-id")
+        shutil.rmtree(self.log)
+        # a copy for looking at: listed, but its gids are another home's, and no program starts
+        look = ["--home", "file:" + self.path("look")]
+        listed = rows(self.expect(0, "tx", "list", *look, "--json", "--limit", "100000").stdout)
+        self.assertEqual([tx["gid"] for tx in listed], live)
+        self.assertIn("which is not among the homes",
+                      self.expect(2, "tx", "show", live[0], *look).stderr)
+        shutil.copytree(self.path("look"), self.log)
+        refused = subprocess.run([cli_common.binary(), "demo-coordinator", "--dir", self.demo,
+                                  "--seed", "1"], capture_output=True, text=True, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("--new-id", refused.stderr)
+        shutil.rmtree(self.log)
+        # the backup
+        self.expect(0, "log", "backup", backup, self.log)
+        self.assertEqual([tx["gid"] for tx in self.listed()], live)
+        self.expect(0, "tx", "show", live[0], *self.home)
+        self.finish_demo()
         self.assertEqual(self.listed(), [])
 
     def finish_demo(self):
