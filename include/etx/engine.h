@@ -40,7 +40,7 @@ typedef struct etx_options {
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */
-    /* failed finishing calls until a transaction is parked; default 10 */
+    /* failed finishing calls until a transaction is stalled; default 10 */
     uint32_t park_after;
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;

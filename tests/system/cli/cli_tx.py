@@ -78,6 +78,17 @@ class Tx(Case):
         if not seen:
             self.skipTest("nothing was committing when the coordinator died")
 
+    def test_what_no_log_holds_is_no_filter(self):
+        """Stalled and unregistered are known to a running program alone: the help says so."""
+        said = self.expect(2, "tx", "list", *self.home, "--stalled").stderr
+        self.assertIn("--stalled", said)
+        for args in (["tx", "--help"], ["tx", "list", "--help"]):
+            text = " ".join(self.expect(0, *args).stdout.split())
+            self.assertIn("unregistered", text)
+            self.assertIn("etx_list", text)
+            self.assertNotIn("--stalled", text)
+        self.assertIn("nobody calls", self.expect(0, "tx", "retry", "--help").stdout)
+
     def test_park_and_resume(self):
         gid = self.listed()[0]["gid"]
         self.expect(2, "tx", "park", gid, *self.home)  # why?
