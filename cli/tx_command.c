@@ -52,6 +52,13 @@ int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_cl
     return etx__tx_open_local(cli, options->home, ret_client);
 }
 
+int etx__tx_check_gid(cli_context *cli, const char *gid) {
+    return etx_gid_check(gid, strlen(gid)) == 0
+               ? CLI_OK
+               : etx__cli_fail(cli, "1 to 128 printable characters without space", "'%s' is no gid",
+                               gid);
+}
+
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc) {
     char message[400] = "";
     client->ops->message(client, message, sizeof message);

@@ -58,6 +58,8 @@ typedef struct tx_options {
 
 /* Opens what the options name. CLI_OK or an exit code. */
 int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_client);
+/* Is it one at all? CLI_OK or CLI_BAD. */
+int etx__tx_check_gid(cli_context *cli, const char *gid);
 /* Says what went wrong with a gid, or with the list (gid NULL). Returns the exit code. */
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 /* Makes the filter that the options describe. CLI_OK or CLI_BAD. */

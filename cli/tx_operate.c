@@ -129,6 +129,9 @@ static int run_operation(cli_context *cli,
             cli, "name one GID, or filters such as --parked, or --all",
             args.count == 1 ? "a GID and filters do not go together" : "which transactions?");
     }
+    if (args.count == 1 && etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
+        return CLI_BAD;
+    }
     if (what != ETX_BULK_RETRY && etx__tx_who(cli, &options) != CLI_OK) {
         return CLI_BAD;
     }

@@ -173,11 +173,11 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     cli_args args;
     int rc;
     int code = etx__cli_parse(cli, &command, argc, argv, &options, &args);
-    if (code == CLI_RUN) {
-        code = etx__tx_open(cli, &options, &client);
-    } else {
+    if (code != CLI_RUN) {
         return code;
     }
+    code = etx__tx_check_gid(cli, args.values[0]);
+    code = code != CLI_OK ? code : etx__tx_open(cli, &options, &client);
     if (code != CLI_OK) {
         return code;
     }

@@ -163,6 +163,7 @@ typedef struct etx__out {
     uint8_t want;          /* somebody waits for what was appended: start a put */
     uint8_t more;          /* step again with the same event */
     etx__waiter *answered; /* a list; each with rc and entry set */
+    const char *why;       /* the command was refused; static, or NULL */
     uint64_t wake_ms;      /* monotonic time of the next ETX__EV_TICK; UINT64_MAX: none */
     etx_record record[ETX__OUT_MAX];
     uint32_t record_entry[ETX__OUT_MAX];

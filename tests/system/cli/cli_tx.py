@@ -89,6 +89,14 @@ class Tx(Case):
             self.assertNotIn("--stalled", text)
         self.assertIn("nobody calls", self.expect(0, "tx", "retry", "--help").stdout)
 
+    def test_no_gid_at_all(self):
+        for gid in ("", "x y", "g" * 129):
+            for args in (["show"], ["retry"], ["park", "--why", "x"], ["resume", "--why", "x"],
+                         ["force", "--as", "abort", "--why", "x"]):
+                said = self.expect(2, "tx", args[0], gid, *self.home, *args[1:]).stderr
+                self.assertIn("is no gid", said)
+                self.assertIn("1 to 128 printable characters without space", said)
+
     def test_park_and_resume(self):
         gid = self.listed()[0]["gid"]
         self.expect(2, "tx", "park", gid, *self.home)  # why?
