@@ -101,7 +101,8 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     uint32_t number = 0;
     uint64_t made_ms = 0;
     if (etx_gid_check(gid, len) != 0) {
-        return ETX_EINVALID;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a gid is 1 to 128 printable characters, no space");
     }
     memcpy(request->gid, gid, len);
     request->gid[len] = 0;
@@ -109,8 +110,13 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     request->hash = etx__core_hash((etx_bytes){gid, len});
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
+    if (home == NULL && home_id[0] == 'v') {
+        return ETX_EGONE;
+    }
     if (home == NULL) {
-        return home_id[0] == 'v' ? ETX_EGONE : ETX_EUNAVAILABLE;
+        return etx__engine_fail(engine, ETX_EUNAVAILABLE,
+                                "the gid belongs to home %s, which is not among the homes",
+                                home_id);
     }
     if (made == 1 && number >= home->partition_count) {
         return ETX_EINVALID;
@@ -334,6 +340,10 @@ const char *etx__entry_reason(const etx__entry *entry) {
     return entry->reason_len > 0 ? (const char *)entry->gid + entry->gid_len + 1 : "";
 }
 
+static const char *why_of(const etx__waiter *waiter) {
+    return waiter->why != NULL ? waiter->why : etx_strerror(waiter->rc);
+}
+
 static void fill_outcome(etx__partition *partition,
                          const etx__waiter *waiter,
                          etx_outcome *outcome) {
@@ -343,7 +353,7 @@ static void fill_outcome(etx__partition *partition,
     outcome->durability = partition->home->info.grade;
     memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
     if (waiter->rc < 0) {
-        say(outcome->reason, etx_strerror(waiter->rc));
+        say(outcome->reason, why_of(waiter));
     } else {
         say(outcome->reason, etx__entry_reason(entry));
     }
@@ -356,7 +366,7 @@ static void answer_request(etx__partition *partition, etx__waiter *waiter) {
         return;
     }
     if (waiter->entry == ETX__NOBODY) {
-        etx__request_refuse(request, waiter->rc, etx_strerror(waiter->rc));
+        etx__request_refuse(request, waiter->rc, why_of(waiter));
         return;
     }
     fill_outcome(partition, waiter, &request->outcome);
@@ -383,7 +393,7 @@ static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
         fill_outcome(partition, waiter, &outcome);
     } else {
         const etx_tx *asking = partition->shard->asking;
-        say(outcome.reason, etx_strerror(waiter->rc));
+        say(outcome.reason, why_of(waiter));
         if (asking != NULL) {
             memcpy(outcome.gid, asking->gid, asking->gid_len + 1u);
         }

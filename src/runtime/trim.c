@@ -80,6 +80,7 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
         partition->mark_first = (partition->mark_first + 1) % ETX__MARKS;
         partition->marks--;
     }
+    etx__partition_own_again(partition);
 }
 
 static void go_on_moving(etx__partition *partition, size_t bytes) {
