@@ -4,6 +4,8 @@
 #include "../fault/memory.h"
 #include "../simulation/disk/disk.h"
 
+#include <etx/log_file.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -142,6 +144,47 @@ static void test_mark_is_written_but_not_synced(void **state) {
     power_fails(of, 38);
 }
 
+/* A trim fails, since its mark cannot be synced; the kernel drops it, but shows it to the next
+ * process. The mark that this one tells is not to fall again. */
+static void test_mark_whose_sync_failed(void **state) {
+    story *of = *state;
+    uint64_t mark = 0;
+    begin(of);
+    puts_some(of, 5);
+    disk_fault_add(of->on, &(disk_fault){.kind = DISK_SYNC, .at = 1, .error = EIO});
+    assert_int_equal(of->subject.ops->trim(of->subject.log, 0, 3), ETX_EIO);
+    of->subject.ops->close(of->subject.log, 0);
+    begin(of);
+    assert_int_equal(chain_check(&of->subject, 0, 0, &mark), 2);
+    assert_int_equal(mark, 3);
+    power_fails(of, 3);
+    begin(of);
+    assert_int_equal(chain_check(&of->subject, 0, 0, &mark), 2);
+    assert_int_equal(mark, 3);
+    of->subject.ops->close(of->subject.log, 1);
+}
+
+/* A backup cannot look at its source: it leaves no descriptor behind. */
+static void test_backup_that_cannot_stat(void **state) {
+    story *of = *state;
+    begin(of);
+    puts_some(of, 5);
+    of->subject.ops->close(of->subject.log, 1);
+    uint64_t most = disk_count(of->on, DISK_STAT);
+    for (uint64_t at = 1; at <= most; at++) {
+        disk_fault_clear(of->on);
+        disk_fault_add(of->on, &(disk_fault){.kind = DISK_STAT, .at = at, .error = EIO});
+        etx_log_file_backup("/sim/0/log", "/sim/0/log-copy", 1, NULL, NULL, 0);
+        assert_int_equal(disk_descriptors(of->on), 0);
+        disk_free(of->on); /* the copy goes with it */
+        of->on = disk_make("/sim/0");
+        of->chain = (log_chain){.subject = &of->subject, .nonce = 1};
+        begin(of);
+        puts_some(of, 5);
+        of->subject.ops->close(of->subject.log, 1);
+    }
+}
+
 /* A put has failed. While the last group is copied to a new segment, the process is killed: the
  * copy is seen, and the mark of an earlier clean close says that this slot was acknowledged. That
  * holds for the slot, not for the copy: it is to be written again. */
@@ -173,6 +216,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_home_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_segment_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mark_is_written_but_not_synced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mark_whose_sync_failed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backup_that_cannot_stat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_is_written_but_not_synced, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,9 +58,10 @@ static int dest_inside(const etx__file_log *source, const char *dest) {
     struct stat found;
     struct stat below = {0};
     int inside = 0;
-    int fd = dest_open(dest);
+    int fd;
     if (fstat(source->dir_fd, &wanted))
         return 0;
+    fd = dest_open(dest);
     while (fd >= 0 && !inside && !fstat(fd, &found) &&
            (found.st_ino != below.st_ino || found.st_dev != below.st_dev)) {
         int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
