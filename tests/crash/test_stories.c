@@ -185,6 +185,42 @@ static void test_backup_that_cannot_stat(void **state) {
     }
 }
 
+/* The making of a log fails at its n-th step of a kind, and so does all that would clear up. Then
+ * the power fails, in every way that there is: the next one makes the log, or finds it made. */
+static int making_fails(story *of, disk_kind kind, uint64_t at) {
+    disk_script script = {0};
+    etx_log_config config = {.size = sizeof config,
+                             .url = "file:/sim/1/log?partitions=1&segment=64K",
+                             .allocator = &of->memory.allocator};
+    disk *made = disk_make("/sim/1");
+    disk *failed;
+    int struck;
+    disk_fault_add(made, &(disk_fault){.kind = kind, .at = at, .error = EIO, .for_good = 1});
+    if (of->subject.ops->open(&config, &of->subject.log) == 0)
+        of->subject.ops->close(of->subject.log, 0);
+    struck = disk_struck(made) != 0;
+    failed = disk_clone(made, NULL);
+    disk_free(made);
+    do {
+        disk_free(of->on);
+        of->on = disk_clone(failed, "/sim/0");
+        disk_crash(of->on, disk_script_choose, &script);
+        begin(of);
+        of->subject.ops->close(of->subject.log, 0);
+    } while (disk_script_next(&script));
+    disk_free(failed);
+    return struck;
+}
+
+static void test_making_that_fails(void **state) {
+    const disk_kind kinds[] = {DISK_OPEN, DISK_LIST, DISK_SYNC_DIR, DISK_RENAME, DISK_UNLINK};
+    story *of = *state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        for (uint64_t at = 1; making_fails(of, kinds[i], at); at++)
+            ;
+    }
+}
+
 /* A put has failed. While the last group is copied to a new segment, the process is killed: the
  * copy is seen, and the mark of an earlier clean close says that this slot was acknowledged. That
  * holds for the slot, not for the copy: it is to be written again. */
@@ -216,6 +252,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_home_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_segment_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mark_is_written_but_not_synced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_making_that_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mark_whose_sync_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backup_that_cannot_stat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_is_written_but_not_synced, setup, teardown)};

@@ -150,11 +150,9 @@ int etx__file_copy_end(etx__file_log *copy,
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
     if (!rc && etx__file_unmark_copy(copy))
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
-    if (rc) {
-        int left = etx__file_dir_clear(copy, NULL);
+    if (rc && !etx__file_dir_clear(copy, NULL)) {
         unlinkat(copy->dir_fd, "home.tmp", 0);
-        if (!left)
-            etx__file_unmark_copy(copy);
+        etx__file_unmark_copy(copy);
     }
     etx__file_lock_drop(copy);
     if (rc) {
