@@ -38,12 +38,19 @@ static void copy_make(trial *of) {
 }
 
 /* Verify may say that it cannot; but never that a log is damaged that is not. */
+static void finding_note(const etx_file_finding *finding, void *user) {
+    char text[400];
+    snprintf(text, sizeof text, "%s at byte %llu: %s", finding->file,
+             (unsigned long long)finding->offset, finding->text);
+    if (finding->state == ETX_FILE_CORRUPT)
+        workload_wrong(user, "verify of a sound log", text);
+}
+
 static void look(trial *of) {
     char message[300] = "";
     etx_file_report report = {0};
-    int rc = etx_log_file_verify(WORKLOAD_DIR, NULL, NULL, &report, message, sizeof message);
-    if (rc == 0 && report.state == ETX_FILE_CORRUPT)
-        workload_wrong(&of->run, "verify", "calls a sound log damaged");
+    int rc = etx_log_file_verify(WORKLOAD_DIR, finding_note, &of->run, &report, message,
+                                 sizeof message);
     if (rc && !disk_struck(of->run.on) && !of->run.memory.failed)
         workload_wrong(&of->run, "verify", message);
 }
@@ -118,6 +125,7 @@ static void next_start(trial *of) {
 static void trial_end(trial *of) {
     workload *run = &of->run;
     disk_fault_clear(run->on);
+    run->strict = 1;
     run->memory.fail_at = 0;
     if (run->memory.outstanding || run->memory.wrong)
         workload_wrong(run, "memory", "leaks");
