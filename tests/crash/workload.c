@@ -9,7 +9,7 @@
 #include <string.h>
 
 const char *workload_segment(void) {
-    return ETX__SEGMENT_MIN < (1 << 20) ? "64K" : "1M";
+    return ETX__SEGMENT_MIN < (1 << 20) ? "32K" : "1M";
 }
 
 void workload_wrong(workload *run, const char *what, const char *words) {
@@ -284,10 +284,10 @@ void workload_log(workload *run, int clean) {
     disk_random_set(1);
     workload_begin(run);
     workload_open(run);
-    for (size_t i = 0; i < 24; i++) {
-        workload_put(run, 0, 300 + i * 400);
+    for (size_t i = 0; i < 12; i++) {
+        workload_put(run, 0, 300 + i * 800);
         workload_turns(run);
-        if (i == 11)
+        if (i == 9)
             workload_trim(run, 0, 1);
     }
     workload_close(run, clean);

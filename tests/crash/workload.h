@@ -28,7 +28,7 @@ typedef struct workload {
     char wrong[600];                     /* what broke a promise already while it ran, or "" */
 } workload;
 
-/* Bytes of the smallest segment of the log that this program was linked with: 64 KiB or 1 MiB. */
+/* Bytes of the smallest segment of the log that this program was linked with: 32 KiB or 1 MiB. */
 const char *workload_segment(void);
 /* The verbs. A run begins on an empty disk, with partitions and options as set in *run. */
 void workload_begin(workload *run);
