@@ -24,7 +24,7 @@ typedef struct workload {
     uint32_t checksums[HISTORY_PARTITIONS]; /* of the last slot */
     uint64_t next[HISTORY_PARTITIONS];
     uint8_t unknown[HISTORY_PARTITIONS]; /* a put is unknown: the partition is to be reopened */
-    int strict; /* no error is excused by a fault that struck */
+    int strict;                          /* no error is excused by a fault that struck */
     char wrong[600];                     /* what broke a promise already while it ran, or "" */
 } workload;
 
