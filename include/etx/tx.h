@@ -94,7 +94,8 @@ ETX_API const char *etx_tx_gid(etx_tx *tx);
  * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid;
  * ETX_EUNAVAILABLE, ETX_EBUSY, ETX_EFULL (no space left for a new one): nothing was begun;
  * ETX_EINVALID (a cycle, an unknown name in depends_on, a deadline too far, more payload than a
- * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ECLOSED, ETX_ENOMEM.
+ * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM; ETX_ECLOSED: closed meanwhile,
+ * and if outcome->gid is not empty it may have been begun, and goes on at the next start.
  * outcome->reason says it in words. outcome may be NULL. */
 ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
 /* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called. From

@@ -539,6 +539,7 @@ int etx_tx_begin_async(etx_engine *engine,
     }
     request->done = done;
     request->user = user;
+    request->run_to = tx->begin.mode == ETX_RESUMED ? &tx->run : NULL;
     *ret_tx = tx;
     etx__request_send(request);
     return 0;

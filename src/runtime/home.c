@@ -48,7 +48,7 @@ static void copy_url(char *to, size_t size, const char *url) {
  * which makes some hundred transactions wait longer, is rare. */
 static uint32_t turn_of(uint64_t history_max) {
     uint64_t turn = history_max / 32;
-    return turn < 1024 ? 1024 : turn > 65536 ? 65536 : (uint32_t)turn;
+    return turn < 16 ? 16 : turn > 65536 ? 65536 : (uint32_t)turn;
 }
 
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {

@@ -364,6 +364,9 @@ static void answer_request(etx__partition *partition, etx__waiter *waiter) {
     if (request->type == ETX__EV_BEGIN && entry->tx != NULL) {
         request->run_now = entry->tx->r.run_no;
     }
+    if (!request->blocking && request->run_to != NULL) {
+        *request->run_to = request->run_now; /* the handle is the caller's until `done` */
+    }
     etx__request_answer(request, waiter->rc);
 }
 
@@ -475,7 +478,8 @@ static void fill_event(etx_tx *request, etx__event *event) {
  * to go. */
 static int set_waiter(etx_tx *request, etx__event *event) {
     event->waiter = &request->waiter;
-    if (request->blocking || request->type != ETX__EV_BEGIN || request->old) {
+    if (request->blocking || request->type != ETX__EV_BEGIN || request->old ||
+        request->run_to != NULL) {
         return 0;
     }
     event->waiter = NULL;

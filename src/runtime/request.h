@@ -57,7 +57,7 @@ struct etx_tx {
     uint32_t hash;
     uint64_t run;
     uint64_t run_now; /* answered to a begin: the run that is valid */
-    uint64_t *run_to; /* where the caller wants it, or NULL */
+    uint64_t *run_to; /* where the caller wants it: his variable, or (async) his handle; or NULL */
     uint32_t patience_ms;
     uint32_t deadline_ms; /* from submission; 0: none */
     uint8_t ask, type;    /* etx__ask, etx__event_type */

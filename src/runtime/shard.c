@@ -140,14 +140,21 @@ static void handle(etx__shard *shard, etx__node *node) {
     }
 }
 
+/* The clock is looked at after each taking: this thread may stand still anywhere, also for longer
+ * than a deadline; what came meanwhile must not be judged by the time before. 0: it is empty. */
+static int take_queue(etx__shard *shard) {
+    shard->taken = etx__queue_take(&shard->queue);
+    return shard->taken != NULL;
+}
+
 /* One thing from the queue, or one inline call. 0: there is nothing. */
 static int work_once(etx__shard *shard) {
     if (shard->due_count > 0) {
         etx__call_run_inline(shard);
         return 1;
     }
-    if (shard->taken == NULL) {
-        shard->taken = etx__queue_take(&shard->queue);
+    if (shard->taken == NULL && take_queue(shard)) {
+        etx__shard_look(shard);
     }
     if (shard->taken != NULL) {
         etx__node *node = shard->taken;
@@ -217,6 +224,7 @@ static uint64_t next_wake(const etx__shard *shard) {
 uint64_t etx__shard_work(etx__shard *shard) {
     int more;
     do {
+        (void)(shard->taken != NULL || take_queue(shard));
         etx__shard_look(shard);
         tick_all(shard);
         uint64_t until = shard->now.mono_us + usual_put_us(shard);
