@@ -109,7 +109,7 @@ static void test_home_is_named_but_not_synced(void **state) {
     power_fails(of, 0);
 }
 
-/* A segment has its name, but the directory is not synced: what is put there must not go with it. */
+/* A segment has its name, but the directory is not synced: what is put there must not go too. */
 static void test_segment_is_named_but_not_synced(void **state) {
     story *of = *state;
     begin(of);
