@@ -11,10 +11,10 @@
  *
  * What a crash may have left unsynced, the page cache shows all the same: names (the directory is
  * synced at open), the trim mark (it is written again before it is told or a segment goes), the
- * last group. What lies behind the last whole group is zeroed, then the last group is written again over
- * itself, both synced, before anything acts on it. A crash in
- * between finds the same again. After a poisoning (a write failed and we live) the file is never
- * written again: the last group is copied to the first slot of a new segment instead. */
+ * last group. What lies behind the last whole group is zeroed, then the last group is written again
+ * over itself, both synced, before anything acts on it. A crash in between finds the same again.
+ * After a poisoning (a write failed and we live) the file is never written again: the last group is
+ * copied to the first slot of a new segment instead. */
 #include "file.h"
 
 #include <errno.h>
