@@ -34,7 +34,8 @@ typedef struct etx__batch {
     uint64_t since_ms; /* of its first record. monotonic */
     uint32_t records;
     uint32_t begun, committed, aborted, ended;
-    uint8_t wanted; /* somebody waits for it */
+    uint8_t wanted;  /* somebody waits for it */
+    uint8_t reserve; /* its bytes are of the reserve */
     etx__tale *tale;
     uint32_t tales, tales_room;
 } etx__batch;
@@ -80,9 +81,10 @@ struct etx__partition {
     etx__batch *flying;       /* given to put */
     etx__batch *first, *last; /* forming */
     etx__batch *spare;
-    uint8_t busy;  /* the writer has a job, or a put is to be repeated */
-    uint8_t again; /* ... repeated at retry_ms */
-    uint8_t hangs; /* the put has not come back for long */
+    etx__batch *reserve; /* two of the largest, for when there is no memory */
+    uint8_t busy;        /* the writer has a job, or a put is to be repeated */
+    uint8_t again;       /* ... repeated at retry_ms */
+    uint8_t hangs;       /* the put has not come back for long */
     etx_put put;
     etx_put_result put_result;
     uint64_t put_start_us, put_usual_us;
@@ -172,6 +174,10 @@ int etx__writer_stop(etx__partition *partition, uint64_t until_us);
 void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
 
 /* ---- batches */
+/* Takes the partition's reserve of memory, once. 0 or ETX_ENOMEM. */
+int etx__batch_reserve(etx__partition *partition);
+/* Is some of it in use? Then nothing new is begun. */
+int etx__batch_starves(const etx__partition *partition);
 /* Appends a record to what forms. */
 void etx__batch_append(etx__partition *partition, const etx_record *record);
 /* The newest that forms, made if there is none. */

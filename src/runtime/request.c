@@ -543,6 +543,10 @@ void etx__request_handle(etx_tx *request) {
             "all payloads together are larger than one batch of the log: make them smaller");
         return;
     }
+    if ((begin || request->type == ETX__EV_ENLIST) && etx__batch_starves(partition)) {
+        etx__request_refuse(request, ETX_ENOMEM, etx_strerror(ETX_ENOMEM));
+        return;
+    }
     etx__event event = {.type = ETX__EV_BEGIN};
     fill_event(request, &event);
     int free_it = set_waiter(request, &event);

@@ -3,8 +3,6 @@
  * group, and hold that, and all that it has shown, after one more crash. */
 #include "image.h"
 
-#include "../fault/memory.h"
-
 #include <etx/log_file.h>
 
 #include <setjmp.h>

@@ -15,8 +15,8 @@ typedef struct image_tally {
     uint64_t images_max; /* stop there */
 } image_tally;
 
-/* Makes crash images of moments `from` to below `to` of a run: all choices where there are at most `all`, else
- * `samples` of them. Prints what is wrong, with what replays it. */
+/* Makes crash images of moments `from` to below `to` of a run: all choices where there are at most
+ * `all`, else `samples` of them. Prints what is wrong, with what replays it. */
 void images_judge(const workload *run,
                   uint64_t seed,
                   uint32_t steps,

@@ -1,4 +1,5 @@
 /* crash_images: makes crash images of runs on the file log, and turns its bits over, one by one. */
+#include "engine_images.h"
 #include "flip.h"
 #include "image.h"
 
@@ -17,6 +18,7 @@ typedef struct options {
     uint64_t samples;
     uint64_t all;
     uint64_t moment;
+    uint64_t engine; /* images of a run of the whole engine */
     int one_moment;
 } options;
 
@@ -29,6 +31,7 @@ static const char usage[] =
     "  --samples N   images of a moment that has more (48)\n"
     "  --moment M    only this moment of run S: what a violation prints\n"
     "  --flips N     turn every N-th bit of two logs (0: none)\n"
+    "  --engine N    crash images of a run of the whole engine (0)\n"
     "  --flips-from N --flips-most N   begin at this bit; so many of each log\n";
 
 static int options_read(int argc, char **argv, options *ret_options) {
@@ -36,11 +39,11 @@ static int options_read(int argc, char **argv, options *ret_options) {
         const char *name;
         uint64_t *value;
     } known[] = {
-        {"--images", &ret_options->images},        {"--seed", &ret_options->seed},
-        {"--steps", &ret_options->steps},          {"--all", &ret_options->all},
-        {"--samples", &ret_options->samples},      {"--moment", &ret_options->moment},
-        {"--flips", &ret_options->flips},          {"--flips-from", &ret_options->flips_from},
-        {"--flips-most", &ret_options->flips_most}};
+        {"--images", &ret_options->images},         {"--seed", &ret_options->seed},
+        {"--steps", &ret_options->steps},           {"--all", &ret_options->all},
+        {"--samples", &ret_options->samples},       {"--moment", &ret_options->moment},
+        {"--engine", &ret_options->engine},         {"--flips", &ret_options->flips},
+        {"--flips-from", &ret_options->flips_from}, {"--flips-most", &ret_options->flips_most}};
     for (int i = 1; i < argc; i += 2) {
         size_t k = 0;
         while (k < sizeof known / sizeof known[0] && strcmp(argv[i], known[k].name) != 0)
@@ -82,7 +85,10 @@ int main(int argc, char **argv) {
     options wanted = {.images = 100000, .seed = 1, .steps = 60, .samples = 48, .all = 4096};
     image_tally tally = {0};
     flip_tally flips = {0};
+    engine_tally engine = {0};
     double begun = now_s();
+    uint64_t violations;
+    uint64_t runs = 0;
     uint64_t seed;
     if (options_read(argc, argv, &wanted)) {
         fputs(usage, stderr);
@@ -90,23 +96,31 @@ int main(int argc, char **argv) {
     }
     seed = wanted.seed;
     tally.images_max = wanted.one_moment ? UINT64_MAX : wanted.images;
-    if (seed == 1 && wanted.images)
+    if (seed == 1 && wanted.images) {
         run_judge(&wanted, 0, &tally);
+        runs++;
+    }
     do {
-        if (tally.images < tally.images_max && tally.violations < 10)
+        if (tally.images < tally.images_max && tally.violations < 10) {
             run_judge(&wanted, seed++, &tally);
+            runs++;
+        }
     } while (!wanted.one_moment && wanted.seed && tally.images < tally.images_max &&
              tally.violations < 10);
     for (int clean = 0; wanted.flips && clean < 2; clean++)
         flips_judge(clean, wanted.flips_from, wanted.flips, wanted.flips_most, &flips);
+    if (wanted.engine)
+        engine_images_judge(wanted.seed, wanted.engine, &engine);
+    violations = tally.violations + flips.violations + engine.violations;
     printf(
-        "%llu crash images of %llu runs (%llu torn, %llu crashed again while they were opened), "
-        "%llu bits of %llu bytes turned over (%llu refused, %llu harmless), %llu violations, "
-        "%.0f s\n",
-        (unsigned long long)tally.images, (unsigned long long)(seed - wanted.seed + 1),
-        (unsigned long long)tally.torn, (unsigned long long)tally.crashed,
-        (unsigned long long)flips.flips, (unsigned long long)flips.bytes,
-        (unsigned long long)flips.refused, (unsigned long long)flips.harmless,
-        (unsigned long long)(tally.violations + flips.violations), now_s() - begun);
-    return tally.violations || flips.violations;
+        "%llu crash images of %llu runs (%llu torn, %llu crashed again while they were opened), ",
+        (unsigned long long)tally.images, (unsigned long long)runs, (unsigned long long)tally.torn,
+        (unsigned long long)tally.crashed);
+    printf(
+        "%llu of an engine, %llu bits of %llu bytes turned over (%llu refused, %llu harmless), "
+        "%llu violations, %.0f s\n",
+        (unsigned long long)engine.images, (unsigned long long)flips.flips,
+        (unsigned long long)flips.bytes, (unsigned long long)flips.refused,
+        (unsigned long long)flips.harmless, (unsigned long long)violations, now_s() - begun);
+    return violations != 0;
 }

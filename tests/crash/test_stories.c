@@ -4,6 +4,8 @@
 #include "../fault/memory.h"
 #include "../simulation/disk/disk.h"
 
+#include <etx/log_file.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -107,7 +109,7 @@ static void test_home_is_named_but_not_synced(void **state) {
     power_fails(of, 0);
 }
 
-/* A segment has its name, but the directory is not synced: what is put there must not go with it. */
+/* A segment has its name, but the directory is not synced: what is put there must not go too. */
 static void test_segment_is_named_but_not_synced(void **state) {
     story *of = *state;
     begin(of);
@@ -142,6 +144,83 @@ static void test_mark_is_written_but_not_synced(void **state) {
     power_fails(of, 38);
 }
 
+/* A trim fails, since its mark cannot be synced; the kernel drops it, but shows it to the next
+ * process. The mark that this one tells is not to fall again. */
+static void test_mark_whose_sync_failed(void **state) {
+    story *of = *state;
+    uint64_t mark = 0;
+    begin(of);
+    puts_some(of, 5);
+    disk_fault_add(of->on, &(disk_fault){.kind = DISK_SYNC, .at = 1, .error = EIO});
+    assert_int_equal(of->subject.ops->trim(of->subject.log, 0, 3), ETX_EIO);
+    of->subject.ops->close(of->subject.log, 0);
+    begin(of);
+    assert_int_equal(chain_check(&of->subject, 0, 0, &mark), 2);
+    assert_int_equal(mark, 3);
+    power_fails(of, 3);
+    begin(of);
+    assert_int_equal(chain_check(&of->subject, 0, 0, &mark), 2);
+    assert_int_equal(mark, 3);
+    of->subject.ops->close(of->subject.log, 1);
+}
+
+/* A backup cannot look at its source: it leaves no descriptor behind. */
+static void test_backup_that_cannot_stat(void **state) {
+    story *of = *state;
+    begin(of);
+    puts_some(of, 5);
+    of->subject.ops->close(of->subject.log, 1);
+    uint64_t most = disk_count(of->on, DISK_STAT);
+    for (uint64_t at = 1; at <= most; at++) {
+        disk_fault_clear(of->on);
+        disk_fault_add(of->on, &(disk_fault){.kind = DISK_STAT, .at = at, .error = EIO});
+        etx_log_file_backup("/sim/0/log", "/sim/0/log-copy", 1, NULL, NULL, 0);
+        assert_int_equal(disk_descriptors(of->on), 0);
+        disk_free(of->on); /* the copy goes with it */
+        of->on = disk_make("/sim/0");
+        of->chain = (log_chain){.subject = &of->subject, .nonce = 1};
+        begin(of);
+        puts_some(of, 5);
+        of->subject.ops->close(of->subject.log, 1);
+    }
+}
+
+/* The making of a log fails at its n-th step of a kind, and so does all that would clear up. Then
+ * the power fails, in every way that there is: the next one makes the log, or finds it made. */
+static int making_fails(story *of, disk_kind kind, uint64_t at) {
+    disk_script script = {0};
+    etx_log_config config = {.size = sizeof config,
+                             .url = "file:/sim/1/log?partitions=1&segment=64K",
+                             .allocator = &of->memory.allocator};
+    disk *made = disk_make("/sim/1");
+    disk *failed;
+    int struck;
+    disk_fault_add(made, &(disk_fault){.kind = kind, .at = at, .error = EIO, .for_good = 1});
+    if (of->subject.ops->open(&config, &of->subject.log) == 0)
+        of->subject.ops->close(of->subject.log, 0);
+    struck = disk_struck(made) != 0;
+    failed = disk_clone(made, NULL);
+    disk_free(made);
+    do {
+        disk_free(of->on);
+        of->on = disk_clone(failed, "/sim/0");
+        disk_crash(of->on, disk_script_choose, &script);
+        begin(of);
+        of->subject.ops->close(of->subject.log, 0);
+    } while (disk_script_next(&script));
+    disk_free(failed);
+    return struck;
+}
+
+static void test_making_that_fails(void **state) {
+    const disk_kind kinds[] = {DISK_OPEN, DISK_LIST, DISK_SYNC_DIR, DISK_RENAME, DISK_UNLINK};
+    story *of = *state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        for (uint64_t at = 1; making_fails(of, kinds[i], at); at++)
+            ;
+    }
+}
+
 /* A put has failed. While the last group is copied to a new segment, the process is killed: the
  * copy is seen, and the mark of an earlier clean close says that this slot was acknowledged. That
  * holds for the slot, not for the copy: it is to be written again. */
@@ -173,6 +252,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_home_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_segment_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mark_is_written_but_not_synced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_making_that_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mark_whose_sync_failed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backup_that_cannot_stat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_is_written_but_not_synced, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

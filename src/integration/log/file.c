@@ -152,12 +152,33 @@ static int names_sync(const etx__file_log *log, const etx__file_words *words) {
     return 0;
 }
 
+/* From the renaming on the log is whole, even if that cannot be made durable now. */
+static int log_name(const etx__file_log *log, int *ret_named, const etx__file_words *words) {
+    int error = renameat(log->dir_fd, "home.tmp", log->dir_fd, "home") ? errno : 0;
+    *ret_named = !error;
+    if (!error)
+        error = etx__file_sync_dir(log->dir_fd);
+    return error
+               ? etx__file_say(words, ETX_EIO, "cannot name %s/home: %s", log->dir, strerror(error))
+               : 0;
+}
+
+/* Whatever cannot be removed now is known by home.tmp, or copying, as what it is. */
+static void making_undo(etx__file_log *log, const etx__file_url *url) {
+    if (etx__file_dir_clear(log, NULL))
+        return;
+    unlinkat(log->dir_fd, "home.tmp", 0);
+    if (url->copy)
+        etx__file_unmark_copy(log);
+}
+
 /* Makes a log in the locked directory. `home` gets its name last. */
 static int log_make(etx__file_log *log,
                     const etx__file_url *url,
                     uint32_t partitions,
                     const char *id,
                     const etx__file_words *words) {
+    int named = 0;
     int rc;
     log->home.partitions = url->partitions ? url->partitions
                            : partitions    ? partitions
@@ -179,15 +200,10 @@ static int log_make(etx__file_log *log,
     rc = etx__file_dir_clear(log, words);
     if (!rc)
         rc = make_partitions(log, words);
-    if (!rc && !url->copy &&
-        (renameat(log->dir_fd, "home.tmp", log->dir_fd, "home") || etx__file_sync_dir(log->dir_fd)))
-        rc = etx__file_say(words, ETX_EIO, "cannot name %s/home: %s", log->dir, strerror(errno));
-    if (rc) {
-        int left = etx__file_dir_clear(log, NULL);
-        unlinkat(log->dir_fd, "home.tmp", 0);
-        if (url->copy && !left)
-            etx__file_unmark_copy(log);
-    }
+    if (!rc && !url->copy)
+        rc = log_name(log, &named, words);
+    if (rc && !named)
+        making_undo(log, url);
     sync_parent(log);
     return rc;
 }

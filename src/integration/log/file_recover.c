@@ -10,11 +10,11 @@
  * trim) is never cut.
  *
  * What a crash may have left unsynced, the page cache shows all the same: names (the directory is
- * synced at open), the trim mark (it is written again before a segment below it goes), the last
- * group. What lies behind the last whole group is zeroed, then the last group is written again over
- * itself, both synced, before anything acts on it. A crash in
- * between finds the same again. After a poisoning (a write failed and we live) the file is never
- * written again: the last group is copied to the first slot of a new segment instead. */
+ * synced at open), the trim mark (it is written again before it is told or a segment goes), the
+ * last group. What lies behind the last whole group is zeroed, then the last group is written again
+ * over itself, both synced, before anything acts on it. A crash in between finds the same again.
+ * After a poisoning (a write failed and we live) the file is never written again: the last group is
+ * copied to the first slot of a new segment instead. */
 #include "file.h"
 
 #include <errno.h>
@@ -443,15 +443,12 @@ static int recover_elsewhere(etx__file_partition *partition, etx__file_fault *fa
     return 0;
 }
 
-/* A mark that a process wrote which died before it could sync it is seen, and may not be durable:
- * then no segment below it may go. Written again, it is. */
+/* A mark that a process wrote which died before it was synced, or whose sync failed, is seen, and
+ * may not be durable: then no segment below it may go. Written again, it is. */
 static int mark_settle(etx__file_partition *partition, etx__file_fault *fault) {
-    const etx__file_segment *at = partition->held.head;
     char name[ETX__NAME_SIZE];
     int error;
-    while (at && at->limit > partition->state.mark)
-        at = at->next;
-    if (!at || !partition->state.mark)
+    if (!partition->state.mark)
         return 0;
     error = etx__file_state_store(partition, &partition->state);
     snprintf(name, sizeof name, "p%02u.state", partition->number);
