@@ -26,7 +26,9 @@ static int read_record(reader *r, const etx_record *record, uint64_t slot) {
     if (record->type == ETX_RECORD_OWN) {
         size_t len = record->u.own.chosen_home.len;
         if (len <= ETX_HOME_ID_LEN) {
-            memcpy(r->chosen_home, record->u.own.chosen_home.data, len);
+            if (len > 0) {
+                memcpy(r->chosen_home, record->u.own.chosen_home.data, len);
+            }
             r->chosen_home[len] = 0;
         }
     }

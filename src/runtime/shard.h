@@ -28,6 +28,7 @@ struct etx__shard {
     uint32_t partition_count;
     etx__now now;
     uint64_t seed;
+    int64_t apart_ms; /* the wall clock from the monotonic one, when looked at last */
     etx__due *due; /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
     etx__node *taken;       /* from the queue, not yet handled */

@@ -169,7 +169,7 @@ static void limits_set(etx__file_partition *partition) {
 
 static int chain_empty(etx__file_partition *partition, etx__file_fault *fault) {
     const etx__file_state *state = &partition->state;
-    if (state->flags & ETX__STATE_EMPTY) {
+    if ((state->flags & ETX__STATE_EMPTY) && state->settled <= state->mark) {
         partition->next = state->mark;
         return 0;
     }
