@@ -29,7 +29,7 @@ struct etx__shard {
     etx__now now;
     uint64_t seed;
     int64_t apart_ms; /* the wall clock from the monotonic one, when looked at last */
-    etx__due *due; /* inline calls to make: a ring */
+    etx__due *due;    /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
     etx__node *taken;       /* from the queue, not yet handled */
     const etx_tx *asking;   /* whose command is stepped now */
