@@ -5,11 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "explore/explore.h"
 #include "run.h"
 
 static const char help[] =
     "Usage: etx sim [--seeds A..B | --seconds S] [--jobs N] [--json]\n"
     "       etx sim --seed N [--trace] [--only GID] [--without FAULT,...] [--transactions N]\n"
+    "       etx sim --explore list | all | quick | CONFIG [--states N] [--seconds S] [--fair N]\n"
+    "                         [--trace] [--replay ACTIONS]\n"
     "\n"
     "Looks for a broken promise: whole nodes, made of the real library, on one simulated clock, "
     "with\n"
@@ -17,6 +20,7 @@ static const char help[] =
     "faults there are and how often. Then the faults stop, and everything must end: every branch "
     "of\n"
     "a transaction in agreement, every answer true, no money made or lost.\n"
+    "--explore does all that can happen to a small configuration of the real core, breadth-first.\n"
     "\n"
     "Options:\n"
     "      --seeds A..B           these (default: 1..1000)\n"
@@ -278,6 +282,9 @@ static int run_range(words *w) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "--explore") == 0) {
+        return etx__explore_main(argc - 2, argv + 2);
+    }
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     words w = {
         .many = {.first = 1, .last = 1000, .jobs = processors > 1 ? (uint32_t)processors : 1}};
