@@ -121,6 +121,10 @@ static void take_out(etx__partition *partition, const etx__out *out) {
         etx__waiter_answer(partition, waiter);
         waiter = next;
     }
+    if (out->silent > 0) {
+        etx__count(&partition->calls_unknown, out->silent);
+        etx__workers_watch(partition->home->engine);
+    }
     partition->wake_ms = out->wake_ms;
 }
 
