@@ -380,9 +380,13 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
 }
 
 int etx_complete(etx_engine *engine, etx_token token, const etx_completion *completion) {
-    int rc = etx__engine_usable(engine);
-    if (rc != 0 && (rc != ETX_ECLOSED || atomic_load(&engine->life) != ETX__CLOSING)) {
-        return rc; /* what is in flight may still end while the engine closes */
+    if (engine == NULL || *engine->alive == 0) {
+        return engine == NULL ? ETX_EINVALID : ETX_EFORKED;
+    }
+    /* What is in flight may still end while the engine closes. */
+    uint32_t life = atomic_load(&engine->life);
+    if (life == ETX__NEW || life == ETX__ENDED) {
+        return etx__engine_refuse(engine, life == ETX__NEW ? ETX_ESTATE : ETX_ECLOSED);
     }
     uint32_t place = (uint32_t)(token.word[0] >> 48);
     etx_completion ours = ETX_COMPLETION_INIT;
@@ -391,14 +395,16 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
         ours.reply < ETX_DONE || ours.reply > ETX_RETRY ||
         ours.result_len > engine->options.payload_max ||
         (ours.result == NULL && ours.result_len > 0)) {
-        return ETX_EINVALID;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a completion needs its size, a reply, and a result that is no "
+                                "longer than payload_max");
     }
     if (place >= engine->partition_count) {
         return 0; /* names nothing: as one that is too late */
     }
     etx__reply *reply = reply_make(engine, ours.result, (uint32_t)ours.result_len);
     if (reply == NULL) {
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     size_t len = ours.reason != NULL ? strnlen(ours.reason, ETX_REASON_MAX) : 0;
     memcpy(reply->reason, len > 0 ? ours.reason : "", len);

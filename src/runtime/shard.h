@@ -105,6 +105,8 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
 int etx__workers_start(etx_engine *engine);
 /* Queues a call. The shard's thread. */
 void etx__workers_give(etx_engine *engine, const etx__due *due);
+/* Are there callbacks that have not returned? */
+int etx__workers_busy(const etx_engine *engine);
 /* Tells an alarm if every worker is in a call that is past its timeout. The shard's thread. */
 void etx__workers_watch(etx_engine *engine);
 /* Waits for callbacks to return, at most until the time; how many have not. */

@@ -230,6 +230,14 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {
     return left;
 }
 
+int etx__workers_busy(const etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    int busy = pool->running > 0;
+    pthread_mutex_unlock(&pool->lock);
+    return busy;
+}
+
 void etx__workers_free(etx_engine *engine) {
     if (engine->workers != NULL) {
         pool_free(engine, engine->workers);
