@@ -94,18 +94,20 @@ typedef enum etx_close_mode {
     ETX_CLOSE_ABRUPT = 2 /* as if the process were killed, but for its memory */
 } etx_close_mode;
 
-/* Refuses new work (ETX_ECLOSED), ends as `mode` says in at most timeout_ms, wakes every blocked
- * caller with ETX_ECLOSED, stops the threads. Any thread but the engine's own; not from
- * callbacks. Once. 0, or ETX_EBUSY: callbacks still run in their threads (the log is closed all
- * the same, and what they answer is lost: they will be called again); ETX_ESTATE: closed
- * already. */
+/* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
+ * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
+ * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
+ * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
+ * their threads (the log is closed all the same, and what they answer is lost: they will be called
+ * again); ETX_ESTATE: closed already. */
 ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms);
 /* Frees a closed engine, or one that was never started. NULL is nothing. No other thread may use
  * it any more. What a callback that has not returned needs is freed when it returns. */
 ETX_API void etx_engine_free(etx_engine *engine);
 
-/* The last error's message, with what each layer was doing: copied, cut to `size`, ends with
- * NUL. Any thread. */
+/* The message of the calling thread's last error, with what each layer was doing; of the last of
+ * any thread, if it had none (or sixteen others had one since). Copied, cut to `size`, ends with
+ * NUL. What went wrong with a transaction is in its outcome's reason as well. Any thread. */
 ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
 
 /* A home as it is now. Strings are copies. */

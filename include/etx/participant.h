@@ -40,18 +40,23 @@ typedef struct etx_participant {
     etx_operation_fn forward;
     /* confirm, commit, deliver, notify. Must be there if the kind has one. */
     etx_operation_fn commit;
-    etx_operation_fn undo;    /* cancel, compensate, rollback. Must be there if the kind has one. */
-    void *user;               /* given to every callback; borrowed until the engine is freed */
-    uint32_t flags;           /* etx_participant_flags */
-    uint32_t branch_flags;    /* etx_branch_flags that every branch of it has */
-    uint32_t call_timeout_ms; /* a call without an answer for so long is unknown; 0: the engine's */
-    uint32_t retry_first_ms;  /* 0: the engine's */
-    uint32_t retry_cap_ms;    /* 0: the engine's */
+    etx_operation_fn undo; /* cancel, compensate, rollback. Must be there if the kind has one. */
+    void *user;            /* given to every callback; borrowed until the engine is freed */
+    uint32_t flags;        /* etx_participant_flags */
+    uint32_t branch_flags; /* etx_branch_flags that every branch of it has */
+    /* A call without an answer for so long is unknown; 0: the engine's. It is made again, unless
+     * its callback has not returned: then each further timeout counts as one more unknown, and
+     * nothing is called for the branch until it returns (docs/guarantees.md) */
+    uint32_t call_timeout_ms;
+    uint32_t retry_first_ms; /* 0: the engine's */
+    uint32_t retry_cap_ms;   /* 0: the engine's */
     /* forward: so many unknowns decide abort, 0: never. notification: default 3 */
     uint32_t attempts_max;
     /* of an initiator: ETX_DONE: it committed; ETX_REFUSED: it never will */
     etx_operation_fn query;
-    etx_operation_fn resume; /* of an initiator: run again. ETX_DONE: it has decided, or runs */
+    /* of an initiator: run again. ETX_DONE: it has decided, or runs. By etx_tx_attach it may
+     * enlist, give results, commit and abort: they are answered before it returns */
+    etx_operation_fn resume;
 } etx_participant;
 
 #define ETX_PARTICIPANT_INIT \

@@ -91,7 +91,8 @@ ETX_API int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch);
  * its home. NULL: no home can take it now. From inline callbacks. */
 ETX_API const char *etx_tx_gid(etx_tx *tx);
 /* One BEGIN with all branches, then waits as options.wait says. Not from inline callbacks. 0:
- * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid;
+ * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid (its
+ * state is what was durable when the patience was over; ETX_NONE: not known);
  * ETX_EUNAVAILABLE, ETX_EBUSY, ETX_EFULL (no space left for a new one): nothing was begun;
  * ETX_EINVALID (a cycle, an unknown name in depends_on, a deadline too far, more payload than a
  * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM; ETX_ECLOSED: closed meanwhile,
@@ -160,8 +161,8 @@ ETX_API int etx_tx_begin_async(etx_engine *engine,
 /* ---- asking */
 
 /* Waits for the state (at most patience_ms, 0: the engine's). 0; ETX_EUNKNOWN: not reached in
- * time, or the log cannot say; ETX_ENOTFOUND, ETX_EGONE. outcome tells how far it is. Not from
- * inline callbacks. */
+ * time, or the log cannot say; ETX_ENOTFOUND, ETX_EGONE. outcome tells how far it is; ETX_NONE:
+ * that is not known. Not from inline callbacks. */
 ETX_API int etx_wait_for(etx_engine *engine,
                          const char *gid,
                          etx_wait wait,

@@ -198,16 +198,42 @@ static void apply_force(etx__core *core, etx__entry *entry, const etx_record_for
 
 void etx__body_bury(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
-    etx_assert(tx->r.running == 0 && tx->r.waiters == NULL);
+    etx_assert(tx->r.waiters == NULL && (tx->r.running == 0 || tx->lent_gid != NULL));
     etx__timer_set(core, tx, UINT64_MAX);
     etx__list_remove(core, ETX__UNDURABLE, tx);
     etx__list_remove(core, ETX__DIRTY, tx);
     core->live--;
+    core->calls -= tx->r.calls; /* what they answer comes too late */
     core->stalled -= tx->r.stalled;
     core->parked -= (entry->marks & ETX_MARK_PARKED) != 0;
     entry->tx = NULL;
+    tx->over = 1;
+    if (tx->r.running == 0) {
+        etx__body_return(core, tx);
+    }
+}
+
+void etx__body_return(etx__core *core, etx__tx *tx) {
+    etx_assert(tx->over && tx->r.running == 0);
     tx->buried_next = core->buried;
     core->buried = tx;
+}
+
+int etx__body_lend_gid(etx__core *core, etx__entry *entry) {
+    etx__tx *tx = entry->tx;
+    size_t size = entry->gid_len + 1u;
+    if (tx->lent_gid != NULL) {
+        return 0;
+    }
+    uint8_t *copy = etx__pool_alloc(&core->pool, size);
+    if (copy == NULL) {
+        return ETX_EBUSY;
+    }
+    memcpy(copy, entry->gid, size);
+    tx->lent_gid = entry->gid;
+    tx->lent_gid_size = (uint32_t)size;
+    entry->gid = copy;
+    return 0;
 }
 
 static etx__entry *apply_end(etx__core *core, etx__entry *entry, const etx_record_end *end) {

@@ -17,7 +17,7 @@ typedef struct etx__attempt {
     uint32_t failures; /* in a row */
     uint8_t operation; /* of the last call */
     uint8_t running;   /* its callback has not returned */
-    uint8_t slow;      /* its timeout has been told */
+    uint8_t slow;      /* it counts as unknown already, and its callback has not returned */
 } etx__attempt;
 
 /* What few branches have, kept apart from the others' sake. */
@@ -127,6 +127,9 @@ typedef struct etx__tx {
     uint32_t block_size;
     uint32_t image_size; /* at most so many bytes say all of it */
     uint32_t entry;
+    uint8_t *lent_gid; /* ended while callbacks run: the gid as they were given it */
+    uint32_t lent_gid_size;
+    uint8_t over;      /* ended: only callbacks that have not returned still borrow it */
     struct etx__link { /* neighbours in the core's lists; entry number + 1, 0: none */
         uint32_t before, after;
     } link[2];

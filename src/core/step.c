@@ -215,7 +215,11 @@ static void do_decide(etx__core *core,
     etx__attempts_restart(entry->tx);
 }
 
-static void do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
+/* 0: not yet, there is no room for what callbacks that have not returned keep. */
+static int do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
+    if (entry->tx->r.running > 0 && etx__body_lend_gid(core, entry) != 0) {
+        return 0;
+    }
     etx_record record = {.type = ETX_RECORD_END, .gid = {entry->gid, entry->gid_len}};
     record.u.end.time_ms = now->wall_ms;
     record.u.end.ended_no = core->ended_last + 1;
@@ -228,6 +232,7 @@ static void do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
         waiters = waiter->next;
         etx__answer(core, waiter, waiter->rc, entry);
     }
+    return 1;
 }
 
 static void tell_unregistered(etx__core *core, etx__entry *entry, const etx__todo *todo) {
@@ -250,9 +255,11 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
         etx__next(core, entry, now, &todo);
     }
     if (entry->rests_on <= core->durable) {
-        if (todo.end) {
-            do_end(core, entry, now);
+        if (todo.end && do_end(core, entry, now)) {
             return;
+        }
+        if (todo.end) {
+            etx__wake_at(&todo, now->mono_ms + core->options.working_ms);
         }
         answer_waiters(core, entry, 0);
         tell_unregistered(core, entry, &todo);
@@ -508,6 +515,7 @@ const etx__out *etx__core_step(etx__core *core, const etx__event *event) {
     out->record_count = 0;
     out->call_count = 0;
     out->told_count = 0;
+    out->silent = 0;
     out->want = 0;
     out->more = 0;
     out->answered = NULL;

@@ -18,6 +18,7 @@ typedef enum etx__request_state {
 typedef enum etx__ask {
     ETX__ASK_CORE = 0, /* a command: the event of `type` */
     ETX__ASK_STATUS,   /* a transaction as it is, with its branches if wanted */
+    ETX__ASK_GLANCE,   /* what is durable of it now: waits for nothing */
     ETX__ASK_LIST      /* a page of them */
 } etx__ask;
 
@@ -94,6 +95,9 @@ struct etx_tx {
 
 /* A clean request, or NULL. */
 etx_tx *etx__request_make(etx_engine *engine);
+/* Says in the request's own outcome, and in the thread's message, what is wrong; returns rc. */
+int etx__request_fail(etx_tx *request, int rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void etx__request_free(etx_tx *request);
 /* Frees the memory that a kept handle holds beyond itself. */
 void etx__request_trim(etx_tx *request);
@@ -110,7 +114,9 @@ int etx__request_run(etx_tx *request, etx_outcome *outcome);
 int etx__request_wait(etx_tx **request, char *ret_gid);
 /* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
 int etx__request_bind(etx_tx *request, const char *gid, size_t len);
-/* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE. */
+/* What that means, in words. */
+const char *etx__bind_error(int rc);
+/* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE, ETX_EFULL. */
 int etx__request_place(etx_tx *request);
 /* Copies an outcome to a caller whose struct may be of another version's size. */
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from);
@@ -133,6 +139,10 @@ void etx__request_begin_elsewhere(etx__partition *partition,
                                   int error);
 void etx__ask_handle(etx_tx *request);
 void etx__ask_answer(etx__partition *partition, etx_tx *request);
+/* What became of it, or how far it is. */
+void etx__outcome_fill(const etx__partition *partition,
+                       const etx__entry *entry,
+                       etx_outcome *outcome);
 uint32_t etx__entry_marks(const etx__entry *entry);
 const char *etx__entry_reason(const etx__entry *entry);
 

@@ -66,6 +66,10 @@ static void on_step(int rc, const etx_outcome *outcome, void *user) {
         finish(c, ETX_REFUSED); /* its deadline came first */
         return;
     }
+    if ((rc == 0 || rc == ETX_ESTATE) && is_over(outcome, 1)) {
+        finish(c, ETX_DONE); /* an operator forced it */
+        return;
+    }
     if (rc != 0) {
         finish(c, ETX_RETRY);
         return;

@@ -13,6 +13,7 @@ typedef struct step {
     size_t len;
     struct pending { /* calls whose callbacks return at once: later */
         uint64_t serial;
+        const etx__tx *tx;
         etx__results *results;
         uint32_t entry;
         uint16_t place;
@@ -127,13 +128,13 @@ static void take_calls(step *s, const etx__out *out) {
         int initiator = call->place == ETX__INITIATOR;
         s->out->call[s->out->calls++] = (explore_call){
             .run = (uint32_t)call->run_no,
-            .tx = (uint8_t)explore_tx_of((etx_bytes){call->of->gid, call->of->gid_len}),
+            .tx = (uint8_t)explore_tx_of((etx_bytes){call->gid, strlen(call->gid)}),
             .place = (uint8_t)(initiator ? EXPLORE_INITIATOR : call->place),
             .operation = initiator ? 0 : call->operation,
             .given = given_of(call),
         };
         s->pending[s->pendings++] =
-            (struct pending){call->serial, call->results, call->entry, call->place};
+            (struct pending){call->serial, call->tx, call->results, call->entry, call->place};
     }
 }
 
@@ -181,6 +182,7 @@ static void return_callbacks(step *s, int late) {
         event.u.reply.place = first.place;
         event.u.reply.reply = ETX_LATER;
         event.u.reply.returned = 1;
+        event.u.reply.tx = first.tx;
         event.u.reply.results = first.results;
         step_once(s, &event);
     }

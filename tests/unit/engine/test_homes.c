@@ -310,6 +310,31 @@ static void no_home_that_satisfies_is_said_at_once(void **state) {
     town_end(&town);
 }
 
+/* All homes that could are full: that is the reason, and which. One is away: that is another. */
+static void full_and_away_are_told_apart(void **state) {
+    (void)state;
+    for (int away = 0; away < 2; away++) {
+        struct town town;
+        town_make(&town);
+        rig_log_fail(&town.first, RIG_FULL, -1);
+        rig_log_fail(&town.second, away ? RIG_NOT_WRITTEN : RIG_FULL, -1);
+        int want = away ? ETX_EUNAVAILABLE : ETX_EFULL;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_tx *tx = NULL;
+        char message[256];
+        assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), want);
+        assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), want);
+        assert_non_null(strstr(outcome.reason, away ? town.second.url : town.first.url));
+        assert_non_null(strstr(outcome.reason, away ? "it is away" : "space"));
+        assert_int_equal(etx_tx_begin(town.engine, NULL, &tx), want);
+        etx_engine_message(town.engine, message, sizeof message);
+        assert_string_equal(message, outcome.reason);
+        rig_log_fail(&town.first, RIG_WELL, 0);
+        rig_log_fail(&town.second, RIG_WELL, 0);
+        town_end(&town);
+    }
+}
+
 /* A memory home takes over for those who asked for no more, and says so. */
 static void memory_takes_over_for_the_modest(void **state) {
     rig_log first;
@@ -396,6 +421,7 @@ int main(void) {
         cmocka_unit_test(a_broken_log_is_left_and_returned_to),
         cmocka_unit_test(a_full_log_ends_what_has_begun),
         cmocka_unit_test(no_home_that_satisfies_is_said_at_once),
+        cmocka_unit_test(full_and_away_are_told_apart),
         cmocka_unit_test(memory_takes_over_for_the_modest),
         cmocka_unit_test(flapping_under_load),
     };
