@@ -15,7 +15,7 @@ static const struct {
     {{"verify"}, 0, 0},
     {{"verify", "--json"}, 0, 1},
     {{"backup"}, 1, 0},
-    {{"backup", "--same-id", "--json"}, 1, 1},
+    {{"backup", "--new-id", "--json"}, 1, 1},
     {{"repair"}, 1, 0},
     {{"repair", "--json"}, 1, 1},
     {{"repair", "--accept-loss", "--json"}, 1, 1},
