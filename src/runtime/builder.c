@@ -128,7 +128,7 @@ static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
     }
     if (from->depends_on_count >= ETX_BRANCHES_MAX) {
         return etx__request_fail(tx, ETX_EINVALID, "depends_on names %zu branches: too many",
-                                from->depends_on_count);
+                                 from->depends_on_count);
     }
     etx_bytes *names = etx__request_alloc(tx, from->depends_on_count * sizeof *names);
     if (names == NULL) {
