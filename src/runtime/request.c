@@ -328,14 +328,31 @@ void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter) {
 
 /* ---- on the shard's thread: handling */
 
-static int batch_too_small(const etx__partition *partition,
-                           const etx_record_begin *begin,
-                           etx_bytes gid) {
-    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = gid};
-    record.u.begin = *begin;
-    /* What is left is for its results: all of it must once fit into one batch. */
-    return partition->home->engine->options.codec->bound(&record) >
-           partition->home->info.batch_max - partition->home->info.batch_max / 16;
+static size_t begin_bound(const etx_tx *request) {
+    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = {request->gid, request->gid_len}};
+    record.u.begin = request->begin;
+    return request->engine->options.codec->bound(&record);
+}
+
+/* Does all that may follow from it find room, and its decision later? Else it has not happened. */
+static int has_room(const etx_tx *request, size_t bound) {
+    etx__partition *partition = request->partition;
+    int begin = request->type == ETX__EV_BEGIN && request->ask == ETX__ASK_CORE;
+    if (begin && !request->chosen && !request->old) {
+        return etx__room_make(partition, bound + etx__need_of(partition, NULL), 1);
+    }
+    const etx__entry *entry = etx__core_find(
+        partition->memory->core, (etx_bytes){request->gid, request->gid_len}, request->hash);
+    size_t need = etx__need_of(partition, entry != NULL ? entry->tx : NULL) + bound;
+    if (request->type == ETX__EV_ENLIST) {
+        etx_record record = {.type = ETX_RECORD_ENLIST, .gid = {request->gid, request->gid_len}};
+        record.u.enlist.branch = request->branch[0];
+        need += request->engine->options.codec->bound(&record) +
+                request->named[0].count * (size_t)partition->byte_room;
+    } else if (request->type == ETX__EV_RESULT) {
+        need += etx__need_bytes(partition, request->text[0].len);
+    }
+    return etx__room_make(partition, need, begin || request->type == ETX__EV_ENLIST);
 }
 
 static void fill_event(etx_tx *request, etx__event *event) {
@@ -438,21 +455,28 @@ void etx__request_handle(etx_tx *request) {
         etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN, why);
         return;
     }
-    if (request->ask != ETX__ASK_CORE) {
-        etx__ask_handle(request);
-        return;
-    }
+    size_t bound = begin ? begin_bound(request) : 0;
     if (begin && partition->full) {
         char why[ETX_REASON_MAX + 1];
         etx__home_why(partition->home, why, sizeof why);
         etx__request_refuse(request, ETX_EFULL, why);
         return;
     }
-    if (begin &&
-        batch_too_small(partition, &request->begin, (etx_bytes){request->gid, request->gid_len})) {
+    /* What is left is for its results: all of it must once fit into one batch. */
+    size_t batch_max = partition->home->info.batch_max;
+    if (bound > batch_max - batch_max / 16) {
         etx__request_refuse(
             request, ETX_EINVALID,
             "all payloads together are larger than one batch of the log: make them smaller");
+        return;
+    }
+    if (request->ask != ETX__ASK_LIST && request->ask != ETX__ASK_GLANCE &&
+        !has_room(request, bound)) {
+        etx__request_refuse(request, ETX_ENOMEM, etx_strerror(ETX_ENOMEM));
+        return;
+    }
+    if (request->ask != ETX__ASK_CORE) {
+        etx__ask_handle(request);
         return;
     }
     etx__event event = {.type = ETX__EV_BEGIN};

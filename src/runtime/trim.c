@@ -87,6 +87,13 @@ static void go_on_moving(etx__partition *partition, size_t bytes) {
     uint64_t before = 0;
     size_t most = bytes + MOVES;
     while (core->seq != before && (partition->last == NULL || partition->last->len < most)) {
+        enum { MANY = 64 }; /* moves of what has ended, in one step */
+        uint32_t oldest = core->oldest != 0 ? core->oldest - 1 : ETX__NOBODY;
+        if (!etx__room_make(
+                partition,
+                etx__need_of_entry(partition, oldest) + MANY * (size_t)partition->record_room, 0)) {
+            return;
+        }
         etx__event event = {.type = ETX__EV_MOVE};
         event.u.move.seq = partition->moving_seq;
         before = core->seq;
