@@ -40,7 +40,7 @@ typedef struct etx_options {
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */
-    /* failed finishing calls until a transaction is parked; default 10 */
+    /* failed finishing calls until a transaction is stalled; default 10 */
     uint32_t park_after;
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;
@@ -70,7 +70,8 @@ ETX_API int etx_engine_create(const etx_options *options, etx_engine **ret_engin
  * Errors: ETX_EINVALID (no such scheme: the message says which package has it), ETX_ESTATE
  * (started), ETX_ENOMEM. */
 ETX_API int etx_engine_home(etx_engine *engine, const char *url);
-/* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start. */
+/* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start, which
+ * refuses another one than before (see docs/guarantees.md). */
 ETX_API int etx_engine_chosen_home(etx_engine *engine, unsigned place);
 /* Adds an adapter of the program's own, before etx_engine_home names its scheme; `ops` is
  * borrowed. */
@@ -82,8 +83,8 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
 /* Opens the homes, reads them, claims their partitions, starts threads. What a crash interrupted
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
- * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home),
- * ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
+ * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
+ * is not drained; or two homes have one id), ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
 ETX_API int etx_engine_start(etx_engine *engine);
 
 typedef enum etx_close_mode {

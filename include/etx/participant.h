@@ -87,8 +87,8 @@ ETX_API etx_engine *etx_call_engine(const etx_call *call);
  * resume) that of a branch it depends on. NULL and 0 if there is none. */
 ETX_API const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len);
 
-/* What to answer beside the reply. Bytes and text are copied. Errors: ETX_EBUSY if longer than
- * the engine's limit (the call then counts as ETX_RETRY), ETX_EINVALID. */
+/* What to answer beside the reply. Bytes and text are copied. Errors: ETX_EINVALID (longer than
+ * payload_max: the call then counts as ETX_RETRY), ETX_EBUSY (no memory for it: the same). */
 ETX_API int etx_call_result(etx_call *call, const void *data, size_t len);
 ETX_API int etx_call_reason(etx_call *call, const char *text);
 /* Ask again not before so long (with ETX_WORKING or ETX_RETRY). */

@@ -173,6 +173,7 @@ typedef struct etx__out {
     uint8_t want;          /* somebody waits for what was appended: start a put */
     uint8_t more;          /* step again with the same event */
     etx__waiter *answered; /* a list; each with rc and entry set */
+    const char *why;       /* the command was refused; static, or NULL */
     uint64_t wake_ms;      /* monotonic time of the next ETX__EV_TICK; UINT64_MAX: none */
     etx_record record[ETX__OUT_MAX];
     uint32_t record_entry[ETX__OUT_MAX];
@@ -257,6 +258,10 @@ void etx__core_image(const etx__core *core,
                      etx_record_branch *branches,
                      etx_record_progress *progress,
                      etx_record *ret_move);
+/* Is nothing live, and nothing remembered that ended less than history_age_ms before? */
+int etx__core_drained(const etx__core *core, uint64_t wall_ms);
+/* A place in the order of records, for one that the core does not know of. */
+uint64_t etx__core_barrier(etx__core *core);
 /* Since when nothing that began was forgotten, ms since 1970; 0: never. */
 uint64_t etx__core_known_since(const etx__core *core);
 

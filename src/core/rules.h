@@ -8,8 +8,11 @@
 #include "kinds.h"
 #include "tables.h"
 
-/* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or
- * ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
+/* Returns rc; `why` (static) is what the caller is told beside it. Changes no state. */
+int etx__refuse(const etx__core *core, int rc, const char *why);
+
+/* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or ETX_EINVALID (over a
+ * limit), ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
 int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record);
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns

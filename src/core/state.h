@@ -71,12 +71,13 @@ enum { ETX__NOBODY = UINT32_MAX, ETX__INITIATOR = 0xffff /* in place of a branch
 /* Somebody who waits. Made by the runtime, borrowed until the core answers it. */
 typedef struct etx__waiter {
     struct etx__waiter *next;
-    uint64_t seq;   /* BEGUN: answered once this is durable; set by the core */
-    int rc;         /* the answer: 0 or an error; set by the core */
-    uint32_t entry; /* the transaction answered about, or ETX__NOBODY; set by the core */
-    uint8_t wait;   /* etx_wait: which state it waits for */
-    uint8_t kind;   /* the runtime's */
-    uint8_t look;   /* wants the state as it is now, once that is durable */
+    uint64_t seq;    /* BEGUN: answered once this is durable; set by the core */
+    int rc;          /* the answer: 0 or an error; set by the core */
+    const char *why; /* of an error, more than its code says; static, or NULL; set by the core */
+    uint32_t entry;  /* the transaction answered about, or ETX__NOBODY; set by the core */
+    uint8_t wait;    /* etx_wait: which state it waits for */
+    uint8_t kind;    /* the runtime's */
+    uint8_t look;    /* wants the state as it is now, once that is durable */
 } etx__waiter;
 
 /* The lists that a live transaction can be in. */

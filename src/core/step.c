@@ -32,7 +32,8 @@ int etx__append(etx__core *core,
     etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
     core->pool.spans_kept = 0;
     if (rc != 0) {
-        return rc;
+        return rc == ETX_EBUSY ? etx__refuse(core, rc, "memory_max is used up: try again later")
+                               : rc;
     }
     etx_assert(entry != NULL);
     kept->gid = (etx_bytes){entry->gid, entry->gid_len};
@@ -73,6 +74,9 @@ void etx__tell(etx__core *core,
 void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry *entry) {
     if (waiter == NULL) {
         return;
+    }
+    if (waiter->why == NULL || rc != waiter->rc) {
+        waiter->why = core->out->why;
     }
     waiter->rc = rc;
     waiter->entry = entry != NULL ? etx__entry_number(core, entry) : ETX__NOBODY;
@@ -115,11 +119,16 @@ static void await_log(etx__core *core, etx__waiter *waiter, const etx__entry *en
     core->out->want = 1;
 }
 
+uint64_t etx__core_barrier(etx__core *core) {
+    return ++core->seq;
+}
+
 void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc) {
     if (waiter == NULL) {
         return;
     }
     waiter->rc = rc;
+    waiter->why = core->out->why;
     if (entry != NULL && entry->tx != NULL) {
         waiter->seq = entry->rests_on;
         waiter->next = entry->tx->r.waiters;
@@ -129,8 +138,7 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     }
     if (entry == NULL) {
         /* a barrier: that it is not here is known once a put made after the question is durable */
-        core->seq++;
-        waiter->seq = core->seq;
+        waiter->seq = etx__core_barrier(core);
     } else {
         waiter->seq = entry->rests_on;
     }
@@ -523,6 +531,7 @@ const etx__out *etx__core_step(etx__core *core, const etx__event *event) {
     out->want = 0;
     out->more = 0;
     out->answered = NULL;
+    out->why = NULL;
     free_buried(core);
     etx__history_trim(core);
     clock_watch(core, event);

@@ -39,7 +39,7 @@ static int take_options(etx_tx *tx, const etx_tx_options *o) {
     }
     int rc = etx__request_bind(tx, o->gid, strnlen(o->gid, ETX_GID_MAX + 1));
     if (rc != 0) {
-        return etx__request_fail(tx, rc, "gid %.128s: %s", o->gid, etx__bind_error(rc));
+        return rc;
     }
     tx->chosen = 1;
     tx->shown = 1;
@@ -127,7 +127,8 @@ static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
         return 0;
     }
     if (from->depends_on_count >= ETX_BRANCHES_MAX) {
-        return etx__request_fail(tx, ETX_EBUSY, "depends_on has too many names");
+        return etx__request_fail(tx, ETX_EINVALID, "depends_on names %zu branches: too many",
+                                 from->depends_on_count);
     }
     etx_bytes *names = etx__request_alloc(tx, from->depends_on_count * sizeof *names);
     if (names == NULL) {
@@ -214,11 +215,11 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
     etx_engine *engine = tx->engine;
     uint32_t flags = ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS;
     if (tx->begin.branch_count >= engine->options.branches_max) {
-        return etx__request_fail(tx, ETX_EBUSY, "more than %u branches: see branches_max",
+        return etx__request_fail(tx, ETX_EINVALID, "more than %u branches: see branches_max",
                                  engine->options.branches_max);
     }
     if (from->payload_len > engine->options.payload_max) {
-        return etx__request_fail(tx, ETX_EBUSY, "a payload of %zu bytes is over payload_max, %u",
+        return etx__request_fail(tx, ETX_EINVALID, "a payload of %zu bytes is over payload_max, %u",
                                  from->payload_len, engine->options.payload_max);
     }
     if ((from->payload == NULL && from->payload_len > 0) || (from->flags & ~flags) ||

@@ -89,7 +89,7 @@ int etx_call_result(etx_call *call, const void *data, size_t len) {
     }
     call->too_long = len > call->engine->options.payload_max;
     if (call->too_long) {
-        return ETX_EBUSY;
+        return ETX_EINVALID;
     }
     if (len > sizeof call->kept && len > call->result_room) {
         uint8_t *block = etx__engine_alloc(call->engine, len);

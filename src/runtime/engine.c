@@ -278,8 +278,8 @@ static int open_homes(etx_engine *engine) {
         if (twin != engine->home[i]) { /* the first in the list with that id */
             return etx__engine_fail(
                 engine, ETX_ECONFLICT,
-                "homes %s and %s have the same id %s: one is a copy of the "
-                "other. Leave one out (a backup without --same-id gets its own)",
+                "homes %s and %s have the same id %s: one is a copy of the other, and both would "
+                "decide. Leave the copy out; 'etx log' and 'etx tx' look at it by itself",
                 twin->url, engine->home[i]->url, twin->info.id);
         }
         engine->partition_count += engine->home[i]->partition_count;
@@ -325,7 +325,7 @@ static int make_shards(etx_engine *engine) {
 }
 
 /* Until each writer has sent its news: nothing else is queued yet, and none comes later. */
-static void await_loads(etx_engine *engine) {
+static void await_writers(etx_engine *engine) {
     for (uint32_t done = 0; done < engine->partition_count;) {
         etx__pause_us(100);
         for (uint32_t i = 0; i < engine->shard_count; i++) {
@@ -337,19 +337,13 @@ static void await_loads(etx_engine *engine) {
     }
 }
 
-/* Every partition is read and claimed by its writer's thread, all at the same time. */
-static int load_all(etx_engine *engine) {
+/* By the thread of each partition's writer, all at the same time. */
+static int do_everywhere(etx_engine *engine, etx__job job) {
     int rc = 0;
     for (uint32_t i = 0; i < engine->partition_count; i++) {
-        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
+        etx__writer_give(engine->partition[i], job);
     }
-    if (rc != 0) {
-        return etx__engine_fail(engine, rc, "no threads for the log");
-    }
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__writer_give(engine->partition[i], ETX__JOB_LOAD);
-    }
-    await_loads(engine);
+    await_writers(engine);
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         partition->busy = 0;
@@ -359,6 +353,19 @@ static int load_all(etx_engine *engine) {
         }
     }
     return rc;
+}
+
+static int load_all(etx_engine *engine) {
+    int rc = 0;
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
+    }
+    if (rc != 0) {
+        return etx__engine_fail(engine, rc, "no threads for the log");
+    }
+    rc = do_everywhere(engine, ETX__JOB_READ);
+    rc = rc != 0 ? rc : etx__chosen_check(engine);
+    return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
 }
 
 static int run_all(etx_engine *engine) {

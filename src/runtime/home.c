@@ -89,7 +89,6 @@ static int make_partitions(etx__home *home) {
         if (home->partition[i] == NULL) {
             return ETX_ENOMEM;
         }
-        etx__room_measure(home->partition[i]);
     }
     return 0;
 }

@@ -98,7 +98,9 @@ static int result_request(etx_tx *tx,
         rc = etx__engine_fail(tx->engine, ETX_EINVALID,
                               "a result needs a branch, and ETX_DONE or ETX_REFUSED");
     } else if (len > tx->engine->options.payload_max) {
-        rc = etx__engine_fail(tx->engine, ETX_EBUSY, "a result over payload_max");
+        rc = etx__engine_fail(tx->engine, ETX_EINVALID,
+                              "a result of %zu bytes is over payload_max, %u", len,
+                              tx->engine->options.payload_max);
     } else {
         request->text[0] = etx__request_keep(request, result, len);
         request->text[2] = etx__request_keep(request, branch, name_len);

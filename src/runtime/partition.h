@@ -56,7 +56,9 @@ typedef enum etx__job {
     ETX__JOB_NONE = 0,
     ETX__JOB_PUT,
     ETX__JOB_TRIM,
-    ETX__JOB_LOAD,
+    ETX__JOB_READ,  /* at start: reads; once all are read, */
+    ETX__JOB_CLAIM, /* ... claims */
+    ETX__JOB_LOAD,  /* later: both */
     ETX__JOB_STOP
 } etx__job;
 
@@ -105,7 +107,10 @@ struct etx__partition {
     etx__node job_done;
     etx__job job_was;
     int job_rc;
-    etx__memory *loaded; /* what a load gave */
+    etx__memory *loaded;                   /* what reading gave */
+    uint64_t read_next;                    /* the slot behind what was read */
+    uint32_t read_checksum;                /* of the one before */
+    char chosen_then[ETX_HOME_ID_LEN + 1]; /* the home for chosen gids, as was read; or "" */
     uint64_t loaded_own;
     char message[256];
     uint8_t has_writer;
@@ -146,10 +151,20 @@ void etx__memory_return(etx__partition *partition, etx__memory *memory);
 void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 
-/* ---- on any one thread that owns the partition: reads the log, claims it. */
-int etx__partition_load(etx__partition *partition);
-/* Takes over what load gave. The shard's. */
+/* ---- on any one thread that owns the partition */
+int etx__partition_read(etx__partition *partition);  /* into partition->loaded */
+int etx__partition_claim(etx__partition *partition); /* what was read, and is the newest */
+int etx__partition_load(etx__partition *partition);  /* both, while the engine runs */
+/* Takes over what was loaded. The shard's. */
 void etx__partition_install(etx__partition *partition);
+/* Appends once more what the claim said: its slot will be trimmed. The shard's. */
+void etx__partition_own_again(etx__partition *partition);
+/* The home for chosen gids, as a claim of this partition says it; "" where none is known. */
+const char *etx__chosen_recorded(const etx__partition *partition);
+/* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
+ * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
+int etx__chosen_check(const etx_engine *engine);
+int etx__chosen_check_again(const etx__partition *partition);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);
 /* Waits for it until the time, monotonic; ETX_EBUSY: its put has not come back. It ends by itself

@@ -101,7 +101,8 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     uint32_t number = 0;
     uint64_t made_ms = 0;
     if (etx_gid_check(gid, len) != 0) {
-        return ETX_EINVALID;
+        return etx__request_fail(request, ETX_EINVALID,
+                                 "a gid is 1 to 128 printable characters, no space");
     }
     memcpy(request->gid, gid, len);
     request->gid[len] = 0;
@@ -109,23 +110,23 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     request->hash = etx__core_hash((etx_bytes){gid, len});
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
+    if (home == NULL && home_id[0] == 'v') {
+        return etx__request_fail(request, ETX_EGONE,
+                                 "the gid belongs to a volatile home that is gone");
+    }
     if (home == NULL) {
-        return home_id[0] == 'v' ? ETX_EGONE : ETX_EUNAVAILABLE;
+        return etx__request_fail(request, ETX_EUNAVAILABLE,
+                                 "the gid belongs to home %s, which is not among the homes",
+                                 home_id);
     }
     if (made == 1 && number >= home->partition_count) {
-        return ETX_EINVALID;
+        return etx__request_fail(request, ETX_EINVALID,
+                                 "the gid names a partition that its home does not have");
     }
     request->old = made == 1;
     request->partition =
         made == 1 ? home->partition[number] : etx__home_hashed(home, request->hash);
     return 0;
-}
-
-const char *etx__bind_error(int rc) {
-    return rc == ETX_EINVALID ? "a gid is 1 to 128 printable characters, no space, and names a "
-                                "partition that its home has"
-           : rc == ETX_EUNAVAILABLE ? "its home is not in the list"
-                                    : etx_strerror(rc);
 }
 
 int etx__request_place(etx_tx *request) {
@@ -165,7 +166,6 @@ etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, 
     request->wait = ETX_WAIT_BEGUN;
     *ret_rc = etx__request_bind(request, gid, strnlen(gid, ETX_GID_MAX + 1));
     if (*ret_rc != 0) {
-        etx__engine_fail(engine, *ret_rc, "gid %.128s: %s", gid, etx__bind_error(*ret_rc));
         etx__request_free(request);
         return NULL;
     }
@@ -228,6 +228,10 @@ const char *etx__entry_reason(const etx__entry *entry) {
     return entry->reason_len > 0 ? (const char *)entry->gid + entry->gid_len + 1 : "";
 }
 
+static const char *why_of(const etx__waiter *waiter) {
+    return waiter->why != NULL ? waiter->why : etx_strerror(waiter->rc);
+}
+
 void etx__outcome_fill(const etx__partition *partition,
                        const etx__entry *entry,
                        etx_outcome *outcome) {
@@ -243,7 +247,7 @@ static void fill_outcome(etx__partition *partition,
                          etx_outcome *outcome) {
     etx__outcome_fill(partition, &partition->memory->core->entry[waiter->entry], outcome);
     if (waiter->rc < 0) {
-        say(outcome->reason, etx_strerror(waiter->rc));
+        say(outcome->reason, why_of(waiter));
     }
 }
 
@@ -259,7 +263,7 @@ static void name_missing(const etx_tx *request, const etx__tx *tx, char *reason)
         }
         if (!found) {
             snprintf(reason, ETX_REASON_MAX + 1,
-                     "branch %.64s depends on %.64s, which is not there",
+                     "branch %.64s: depends_on names %.64s, which is not enlisted before",
                      (const char *)request->branch[0].name.data, (const char *)named->name[i].data);
             return;
         }
@@ -273,7 +277,7 @@ static void answer_request(etx__partition *partition, etx__waiter *waiter) {
         return;
     }
     if (waiter->entry == ETX__NOBODY) {
-        etx__request_refuse(request, waiter->rc, etx_strerror(waiter->rc));
+        etx__request_refuse(request, waiter->rc, why_of(waiter));
         return;
     }
     fill_outcome(partition, waiter, &request->outcome);
@@ -303,7 +307,7 @@ static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
         fill_outcome(partition, waiter, &outcome);
     } else {
         const etx_tx *asking = partition->shard->asking;
-        say(outcome.reason, etx_strerror(waiter->rc));
+        say(outcome.reason, why_of(waiter));
         if (asking != NULL) {
             memcpy(outcome.gid, asking->gid, asking->gid_len + 1u);
         }

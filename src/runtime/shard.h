@@ -28,7 +28,8 @@ struct etx__shard {
     uint32_t partition_count;
     etx__now now;
     uint64_t seed;
-    etx__due *due; /* inline calls to make: a ring */
+    int64_t apart_ms; /* the wall clock from the monotonic one, when looked at last */
+    etx__due *due;    /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
     etx__node *taken;       /* from the queue, not yet handled */
     etx__node *held;        /* replies that wait for memory */

@@ -80,6 +80,7 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
         partition->mark_first = (partition->mark_first + 1) % ETX__MARKS;
         partition->marks--;
     }
+    etx__partition_own_again(partition);
 }
 
 static void go_on_moving(etx__partition *partition, size_t bytes) {
@@ -123,7 +124,8 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
     }
     uint64_t needed = bytes_needed(partition);
     const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed) : NULL;
-    if (mark != NULL) {
+    size_t own = etx__need_bytes(partition, ETX_NAME_MAX + ETX_HOME_ID_LEN);
+    if (mark != NULL && etx__room_make(partition, own, 0)) {
         begin_moves(partition, mark);
         go_on_moving(partition, bytes);
     }

@@ -180,7 +180,7 @@ static etx_reply on_call(etx_call *call, void *user) {
     memcpy(payload, bytes, len);
     const char *gid = etx_call_gid(call);
     sim_truth *truth = sim_truth_of(s, gid, strlen(gid));
-    truth->plan = &s->plan[payload[0] % SIM_PLANS];
+    truth->plan = &s->plan[payload[0] % SIM_CONFUSED_BY];
     message m = {.node = node, .truth = truth, .life = node->life, .place = payload[1]};
     m.token = etx_call_token(call);
     m.operation = etx_call_operation(call);
@@ -190,6 +190,9 @@ static etx_reply on_call(etx_call *call, void *user) {
             m.attempt);
     sim_truth_call(s, truth, m.place, call);
     sim_node_may_die(node);
+    if (truth->plan->branch[m.place].nests) {
+        return sim_nest_call(node, truth, m.place, call);
+    }
     if (sim_below(s, SIM_NET, 4) > 0) {
         return call_later(s, &m);
     }

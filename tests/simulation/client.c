@@ -11,6 +11,7 @@ enum { TRIES = 6, PATIENCE_US = 6000000 };
 typedef struct question {
     sim_plan *plan;
     uint32_t number;
+    int known; /* when it was asked, its gid was in a log */
 } question;
 
 static void plan_go_on(sim *s, void *what);
@@ -18,7 +19,7 @@ static void plan_go_on(sim *s, void *what);
 static void go_on_later(sim_plan *plan, uint64_t us) {
     sim *s = plan->world;
     question *next = sim_alloc(s, sizeof *next);
-    *next = (question){plan, plan->asked};
+    *next = (question){plan, plan->asked, 0};
     sim_at(s, sim_about(s, us), plan_go_on, next);
 }
 
@@ -59,6 +60,11 @@ static void submitted_answered(sim_plan *plan, int rc, const etx_outcome *outcom
     sim *s = plan->world;
     if (rc == 0) {
         check_content(plan, outcome, 0);
+        if (!plan->chosen && outcome->durability < (etx_durability)plan->durability) {
+            sim_break(s, "the durability asked for", outcome->gid, "%s was asked, %s achieved",
+                      etx_durability_name((etx_durability)plan->durability),
+                      etx_durability_name(outcome->durability));
+        }
         if (plan->chosen && sim_happens(s, SIM_REPEAT) && plan->tries < TRIES) {
             sim_say(s, plan->gid, "client %u: asks again", plan->number);
             try_again(plan, 1000000);
@@ -67,7 +73,7 @@ static void submitted_answered(sim_plan *plan, int rc, const etx_outcome *outcom
         give_up(plan, "has its answer");
         return;
     }
-    if (rc == ETX_EUNKNOWN && !plan->chosen) {
+    if ((rc == ETX_EUNKNOWN || rc == ETX_ECLOSED) && !plan->chosen) {
         give_up(plan, "will never know");
         return;
     }
@@ -119,7 +125,7 @@ static void answered(int rc, const etx_outcome *outcome, void *user) {
     sim *s = plan->world;
     sim_say(s, outcome->gid, "client %u hears: %s %s", plan->number,
             rc == 0 ? etx_state_name(outcome->state) : etx_error_name(rc), outcome->reason);
-    sim_truth_told(s, rc, outcome);
+    sim_truth_told(s, rc, outcome, asked->known);
     sim_node_may_die(s->running);
     if (asked->number != plan->asked || !plan->waiting) {
         return;
@@ -152,7 +158,7 @@ static question *ask(sim_plan *plan) {
     sim *s = plan->world;
     question *asked = sim_alloc(s, sizeof *asked);
     plan->waiting = 1;
-    *asked = (question){plan, ++plan->asked};
+    *asked = (question){plan, ++plan->asked, sim_truth_known(s, plan->gid)};
     sim_at(s, PATIENCE_US, no_answer, asked);
     return asked;
 }
@@ -208,6 +214,7 @@ static void fill_options(const sim_plan *plan, etx_tx_options *options) {
     options->gid = plan->chosen ? plan->gid : NULL;
     options->wait = waits[plan->number % 3];
     options->deadline_ms = plan->deadline ? 400 : 0;
+    options->durability = plan->chosen ? ETX_DURABILITY_DEFAULT : (etx_durability)plan->durability;
     if (plan->mode != ETX_SUBMITTED) {
         options->mode = (etx_mode)plan->mode;
         options->initiator =
@@ -221,7 +228,7 @@ static int add_all(sim_plan *plan, etx_tx *tx, int confused) {
     for (uint32_t i = 0; i < plan->branches && rc == 0; i++) {
         wire_branch wire;
         fill_branch(plan, i, &wire);
-        wire.payload[0] += confused && i == 0 ? SIM_PLANS : 0;
+        wire.payload[0] += confused && i == 0 ? SIM_CONFUSED_BY : 0;
         rc = etx_tx_add_branch(tx, &wire.branch);
     }
     return rc;
@@ -264,13 +271,26 @@ static void submit_confused(sim_node *node, void *what) {
     sim_say(plan->world, plan->gid, "client %u asks %s for something else under the same gid",
             plan->number, node->name);
     question *asked = sim_alloc(plan->world, sizeof *asked);
-    *asked = (question){plan, 0};
+    *asked = (question){plan, 0, 0};
     if (etx_tx_new(node->engine, &options, &tx) == 0) {
         if (add_all(plan, tx, 1) != 0) {
             etx_tx_discard(tx);
         } else {
             etx_tx_submit(tx, on_confused, asked);
         }
+    }
+}
+
+/* An abort that overtook its begin. */
+static void abort_early(sim_node *node, void *what) {
+    sim_plan *plan = what;
+    etx_tx *tx = NULL;
+    sim_say(plan->world, plan->gid, "client %u aborts at %s what it has perhaps not begun",
+            plan->number, node->name);
+    question *asked = sim_alloc(plan->world, sizeof *asked);
+    *asked = (question){plan, 0, 0};
+    if (etx_tx_attach(node->engine, plan->gid, 0, &tx) == 0) {
+        etx_tx_abort_async(tx, answered, asked);
     }
 }
 
@@ -396,6 +416,9 @@ static void plan_go_on(sim *s, void *what) {
     if (plan->mode == ETX_SUBMITTED && plan->chosen && sim_happens(s, SIM_CONFUSED)) {
         sim_node_run(plan->node, submit_confused, plan);
     }
+    if (plan->chosen && sim_happens(s, SIM_EARLY) && sim_node_ready(plan->node)) {
+        sim_node_run(plan->node, abort_early, plan);
+    }
     if (!plan->waiting && sim_node_ready(plan->node) && plan->life == plan->node->life) {
         sim_node_run(plan->node, act, plan);
     } else {
@@ -406,7 +429,7 @@ static void plan_go_on(sim *s, void *what) {
 void sim_client_start(sim *s) {
     for (uint32_t i = 0; i < s->plans; i++) {
         question *first = sim_alloc(s, sizeof *first);
-        *first = (question){&s->plan[i], 0};
+        *first = (question){&s->plan[i], 0, 0};
         sim_at(s, sim_below(s, SIM_LOAD, 8000000), plan_go_on, first);
     }
 }
@@ -416,6 +439,31 @@ void sim_client_lost(sim *s, const sim_node *node) {
         if (s->plan[i].node == node) {
             s->plan[i].tx = NULL;
         }
+    }
+}
+
+/* ---- somebody who only looks */
+
+static void on_look(int rc, const etx_outcome *outcome, void *user) {
+    const question *asked = user;
+    sim *s = asked->plan->world;
+    sim_say(s, outcome->gid, "somebody looks and sees: %s",
+            rc == 0 ? etx_state_name(outcome->state) : etx_error_name(rc));
+    sim_truth_told(s, rc, outcome, asked->known);
+}
+
+static void look(sim_node *node, void *what) {
+    sim_plan *plan = what;
+    question *asked = sim_alloc(node->world, sizeof *asked);
+    *asked = (question){plan, 0, sim_truth_known(node->world, plan->gid)};
+    etx_query_async(node->engine, plan->gid, on_look, asked);
+}
+
+void sim_client_look(sim *s) {
+    sim_plan *plan = &s->plan[sim_below(s, SIM_LOAD, s->plans)];
+    sim_node *node = ready_node(s);
+    if (node != NULL && plan->gid[0] != 0) {
+        sim_node_run(node, look, plan);
     }
 }
 

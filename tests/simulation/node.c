@@ -1,6 +1,7 @@
 /* Nodes: started, crashed, paused. Each is the real engine, with the world's adapters. */
 #include <string.h>
 
+#include "disk/disk.h"
 #include "sim.h"
 
 /* ---- running a node's code */
@@ -19,6 +20,7 @@ static void drop(sim_node *node) {
         node->thread[i].word = NULL;
     }
     s->stats.crashes++;
+    sim_local_lost(node);
     sim_client_lost(s, node);
 }
 
@@ -26,6 +28,7 @@ int sim_node_run(sim_node *node, void (*act)(sim_node *node, void *what), void *
     sim *s = node->world;
     if (setjmp(node->out) == 0) {
         s->running = node;
+        disk_clock_set(s->now_us / 1000);
         node->entered = 1;
         act(node, what);
         node->entered = 0;
@@ -102,6 +105,11 @@ static void set_up(sim_node *node, etx_engine *engine) {
         snprintf(url, sizeof url, "sim:%u/%u", node->place, i);
         rc = etx_engine_home(engine, url);
     }
+    if (s->locals != SIM_NO_LOCALS && rc == 0) {
+        snprintf(url, sizeof url, "local:%u", node->place);
+        rc = etx_engine_log(engine, sim_local_ops());
+        rc = rc != 0 ? rc : etx_engine_home(engine, url);
+    }
     etx_assert(rc == 0);
     node->late_names = (uint8_t)sim_happens(s, SIM_LATE_NAME);
     if (!node->late_names) {
@@ -137,7 +145,7 @@ static void start(sim_node *node, void *what) {
         char message[256];
         etx_engine_message(engine, message, sizeof message);
         sim_say(s, NULL, "%s: cannot start: %s", node->name, message);
-        if (rc != ETX_EUNAVAILABLE && rc != ETX_EUNKNOWN) {
+        if (rc == ETX_ECORRUPT || rc == ETX_EVERSION || rc == ETX_ECONFLICT || s->healing) {
             *ret_rc = rc;
         }
         longjmp(node->out, 1);
@@ -185,6 +193,20 @@ void sim_node_crash(sim_node *node) {
     sim_say(s, NULL, "%s: is gone", node->name);
     drop(node);
     sim_at(s, sim_about(s, 400000), try_again, node);
+}
+
+static void close_now(sim_node *node, void *what) {
+    (void)what;
+    etx_engine_close(node->engine, ETX_CLOSE_LEAVE, 50);
+    etx_engine_free(node->engine);
+}
+
+void sim_node_close(sim_node *node) {
+    sim *s = node->world;
+    sim_say(s, NULL, "%s: closes in order", node->name);
+    if (sim_node_run(node, close_now, NULL)) {
+        sim_node_crash(node);
+    }
 }
 
 static void wake_up(sim *s, void *what) {

@@ -4,7 +4,7 @@
 
 #include <etx/etx.h>
 
-enum { SIM_BRANCHES = 4, SIM_PLANS = 96 };
+enum { SIM_BRANCHES = 4, SIM_PLANS = 96, SIM_CONFUSED_BY = 1000 /* added to a plan's number */ };
 
 typedef struct sim sim;
 typedef struct sim_node sim_node;
@@ -18,6 +18,7 @@ typedef struct sim_plan_branch {
     uint8_t forgets; /* ... and keeps no row of it: a late copy may succeed */
     uint8_t by_initiator;
     uint8_t stuck;      /* does not answer while faults last */
+    uint8_t nests;      /* it is a transaction itself */
     uint8_t wants;      /* results of those it depends on */
     uint8_t depends_on; /* bits of places */
     int32_t delta;      /* of its account; a plan's sum is 0 */
@@ -28,7 +29,7 @@ struct sim_plan {
     sim *world;
     uint32_t number;
     char gid[48]; /* chosen, or as it was told; "" */
-    uint8_t chosen, mode, aborts, silent, deadline;
+    uint8_t chosen, mode, aborts, silent, deadline, durability;
     uint8_t over;  /* its client wants nothing more */
     uint8_t begun; /* interactive, resumed: begin was answered */
     uint32_t step; /* interactive, resumed: what comes next */

@@ -65,12 +65,9 @@ static void compare(sim *s, const etx__core *live, const etx__core *folded) {
 }
 
 static void check_partition(sim *s, const etx__partition *partition) {
-    const sim_store *store = NULL;
-    for (uint32_t i = 0; i < s->stores; i++) {
-        store = strcmp(s->store[i].id, partition->home->info.id) == 0 ? &s->store[i] : store;
-    }
-    if (store == NULL || store->regressed || partition->state != ETX__OPEN ||
-        partition->flying != NULL || partition->first != NULL || partition->busy) {
+    const sim_store *store = ((const sim_adapter *)(const void *)partition->home->log)->store;
+    if (store->regressed || partition->state != ETX__OPEN || partition->flying != NULL ||
+        partition->first != NULL || partition->busy) {
         return;
     }
     const sim_shelf *shelf = &store->shelf[partition->number];
@@ -78,12 +75,10 @@ static void check_partition(sim *s, const etx__partition *partition) {
         return; /* another owns it by now */
     }
     const etx__core *live = partition->memory->core;
-    size_t size = (etx__core_size(&live->options) + 63) & ~(size_t)63;
-    void *memory = aligned_alloc(64, size);
+    void *memory = calloc(1, etx__core_size(&live->options));
     if (memory == NULL) {
         abort();
     }
-    memset(memory, 0, size);
     etx__core *folded = etx__core_init(memory, &live->options);
     for (uint64_t i = shelf->mark; i < shelf->count; i++) {
         int rc = fold_slot(s, folded, &shelf->slot[i]);

@@ -9,22 +9,8 @@
 #include "../../src/runtime/home.h"
 #include "../../src/runtime/request.h"
 #include "../../src/runtime/shard.h"
+#include "faults.h"
 #include "plan.h"
-
-/* The fault model.
- *
- * Nodes crash at any moment between two of their steps, and in the middle of one: in a put, a
- * trim, a read, a callback. All that is in their memory is gone then. They pause (all threads at
- * once) and wake long after others took over. Their wall clocks jump; their monotonic ones do not.
- * A store (a log that nodes share) may not be reachable from some nodes or from all. A put may
- * hang, may come to *unknown* with or without effect, and a copy of an unknown put may take effect
- * much later. What a store shows and nobody was told of may vanish again when it fails over. A
- * store that is restored from an older backup has lost what it acknowledged.
- * Calls and answers are lost, late, duplicated and reordered. Participants keep a fence; they
- * refuse, fail, need long, are not there for a while, and some forget what they refused.
- * Initiators crash, fall silent, and repeat themselves to the wrong node. Operators park, resume
- * and force.
- * Then all faults stop, and everything must end. */
 
 enum {
     SIM_NODES = 3,
@@ -46,39 +32,12 @@ typedef enum sim_stream {
     SIM_STREAMS
 } sim_stream;
 
-/* What can go wrong: how often, in chances of 10,000 each time it could. X(name, text, most) */
-#define SIM_FAULT_MAP(X)                                                                       \
-    X(CRASH, "crash", 30)               /* between two steps */                                \
-    X(CRASH_INSIDE, "crash-inside", 60) /* in a put, a read, a callback */                     \
-    X(PAUSE, "pause", 20)               /* of all threads of a node */                         \
-    X(TAKEOVER, "takeover", 40)         /* another node claims what one owns, for no reason */ \
-    X(LOSE, "lose", 1500)               /* calls and answers */                                \
-    X(DOUBLE, "double", 1500)                                                                  \
-    X(LATE, "late", 1500)     /* arrives after seconds */                                      \
-    X(REFUSE, "refuse", 2500) /* a business no */                                              \
-    X(FAIL, "fail", 2000)     /* unknown, although it was done or not */                       \
-    X(WORKING, "working", 2000)                                                                \
-    X(STUCK, "stuck", 300) /* a participant that never answers while faults last */            \
-    X(PUT_UNKNOWN, "put-unknown", 800)                                                         \
-    X(PUT_LATE, "put-late", 5000)      /* a copy of an unknown put takes effect later */       \
-    X(PUT_REFUSED, "put-refused", 500) /* not written */                                       \
-    X(PUT_HANGS, "put-hangs", 100)                                                             \
-    X(OUTAGE, "outage", 30)     /* of a store, or of the way to it */                          \
-    X(FAILOVER, "failover", 30) /* of a store: what nobody was told of vanishes */             \
-    X(REGRESS, "regress", 4)    /* of a store: restored from an older backup */                \
-    X(CLOCK, "clock", 30)       /* a wall clock jumps */                                       \
-    X(OPERATOR, "operator", 60)                                                                \
-    X(SILENT, "silent", 2500)       /* an initiator goes away */                               \
-    X(REPEAT, "repeat", 4000)       /* a client asks again, perhaps another node */            \
-    X(CONFUSED, "confused", 400)    /* ... with other content under the same gid */            \
-    X(LATE_NAME, "late-name", 1000) /* participants are registered after start */
-
-typedef enum sim_fault {
-#define X(name, text, most) SIM_##name,
-    SIM_FAULT_MAP(X)
-#undef X
-        SIM_FAULTS
-} sim_fault;
+/* Have the nodes logs of their own? */
+typedef enum sim_locals {
+    SIM_NO_LOCALS,
+    SIM_LOCALS_BEHIND, /* behind the stores: for when those are away */
+    SIM_LOCAL_ONLY     /* one node, no stores */
+} sim_locals;
 
 /* What a seed draws; `without` leaves faults out (to make a story short). */
 typedef struct sim_options {
@@ -143,6 +102,7 @@ typedef struct sim_shelf { /* one partition of a store */
 
 struct sim_store {
     sim *world;
+    struct disk *disk; /* a node's own log: the real one is there, and this is its shadow */
     uint32_t place;
     char id[ETX_HOME_ID_LEN + 1];
     etx_durability grade;
@@ -168,11 +128,12 @@ struct sim {
     uint32_t events, events_room;
     sim_node node[SIM_NODES];
     uint32_t nodes;
-    sim_node *running; /* whose code runs now */
-    sim_store store[SIM_STORES];
+    sim_node *running;                       /* whose code runs now */
+    sim_store store[SIM_STORES + SIM_NODES]; /* shared ones, then each node's own */
+    uint8_t locals;                          /* sim_locals */
     uint32_t stores, partitions;
-    uint8_t forgets; /* nodes remember little: gids are not repeated then */
-    sim_plan plan[SIM_PLANS];
+    uint8_t forgets;              /* nodes remember little: gids are not repeated then */
+    sim_plan plan[SIM_PLANS * 2]; /* and those of children */
     uint32_t plans;
     sim_truth *truths;
     sim_truth *truth_bucket[SIM_BUCKETS];
@@ -224,6 +185,7 @@ int sim_node_run(sim_node *node, void (*act)(sim_node *node, void *what), void *
 /* Does the node die here, in the middle of its own code? Does not return then. */
 void sim_node_may_die(sim_node *node);
 void sim_node_crash(sim_node *node);
+void sim_node_close(sim_node *node); /* in order */
 void sim_node_pause(sim_node *node, uint64_t us);
 void sim_node_register(sim_node *node);
 /* Wakes the shards that have something in their queues. */
@@ -233,9 +195,28 @@ void sim_thread_wake(sim_thread *thread, uint64_t in_us);
 int sim_node_ready(const sim_node *node);
 
 /* ---- store.c */
+/* What both kinds of adapter begin with. */
+typedef struct sim_adapter {
+    etx_log head;
+    sim_node *node;
+    sim_store *store;
+    etx_log *inner; /* local: the file log */
+} sim_adapter;
+void sim_store_append(sim_store *store, uint32_t partition, const etx_put *put);
+/* All up to and with this slot cannot vanish any more. */
+void sim_store_acknowledge(sim_store *store, uint32_t partition, uint64_t slot);
+const char *sim_put_word(etx_put_result result);
 const etx_log_ops *sim_store_ops(void);
 void sim_store_failover(sim_store *store);
 void sim_store_regress(sim_store *store);
+
+/* ---- local.c */
+const etx_log_ops *sim_local_ops(void);
+void sim_local_make(sim *s);
+void sim_local_free(sim *s);
+void sim_local_lost(sim_node *node); /* its process is gone, or its machine */
+void sim_local_fault(sim_node *node);
+void sim_local_help(sim_node *node);
 
 /* ---- bank.c */
 const char *sim_bank_name(uint8_t kind);
@@ -243,7 +224,13 @@ void sim_bank_register(sim_node *node);
 /* One call, as the participant hears it: the reply. */
 etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation operation);
 
+/* ---- nest.c */
+sim_plan *sim_nest_plan(sim *s, const sim_plan *parent);
+etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call);
+void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place);
+
 /* ---- client.c */
+void sim_client_look(sim *s); /* somebody asks about some gid */
 void sim_client_start(sim *s);
 void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
@@ -258,7 +245,9 @@ sim_truth *sim_truth_find(sim *s, const char *gid, size_t len); /* or NULL */
 /* A slot counts as durable from now on. */
 void sim_truth_durable(sim *s, sim_store *store, uint32_t partition, uint64_t slot);
 void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call);
-void sim_truth_told(sim *s, int rc, const etx_outcome *outcome);
+int sim_truth_known(sim *s, const char *gid); /* is it in a log, and unfinished? */
+/* What somebody was told; `known`: when he asked, it was in a log. */
+void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known);
 void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below);
 /* At the end. */
 void sim_truth_audit(sim *s);

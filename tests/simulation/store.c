@@ -4,12 +4,6 @@
 
 #include "sim.h"
 
-typedef struct adapter {
-    etx_log head;
-    sim_node *node;
-    sim_store *store;
-} adapter;
-
 static int store_open(const etx_log_config *config, etx_log **ret_log) {
     sim *s = *sim_current();
     unsigned node = 0;
@@ -17,7 +11,7 @@ static int store_open(const etx_log_config *config, etx_log **ret_log) {
     if (sscanf(config->url, "sim:%u/%u", &node, &store) != 2) {
         return ETX_EINVALID;
     }
-    adapter *made = config->allocator->allocate(config->allocator->user, sizeof *made);
+    sim_adapter *made = config->allocator->allocate(config->allocator->user, sizeof *made);
     if (made == NULL) {
         return ETX_ENOMEM;
     }
@@ -34,7 +28,7 @@ static void store_close(etx_log *log, int clean) {
 }
 
 static int store_info(etx_log *log, etx_log_info *ret_info) {
-    const adapter *of = (adapter *)(void *)log;
+    const sim_adapter *of = (sim_adapter *)(void *)log;
     snprintf(ret_info->id, sizeof ret_info->id, "%s", of->store->id);
     ret_info->partitions = of->store->world->partitions;
     ret_info->flags = 0;
@@ -46,8 +40,14 @@ static int store_info(etx_log *log, etx_log_info *ret_info) {
     return 0;
 }
 
-static int reachable(const adapter *of) {
+static int reachable(const sim_adapter *of) {
     return !of->store->down && !of->node->cut[of->store->place];
+}
+
+const char *sim_put_word(etx_put_result result) {
+    static const char *const words[] = {
+        "", "written", "occupied", "predecessor differs", "not written", "unknown"};
+    return words[result];
 }
 
 /* ---- slots */
@@ -66,7 +66,7 @@ static uint64_t own_of(sim *s, const sim_shelf *shelf, etx_bytes batch, uint64_t
     return rc == 0 && record.type == ETX_RECORD_OWN ? nonce : before;
 }
 
-static void append(sim_store *store, uint32_t number, const etx_put *put) {
+void sim_store_append(sim_store *store, uint32_t number, const etx_put *put) {
     sim *s = store->world;
     sim_shelf *shelf = &store->shelf[number];
     if (shelf->count == shelf->room) {
@@ -117,13 +117,13 @@ static etx_put_result judge(sim_store *store, etx_put *put, int effect) {
         return ETX_PUT_PREDECESSOR;
     }
     if (effect) {
-        append(store, put->partition, put);
+        sim_store_append(store, put->partition, put);
     }
     return ETX_PUT_WRITTEN;
 }
 
 /* All up to and with this slot cannot vanish any more. */
-static void acknowledge(sim_store *store, uint32_t number, uint64_t slot) {
+void sim_store_acknowledge(sim_store *store, uint32_t number, uint64_t slot) {
     sim_shelf *shelf = &store->shelf[number];
     while (shelf->told <= slot) {
         sim_truth_durable(store->world, store, number, shelf->told++);
@@ -174,7 +174,7 @@ static etx_put_result not_written(etx_put *put, const char *why) {
     return ETX_PUT_NOT_WRITTEN;
 }
 
-static etx_put_result put_once(adapter *of, etx_put *put) {
+static etx_put_result put_once(sim_adapter *of, etx_put *put) {
     sim_store *store = of->store;
     sim *s = store->world;
     if (!reachable(of)) {
@@ -196,13 +196,13 @@ static etx_put_result put_once(adapter *of, etx_put *put) {
     }
     etx_put_result result = judge(store, put, 1);
     if (result == ETX_PUT_WRITTEN) {
-        acknowledge(store, put->partition, put->slot);
+        sim_store_acknowledge(store, put->partition, put->slot);
     }
     return result;
 }
 
 static etx_put_result store_put(etx_log *log, etx_put *put) {
-    adapter *of = (adapter *)(void *)log;
+    sim_adapter *of = (sim_adapter *)(void *)log;
     sim *s = of->store->world;
     s->stats.puts++;
     put->error = 0;
@@ -212,10 +212,8 @@ static etx_put_result store_put(etx_log *log, etx_put *put) {
     put->found_trimmed = 0;
     sim_node_may_die(of->node);
     etx_put_result result = put_once(of, put);
-    static const char *const words[] = {
-        "", "written", "occupied", "predecessor differs", "not written", "unknown"};
     sim_say(s, NULL, "%s: store %u/%u slot %llu: %s", of->node->name, of->store->place,
-            put->partition, (unsigned long long)put->slot, words[result]);
+            put->partition, (unsigned long long)put->slot, sim_put_word(result));
     sim_node_may_die(of->node);
     return result;
 }
@@ -228,7 +226,7 @@ static int store_get(etx_log *log,
                      uint64_t *ret_mark,
                      char *message,
                      size_t message_size) {
-    adapter *of = (adapter *)(void *)log;
+    sim_adapter *of = (sim_adapter *)(void *)log;
     const sim_shelf *shelf = &of->store->shelf[partition];
     sim_node_may_die(of->node);
     *ret_mark = shelf->mark;
@@ -258,7 +256,7 @@ static int store_get(etx_log *log,
 }
 
 static int store_trim(etx_log *log, uint32_t partition, uint64_t below) {
-    adapter *of = (adapter *)(void *)log;
+    sim_adapter *of = (sim_adapter *)(void *)log;
     sim_shelf *shelf = &of->store->shelf[partition];
     sim_node_may_die(of->node);
     if (!reachable(of)) {

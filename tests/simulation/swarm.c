@@ -23,7 +23,10 @@ static void draw_faults(sim *s) {
 }
 
 static void draw_stores(sim *s) {
-    s->stores = 1 + draw(s, SIM_STORES);
+    static const uint8_t locals[] = {SIM_NO_LOCALS, SIM_NO_LOCALS, SIM_LOCALS_BEHIND,
+                                     SIM_LOCALS_BEHIND, SIM_LOCAL_ONLY};
+    s->locals = locals[draw(s, 5)];
+    s->stores = s->locals == SIM_LOCAL_ONLY ? 0 : 1 + draw(s, SIM_STORES);
     s->partitions = 1 + draw(s, SIM_PARTITIONS);
     for (uint32_t i = 0; i < s->stores; i++) {
         sim_store *store = &s->store[i];
@@ -37,7 +40,10 @@ static void draw_stores(sim *s) {
 }
 
 static void draw_nodes(sim *s) {
-    s->nodes = 1 + draw(s, SIM_NODES);
+    for (uint32_t i = 0; i < SIM_NODES; i++) {
+        s->store[SIM_STORES + i].slack = draw(s, 3) == 0 ? 0 : 128u << draw(s, 6);
+    }
+    s->nodes = s->locals == SIM_LOCAL_ONLY ? 1 : 1 + draw(s, SIM_NODES);
     for (uint32_t i = 0; i < SIM_NODES; i++) {
         sim_node *node = &s->node[i];
         node->world = s;
@@ -70,6 +76,9 @@ static void draw_branch(sim *s, sim_plan *plan, uint32_t place, uint8_t usual) {
     branch->kind = draw_kind(s, plan, usual);
     branch->refuses = moves_money(branch->kind) && sim_happens(s, SIM_REFUSE) && draw(s, 3) == 0;
     branch->forgets = branch->refuses && draw(s, 3) == 0;
+    branch->nests = plan->mode == ETX_SUBMITTED && plan->chosen && branch->kind == ETX_TCC &&
+                    sim_happens(s, SIM_NEST);
+    branch->refuses &= (uint8_t)!branch->nests;
     branch->stuck = (uint8_t)sim_happens(s, SIM_STUCK);
     branch->by_initiator =
         plan->mode == ETX_RESUMED || (plan->mode == ETX_INTERACTIVE && draw(s, 2) == 0 &&
@@ -86,7 +95,7 @@ static void draw_money(sim *s, sim_plan *plan) {
     sim_plan_branch *last = NULL;
     for (uint32_t i = 0; i < plan->branches; i++) {
         sim_plan_branch *branch = &plan->branch[i];
-        if (moves_money(branch->kind)) {
+        if (moves_money(branch->kind) && !branch->nests) {
             branch->delta = (int32_t)draw(s, 100) - 50;
             sum += branch->delta;
             last = branch;
@@ -114,9 +123,15 @@ static void draw_plan(sim *s, uint32_t number) {
         draw_branch(s, plan, i, usual);
     }
     draw_money(s, plan);
+    plan->durability = draw(s, 4) == 0 ? ETX_REPLICATED : ETX_DURABILITY_DEFAULT;
+    sim_plan *child = sim_nest_plan(s, plan);
+    child->world = s;
+    child->number = SIM_PLANS + number;
+    child->branches = 1;
+    child->branch[0].kind = ETX_TCC;
     if (plan->chosen) {
-        const char *home = s->store[draw(s, s->stores)].id;
-        int named = draw(s, 6) == 0;
+        const char *home = s->store[draw(s, SIM_STORES) % (s->stores > 0 ? s->stores : 1)].id;
+        int named = s->stores > 0 && draw(s, 6) == 0;
         snprintf(plan->gid, sizeof plan->gid, "%s%s%sorder-%u", named ? "@" : "", named ? home : "",
                  named ? ":" : "", number);
     }

@@ -42,6 +42,9 @@ static void begun(sim *s, sim_truth *truth, sim_store *store, uint32_t partition
         }
         sim_break(s, "a repeat starts nothing", truth->gid, "begun twice in one log");
     }
+    if (truth->never_begun && !is_void(truth)) {
+        sim_break(s, "a repeat starts nothing", truth->gid, "begun after its abort was recorded");
+    }
     truth->begun = 1;
     truth->store = store;
     truth->partition = partition;
@@ -98,7 +101,7 @@ static uint8_t is_confused(const etx_record_begin *begin) {
         return 0;
     }
     memcpy(&plan, begin->branches[0].payload.data, sizeof plan);
-    return plan >= SIM_PLANS;
+    return plan >= SIM_CONFUSED_BY;
 }
 
 static void note(sim *s,
@@ -178,7 +181,8 @@ void sim_truth_durable(sim *s, sim_store *store, uint32_t partition, uint64_t sl
 static int must_be_given(const sim_plan *plan, uint32_t to, uint32_t of) {
     const sim_plan_branch *before = &plan->branch[of];
     return plan->branch[to].wants && (plan->branch[to].depends_on & (1u << of)) && of % 2 == 0 &&
-           before->kind != ETX_MESSAGE && before->kind != ETX_NOTIFICATION && !before->by_initiator;
+           !before->nests && before->kind != ETX_MESSAGE && before->kind != ETX_NOTIFICATION &&
+           !before->by_initiator;
 }
 
 static void check_results(sim *s, const sim_truth *truth, uint32_t place, const etx_call *call) {
@@ -239,13 +243,18 @@ static uint8_t told_of(etx_state state) {
     return 0;
 }
 
-void sim_truth_told(sim *s, int rc, const etx_outcome *outcome) {
+int sim_truth_known(sim *s, const char *gid) {
+    const sim_truth *truth = gid[0] != 0 ? sim_truth_find(s, gid, strlen(gid)) : NULL;
+    return truth != NULL && truth->begun && !truth->ended;
+}
+
+void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known) {
     size_t len = strlen(outcome->gid);
     sim_truth *truth = len > 0 ? sim_truth_find(s, outcome->gid, len) : NULL;
     if (truth != NULL && is_void(truth)) {
         return;
     }
-    if (rc == ETX_ENOTFOUND && truth != NULL && truth->begun && !truth->ended) {
+    if (rc == ETX_ENOTFOUND && known && truth != NULL && !truth->ended) {
         sim_break(s, "an honest answer", outcome->gid, "'not found' of a transaction that lives");
     }
     uint8_t told = rc == 0 ? told_of(outcome->state) : 0;
@@ -314,6 +323,9 @@ static void audit_one(sim *s, const sim_truth *truth) {
     }
     for (uint32_t i = 0; truth->plan != NULL && i < truth->branches && i < SIM_BRANCHES; i++) {
         audit_branch(s, truth, i);
+        if (truth->plan->branch[i].nests) {
+            sim_nest_audit(s, truth, i);
+        }
     }
 }
 

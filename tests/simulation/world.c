@@ -30,7 +30,7 @@ static sim_stream stream_of(sim_fault fault) {
     if (fault <= SIM_TAKEOVER || fault == SIM_CLOCK || fault == SIM_LATE_NAME) {
         return SIM_CRASHES;
     }
-    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_REGRESS) {
+    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_DISK_FULL) {
         return SIM_STORING;
     }
     return fault >= SIM_OPERATOR || fault == SIM_REFUSE ? SIM_LOAD : SIM_NET;
@@ -81,6 +81,7 @@ sim *sim_make(void) {
 }
 
 void sim_free(sim *s) {
+    sim_local_free(s);
     for (uint32_t i = 0; i < SIM_NODES; i++) {
         sim_machine_free(&s->node[i]);
     }
@@ -144,7 +145,8 @@ static void digest_line(sim *s, const char *line) {
 
 void sim_say(sim *s, const char *gid, const char *format, ...) {
     char line[600];
-    int head = snprintf(line, sizeof line, "%12.3f ", (double)s->now_us / 1000);
+    int head = snprintf(line, sizeof line, "%8llu.%03u ", (unsigned long long)(s->now_us / 1000),
+                        (unsigned)(s->now_us % 1000));
     va_list list;
     va_start(list, format);
     vsnprintf(line + head, sizeof line - (size_t)head, format, list);
@@ -193,7 +195,11 @@ static void fault_of_node(sim *s, sim_node *node) {
                 (long long)node->wall_offset_ms);
     } else if (node->up && sim_happens(s, SIM_TAKEOVER)) {
         sim_say(s, NULL, "%s: is started anew, and takes over", node->name);
-        sim_node_crash(node);
+        if (sim_below(s, SIM_CRASHES, 2) == 0 && !node->paused) {
+            sim_node_close(node);
+        } else {
+            sim_node_crash(node);
+        }
     }
 }
 
@@ -230,12 +236,19 @@ static void misfortune(sim *s, void *what) {
     (void)what;
     for (uint32_t i = 0; i < s->nodes; i++) {
         fault_of_node(s, &s->node[i]);
+        sim_local_fault(&s->node[i]);
+        if (sim_below(s, SIM_STORING, 4) == 0) {
+            sim_local_help(&s->node[i]);
+        }
         if (sim_node_ready(&s->node[i]) && sim_below(s, SIM_NET, 64) == 0) {
             sim_refold_check(s, &s->node[i]);
         }
     }
     for (uint32_t i = 0; i < s->stores; i++) {
         fault_of_store(s, &s->store[i]);
+    }
+    if (sim_happens(s, SIM_LOOK)) {
+        sim_client_look(s);
     }
     if (sim_happens(s, SIM_OPERATOR)) {
         sim_operator_act(s);
@@ -251,7 +264,7 @@ static int in_flight(const sim *s) {
         for (uint32_t p = 0; s->node[i].up && p < engine->partition_count; p++) {
             const etx__partition *partition = engine->partition[p];
             if (partition->state != ETX__GONE && partition->live > 0 &&
-                !s->store[partition->home->place].regressed) {
+                !((const sim_adapter *)(const void *)partition->home->log)->store->regressed) {
                 return 1;
             }
         }
@@ -276,6 +289,7 @@ static void heal(sim *s) {
         store_back(s, &s->store[i]);
     }
     for (uint32_t i = 0; i < s->nodes; i++) {
+        sim_local_fault(&s->node[i]);
         s->node[i].paused = 0;
         s->node[i].paused_until_us = 0;
         if (s->node[i].up) {
@@ -313,6 +327,7 @@ static void live_on(sim *s) {
 }
 
 static void clean(sim *s, const sim_options *options) {
+    sim_local_free(s);
     sim_node kept[SIM_NODES];
     memcpy(kept, s->node, sizeof kept);
     struct sim_event *heap = s->heap;
@@ -343,6 +358,7 @@ static void clean(sim *s, const sim_options *options) {
 static void run_all(sim *s) {
     enum { BUSY_US = 12000000 };
     sim_draw(s);
+    sim_local_make(s);
     for (uint32_t i = 0; i < s->nodes; i++) {
         sim_node_boot(&s->node[i]);
     }

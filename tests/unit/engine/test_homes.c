@@ -368,30 +368,6 @@ static void memory_takes_over_for_the_modest(void **state) {
     rig_log_end(&first);
 }
 
-static void another_chosen_home_must_be_accepted(void **state) {
-    struct town town;
-    (void)state;
-    town_make(&town);
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "mine", 'D'), &outcome), "run");
-    char id[ETX_HOME_ID_LEN + 1];
-    snprintf(id, sizeof id, "%s", status_of(town.engine, 0).id);
-    rig_close(town.engine, ETX_CLOSE_FINISH);
-    etx_engine *engine = rig_engine(NULL, town.second.url, town.first.url);
-    assert_int_equal(etx_engine_start(engine), ETX_ECONFLICT);
-    char message[512];
-    etx_engine_message(engine, message, sizeof message);
-    assert_non_null(strstr(message, id));
-    assert_non_null(strstr(message, "accept_chosen_home"));
-    etx_engine_free(engine);
-    etx_options options = rig_options();
-    options.accept_chosen_home = id;
-    town.engine = rig_engine(&options, town.second.url, town.first.url);
-    rig_bank_register(&town.bank, town.engine, "bank", ETX_TCC, ETX_INLINE);
-    rig_start(town.engine);
-    town_end(&town);
-}
-
 /* Failing at random under load: nothing is torn, and every answer is true. */
 static void flapping_under_load(void **state) {
     enum { ROUNDS = 60, EACH = 20 };
@@ -447,7 +423,6 @@ int main(void) {
         cmocka_unit_test(no_home_that_satisfies_is_said_at_once),
         cmocka_unit_test(full_and_away_are_told_apart),
         cmocka_unit_test(memory_takes_over_for_the_modest),
-        cmocka_unit_test(another_chosen_home_must_be_accepted),
         cmocka_unit_test(flapping_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,48 @@ static void the_deadline_aborts(void **state) {
     shop_end(&shop);
 }
 
+/* The engine's thread stands still, as if the process were paused: its clock is that of before. */
+struct standstill {
+    sem_t begins, ends;
+};
+
+static void stand_still(int rc, const etx_outcome *outcome, void *user) {
+    struct standstill *standstill = user;
+    (void)rc;
+    (void)outcome;
+    sem_post(&standstill->begins);
+    sem_wait(&standstill->ends);
+}
+
+static void a_commit_that_comes_while_nobody_looks_is_late(void **state) {
+    struct standstill standstill;
+    struct shop shop;
+    rig_done committed = {0};
+    (void)state;
+    assert_int_equal(sem_init(&standstill.begins, 0, 0), 0);
+    assert_int_equal(sem_init(&standstill.ends, 0, 0), 0);
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "late", 150);
+    uint64_t past = host_now_ms() + 150 + 20;
+    enlist(&shop, tx, "bank", "a");
+    /* the same gid's partition, so the same thread: asked for, and answered by it */
+    rig_must(shop.engine, etx_query_async(shop.engine, "late", stand_still, &standstill), "query");
+    sem_wait(&standstill.begins);
+    while (host_now_ms() < past) {
+        usleep(1000);
+    }
+    rig_must(shop.engine, etx_tx_commit_async(tx, rig_done_fn, &committed), "commit");
+    sem_post(&standstill.ends);
+    assert_true(host_wait_for(&committed.count, 1));
+    assert_int_equal(committed.rc, 0);
+    assert_true(committed.outcome.state == ETX_ABORTED || committed.outcome.state == ETX_ABORTING);
+    assert_true(rig_reaches(shop.engine, "late", ETX_ABORTED, ETX_MARK_ENDED));
+    assert_int_equal(rig_bank_effect(&shop.bank, "late"), 0);
+    shop_end(&shop);
+    sem_destroy(&standstill.begins);
+    sem_destroy(&standstill.ends);
+}
+
 static void all_of_it_without_waiting(void **state) {
     static const rig_order order = {1, 'D'};
     struct shop shop;
@@ -450,6 +492,7 @@ int main(void) {
         cmocka_unit_test(enlisted_and_decided),
         cmocka_unit_test(attached_and_continued),
         cmocka_unit_test(the_deadline_aborts),
+        cmocka_unit_test(a_commit_that_comes_while_nobody_looks_is_late),
         cmocka_unit_test(all_of_it_without_waiting),
         cmocka_unit_test(a_message_is_asked_about),
         cmocka_unit_test(a_workflow_is_resumed),
