@@ -5,9 +5,9 @@
 #include "shard.h"
 
 /* New work is refused first. Then (finish) what is in flight may end, with all that its initiators
- * still say of it, or (leave) the calls that run now may return. Then the shards' threads stop, what is known is put, everybody who still
- * waits hears ETX_ECLOSED, and the logs are closed. A callback that never returns keeps its
- * thread and the engine's memory, and nothing else. */
+ * still say of it, or (leave) the calls that run now may return. Then the shards' threads stop, what
+ * is known is put, everybody who still waits hears ETX_ECLOSED, and the logs are closed. A callback
+ * that never returns keeps its thread and the engine's memory, and nothing else. */
 
 static uint64_t in_flight(const etx_engine *engine) {
     uint64_t live = 0;
