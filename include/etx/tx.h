@@ -88,7 +88,7 @@ ETX_API int etx_tx_add(etx_tx *tx, const char *participant, const void *payload,
 /* The same with all that a branch can have. Errors also: ETX_ECONFLICT (name taken). */
 ETX_API int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch);
 /* The transaction's gid, valid until the handle is consumed. Reading it binds the transaction to
- * its home. NULL: no home can take it now. From inline callbacks. */
+ * its home. NULL: no home can take it now (etx_engine_message says why). From inline callbacks. */
 ETX_API const char *etx_tx_gid(etx_tx *tx);
 /* One BEGIN with all branches, then waits as options.wait says. Not from inline callbacks. 0:
  * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid (its

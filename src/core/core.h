@@ -114,7 +114,12 @@ typedef struct etx__event {
         } reply;
         struct {
             uint64_t seq;
-        } durable, move;
+            uint64_t room; /* so many bytes may be appended; 0: no limit */
+            uint32_t each; /* what one record takes beside its bytes */
+        } durable;         /* also of FLUSH: the latter two */
+        struct {
+            uint64_t seq;
+        } move;
         struct {
             uint32_t place;
             const etx__policy *policy;
@@ -163,6 +168,7 @@ enum { ETX__OUT_MAX = ETX_BRANCHES_MAX + 8 };
 /* What a step came to. Borrowed until the next step. */
 typedef struct etx__out {
     uint32_t record_count, call_count, told_count;
+    uint64_t room_used;
     uint32_t silent;       /* calls that count as unknown now, since no answer came in time */
     uint8_t want;          /* somebody waits for what was appended: start a put */
     uint8_t more;          /* step again with the same event */

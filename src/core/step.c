@@ -284,6 +284,19 @@ static int nothing_out(const etx__out *out) {
     return out->record_count == 0 && out->call_count == 0 && out->told_count == 0;
 }
 
+/* May this one be dealt with in this step too? The first always may. */
+static int may_add(etx__out *out, const etx__tx *tx, const etx__event *event) {
+    uint64_t need = tx->image_size + (tx->s.branch_count + 4ull) * event->u.durable.each;
+    int first = out->room_used == 0 && nothing_out(out);
+    int fits = event->u.durable.room == 0 || out->room_used + need <= event->u.durable.room;
+    if (!first && !(fits && room_for(out, tx))) {
+        out->more = 1;
+        return 0;
+    }
+    out->room_used += need;
+    return 1;
+}
+
 static void on_durable(etx__core *core, const etx__event *event) {
     etx_assert(event->u.durable.seq <= core->seq);
     if (event->u.durable.seq > core->durable) {
@@ -295,8 +308,7 @@ static void on_durable(etx__core *core, const etx__event *event) {
         if (entry->tx->r.queued_seq > core->durable) {
             return;
         }
-        if (!room_for(core->out, entry->tx) && !nothing_out(core->out)) {
-            core->out->more = 1;
+        if (!may_add(core->out, entry->tx, event)) {
             return;
         }
         etx__list_remove(core, ETX__UNDURABLE, entry->tx);
@@ -350,8 +362,7 @@ static void on_flush(etx__core *core, const etx__event *event) {
     etx__history_age(core, event->now.wall_ms);
     while (core->list[ETX__DIRTY].first != 0) {
         etx__entry *entry = &core->entry[core->list[ETX__DIRTY].first - 1];
-        if (!room_for(core->out, entry->tx) && !nothing_out(core->out)) {
-            core->out->more = 1;
+        if (!may_add(core->out, entry->tx, event)) {
             return;
         }
         etx__list_remove(core, ETX__DIRTY, entry->tx);
@@ -516,6 +527,7 @@ const etx__out *etx__core_step(etx__core *core, const etx__event *event) {
     out->call_count = 0;
     out->told_count = 0;
     out->silent = 0;
+    out->room_used = 0;
     out->want = 0;
     out->more = 0;
     out->answered = NULL;

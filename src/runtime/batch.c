@@ -5,60 +5,8 @@
 #include "partition.h"
 #include "shard.h"
 
-enum { ROOM = 64 * 1024, RESERVE_MAX = 4 << 20 };
-
-static etx__batch *batch_new(etx_engine *engine, size_t room) {
-    etx__batch *batch = etx__engine_alloc(engine, sizeof *batch);
-    if (batch == NULL) {
-        return NULL;
-    }
-    batch->room = room;
-    batch->bytes = etx__engine_alloc(engine, room);
-    if (batch->bytes == NULL) {
-        etx__engine_release(engine, batch, sizeof *batch);
-        batch = NULL;
-    }
-    return batch;
-}
-
-int etx__batch_reserve(etx__partition *partition) {
-    size_t room = partition->home->info.batch_max;
-    room = room < RESERVE_MAX ? room : RESERVE_MAX;
-    for (int i = 0; i < 2; i++) {
-        etx__batch *batch = batch_new(partition->home->engine, room);
-        if (batch == NULL) {
-            return ETX_ENOMEM;
-        }
-        batch->reserve = 1;
-        batch->next = partition->reserve;
-        partition->reserve = batch;
-    }
-    return 0;
-}
-
-int etx__batch_starves(const etx__partition *partition) {
-    return partition->reserve == NULL || partition->reserve->next == NULL;
-}
-
-static etx__batch *take(etx__batch **from) {
-    etx__batch *batch = *from;
-    if (batch != NULL) {
-        *from = batch->next;
-        batch->next = NULL;
-    }
-    return batch;
-}
-
-static etx__batch *batch_make(etx__partition *partition) {
-    etx__batch *batch = take(&partition->spare);
-    if (batch == NULL) {
-        batch = batch_new(partition->home->engine, ROOM);
-    }
-    return batch != NULL ? batch : take(&partition->reserve);
-}
-
-static etx__batch *form_next(etx__partition *partition) {
-    etx__batch *batch = batch_make(partition);
+static etx__batch *form_next(etx__partition *partition, size_t bytes) {
+    etx__batch *batch = etx__spare_take(partition, bytes);
     if (batch == NULL) {
         return NULL;
     }
@@ -76,7 +24,7 @@ static etx__batch *form_next(etx__partition *partition) {
 }
 
 etx__batch *etx__batch_forming(etx__partition *partition) {
-    return partition->last != NULL ? partition->last : form_next(partition);
+    return partition->last != NULL ? partition->last : form_next(partition, 1);
 }
 
 void etx__batch_recycle(etx__partition *partition, etx__batch *batch) {
@@ -84,16 +32,13 @@ void etx__batch_recycle(etx__partition *partition, etx__batch *batch) {
     size_t room = batch->room;
     etx__tale *tale = batch->tale;
     uint32_t tales_room = batch->tales_room;
-    uint8_t reserve = batch->reserve;
-    etx__batch **to = reserve ? &partition->reserve : &partition->spare;
     memset(batch, 0, sizeof *batch);
     batch->bytes = bytes;
     batch->room = room;
     batch->tale = tale;
     batch->tales_room = tales_room;
-    batch->reserve = reserve;
-    batch->next = *to;
-    *to = batch;
+    batch->next = partition->spare;
+    partition->spare = batch;
 }
 
 void etx__batch_free(etx_engine *engine, etx__batch *batch) {
@@ -122,36 +67,16 @@ static int grow(etx_engine *engine, uint8_t **block, size_t used, size_t *room, 
     return 0;
 }
 
-/* The batch goes on in a block of the reserve, which gets the batch's own. */
-static int grow_by_reserve(etx__partition *partition, etx__batch *batch, size_t need) {
-    uint8_t *bytes = batch->bytes;
-    size_t room = batch->room;
-    if (partition->reserve == NULL || partition->reserve->room < need) {
-        return ETX_ENOMEM;
-    }
-    etx__batch *large = take(&partition->reserve);
-    memcpy(large->bytes, bytes, batch->len);
-    batch->bytes = large->bytes;
-    batch->room = large->room;
-    batch->reserve = 1;
-    large->bytes = bytes;
-    large->room = room;
-    large->reserve = 0;
-    etx__batch_recycle(partition, large);
-    return 0;
-}
-
-/* The forming batch with room for `bytes` more. */
+/* The forming batch with room for `bytes` more. It grows as far as a put takes it; without memory
+ * for that the next one forms. */
 static etx__batch *batch_with_room(etx__partition *partition, size_t bytes) {
-    etx__batch *batch = etx__batch_forming(partition);
-    if (batch != NULL && batch->len + bytes > partition->home->info.batch_max) {
-        batch = form_next(partition);
+    etx__batch *batch = partition->last;
+    if (batch == NULL || batch->len + bytes > partition->home->info.batch_max) {
+        return form_next(partition, bytes);
     }
-    if (batch != NULL && batch->len + bytes > batch->room &&
-        grow(partition->home->engine, &batch->bytes, batch->len, &batch->room,
-             batch->len + bytes) != 0 &&
-        grow_by_reserve(partition, batch, batch->len + bytes) != 0) {
-        batch = NULL;
+    if (batch->len + bytes > batch->room && grow(partition->home->engine, &batch->bytes, batch->len,
+                                                 &batch->room, batch->len + bytes) != 0) {
+        return form_next(partition, bytes);
     }
     return batch;
 }
@@ -169,9 +94,7 @@ static void count(etx__batch *batch, const etx_record *record) {
 void etx__batch_append(etx__partition *partition, const etx_record *record) {
     const etx_codec *codec = partition->home->engine->options.codec;
     etx__batch *batch = batch_with_room(partition, codec->bound(record));
-    /* Where there is no memory the reserve is taken, and nothing new is begun until it is back: one
-     * batch of it flies, what is live finishes into the other. */
-    etx_assert(batch != NULL);
+    etx_assert(batch != NULL); /* there was room before the step */
     size_t len = codec->encode(record, batch->bytes + batch->len);
     etx_assert(len > 0); /* what cannot be read again is never written */
     batch->len += len;
@@ -310,22 +233,49 @@ static int is_given_up(const etx__given_up *up, etx_bytes gid) {
     return 0;
 }
 
-/* What stays goes into the batches that form now, as it is. */
+/* A batch while what is given up is taken out of it. */
+typedef struct etx__sieve {
+    const etx__given_up *up;
+    etx__batch *batch;
+    size_t len; /* of what stays */
+} etx__sieve;
+
+/* What stays moves to the front, as it is. */
 static int keep_others(etx__partition *partition,
                        const etx_record *record,
                        etx_bytes raw,
                        void *user) {
-    if (is_given_up(user, record->gid)) {
+    etx__sieve *sieve = user;
+    (void)partition;
+    if (is_given_up(sieve->up, record->gid)) {
         return 0;
     }
-    etx__batch *batch = batch_with_room(partition, raw.len);
-    if (batch == NULL) {
-        return ETX_ENOMEM;
-    }
-    memcpy(batch->bytes + batch->len, raw.data, raw.len);
-    batch->len += raw.len;
-    count(batch, record);
+    count(sieve->batch, record);
+    memmove(sieve->batch->bytes + sieve->len, raw.data, raw.len);
+    sieve->len += raw.len;
     return 0;
+}
+
+static void keep_tales(etx__batch *batch, const etx__given_up *up) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < batch->tales; i++) {
+        const char *gid = batch->tale[i].gid;
+        if (!is_given_up(up, (etx_bytes){gid, strlen(gid)})) {
+            batch->tale[kept++] = batch->tale[i];
+        }
+    }
+    batch->tales = kept;
+}
+
+/* Takes what is given up out of a batch. */
+static void sift(etx__partition *partition, etx__batch *batch, etx__given_up *up) {
+    etx__sieve sieve = {up, batch, 1};
+    batch->records = batch->begun = batch->committed = batch->aborted = batch->ended = 0;
+    batch->moves = 0;
+    int rc = each_record(partition, batch, &up->decode, keep_others, &sieve);
+    etx_assert(rc == 0); /* it was read once, with the same room */
+    batch->len = sieve.len;
+    keep_tales(batch, up);
 }
 
 static void give_up_one(etx__partition *partition, const char *gid, int error) {
@@ -348,40 +298,51 @@ static void give_up_one(etx__partition *partition, const char *gid, int error) {
     etx__partition_step(partition, &event);
 }
 
-void etx__batch_give_back(etx__partition *partition, etx__batch **from, int error) {
-    etx__given_up up = {0};
-    etx__batch *old = *from;
-    uint64_t last_seq = partition->last != NULL ? partition->last->last_seq : old->last_seq;
-    if (from == &partition->flying) {
-        old->next = partition->first;
-    }
-    int rc = each_record(partition, old, &up.decode, note_begin, &up);
-    for (etx__batch *batch = old->next; rc == 0 && batch != NULL; batch = batch->next) {
-        rc = each_record(partition, batch, &up.decode, note_begin, &up);
-    }
-    *from = NULL;
+/* What is left of the batches forms, in order; one at least, since somebody may wait for a put. */
+static void form_again(etx__partition *partition, etx__batch *batch, uint8_t wanted) {
     partition->first = NULL;
     partition->last = NULL;
-    uint8_t wanted = 0;
-    for (etx__batch *batch = old; rc == 0 && batch != NULL; batch = batch->next) {
-        rc = each_record(partition, batch, &up.decode, keep_others, &up);
-        wanted |= batch->wanted;
+    while (batch != NULL) {
+        etx__batch *next = batch->next;
+        if (batch->len == 1 && next != NULL) {
+            etx__batch_recycle(partition, batch);
+        } else {
+            batch->next = NULL;
+            batch->wanted |= wanted;
+            if (partition->last != NULL) {
+                partition->last->next = batch;
+            } else {
+                partition->first = batch;
+            }
+            partition->last = batch;
+        }
+        batch = next;
     }
-    etx_assert(rc == 0);
-    etx__batch *forming = etx__batch_forming(partition);
-    etx_assert(forming != NULL);
-    for (etx__batch *batch = partition->first; batch != NULL; batch = batch->next) {
-        batch->last_seq = batch->next != NULL ? old->last_seq : last_seq;
-        batch->wanted |= wanted;
+}
+
+int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error) {
+    etx__given_up up = {0};
+    etx__batch *old = *from;
+    int flew = from == &partition->flying;
+    int rc = each_record(partition, old, &up.decode, note_begin, &up);
+    for (etx__batch *batch = flew ? partition->first : old->next; rc == 0 && batch != NULL;
+         batch = batch->next) {
+        rc = each_record(partition, batch, &up.decode, note_begin, &up);
     }
-    for (uint32_t i = 0; i < up.count; i++) {
-        give_up_one(partition, up.gid[i], error);
-    }
-    while (old != NULL) {
-        etx__batch *next = old->next;
-        etx__batch_recycle(partition, old);
-        old = next;
+    if (rc == 0) {
+        *from = NULL;
+        old->next = flew ? partition->first : old->next;
+        uint8_t wanted = 0;
+        for (etx__batch *batch = old; batch != NULL; batch = batch->next) {
+            sift(partition, batch, &up);
+            wanted |= batch->wanted;
+        }
+        form_again(partition, old, wanted);
+        for (uint32_t i = 0; i < up.count; i++) {
+            give_up_one(partition, up.gid[i], error);
+        }
     }
     etx__engine_release(partition->home->engine, up.gid, up.room * sizeof *up.gid);
     etx_record_room_free(&up.decode);
+    return rc;
 }

@@ -39,7 +39,7 @@ static int take_options(etx_tx *tx, const etx_tx_options *o) {
     }
     int rc = etx__request_bind(tx, o->gid, strnlen(o->gid, ETX_GID_MAX + 1));
     if (rc != 0) {
-        return etx__request_fail(tx, rc, "gid %.128s: %s", o->gid, etx__bind_error(rc));
+        return rc;
     }
     tx->chosen = 1;
     tx->shown = 1;

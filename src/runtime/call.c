@@ -216,13 +216,24 @@ static void count_reply(etx__partition *partition, etx_reply reply) {
     etx__count(counter, 1);
 }
 
+/* Does what may follow from the answer find room? */
+static int reply_fits(etx__partition *partition, const etx__event *event) {
+    size_t need = etx__need_bytes(partition, event->u.reply.bytes.len) +
+                  etx__need_of_entry(partition, event->u.reply.entry);
+    return etx__room_make(partition, need, 0);
+}
+
+static int forgotten(const etx__partition *partition, const etx__memory *memory) {
+    return partition->memory != memory || partition->state != ETX__OPEN;
+}
+
 /* Gives an answer to the core that asked; what it forgot meanwhile is only counted down. */
 static void reply_step(etx__partition *partition, etx__memory *memory, etx__event *event) {
     if (event->u.reply.reply != ETX_DONE) {
         etx__shard_look(partition->shard); /* a pause counts from the answer on */
     }
     count_reply(partition, (etx_reply)event->u.reply.reply);
-    if (partition->memory != memory || partition->state != ETX__OPEN) {
+    if (forgotten(partition, memory)) {
         if (event->u.reply.returned) {
             etx__memory_return(partition, memory);
         }
@@ -248,30 +259,38 @@ static void run_now(etx__shard *shard, const etx__due *due) {
     event.u.reply.reason = (etx_bytes){call.reason, call.reason_len};
     event.u.reply.tx = due->call.tx;
     event.u.reply.results = due->call.results;
+    if (!forgotten(due->partition, due->memory) && call.result_len > 0 &&
+        !reply_fits(due->partition,
+                    &event)) { /* without the bytes, then: they are asked for again */
+        event.u.reply.bytes = (etx_bytes){NULL, 0};
+        event.u.reply.reply = (uint8_t)(reply == ETX_LATER ? ETX_LATER : ETX_RETRY);
+    }
     reply_step(due->partition, due->memory, &event);
     etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
 }
 
-void etx__call_run_inline(etx__shard *shard) {
+static int is_inline(const etx_engine *engine, uint32_t participant) {
+    return (engine->registered[participant]->p.flags & ETX_INLINE) != 0;
+}
+
+int etx__call_run_inline(etx__shard *shard) {
     etx__due due = shard->due[shard->due_first];
+    int here = is_inline(shard->engine, due.call.participant);
+    if (here ? !forgotten(due.partition, due.memory) &&
+                   !etx__room_make(due.partition, etx__need_of(due.partition, due.call.tx), 0)
+             : etx__workers_give(shard->engine, &due) != 0) {
+        return 0; /* for lack of memory: later */
+    }
     shard->due_first = (shard->due_first + 1) & (shard->due_room - 1);
     shard->due_count--;
-    run_now(shard, &due);
+    if (here) {
+        run_now(shard, &due);
+    }
+    return 1;
 }
 
 static void due_push(etx__shard *shard, const etx__due *due) {
-    if (shard->due_count == shard->due_room) {
-        uint32_t room = shard->due_room * 2;
-        etx__due *ring = etx__engine_alloc(shard->engine, room * sizeof *ring);
-        etx_assert(ring != NULL);
-        for (uint32_t i = 0; i < shard->due_count; i++) {
-            ring[i] = shard->due[(shard->due_first + i) & (shard->due_room - 1)];
-        }
-        etx__engine_release(shard->engine, shard->due, shard->due_room * sizeof *ring);
-        shard->due = ring;
-        shard->due_first = 0;
-        shard->due_room = room;
-    }
+    etx_assert(shard->due_count < shard->due_room); /* there was room before the step */
     shard->due[(shard->due_first + shard->due_count++) & (shard->due_room - 1)] = *due;
 }
 
@@ -282,10 +301,8 @@ void etx__call_send(etx__partition *partition, const etx__call *call) {
     etx_assert(call->rests_on <= partition->memory->core->durable);
     partition->memory->running++;
     etx__count(&partition->calls, 1);
-    if (engine->registered[call->participant]->p.flags & ETX_INLINE) {
+    if (is_inline(engine, call->participant) || etx__workers_give(engine, &due) != 0) {
         due_push(partition->shard, &due);
-    } else {
-        etx__workers_give(engine, &due);
     }
 }
 
@@ -348,7 +365,13 @@ void etx__reply_handle(etx__shard *shard, etx__reply *reply) {
     event.u.reply.reason = (etx_bytes){reply->reason, reply->reason_len};
     event.u.reply.tx = reply->tx;
     event.u.reply.results = reply->results;
-    reply_step(partition, reply->returned ? reply->memory : partition->memory, &event);
+    etx__memory *memory = reply->returned ? reply->memory : partition->memory;
+    if (!forgotten(partition, memory) && !reply_fits(partition, &event)) {
+        reply->node.next = shard->held;
+        shard->held = &reply->node;
+        return;
+    }
+    reply_step(partition, memory, &event);
     etx__reply_free(shard->engine, reply);
 }
 

@@ -401,10 +401,7 @@ etx__partition *etx__partition_make(etx__home *home, uint32_t number) {
         partition->job_done.kind = ETX__NODE_JOB;
         partition->put_usual_us = 100;
         partition->wake_ms = UINT64_MAX;
-        if (etx__batch_reserve(partition) != 0) {
-            etx__partition_free(partition);
-            partition = NULL;
-        }
+        etx__room_measure(partition);
     }
     return partition;
 }
@@ -414,7 +411,6 @@ void etx__partition_free(etx__partition *partition) {
     etx__batch_free(engine, partition->flying);
     etx__batch_free(engine, partition->first);
     etx__batch_free(engine, partition->spare);
-    etx__batch_free(engine, partition->reserve);
     if (partition->memory != NULL) {
         memory_free(partition, partition->memory);
     }

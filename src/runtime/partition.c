@@ -12,6 +12,8 @@
  * batch that forms by then. One put is in flight; what arrives meanwhile forms the next. A crash
  * between any two of these loses only what nobody was told. */
 
+enum { LACK_MS = 5 }; /* until memory that was lacking is asked for again */
+
 /* ---- outputs of a step */
 
 static void latency(etx__partition *partition, _Atomic uint64_t *buckets, const etx__entry *entry) {
@@ -148,7 +150,25 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         more = out->more;
         note_live(partition, memory->core->live);
         take_out(partition, out);
-    } while (more && event->type != ETX__EV_TICK && event->type != ETX__EV_MOVE);
+    } while (more && event->type == ETX__EV_FORGET);
+}
+
+/* Steps an event that goes through a list, as far as there is room. 0: memory is lacking. */
+static int step_list(etx__partition *partition, etx__list list, etx__event *event) {
+    const etx__core *core = partition->memory->core;
+    do {
+        if (!etx__room_for_list(partition, list, event)) {
+            return 0;
+        }
+        etx__partition_step(partition, event);
+    } while (core->out->more);
+    return 1;
+}
+
+static void step_durable(etx__partition *partition, uint64_t seq) {
+    etx__event event = {.type = ETX__EV_DURABLE};
+    event.u.durable.seq = seq;
+    partition->unsettled = !step_list(partition, ETX__UNDURABLE, &event);
 }
 
 /* ---- durable */
@@ -198,10 +218,9 @@ static void batch_durable(etx__partition *partition) {
     /* A step's records may stand in two batches: the newest record of all is never too old. */
     etx__partition_mark(partition, partition->owner.slot, partition->memory->core->seq, batch->len);
     etx__tales_tell(partition, batch);
-    etx__event event = {.type = ETX__EV_DURABLE};
-    event.u.durable.seq = batch->last_seq;
+    uint64_t seq = batch->last_seq;
     etx__batch_recycle(partition, batch);
-    etx__partition_step(partition, &event);
+    step_durable(partition, seq);
     watch_room(partition);
     if (failed) {
         etx__home_well(partition->home);
@@ -227,8 +246,8 @@ int etx__partition_put_due(const etx__partition *partition) {
 /* What nobody waits for rides along; then the oldest batch is closed. */
 static void take_off(etx__partition *partition) {
     etx__event event = {.type = ETX__EV_FLUSH};
-    if (partition->first->next == NULL) {
-        etx__partition_step(partition, &event);
+    if (partition->first->next == NULL) { /* what finds no room comes with the next */
+        step_list(partition, ETX__DIRTY, &event);
     }
     partition->flying = partition->first;
     partition->first = partition->flying->next;
@@ -324,7 +343,9 @@ static void judge(etx__partition *partition) {
         case ETX__GIVE_BACK:
             etx__home_down(partition->home, partition->put.error, partition->put.message);
             put_later(partition, 0);
-            etx__batch_give_back(partition, &partition->flying, partition->put.error);
+            if (etx__batch_give_back(partition, &partition->flying, partition->put.error) != 0) {
+                partition->again = 1; /* then the same is put again */
+            }
             return;
         case ETX__LOST:
             gone(partition, ETX_EVENT_PARTITION_LOST, "another process owns the partition now");
@@ -382,7 +403,16 @@ void etx__partition_tick(etx__partition *partition) {
     if (partition->state != ETX__OPEN) {
         return;
     }
+    if (partition->unsettled) {
+        step_durable(partition, partition->memory->core->durable);
+    }
     for (int i = 0; i < 256 && partition->wake_ms <= now; i++) {
+        const etx__core *core = partition->memory->core;
+        uint32_t due = core->timer_count > 0 ? core->timer[0].entry : ETX__NOBODY;
+        if (!etx__room_make(partition, etx__need_of_entry(partition, due), 0)) {
+            partition->wake_ms = now + LACK_MS;
+            break;
+        }
         etx__event event = {.type = ETX__EV_TICK};
         etx__partition_step(partition, &event);
     }
@@ -408,6 +438,9 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
         return UINT64_MAX;
     }
     uint64_t wake = partition->wake_ms;
+    if (partition->unsettled) {
+        wake = sooner(wake, partition->shard->now.mono_ms + LACK_MS);
+    }
     if (partition->full && !partition->busy) {
         wake = sooner(wake, partition->room_ms);
     }

@@ -34,8 +34,7 @@ typedef struct etx__batch {
     uint64_t since_ms; /* of its first record. monotonic */
     uint32_t records;
     uint32_t begun, committed, aborted, ended;
-    uint8_t wanted;  /* somebody waits for it */
-    uint8_t reserve; /* its bytes are of the reserve */
+    uint8_t wanted; /* somebody waits for it */
     etx__tale *tale;
     uint32_t tales, tales_room;
 } etx__batch;
@@ -81,10 +80,12 @@ struct etx__partition {
     etx__batch *flying;       /* given to put */
     etx__batch *first, *last; /* forming */
     etx__batch *spare;
-    etx__batch *reserve; /* two of the largest, for when there is no memory */
-    uint8_t busy;        /* the writer has a job, or a put is to be repeated */
-    uint8_t again;       /* ... repeated at retry_ms */
-    uint8_t hangs;       /* the put has not come back for long */
+    uint32_t record_room; /* bytes that one record takes at most, beside what it carries */
+    uint32_t byte_room;   /* ... and each byte it carries, in sixteenths */
+    uint8_t unsettled;    /* what follows from the last acknowledgement waits for memory */
+    uint8_t busy;         /* the writer has a job, or a put is to be repeated */
+    uint8_t again;        /* ... repeated at retry_ms */
+    uint8_t hangs;        /* the put has not come back for long */
     etx_put put;
     etx_put_result put_result;
     uint64_t put_start_us, put_usual_us;
@@ -174,11 +175,7 @@ int etx__writer_stop(etx__partition *partition, uint64_t until_us);
 void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
 
 /* ---- batches */
-/* Takes the partition's reserve of memory, once. 0 or ETX_ENOMEM. */
-int etx__batch_reserve(etx__partition *partition);
-/* Is some of it in use? Then nothing new is begun. */
-int etx__batch_starves(const etx__partition *partition);
-/* Appends a record to what forms. */
+/* Appends a record to what forms: etx__room_make has seen to the room. */
 void etx__batch_append(etx__partition *partition, const etx_record *record);
 /* The newest that forms, made if there is none. */
 etx__batch *etx__batch_forming(etx__partition *partition);
@@ -186,12 +183,30 @@ void etx__batch_recycle(etx__partition *partition, etx__batch *batch);
 void etx__batch_free(etx_engine *engine, etx__batch *batch);
 /* Takes back the BEGINs of batches that were never written, with all of their transactions; what
  * remains forms anew. `from` is &partition->flying (not written) or &partition->first (all that
- * forms). */
-void etx__batch_give_back(etx__partition *partition, etx__batch **from, int error);
+ * forms). ETX_ENOMEM: nothing was taken back, and all stays as it was. */
+int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error);
 void etx__tale_keep(etx__partition *partition,
                     etx_event_type type,
                     const etx__entry *entry,
                     const char *reason);
 void etx__tales_tell(etx__partition *partition, etx__batch *batch);
+
+/* ---- room: before each step that can bring records or calls */
+/* Sees to it that records of so many bytes, and a step's calls, find room; `begins`: and that a
+ * spare batch of as much stays for what follows. 0: there is no memory for it now. */
+int etx__room_make(etx__partition *partition, size_t need, int begins);
+/* For an event that goes through a list: for the first in it at least; the event says for how
+ * much. */
+int etx__room_for_list(etx__partition *partition, etx__list list, etx__event *event);
+/* What one record with so many bytes may take; what may follow from a transaction in one step. */
+size_t etx__need_bytes(const etx__partition *partition, size_t bytes);
+size_t etx__need_of(const etx__partition *partition, const etx__tx *tx);
+size_t etx__need_of_entry(const etx__partition *partition, uint32_t entry);
+/* What is left in the batch that forms. */
+size_t etx__room_left(const etx__partition *partition);
+/* A spare batch that takes more than so many bytes, or a new one; NULL: no memory. */
+etx__batch *etx__spare_take(etx__partition *partition, size_t bytes);
+/* Once: how large the codec makes records. */
+void etx__room_measure(etx__partition *partition);
 
 #endif

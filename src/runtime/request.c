@@ -101,8 +101,8 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     uint32_t number = 0;
     uint64_t made_ms = 0;
     if (etx_gid_check(gid, len) != 0) {
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "a gid is 1 to 128 printable characters, no space");
+        return etx__request_fail(request, ETX_EINVALID,
+                                 "a gid is 1 to 128 printable characters, no space");
     }
     memcpy(request->gid, gid, len);
     request->gid[len] = 0;
@@ -111,27 +111,22 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
     if (home == NULL && home_id[0] == 'v') {
-        return ETX_EGONE;
+        return etx__request_fail(request, ETX_EGONE,
+                                 "the gid belongs to a volatile home that is gone");
     }
     if (home == NULL) {
-        return etx__engine_fail(engine, ETX_EUNAVAILABLE,
-                                "the gid belongs to home %s, which is not among the homes",
-                                home_id);
+        return etx__request_fail(request, ETX_EUNAVAILABLE,
+                                 "the gid belongs to home %s, which is not among the homes",
+                                 home_id);
     }
     if (made == 1 && number >= home->partition_count) {
-        return ETX_EINVALID;
+        return etx__request_fail(request, ETX_EINVALID,
+                                 "the gid names a partition that its home does not have");
     }
     request->old = made == 1;
     request->partition =
         made == 1 ? home->partition[number] : etx__home_hashed(home, request->hash);
     return 0;
-}
-
-const char *etx__bind_error(int rc) {
-    return rc == ETX_EINVALID ? "a gid is 1 to 128 printable characters, no space, and names a "
-                                "partition that its home has"
-           : rc == ETX_EUNAVAILABLE ? "its home is not in the list"
-                                    : etx_strerror(rc);
 }
 
 int etx__request_place(etx_tx *request) {
@@ -171,7 +166,6 @@ etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, 
     request->wait = ETX_WAIT_BEGUN;
     *ret_rc = etx__request_bind(request, gid, strnlen(gid, ETX_GID_MAX + 1));
     if (*ret_rc != 0) {
-        etx__engine_fail(engine, *ret_rc, "gid %.128s: %s", gid, etx__bind_error(*ret_rc));
         etx__request_free(request);
         return NULL;
     }
@@ -269,7 +263,7 @@ static void name_missing(const etx_tx *request, const etx__tx *tx, char *reason)
         }
         if (!found) {
             snprintf(reason, ETX_REASON_MAX + 1,
-                     "branch %.64s depends on %.64s, which is not there",
+                     "branch %.64s: depends_on names %.64s, which is not enlisted before",
                      (const char *)request->branch[0].name.data, (const char *)named->name[i].data);
             return;
         }
@@ -338,14 +332,31 @@ void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter) {
 
 /* ---- on the shard's thread: handling */
 
-static int batch_too_small(const etx__partition *partition,
-                           const etx_record_begin *begin,
-                           etx_bytes gid) {
-    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = gid};
-    record.u.begin = *begin;
-    /* What is left is for its results: all of it must once fit into one batch. */
-    return partition->home->engine->options.codec->bound(&record) >
-           partition->home->info.batch_max - partition->home->info.batch_max / 16;
+static size_t begin_bound(const etx_tx *request) {
+    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = {request->gid, request->gid_len}};
+    record.u.begin = request->begin;
+    return request->engine->options.codec->bound(&record);
+}
+
+/* Does all that may follow from it find room, and its decision later? Else it has not happened. */
+static int has_room(const etx_tx *request, size_t bound) {
+    etx__partition *partition = request->partition;
+    int begin = request->type == ETX__EV_BEGIN && request->ask == ETX__ASK_CORE;
+    if (begin && !request->chosen && !request->old) {
+        return etx__room_make(partition, bound + etx__need_of(partition, NULL), 1);
+    }
+    const etx__entry *entry = etx__core_find(
+        partition->memory->core, (etx_bytes){request->gid, request->gid_len}, request->hash);
+    size_t need = etx__need_of(partition, entry != NULL ? entry->tx : NULL) + bound;
+    if (request->type == ETX__EV_ENLIST) {
+        etx_record record = {.type = ETX_RECORD_ENLIST, .gid = {request->gid, request->gid_len}};
+        record.u.enlist.branch = request->branch[0];
+        need += request->engine->options.codec->bound(&record) +
+                request->named[0].count * (size_t)partition->byte_room;
+    } else if (request->type == ETX__EV_RESULT) {
+        need += etx__need_bytes(partition, request->text[0].len);
+    }
+    return etx__room_make(partition, need, begin || request->type == ETX__EV_ENLIST);
 }
 
 static void fill_event(etx_tx *request, etx__event *event) {
@@ -448,25 +459,28 @@ void etx__request_handle(etx_tx *request) {
         etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN, why);
         return;
     }
-    if (request->ask != ETX__ASK_CORE) {
-        etx__ask_handle(request);
-        return;
-    }
+    size_t bound = begin ? begin_bound(request) : 0;
     if (begin && partition->full) {
         char why[ETX_REASON_MAX + 1];
         etx__home_why(partition->home, why, sizeof why);
         etx__request_refuse(request, ETX_EFULL, why);
         return;
     }
-    if (begin &&
-        batch_too_small(partition, &request->begin, (etx_bytes){request->gid, request->gid_len})) {
+    /* What is left is for its results: all of it must once fit into one batch. */
+    size_t batch_max = partition->home->info.batch_max;
+    if (bound > batch_max - batch_max / 16) {
         etx__request_refuse(
             request, ETX_EINVALID,
             "all payloads together are larger than one batch of the log: make them smaller");
         return;
     }
-    if ((begin || request->type == ETX__EV_ENLIST) && etx__batch_starves(partition)) {
+    if (request->ask != ETX__ASK_LIST && request->ask != ETX__ASK_GLANCE &&
+        !has_room(request, bound)) {
         etx__request_refuse(request, ETX_ENOMEM, etx_strerror(ETX_ENOMEM));
+        return;
+    }
+    if (request->ask != ETX__ASK_CORE) {
+        etx__ask_handle(request);
         return;
     }
     etx__event event = {.type = ETX__EV_BEGIN};

@@ -41,7 +41,7 @@ int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place) {
     shard->engine = engine;
     shard->place = place;
     shard->seed = etx__random() | 1;
-    shard->due_room = 1024;
+    shard->due_room = 4096;
     shard->due = etx__engine_alloc(engine, shard->due_room * sizeof *shard->due);
     shard->partition =
         etx__engine_alloc(engine, engine->partition_count * sizeof *shard->partition);
@@ -160,8 +160,7 @@ static int take_queue(etx__shard *shard) {
 
 /* One thing from the queue, or one inline call. 0: there is nothing. */
 static int work_once(etx__shard *shard) {
-    if (shard->due_count > 0) {
-        etx__call_run_inline(shard);
+    if (shard->due_count > 0 && etx__call_run_inline(shard)) {
         return 1;
     }
     if (shard->taken == NULL && take_queue(shard)) {
@@ -224,12 +223,25 @@ static uint64_t usual_put_us(const etx__shard *shard) {
 }
 
 static uint64_t next_wake(const etx__shard *shard) {
-    uint64_t wake = UINT64_MAX;
+    enum { LACK_MS = 5 }; /* what waits for memory is looked at again after this */
+    int lacks = shard->held != NULL || shard->due_count > 0;
+    uint64_t wake = lacks ? shard->now.mono_ms + LACK_MS : UINT64_MAX;
     for (uint32_t i = 0; i < shard->partition_count; i++) {
         uint64_t one = etx__partition_wake(shard->partition[i]);
         wake = one < wake ? one : wake;
     }
     return wake;
+}
+
+/* Replies that found no room are tried again. */
+static void take_held(etx__shard *shard) {
+    etx__node *node = shard->held;
+    shard->held = NULL;
+    while (node != NULL) {
+        etx__node *next = node->next;
+        handle(shard, node);
+        node = next;
+    }
 }
 
 uint64_t etx__shard_work(etx__shard *shard) {
@@ -238,6 +250,7 @@ uint64_t etx__shard_work(etx__shard *shard) {
         (void)(shard->taken != NULL || take_queue(shard));
         etx__shard_look(shard);
         tick_all(shard);
+        take_held(shard);
         uint64_t until = shard->now.mono_us + usual_put_us(shard);
         more = 0;
         for (uint32_t n = 1; work_once(shard); n++) {
@@ -333,6 +346,7 @@ void etx__shard_stop(etx__shard *shard) {
 }
 
 void etx__shard_refuse(etx__shard *shard, int rc) {
+    take_held(shard);
     for (;;) {
         etx__node *node = shard->taken != NULL ? shard->taken : etx__queue_take(&shard->queue);
         if (node == NULL) {

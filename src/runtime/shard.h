@@ -32,6 +32,7 @@ struct etx__shard {
     etx__due *due;    /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
     etx__node *taken;       /* from the queue, not yet handled */
+    etx__node *held;        /* replies that wait for memory */
     const etx_tx *asking;   /* whose command is stepped now */
     etx__pending *pendings; /* free ones */
     etx__chunk *pending_chunks;
@@ -69,8 +70,8 @@ void etx__news_handle(etx__shard *shard, etx__node *node);
 /* ---- calls */
 /* Sends a call to whoever makes it. */
 void etx__call_send(etx__partition *partition, const etx__call *call);
-/* Makes the oldest inline call. */
-void etx__call_run_inline(etx__shard *shard);
+/* Makes the oldest inline call. 0: there is no memory for what may follow from it. */
+int etx__call_run_inline(etx__shard *shard);
 /* An answer from a worker or by token. */
 typedef struct etx__reply {
     etx__node node;
@@ -105,7 +106,7 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
 /* ---- workers */
 int etx__workers_start(etx_engine *engine);
 /* Queues a call. The shard's thread. */
-void etx__workers_give(etx_engine *engine, const etx__due *due);
+int etx__workers_give(etx_engine *engine, const etx__due *due); /* 0 or ETX_ENOMEM */
 /* Are there callbacks that have not returned? */
 int etx__workers_busy(const etx_engine *engine);
 /* Tells an alarm if every worker is in a call that is past its timeout. The shard's thread. */

@@ -88,6 +88,13 @@ static void go_on_moving(etx__partition *partition, size_t bytes) {
     uint64_t before = 0;
     size_t most = bytes + MOVES;
     while (core->seq != before && (partition->last == NULL || partition->last->len < most)) {
+        enum { MANY = 64 }; /* moves of what has ended, in one step */
+        uint32_t oldest = core->oldest != 0 ? core->oldest - 1 : ETX__NOBODY;
+        if (!etx__room_make(
+                partition,
+                etx__need_of_entry(partition, oldest) + MANY * (size_t)partition->record_room, 0)) {
+            return;
+        }
         etx__event event = {.type = ETX__EV_MOVE};
         event.u.move.seq = partition->moving_seq;
         before = core->seq;
@@ -117,7 +124,8 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
     }
     uint64_t needed = bytes_needed(partition);
     const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed) : NULL;
-    if (mark != NULL) {
+    size_t own = etx__need_bytes(partition, ETX_NAME_MAX + ETX_HOME_ID_LEN);
+    if (mark != NULL && etx__room_make(partition, own, 0)) {
         begin_moves(partition, mark);
         go_on_moving(partition, bytes);
     }

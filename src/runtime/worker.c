@@ -123,10 +123,12 @@ static void start_one(etx__worker_pool *pool) {
     pool->threads++;
 }
 
-static void ring_grow(etx__worker_pool *pool) {
+static int ring_grow(etx__worker_pool *pool) {
     uint32_t room = pool->room * 2;
     etx__due *ring = etx__engine_alloc(pool->engine, room * sizeof *ring);
-    etx_assert(ring != NULL);
+    if (ring == NULL) {
+        return ETX_ENOMEM;
+    }
     for (uint32_t i = 0; i < pool->count; i++) {
         ring[i] = pool->ring[(pool->first + i) & (pool->room - 1)];
     }
@@ -134,6 +136,7 @@ static void ring_grow(etx__worker_pool *pool) {
     pool->ring = ring;
     pool->first = 0;
     pool->room = room;
+    return 0;
 }
 
 int etx__workers_start(etx_engine *engine) {
@@ -160,11 +163,12 @@ int etx__workers_start(etx_engine *engine) {
     return 0;
 }
 
-void etx__workers_give(etx_engine *engine, const etx__due *due) {
+int etx__workers_give(etx_engine *engine, const etx__due *due) {
     etx__worker_pool *pool = engine->workers;
     pthread_mutex_lock(&pool->lock);
-    if (pool->count == pool->room) {
-        ring_grow(pool);
+    if (pool->count == pool->room && ring_grow(pool) != 0) {
+        pthread_mutex_unlock(&pool->lock);
+        return ETX_ENOMEM;
     }
     pool->ring[(pool->first + pool->count++) & (pool->room - 1)] = *due;
     if (pool->waiting < pool->count && pool->threads < engine->options.workers && !pool->stopping) {
@@ -175,6 +179,7 @@ void etx__workers_give(etx_engine *engine, const etx__due *due) {
     if (wake) {
         pthread_cond_signal(&pool->work);
     }
+    return 0;
 }
 
 /* Is every worker in a call that is past its timeout? Once for as long as it lasts. */

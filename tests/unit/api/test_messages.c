@@ -80,7 +80,7 @@ static void test_each_error_has_one(void **state) {
     engine = host_engine("memory:", NULL, &bank);
     says(engine, etx_engine_start(engine), ETX_ESTATE, "started already");
     says(engine, etx_query(engine, "nobody", &status), ETX_ENOTFOUND, "nobody: no such");
-    says(engine, etx_query(engine, "no name", &status), ETX_EINVALID, "no name: a gid is");
+    says(engine, etx_query(engine, "no name", &status), ETX_EINVALID, "a gid is 1 to 128");
     says(engine, etx_query(engine, NULL, &status), ETX_EINVALID, "gid");
     says(engine, etx_query(engine, "g", NULL), ETX_EINVALID, "not valid");
     says(engine, etx_wait_for(engine, "nobody", ETX_WAIT_ENDED, 100, &outcome), ETX_ENOTFOUND,
@@ -113,7 +113,7 @@ static void test_enlist_names_what_is_not_there(void **state) {
     branch.depends_on = names;
     branch.depends_on_count = 2;
     says(engine, etx_tx_enlist(tx, &branch), ETX_EINVALID,
-         "branch next depends on nope, which is not there");
+         "branch next: depends_on names nope, which is not enlisted before");
     assert_int_equal(etx_tx_abort(tx, NULL), 0);
     host_engine_end(engine);
 }

@@ -5,7 +5,8 @@ struct counted {
     pthread_mutex_t lock;
     size_t blocks, bytes;
     long left; /* so many succeed; below 0: all */
-    unsigned wrong;
+    bool once; /* then one fails, and the others succeed again */
+    unsigned failed, wrong;
 };
 
 static void *counted_allocate(void *user, size_t size) {
@@ -13,6 +14,10 @@ static void *counted_allocate(void *user, size_t size) {
     pthread_mutex_lock(&counted->lock);
     int fails = counted->left == 0;
     counted->left -= counted->left > 0;
+    counted->failed += fails;
+    if (fails && counted->once) {
+        counted->left = -1;
+    }
     void *block = NULL;
     if (!fails && posix_memalign(&block, 16, size) == 0) {
         memset(block, 0, size);
@@ -152,10 +157,156 @@ static void any_allocation_of_a_start_may_fail(void **state) {
     rig_bank_end(&bank);
 }
 
+/* ---- while it runs */
+
+static void lacks_from(struct counted *counted, long left, bool once) {
+    pthread_mutex_lock(&counted->lock);
+    counted->left = left;
+    counted->once = once;
+    counted->failed = 0;
+    pthread_mutex_unlock(&counted->lock);
+}
+
+/* Is it an answer of somebody who had no memory, or whose patience was over meanwhile? */
+static bool lacked(int rc) {
+    return rc == ETX_ENOMEM || rc == ETX_EUNKNOWN || rc == ETX_EUNAVAILABLE;
+}
+
+enum { BIG = 200 * 1024 };
+
+static etx_reply bulky(etx_call *call, void *user) {
+    etx_call_result(call, user, BIG); /* where it is not kept, the call counts as unknown */
+    return ETX_DONE;
+}
+
+static etx_branch branch_of(const char *participant, const char *name, const void *payload) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = participant;
+    branch.name = name;
+    branch.payload = payload;
+    branch.payload_len = BIG;
+    return branch;
+}
+
+static int submitted(etx_engine *engine, const char *gid, const uint8_t *bytes, etx_outcome *out) {
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = gid;
+    options.patience_ms = 50;
+    int rc = etx_tx_new(engine, &options, &tx);
+    const char *const names[] = {"inline", "pool", "inline"};
+    for (int i = 0; rc == 0 && i < 3; i++) {
+        rc = etx_tx_add(tx, names[i], bytes, BIG);
+    }
+    if (rc != 0) {
+        etx_tx_discard(tx);
+        return rc;
+    }
+    return etx_tx_run(tx, out);
+}
+
+static int interactive(etx_engine *engine,
+                       const char *gid,
+                       const uint8_t *bytes,
+                       etx_outcome *out) {
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_branch own = branch_of("inline", "own", bytes), other = branch_of("pool", "other", bytes);
+    etx_tx *tx = NULL;
+    options.gid = gid;
+    options.patience_ms = 50;
+    options.deadline_ms = 150;
+    own.flags = ETX_BY_INITIATOR;
+    int rc = etx_tx_begin(engine, &options, &tx);
+    rc = rc != 0 ? rc : etx_tx_enlist(tx, &own);
+    rc = rc != 0 ? rc : etx_tx_enlist(tx, &other);
+    rc = rc != 0 ? rc : etx_tx_result(tx, "own", ETX_DONE, bytes, BIG, NULL);
+    if (rc != 0) {
+        etx_tx_discard(tx);
+        return rc;
+    }
+    return etx_tx_commit(tx, out);
+}
+
+typedef int (*transaction_fn)(etx_engine *engine,
+                              const char *gid,
+                              const uint8_t *bytes,
+                              etx_outcome *out);
+
+/* One transaction while allocations fail, until it was answered; then there is memory again, and
+ * what was begun ends as it was told. Returns how many failed. */
+static unsigned one_that_lacks(etx_engine *engine,
+                               struct counted *counted,
+                               transaction_fn transact,
+                               long left,
+                               bool once) {
+    static uint8_t bytes[BIG];
+    char gid[32];
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_outcome end = ETX_OUTCOME_INIT;
+    snprintf(gid, sizeof gid, "%p-%ld-%d", (void *)(uintptr_t)transact, left, once);
+    lacks_from(counted, left, once);
+    int rc = transact(engine, gid, bytes, &outcome);
+    unsigned failed = counted->failed;
+    lacks_from(counted, -1, false);
+    assert_true(rc == 0 || lacked(rc));
+    int later = etx_wait_for(engine, gid, ETX_WAIT_ENDED, 30000, &end);
+    assert_true(later == 0 || later == ETX_ENOTFOUND);
+    if (rc == 0) {
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+        assert_int_equal(later, 0);
+        assert_int_equal(end.state, ETX_COMMITTED);
+    }
+    return failed;
+}
+
+static void any_allocation_afterwards_may_fail(void **state) {
+    static uint8_t bytes[BIG];
+    rig_log log;
+    struct counted counted = {.left = -1};
+    (void)state;
+    etx_allocator allocator = {counted_allocate, counted_release, &counted};
+    pthread_mutex_init(&counted.lock, NULL);
+    transaction_fn const modes[] = {submitted, interactive};
+    rig_log_make(&log, NULL, "partitions=1");
+    for (int mode = 0; mode < 2; mode++) {
+        for (int once = 0; once < 2; once++) {
+            for (long left = 0, failed = 1; failed > 0; left++) {
+                etx_options options = small_options(&allocator);
+                options.durability = ETX_LOCAL;
+                options.memory_max = 16u << 20;
+                options.workers = 2;
+                options.retry_first_ms = 1;
+                options.retry_cap_ms = 5;
+                etx_engine *engine = rig_engine(&options, log.url, NULL);
+                etx_participant participant = ETX_PARTICIPANT_INIT;
+                participant.name = "pool";
+                participant.forward = participant.commit = participant.undo = bulky;
+                participant.user = bytes;
+                rig_must(engine, etx_engine_register(engine, &participant), "register");
+                participant.name = "inline";
+                participant.flags = ETX_INLINE;
+                rig_must(engine, etx_engine_register(engine, &participant), "register");
+                rig_start(engine);
+                failed = one_that_lacks(engine, &counted, modes[mode], left, once);
+                rig_close(engine, ETX_CLOSE_FINISH);
+                uint64_t end = host_now_ms() + 10000; /* a worker may be the last to leave */
+                while (counted.blocks != 0 && host_now_ms() < end) {
+                    usleep(1000);
+                }
+                assert_int_equal(counted.blocks, 0);
+                assert_int_equal(counted.wrong, 0);
+                assert_true(left < 2000);
+            }
+        }
+    }
+    rig_log_end(&log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_comes_back),
         cmocka_unit_test(any_allocation_of_a_start_may_fail),
+        cmocka_unit_test(any_allocation_afterwards_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
