@@ -480,6 +480,20 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     core->calls--;
 }
 
+/* Done, as all others are asked to do now, and some have not answered: what follows waits for them.
+ * (A forward operation that is done behind an abort is undone at once, and a workflow that runs is
+ * watched from here on.) */
+static int others_first(const etx__entry *entry,
+                        const etx__branch *branch,
+                        const etx__event *event) {
+    const etx__tx *tx = entry->tx;
+    uint8_t now = entry->state == ETX_ACTIVE       ? ETX_FORWARD
+                  : entry->state == ETX_COMMITTING ? ETX_COMMIT
+                                                   : ETX_UNDO;
+    return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
+           !branch->r.no_room && tx->r.calls > 0 && !tx->r.ordered;
+}
+
 void etx__on_reply(etx__core *core, const etx__event *event) {
     etx__branch *branch;
     etx__attempt *attempt = attempt_of(core, event, &branch);
@@ -504,8 +518,8 @@ void etx__on_reply(etx__core *core, const etx__event *event) {
         } else {
             initiator_answered(core, entry, event);
         }
-        if (event->u.reply.reply == ETX_DONE && entry->tx->r.calls > 0 && !entry->tx->r.ordered) {
-            return; /* what follows waits for the others */
+        if (others_first(entry, branch, event)) {
+            return;
         }
     }
     etx__settle(core, entry, &event->now);
