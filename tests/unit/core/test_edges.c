@@ -38,6 +38,8 @@ static void test_operations(void **state) {
     assert_int_equal(admits_force(w, "u", 77), ETX_EINVALID);
     etx_record odd = {.type = 77};
     assert_int_equal(admits(w, "u", &odd), ETX_EINVALID);
+    odd.type = 0;
+    assert_int_equal(admits(w, "u", &odd), ETX_EINVALID);
     world_free(w);
 }
 
@@ -78,6 +80,8 @@ static void test_odd_records(void **state) {
     say(&w, "world\nparticipant shop\nbegin t a:tcc nobody\nput");
     etx__core *core = world_fold(w, 0, w->records, &memory);
     etx_record record = {.type = 77, .gid = text_of("t")};
+    assert_int_equal(etx__core_fold(core, &record), 0);
+    record.type = 0;
     assert_int_equal(etx__core_fold(core, &record), 0);
     record = (etx_record){.type = ETX_RECORD_FORCE, .gid = text_of("t")};
     record.u.force.action = ETX_FORCE_SETTLE;
@@ -146,6 +150,104 @@ static void test_nobody_waits(void **state) {
     world_free(w);
 }
 
+/* More names of branches to depend on than there can be branches. */
+static void test_too_many_dependencies(void **state) {
+    (void)state;
+    enum { MANY = ETX_BRANCHES_MAX + 1 };
+    static etx_bytes names[MANY];
+    world *w = NULL;
+    say(&w, "world\nparticipant shop\nbegin t mode=interactive deadline=9000\nenlist t a:tcc\nput");
+    for (unsigned i = 0; i < MANY; i++) {
+        names[i] = text_of("a");
+    }
+    etx_record_branch branch = {
+        .name = text_of("b"), .participant = text_of("shop"), .kind = ETX_TCC};
+    etx__event event;
+    world_event(w, &event, ETX__EV_ENLIST, "t");
+    event.u.enlist.branch = &branch;
+    event.u.enlist.depends_on = names;
+    event.u.enlist.depends_on_count = MANY;
+    event.waiter = world_waiter_make(w, "too many", ETX_WAIT_BEGUN, 0);
+    world_step(w, &event);
+    assert_int_equal(answer_of(w, "too many"), ETX_EINVALID);
+    world_free(w);
+}
+
+/* Each of a branch's own numbers alone. */
+static void test_one_number(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop");
+    for (int i = 0; i < 5; i++) {
+        etx_record_branch branch = {
+            .name = text_of("a"), .participant = text_of("shop"), .kind = ETX_TCC};
+        branch.attempts_max = i == 0 ? 3 : 0;
+        branch.call_timeout_ms = i == 1 ? 700 : 0;
+        branch.retry_first_ms = i == 2 ? 400 : 0;
+        branch.retry_cap_ms = i == 3 ? 50 : 0;
+        etx_record_begin begin = {.time_ms = w->now.wall_ms, .mode = ETX_SUBMITTED};
+        begin.branch_count = 1;
+        begin.branches = &branch;
+        char gid[16];
+        snprintf(gid, sizeof gid, "t%d", i);
+        etx__event event;
+        world_event(w, &event, ETX__EV_BEGIN, gid);
+        event.u.begin.begin = &begin;
+        world_step(w, &event);
+        assert_int_equal(known(w, gid)->tx->branch[0]->s.rare != NULL, i < 4);
+    }
+    say(&w, "put\nreply t2 a retry\nreply t3 a retry");
+    assert_in_range(wakes_in(w), 30, 50);
+    world_free(w);
+}
+
+/* Given up: what is remembered stays. */
+static void test_give_up_of_the_remembered(void **state) {
+    (void)state;
+    world *w = NULL;
+    etx__event event;
+    say(&w, "world\nabort t");
+    world_event(w, &event, ETX__EV_GIVE_UP, "t");
+    event.u.forget.rc = ETX_EUNAVAILABLE;
+    world_step(w, &event);
+    assert_non_null(known(w, "t"));
+    say(&w, "put");
+    assert_int_equal(answer_of(w, "abort t"), 0);
+    world_free(w);
+}
+
+/* A begin that is refused, and nobody waits. */
+static void test_refused_unheard(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world transactions=1\nparticipant shop\nbegin t a:tcc nobody\nbegin u a:tcc nobody");
+    assert_null(known(w, "u"));
+    say(&w, "put\nreply t a done\nput\nabort t");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+    world_free(w);
+}
+
+/* More to tell in one step than it holds. */
+static void test_many_unregistered(void **state) {
+    (void)state;
+    enum { N = 1100 };
+    world *w = NULL;
+    say(&w, "world transactions=1200 history=10 pool=4194304");
+    w->check_every = 1u << 30;
+    for (int i = 0; i < N; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "begin t%d a:tcc:nobody-has-it nobody", i);
+        say(&w, text);
+    }
+    say(&w, "put");
+    for (int i = 0; i < N; i++) {
+        char gid[16];
+        snprintf(gid, sizeof gid, "t%d", i);
+        assert_int_equal(known(w, gid)->tx->r.unregistered, 1);
+    }
+    world_free(w);
+}
+
 /* A core that only looks has nothing to abort. */
 static void test_inspect_aborts_nothing(void **state) {
     (void)state;
@@ -193,6 +295,11 @@ int main(void) {
         cmocka_unit_test(test_odd_records),
         cmocka_unit_test(test_own_numbers),
         cmocka_unit_test(test_nobody_waits),
+        cmocka_unit_test(test_too_many_dependencies),
+        cmocka_unit_test(test_one_number),
+        cmocka_unit_test(test_give_up_of_the_remembered),
+        cmocka_unit_test(test_refused_unheard),
+        cmocka_unit_test(test_many_unregistered),
         cmocka_unit_test(test_inspect_aborts_nothing),
         cmocka_unit_test(test_outputs_overflow),
     };
