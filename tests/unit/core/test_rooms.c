@@ -185,9 +185,9 @@ static void test_results_fill_the_reserve(void **state) {
         world_reply(w, &w->call[i], ETX_DONE, (etx_bytes){bytes, 40000}, text_of("a reason"), 0);
     }
     /* a reason that finds no room is left out */
-    char reason[201];
+    char reason[91];
     memset(reason, 'r', sizeof reason);
-    reason[200] = 0;
+    reason[90] = 0;
     world_reply(w, &w->call[calls - 1], ETX_RETRY, text_of(""), text_of(reason), 0);
     say(&w, "begin u a:tcc\nenlist i b:tcc\nabort v");
     assert_int_equal(answer_of(w, "begin u"), ETX_EBUSY);

@@ -16,7 +16,8 @@ typedef enum rig_fault {
     RIG_BROKEN,          /* unknown with ETX_EIO: the log is to be reopened; not written */
     RIG_BROKEN_WRITTEN,  /* the same, although it was written */
     RIG_HANGS,           /* does not come back until `gate` is posted; then it is written */
-    RIG_HANGS_UNWRITTEN  /* the same; then it promises that it was not */
+    RIG_HANGS_UNWRITTEN, /* the same; then it promises that it was not */
+    RIG_RACED            /* another owner's bytes come first */
 } rig_fault;
 
 typedef struct rig_log {

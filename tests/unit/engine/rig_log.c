@@ -102,6 +102,9 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
                 return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it was away");
             }
             break;
+        case RIG_RACED:
+            rig_log_put(log, put->partition, put->nonce + 1, (etx_bytes){"\x01", 1});
+            break;
         case RIG_WELL:
             break;
     }

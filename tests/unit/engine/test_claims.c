@@ -129,6 +129,76 @@ static void a_record_that_cannot_be_read_stops_the_start(void **state) {
     }
 }
 
+/* Another owner's bytes come between the reading and the claim. */
+static void a_claim_that_another_was_before_is_none(void **state) {
+    struct shop shop;
+    char message[512];
+    (void)state;
+    shop_make(&shop);
+    rig_log_fail(&shop.log, RIG_RACED, 1);
+    assert_int_equal(etx_engine_start(shop.engine), ETX_EUNAVAILABLE);
+    etx_engine_message(shop.engine, message, sizeof message);
+    assert_non_null(strstr(message, "the slot is taken"));
+    etx_engine_free(shop.engine);
+    shop_start(&shop);
+    rig_start(shop.engine);
+    run_one(&shop);
+    shop_end(&shop, ETX_CLOSE_FINISH);
+}
+
+/* More lives in the log than the options allow: refused, and nothing is left out. */
+static void what_does_not_fit_stops_the_start(void **state) {
+    struct shop shop;
+    char message[512];
+    rig_done done = {0};
+    (void)state;
+    shop_make(&shop);
+    rig_start(shop.engine);
+    for (int i = 0; i < 5; i++) {
+        etx_tx *tx = NULL;
+        etx_branch branch = ETX_BRANCH_INIT;
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        options.wait = ETX_WAIT_BEGUN;
+        branch.participant = "nobody";
+        branch.kind = ETX_TCC;
+        rig_must(shop.engine, etx_tx_new(shop.engine, &options, &tx), "new");
+        rig_must(shop.engine, etx_tx_add_branch(tx, &branch), "add");
+        rig_must(shop.engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+    }
+    assert_true(host_wait_for(&done.count, 5));
+    rig_close(shop.engine, ETX_CLOSE_LEAVE);
+    etx_options small = rig_options();
+    small.transactions_max = 2;
+    shop.engine = rig_engine(&small, shop.log.url, NULL);
+    assert_int_equal(etx_engine_start(shop.engine), ETX_EBUSY);
+    etx_engine_message(shop.engine, message, sizeof message);
+    assert_non_null(strstr(message, "transactions_max"));
+    etx_engine_free(shop.engine);
+    etx_options look = rig_options();
+    look.flags |= ETX_INSPECT;
+    shop.engine = rig_engine(&look, shop.log.url, NULL);
+    rig_start(shop.engine);
+    shop_end(&shop, ETX_CLOSE_LEAVE);
+}
+
+/* Where nothing was begun another home may take the chosen gids, and nobody need accept it. */
+static void an_empty_home_lets_another_be_chosen(void **state) {
+    struct shop shop;
+    rig_log first;
+    (void)state;
+    rig_log_make(&first, NULL, "partitions=1");
+    rig_log_make(&shop.log, NULL, "partitions=1");
+    rig_bank_make(&shop.bank, 1000);
+    shop.engine = rig_engine(NULL, first.url, shop.log.url);
+    rig_start(shop.engine);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    shop_start(&shop);
+    rig_start(shop.engine);
+    run_one(&shop);
+    shop_end(&shop, ETX_CLOSE_FINISH);
+    rig_log_end(&first);
+}
+
 /* ---- tokens */
 
 typedef struct clerk {
@@ -237,6 +307,9 @@ int main(void) {
         cmocka_unit_test(each_claim_has_a_nonce_of_its_own),
         cmocka_unit_test(a_claim_that_is_not_written_is_none),
         cmocka_unit_test(a_record_that_cannot_be_read_stops_the_start),
+        cmocka_unit_test(a_claim_that_another_was_before_is_none),
+        cmocka_unit_test(what_does_not_fit_stops_the_start),
+        cmocka_unit_test(an_empty_home_lets_another_be_chosen),
         cmocka_unit_test(a_token_of_an_earlier_claim_answers_nothing),
         cmocka_unit_test(a_lost_partition_answers_unknown),
     };
