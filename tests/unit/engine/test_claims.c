@@ -146,6 +146,42 @@ static void a_claim_that_another_was_before_is_none(void **state) {
     shop_end(&shop, ETX_CLOSE_FINISH);
 }
 
+/* An OWN that says what no home is called: it says nothing. */
+static void a_strange_home_is_nobodys(void **state) {
+    struct shop shop;
+    uint8_t batch[256] = {1};
+    etx_record own = {.type = ETX_RECORD_OWN};
+    (void)state;
+    shop_make(&shop);
+    rig_start(shop.engine);
+    run_one(&shop);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    own.u.own.nonce = 99;
+    own.u.own.time_ms = 1;
+    own.u.own.node = (etx_bytes){"other", 5};
+    own.u.own.chosen_home = (etx_bytes){"a-name-that-is-no-home's", 24};
+    size_t len = etx_codec_binary()->encode(&own, batch + 1);
+    assert_true(len > 0);
+    rig_log_put(&shop.log, 0, 99, (etx_bytes){batch, len + 1});
+    shop_start(&shop);
+    rig_start(shop.engine);
+    run_one(&shop);
+    shop_end(&shop, ETX_CLOSE_FINISH);
+}
+
+/* One that waits for a participant that nobody registers. */
+static void submit_unknown(struct shop *shop, rig_done *done) {
+    etx_tx *tx = NULL;
+    etx_branch branch = ETX_BRANCH_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    options.wait = ETX_WAIT_BEGUN;
+    branch.participant = "nobody";
+    branch.kind = ETX_TCC;
+    rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
+    rig_must(shop->engine, etx_tx_add_branch(tx, &branch), "add");
+    rig_must(shop->engine, etx_tx_submit(tx, rig_done_fn, done), "submit");
+}
+
 /* More lives in the log than the options allow: refused, and nothing is left out. */
 static void what_does_not_fit_stops_the_start(void **state) {
     struct shop shop;
@@ -155,15 +191,7 @@ static void what_does_not_fit_stops_the_start(void **state) {
     shop_make(&shop);
     rig_start(shop.engine);
     for (int i = 0; i < 5; i++) {
-        etx_tx *tx = NULL;
-        etx_branch branch = ETX_BRANCH_INIT;
-        etx_tx_options options = ETX_TX_OPTIONS_INIT;
-        options.wait = ETX_WAIT_BEGUN;
-        branch.participant = "nobody";
-        branch.kind = ETX_TCC;
-        rig_must(shop.engine, etx_tx_new(shop.engine, &options, &tx), "new");
-        rig_must(shop.engine, etx_tx_add_branch(tx, &branch), "add");
-        rig_must(shop.engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+        submit_unknown(&shop, &done);
     }
     assert_true(host_wait_for(&done.count, 5));
     rig_close(shop.engine, ETX_CLOSE_LEAVE);
@@ -181,16 +209,48 @@ static void what_does_not_fit_stops_the_start(void **state) {
     shop_end(&shop, ETX_CLOSE_LEAVE);
 }
 
-/* Where nothing was begun another home may take the chosen gids, and nobody need accept it. */
+/* Where nothing was begun another home may take the chosen gids, and nobody need accept it; where
+ * something lives it may not. */
 static void an_empty_home_lets_another_be_chosen(void **state) {
     struct shop shop;
     rig_log first;
+    rig_done done = {0};
     (void)state;
     rig_log_make(&first, NULL, "partitions=1");
     rig_log_make(&shop.log, NULL, "partitions=1");
     rig_bank_make(&shop.bank, 1000);
     shop.engine = rig_engine(NULL, first.url, shop.log.url);
     rig_start(shop.engine);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    shop_start(&shop);
+    rig_start(shop.engine);
+    submit_unknown(&shop, &done);
+    assert_true(host_wait_for(&done.count, 1));
+    rig_close(shop.engine, ETX_CLOSE_LEAVE);
+    shop.engine = rig_engine(NULL, first.url, shop.log.url);
+    assert_int_equal(etx_engine_start(shop.engine), ETX_ECONFLICT);
+    etx_engine_free(shop.engine);
+    rig_bank_end(&shop.bank);
+    rig_log_end(&shop.log);
+    rig_log_end(&first);
+}
+
+/* Chosen gids of a home that was volatile are gone with it: whatever is first now may take them. */
+static void a_volatile_home_leaves_the_choice(void **state) {
+    struct shop shop;
+    rig_log first;
+    etx_options options = rig_options();
+    (void)state;
+    rig_log_make(&first, NULL, "partitions=1");
+    rig_log_make(&shop.log, NULL, "partitions=1");
+    rig_bank_make(&shop.bank, 1000);
+    first.class = 'v';
+    first.grade = ETX_VOLATILE;
+    options.flags |= ETX_ALLOW_VOLATILE;
+    shop.engine = rig_engine(&options, first.url, shop.log.url);
+    rig_bank_register(&shop.bank, shop.engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(shop.engine);
+    run_one(&shop);
     rig_close(shop.engine, ETX_CLOSE_FINISH);
     shop_start(&shop);
     rig_start(shop.engine);
@@ -310,6 +370,8 @@ int main(void) {
         cmocka_unit_test(a_claim_that_another_was_before_is_none),
         cmocka_unit_test(what_does_not_fit_stops_the_start),
         cmocka_unit_test(an_empty_home_lets_another_be_chosen),
+        cmocka_unit_test(a_volatile_home_leaves_the_choice),
+        cmocka_unit_test(a_strange_home_is_nobodys),
         cmocka_unit_test(a_token_of_an_earlier_claim_answers_nothing),
         cmocka_unit_test(a_lost_partition_answers_unknown),
     };

@@ -205,6 +205,84 @@ static void test_one_bad_sector_is_no_tear(void **state) {
     free(bytes);
 }
 
+/* Changes four bytes of a sector, under a check that is right. */
+static void sector_forge(const forge *f, uint64_t offset, size_t at, uint32_t value) {
+    size_t len;
+    uint8_t *bytes = file_load(segment_path(f, 1), &len);
+    uint8_t *sector = bytes + offset;
+    etx__put32(sector + at, value);
+    etx__put32(sector, etx_crc32c(f->seed, sector + 4, SECTOR - 4));
+    file_patch(segment_path(f, 1), offset, sector, SECTOR);
+    free(bytes);
+}
+
+/* Every number of a last group that can be wrong by itself. */
+static void test_odd_numbers_are_refused(void **state) {
+    log_fixture *fixture = *state;
+    static const struct {
+        size_t at;
+        uint32_t value;
+        int rc;
+    } odd[] = {{28, 99, ETX_EVERSION},   {44, 0, ETX_ECORRUPT}, {44, UINT32_MAX, ETX_ECORRUPT},
+               {44, 5000, ETX_ECORRUPT}, {72, 9, ETX_ECORRUPT}, {40, 7, ETX_ECORRUPT},
+               {48, 9, ETX_ECORRUPT},    {8, 9, ETX_ECORRUPT},  {16, 3, ETX_ECORRUPT},
+               {20, 16, ETX_ECORRUPT},   {4, 9, ETX_ECORRUPT}};
+    uint64_t count;
+    size_t len;
+    fixture_puts(fixture, 5, 3000);
+    forge f = forge_make(fixture);
+    fixture_close(fixture, 0);
+    uint8_t *sound = file_load(segment_path(&f, 1), &len);
+    for (unsigned i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        sector_forge(&f, 5 * BLOCK, odd[i].at, odd[i].value);
+        if (fixture_read(fixture, 0, &count) != odd[i].rc)
+            fail_msg("%zu: %s", odd[i].at, fixture->subject.message);
+        file_patch(segment_path(&f, 1), 5 * BLOCK, sound + 5 * BLOCK, BLOCK);
+    }
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(count, 5);
+    free(sound);
+}
+
+/* Behind the last group: sectors that could not all be of its one torn successor. */
+static void test_odd_tears_are_refused(void **state) {
+    log_fixture *fixture = *state;
+    static const struct {
+        uint64_t slot;
+        unsigned sector;
+        size_t at;
+        uint32_t value;
+        int rc;
+    } odd[] = {
+        {5, 0, 0, 0, 0},
+        {9, 0, 0, 0, ETX_ECORRUPT},
+        {1, 0, 0, 0, ETX_ECORRUPT},
+        {5, 3, 8, 6, ETX_ECORRUPT},
+        {5, 3, 20, 16, ETX_ECORRUPT},
+        {5, 3, 16, 99, ETX_ECORRUPT},
+        {5, 3, 16, 5, ETX_ECORRUPT},
+        {5, 3, 4, 0, 0},
+    };
+    const uint8_t zeros[BLOCK] = {0};
+    uint64_t count;
+    fixture_puts(fixture, 5, 3000);
+    forge f = forge_make(fixture);
+    fixture_close(fixture, 0);
+    etx__file_group next = group_at(&f, 1, 5 * BLOCK);
+    for (unsigned i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        next.slot = odd[i].slot;
+        next.checksum = 0;
+        group_forge(&f, 1, 6 * BLOCK, next);
+        file_patch(segment_path(&f, 1), 6 * BLOCK, zeros, SECTOR);
+        if (odd[i].sector)
+            sector_forge(&f, 6 * BLOCK + odd[i].sector * SECTOR, odd[i].at, odd[i].value);
+        if (fixture_read(fixture, 0, &count) != odd[i].rc)
+            fail_msg("%u: %s", i, fixture->subject.message);
+        assert_int_equal(count, odd[i].rc ? 0 : 5);
+        file_patch(segment_path(&f, 1), 6 * BLOCK, zeros, BLOCK);
+    }
+}
+
 /* After a clean close the last segment loses its groups, all of them: that is no end. */
 static void test_nothing_settled_is_cut(void **state) {
     log_fixture *fixture = *state;
@@ -229,6 +307,8 @@ int main(void) {
         CASE(test_a_stamp_of_a_later_segment_is_refused),
         CASE(test_a_sector_of_another_partition_is_refused),
         CASE(test_one_bad_sector_is_no_tear),
+        CASE(test_odd_numbers_are_refused),
+        CASE(test_odd_tears_are_refused),
         CASE(test_nothing_settled_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
