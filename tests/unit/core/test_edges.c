@@ -56,7 +56,7 @@ static void test_image(void **state) {
     world_free(w);
 }
 
-/* The END that numbers the abort of an unknown gid: only that number, only while it is under way. */
+/* The END that numbers the abort of an unknown gid: that number, and while it is under way. */
 static void test_number_of_an_unknown_abort(void **state) {
     (void)state;
     world *w = NULL;

@@ -1,4 +1,4 @@
-/* Rooms: memory that ends in the middle of a record, live and in recovery; nothing is half there. */
+/* Rooms: memory that ends within a record, live and in recovery; nothing is half there. */
 #include "unit.h"
 
 typedef struct box {
