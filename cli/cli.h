@@ -126,6 +126,7 @@ int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
 int etx__command_tx_force(cli_context *cli, int argc, char **argv);
 int etx__command_demo(cli_context *cli, int argc, char **argv);
 int etx__command_demo_coordinator(cli_context *cli, int argc, char **argv);
+int etx__command_sim(cli_context *cli, int argc, char **argv);
 int etx__command_bench(cli_context *cli, int argc, char **argv);
 
 #endif

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include <etx/fence.h>
+
 #include "cli.h"
 
 enum {
@@ -16,7 +18,8 @@ enum {
     DEMO_BALANCE = 20000,    /* of an account, at the beginning */
     DEMO_AMOUNT_MAX = 20000, /* of a transfer: now and then more than is there */
     DEMO_LEGS_MAX = 4,
-    DEMO_PATH_MAX = 512
+    DEMO_PATH_MAX = 512,
+    DEMO_REASON_MAX = 96
 };
 
 /* What the coordinator tells its parent, in a file that both map: it outlives a kill, so it holds
@@ -61,7 +64,9 @@ typedef struct demo_findings {
     uint64_t unfinished;
     uint64_t imbalance; /* money made or lost, and money still held */
     uint64_t half_done; /* transfers whose ledgers, fences, log or answers disagree */
+    uint64_t misled;    /* of these: transfers whose callers were told otherwise */
     uint64_t answers;   /* that callers were told, all compared */
+    char first[160];    /* the first transfer that is bad, and why; else "" */
     uint64_t accounts;
     int64_t money;
 } demo_findings;
@@ -100,7 +105,14 @@ int etx__demo_bank_open(cli_context *cli, const char *dir, int place, demo_bank 
 void etx__demo_bank_close(demo_bank *bank);
 /* The participant callback, for each kind and operation; `user` is the demo_bank. */
 etx_reply etx__demo_bank_call(etx_call *call, void *user);
+/* The same for a call that came some other way; any thread. `reason` has DEMO_REASON_MAX bytes. */
+etx_reply etx__demo_bank_serve(demo_bank *bank,
+                               const etx_fence_call *call,
+                               etx_bytes payload,
+                               char *reason);
 int etx__demo_leg_print(const demo_leg *leg, char *text, size_t size);
+/* Draws the legs of a transfer, debits first; how many, at most DEMO_LEGS_MAX. */
+int etx__demo_transfer_draw(demo_random *random, demo_leg *legs);
 
 /* ---- the run */
 

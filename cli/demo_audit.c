@@ -49,14 +49,20 @@ static const char *const checks[] = {
     " WHERE g.gid NOT IN (SELECT gid FROM decision)",
     "INSERT INTO bad SELECT g.gid, 'committed, but a fence says otherwise' FROM guard g"
     " JOIN decision d ON d.gid = g.gid WHERE d.state = 'COMMITTED'"
-    " AND (g.forward IS NOT 1 OR g.undone IS NOT NULL OR (g.kind = 1 AND g.confirmed IS NOT 1))",
+    " AND (g.undone IS NOT NULL OR (g.kind < 4 AND g.forward IS NOT 1)"
+    " OR (g.kind IN (1, 4) AND g.confirmed IS NOT 1))",
+    "INSERT INTO bad SELECT gid, 'a note was left twice, or of nothing that was committed' FROM"
+    " (SELECT gid, branch, count(*) AS n FROM entry WHERE step = 'note' GROUP BY gid, branch)"
+    " LEFT JOIN decision d USING(gid) WHERE n > 1 OR d.state IS NOT 'COMMITTED'",
     "INSERT INTO bad SELECT g.gid, 'aborted, but a fence says otherwise' FROM guard g"
     " JOIN decision d ON d.gid = g.gid WHERE d.state = 'ABORTED'"
     " AND (g.confirmed IS NOT NULL OR (g.forward = 1 AND g.undone IS NOT 1))",
     "INSERT INTO bad SELECT gid, 'entered at a fence, but never finished' FROM guard"
     " WHERE least = 0",
+    /* NOTHING: that it was never begun. LATE: nothing, but it asked to commit past the deadline. */
     "INSERT INTO bad SELECT t.gid, 'its initiator was told ' || t.state FROM told t"
-    " LEFT JOIN decision d ON d.gid = t.gid WHERE d.state IS NOT t.state",
+    " LEFT JOIN decision d ON d.gid = t.gid WHERE CASE t.state WHEN 'NOTHING' THEN d.state"
+    " IS NOT NULL WHEN 'LATE' THEN d.state IS NOT 'ABORTED' ELSE d.state IS NOT t.state END",
     "INSERT INTO bad SELECT h.gid, 'ended, but money is still held' FROM held h"
     " JOIN decision d ON d.gid = h.gid WHERE d.ended",
 };
@@ -222,6 +228,8 @@ static int compare(cli_context *cli, sqlite3 *db, demo_findings *findings) {
     findings->unfinished = count_of(db, "SELECT count(*) FROM decision WHERE NOT ended");
     findings->answers = count_of(db, "SELECT count(*) FROM told");
     findings->half_done = count_of(db, "SELECT count(DISTINCT gid) FROM bad");
+    findings->misled = count_of(
+        db, "SELECT count(DISTINCT gid) FROM bad WHERE why LIKE 'its initiator was told%'");
     return CLI_OK;
 }
 
@@ -253,14 +261,17 @@ static int weigh_money(cli_context *cli, sqlite3 *db, demo_findings *findings) {
     return CLI_OK;
 }
 
-static void show_bad(cli_context *cli, sqlite3 *db) {
+static void show_bad(cli_context *cli, sqlite3 *db, demo_findings *findings) {
     sqlite3_stmt *statement = NULL;
     int shown = 0;
     if (sqlite3_prepare_v2(db, "SELECT gid, why FROM bad", -1, &statement, NULL) == SQLITE_OK) {
         while (shown < SHOWN && sqlite3_step(statement) == SQLITE_ROW) {
-            fprintf(cli->err, "%s: %s\n", (const char *)sqlite3_column_text(statement, 0),
-                    (const char *)sqlite3_column_text(statement, 1));
-            shown++;
+            const char *gid = (const char *)sqlite3_column_text(statement, 0);
+            const char *why = (const char *)sqlite3_column_text(statement, 1);
+            fprintf(cli->err, "%s: %s\n", gid, why);
+            if (shown++ == 0) {
+                snprintf(findings->first, sizeof findings->first, "%s: %s", gid, why);
+            }
         }
     }
     sqlite3_finalize(statement);
@@ -280,6 +291,12 @@ static int spoil(cli_context *cli, sqlite3 *db, const char *what) {
         {"answer",
          "UPDATE told SET state = CASE state WHEN 'ABORTED' THEN 'COMMITTED' ELSE"
          " 'ABORTED' END WHERE rowid = 1"},
+        {"late",
+         "INSERT INTO told SELECT gid, 'LATE' FROM decision WHERE state = 'COMMITTED' LIMIT 1"},
+        {"nothing", "INSERT INTO told SELECT gid, 'NOTHING' FROM decision LIMIT 1"},
+        {"note",
+         "INSERT INTO north.ledger(account, amount, gid, branch, legs, step) SELECT 1, 0, gid, '9',"
+         " 2, 'note' FROM decision WHERE state = 'ABORTED' LIMIT 1"},
         {"log", "DELETE FROM decision WHERE gid = (SELECT max(gid) FROM decision)"},
         {"ended", "UPDATE decision SET ended = 0 WHERE gid = (SELECT max(gid) FROM decision)"},
     };
@@ -321,7 +338,7 @@ int etx__demo_audit(cli_context *cli,
         code = weigh_money(cli, db, findings);
     }
     if (code == CLI_OK) {
-        show_bad(cli, db);
+        show_bad(cli, db, findings);
     }
     (void)sqlite3_close(db);
     return code;

@@ -3,10 +3,9 @@
  * Each operation is one SQLite transaction: the fence's row and the money, together or not at all.
  * Transfers by TCC hold money first and book it on confirm; transfers by saga book at once and book
  * back to undo. A saga shows its intermediate states to others, so a compensation may overdraw an
- * account whose owner has spent the money meanwhile; the sum is right all the same. */
+ * account whose owner has spent the money meanwhile; the sum is right all the same. A message
+ * books when it is delivered; a notification leaves a note that moves nothing. */
 #include <string.h>
-
-#include <etx/fence.h>
 
 #include "demo.h"
 
@@ -39,7 +38,7 @@ typedef struct work {
     const char *gid;
     const char *branch;
     demo_leg leg;
-    char reason[96];
+    char *reason; /* DEMO_REASON_MAX bytes */
 } work;
 
 const char *etx__demo_bank_name(int place) {
@@ -56,16 +55,14 @@ int etx__demo_leg_print(const demo_leg *leg, char *text, size_t size) {
                     (long long)leg->amount, leg->legs);
 }
 
-static int read_leg(const etx_call *call, demo_leg *ret_leg) {
+static int read_leg(etx_bytes payload, demo_leg *ret_leg) {
     char text[96];
     long long amount = 0;
-    size_t len = 0;
-    const void *payload = etx_call_payload(call, &len);
-    if (len >= sizeof text) {
+    if (payload.len == 0 || payload.len >= sizeof text) {
         return -1;
     }
-    memcpy(text, payload, len);
-    text[len] = '\0';
+    memcpy(text, payload.data, payload.len);
+    text[payload.len] = '\0';
     if (sscanf(text, "account=%d amount=%lld legs=%d", &ret_leg->account, &amount,
                &ret_leg->legs) != 3) {
         return -1;
@@ -162,11 +159,11 @@ static etx_reply judge(work *w) {
         reply = ETX_RETRY;
     } else if (sqlite3_column_int(statement, 1)) {
         reply = ETX_REFUSED;
-        snprintf(w->reason, sizeof w->reason, "account %d of bank %s is blocked", w->leg.account,
+        snprintf(w->reason, DEMO_REASON_MAX, "account %d of bank %s is blocked", w->leg.account,
                  w->bank->name);
     } else if (w->leg.amount < 0 && sqlite3_column_int64(statement, 0) < -w->leg.amount) {
         reply = ETX_REFUSED;
-        snprintf(w->reason, sizeof w->reason, "account %d of bank %s has not enough money",
+        snprintf(w->reason, DEMO_REASON_MAX, "account %d of bank %s has not enough money",
                  w->leg.account, w->bank->name);
     }
     sqlite3_reset(statement);
@@ -216,6 +213,31 @@ static etx_reply work_saga(work *w, etx_operation operation) {
                            : change(w, ENTER, amount, operation == ETX_FORWARD ? "book" : "undo"));
 }
 
+/* Deliver and notify: nothing may be refused any more. */
+static etx_reply work_delivery(work *w, etx_kind kind) {
+    int rc;
+    if (kind == ETX_NOTIFICATION) {
+        return done_if(change(w, ENTER, 0, "note"));
+    }
+    rc = change(w, BOOK, w->leg.amount, NULL);
+    return done_if(rc != 0 ? rc : change(w, ENTER, w->leg.amount, "book"));
+}
+
+static etx_reply work_kind(work *w, etx_kind kind, etx_operation operation) {
+    switch (kind) {
+        case ETX_TCC:
+            return work_tcc(w, operation);
+        case ETX_SAGA:
+            return work_saga(w, operation);
+        case ETX_MESSAGE:
+        case ETX_NOTIFICATION:
+            return work_delivery(w, kind);
+        case ETX_XA:
+            break;
+    }
+    return ETX_RETRY;
+}
+
 /* Inside BEGIN IMMEDIATE: fence, work, fence. ETX_RETRY: roll back. */
 static etx_reply work_fenced(work *w, const etx_fence_call *fenced) {
     etx_fence_answer answer = ETX_FENCE_ANSWER_INIT;
@@ -225,11 +247,10 @@ static etx_reply work_fenced(work *w, const etx_fence_call *fenced) {
         return ETX_RETRY;
     }
     if (answer.verdict == ETX_FENCE_ANSWERED) {
-        snprintf(w->reason, sizeof w->reason, "%.95s", answer.reason);
+        snprintf(w->reason, DEMO_REASON_MAX, "%.95s", answer.reason);
         return answer.reply;
     }
-    reply =
-        fenced->kind == ETX_TCC ? work_tcc(w, fenced->operation) : work_saga(w, fenced->operation);
+    reply = work_kind(w, fenced->kind, fenced->operation);
     if (reply == ETX_RETRY ||
         etx_fence_sqlite_finish(w->bank->db, fenced, reply, w->reason, NULL, 0) != 0) {
         return ETX_RETRY;
@@ -251,25 +272,38 @@ static etx_reply work_alone(work *w, const etx_fence_call *fenced) {
     return ETX_RETRY;
 }
 
-etx_reply etx__demo_bank_call(etx_call *call, void *user) {
-    etx_fence_call fenced = ETX_FENCE_CALL_INIT;
-    work w = {.bank = user, .gid = etx_call_gid(call), .branch = etx_call_branch(call)};
+etx_reply etx__demo_bank_serve(demo_bank *bank,
+                               const etx_fence_call *call,
+                               etx_bytes payload,
+                               char *reason) {
+    work w = {.bank = bank, .gid = call->gid, .branch = call->branch, .reason = reason};
     etx_reply reply;
-    if (read_leg(call, &w.leg) != 0) {
+    reason[0] = '\0';
+    if (read_leg(payload, &w.leg) != 0) {
         return ETX_RETRY;
     }
-    fenced.gid = w.gid;
-    fenced.branch = w.branch;
+    pthread_mutex_lock(&bank->lock);
+    atomic_fetch_add(&bank->progress->calls_running, 1);
+    reply = work_alone(&w, call);
+    atomic_fetch_sub(&bank->progress->calls_running, 1);
+    pthread_mutex_unlock(&bank->lock);
+    return reply;
+}
+
+etx_reply etx__demo_bank_call(etx_call *call, void *user) {
+    etx_fence_call fenced = ETX_FENCE_CALL_INIT;
+    char reason[DEMO_REASON_MAX];
+    etx_bytes payload;
+    etx_reply reply;
+    payload.data = etx_call_payload(call, &payload.len);
+    fenced.gid = etx_call_gid(call);
+    fenced.branch = etx_call_branch(call);
     fenced.operation = etx_call_operation(call);
     fenced.kind = etx_call_kind(call);
     fenced.begin_ms = etx_call_begin_ms(call);
-    pthread_mutex_lock(&w.bank->lock);
-    atomic_fetch_add(&w.bank->progress->calls_running, 1);
-    reply = work_alone(&w, &fenced);
-    atomic_fetch_sub(&w.bank->progress->calls_running, 1);
-    pthread_mutex_unlock(&w.bank->lock);
-    if (w.reason[0] != '\0') {
-        (void)etx_call_reason(call, w.reason);
+    reply = etx__demo_bank_serve(user, &fenced, payload, reason);
+    if (reason[0] != '\0') {
+        (void)etx_call_reason(call, reason);
     }
     return reply;
 }

@@ -52,7 +52,7 @@ static const cli_command command = {
 
 /* Two legs, three, or four, over different banks; debits first, so that a saga that is refused has
  * seldom anything to give back. The amounts add up to nothing. */
-static int draw_transfer(demo_random *random, demo_leg *legs) {
+int etx__demo_transfer_draw(demo_random *random, demo_leg *legs) {
     int count = 2 + (int)etx__demo_draw(random, DEMO_LEGS_MAX - 1);
     int debits = count == 2 ? 1 : 1 + (int)etx__demo_draw(random, (uint64_t)count - 1);
     int first = (int)etx__demo_draw(random, DEMO_BANKS);
@@ -90,7 +90,7 @@ static void note_answer(int rc, const etx_outcome *outcome, void *user) {
 /* Submits one transfer; 0 or an ETX error, after which there is room for one more again. */
 static int submit_transfer(coordinator *c) {
     demo_leg legs[DEMO_LEGS_MAX];
-    int count = draw_transfer(&c->random, legs);
+    int count = etx__demo_transfer_draw(&c->random, legs);
     const char *pattern = etx__demo_draw(&c->random, 5) < 3 ? "tcc" : "saga";
     etx_tx *tx = NULL;
     int rc = etx_tx_new(c->engine, NULL, &tx);

@@ -2,7 +2,7 @@
 #include "log_command.h"
 
 typedef struct copy_options {
-    int same_id;
+    int new_id;
     int accept_loss;
     int json;
 } copy_options;
@@ -14,21 +14,27 @@ typedef struct copy_run {
 } copy_run;
 
 static const cli_option backup_options[] = {
-    {"same-id", 0, CLI_FLAG, offsetof(copy_options, same_id), NULL,
-     "keep the log's identity: for a backup that will replace\nthe original, never run beside it",
+    {"new-id", 0, CLI_FLAG, offsetof(copy_options, new_id), NULL,
+     "a copy to look at, not to restore: it gets an id of its\nown, and a program that is started "
+     "on "
+     "it alone is refused",
      0, 0},
     {"json", 'j', CLI_FLAG, offsetof(copy_options, json), NULL, "one JSON object", 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };
 
 static const cli_command backup_command = {
-    "DIR DEST [--same-id] [--json]",
+    "DIR DEST [--new-id] [--json]",
     "Copies a log that may be in use into DEST, which must not exist or be empty. The copy holds\n"
-    "all that was acknowledged before this command began, and is durable when it ends. A backup\n"
-    "that is restored does not know what was decided after it was taken: participants may have\n"
-    "been told more than it says.",
+    "all that was acknowledged before this command began, and is durable when it ends. It has the\n"
+    "id of the original, and can take its place once that is lost. Never start programs on both:\n"
+    "each would decide by itself, and neither can notice the other. A backup that is restored "
+    "does\n"
+    "not know what was decided after it was taken: participants may have been told more than it\n"
+    "says.",
     backup_options,
-    "  etx log backup /var/lib/shop/etx /backup/etx-monday --same-id\n",
+    "  etx log backup /var/lib/shop/etx /backup/etx-monday    take it\n"
+    "  etx log backup /backup/etx-monday /var/lib/shop/etx    restore it, once the log is lost\n",
     "  0  copied\n"
     "  2  bad usage; no log there; DEST is not empty; the log is damaged or cannot be copied\n",
     2,
@@ -96,7 +102,7 @@ int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
         return code;
     }
     rc = etx_log_file_backup(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
-                             options.same_id > 0, &report, message, sizeof message);
+                             options.new_id == 0, &report, message, sizeof message);
     if (rc != 0) {
         return etx__log_fail(cli, rc, message);
     }

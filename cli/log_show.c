@@ -188,6 +188,10 @@ int etx__command_log_show(cli_context *cli, int argc, char **argv) {
         return etx__cli_fail(cli, "1 to 128 printable characters without space",
                              "--gid: '%s' is no gid", run.options.gid);
     }
+    if (strchr(etx__log_dir(args.values[0]), '?') != NULL) {
+        return etx__cli_fail(cli, "give it another name, or a link to it",
+                             "%s: a '?' begins the options of a log's URL", args.values[0]);
+    }
     snprintf(url, sizeof url, "file:%s", etx__log_dir(args.values[0]));
     config.url = url;
     config.node = "etx";

@@ -13,6 +13,7 @@ static const cli_entry commands[] = {
     {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},
+    {"sim", etx__command_sim, "Look for a broken promise: the library in a simulated world"},
     {"demo-coordinator", etx__command_demo_coordinator, NULL},
     {NULL, NULL, NULL},
 };

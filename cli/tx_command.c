@@ -10,7 +10,7 @@
 static const cli_entry commands[] = {
     {"list", etx__command_tx_list, "List transactions, with filters"},
     {"show", etx__command_tx_show, "Show one transaction and its branches"},
-    {"retry", etx__command_tx_retry, "Call now what would be called later"},
+    {"retry", etx__command_tx_retry, "Check what will be called once the program starts"},
     {"park", etx__command_tx_park, "Stop calling participants until resumed"},
     {"resume", etx__command_tx_resume, "Take a park back"},
     {"force", etx__command_tx_force, "Decide, or settle an operation by hand"},
@@ -19,21 +19,24 @@ static const cli_entry commands[] = {
 
 static const cli_group group = {
     "Looks at transactions and operates on them. The log must not be open in another process; a\n"
-    "program that runs has the same functions in <etx/operate.h>.",
+    "program that runs has the same functions in <etx/operate.h>. Only such a program knows what "
+    "is\n"
+    "stalled (calls keep failing) or unregistered (a participant is missing): its monitor and\n"
+    "etx_list tell; a log does not hold it.",
     commands,
     "  etx tx list --home file:/var/lib/shop/etx --older-than 5m\n"
     "  etx tx show 0a1b2c --home file:/var/lib/shop/etx\n"
     "  etx tx park 0a1b2c --home file:/var/lib/shop/etx --why 'the bank is down until Monday'\n",
 };
 
+/* Stalled and unregistered are not among them: they are what a running process met, and in no
+ * log. */
 static const struct {
     uint32_t mark;
     const char *name;
 } mark_names[] = {
-    {ETX_MARK_FORCED, "forced"}, {ETX_MARK_PARKED, "parked"},
-    {ETX_MARK_HELD, "held"},     {ETX_MARK_NEVER_BEGUN, "never-begun"},
-    {ETX_MARK_CHOSEN, "chosen"}, {ETX_MARK_STALLED, "stalled"},
-    {ETX_MARK_ENDED, "ended"},   {ETX_MARK_UNREGISTERED, "unregistered"},
+    {ETX_MARK_FORCED, "forced"},           {ETX_MARK_PARKED, "parked"}, {ETX_MARK_HELD, "held"},
+    {ETX_MARK_NEVER_BEGUN, "never-begun"}, {ETX_MARK_CHOSEN, "chosen"}, {ETX_MARK_ENDED, "ended"},
 };
 
 int etx__command_tx(cli_context *cli, int argc, char **argv) {
@@ -47,6 +50,13 @@ int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_cl
             "which log?");
     }
     return etx__tx_open_local(cli, options->home, ret_client);
+}
+
+int etx__tx_check_gid(cli_context *cli, const char *gid) {
+    return etx_gid_check(gid, strlen(gid)) == 0
+               ? CLI_OK
+               : etx__cli_fail(cli, "1 to 128 printable characters without space", "'%s' is no gid",
+                               gid);
 }
 
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc) {
@@ -98,8 +108,7 @@ int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_
     if (options->state != NULL && parse_states(cli, options->state, &filter.states) != CLI_OK) {
         return CLI_BAD;
     }
-    filter.marks =
-        (options->parked ? ETX_MARK_PARKED : 0U) | (options->stalled ? ETX_MARK_STALLED : 0U);
+    filter.marks = options->parked ? ETX_MARK_PARKED : 0U;
     filter.participant = options->participant;
     filter.gid_prefix = options->prefix;
     if (options->older_ms != 0) {

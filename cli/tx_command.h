@@ -14,7 +14,6 @@ typedef struct tx_options {
     const char *prefix;
     uint64_t older_ms;
     int parked;
-    int stalled;
     int ended;
     int all;
     uint64_t limit;
@@ -38,7 +37,6 @@ typedef struct tx_options {
 #define TX_OPTION_JSON TX_ROW("json", 'j', CLI_FLAG, json, NULL, "one JSON object a line")
 #define TX_OPTION_STATE TX_ROW("state", 's', CLI_TEXT, state, "STATES", TX_STATE_HELP)
 #define TX_OPTION_PARKED TX_ROW("parked", 0, CLI_FLAG, parked, NULL, "parked by an operator")
-#define TX_OPTION_STALLED TX_ROW("stalled", 0, CLI_FLAG, stalled, NULL, "parked by ETX itself")
 #define TX_OPTION_PARTICIPANT \
     TX_ROW("participant", 'p', CLI_TEXT, participant, "NAME", "with a branch of this participant")
 #define TX_OPTION_PREFIX TX_ROW("prefix", 0, CLI_TEXT, prefix, "TEXT", "the gid begins so")
@@ -48,9 +46,8 @@ typedef struct tx_options {
 #define TX_OPTION_WHY \
     TX_ROW("why", 0, CLI_TEXT, why, "TEXT", "the reason; both are recorded (required)")
 #define TX_OPTION_ALL TX_ROW("all", 'a', CLI_FLAG, all, NULL, "all that are not ended")
-#define TX_OPTIONS_FILTER                                                                          \
-    TX_OPTION_STATE, TX_OPTION_PARKED, TX_OPTION_STALLED, TX_OPTION_PARTICIPANT, TX_OPTION_PREFIX, \
-        TX_OPTION_OLDER
+#define TX_OPTIONS_FILTER \
+    TX_OPTION_STATE, TX_OPTION_PARKED, TX_OPTION_PARTICIPANT, TX_OPTION_PREFIX, TX_OPTION_OLDER
 #define TX_OPTIONS_END \
     { NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0 }
 
@@ -61,6 +58,8 @@ typedef struct tx_options {
 
 /* Opens what the options name. CLI_OK or an exit code. */
 int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_client);
+/* Is it one at all? CLI_OK or CLI_BAD. */
+int etx__tx_check_gid(cli_context *cli, const char *gid);
 /* Says what went wrong with a gid, or with the list (gid NULL). Returns the exit code. */
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 /* Makes the filter that the options describe. CLI_OK or CLI_BAD. */

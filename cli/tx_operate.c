@@ -25,12 +25,14 @@ static const cli_option record_options[] = {
 
 static const cli_command retry_command = {
     "(GID | filters | --all) --home file:DIR [--rate N]",
-    "Calls now what would be called later. On a closed directory nobody calls, and nothing is\n"
-    "recorded: this only checks that the transaction is there. Its program calls all that is due\n"
-    "when it starts.",
+    "Checks that the transactions are there and not ended. That is all a retry can be on a log "
+    "that\n"
+    "no process has open: nobody calls, and nothing is recorded. The program calls all that is "
+    "due\n"
+    "as soon as it starts; while it runs, its own etx_retry and etx_bulk_operate hurry it.",
     retry_options,
     "  etx tx retry order-17 --home file:/var/lib/shop/etx\n"
-    "  etx tx retry --stalled --home file:/var/lib/shop/etx\n",
+    "  etx tx retry --participant bank --home file:/var/lib/shop/etx\n",
     TX_EXITS,
     0,
     1,
@@ -50,7 +52,7 @@ static const cli_command park_command = {
 
 static const cli_command resume_command = {
     "(GID | filters | --all) --home file:DIR --why TEXT [--who NAME] [--rate N]",
-    "Takes a park back, an operator's or ETX's own: participants are called again.",
+    "Takes a park back: participants are called again, once the program starts.",
     record_options,
     "  etx tx resume order-17 --home file:/var/lib/shop/etx --why 'ledger is well'\n"
     "  etx tx resume --parked --home file:/var/lib/shop/etx --why 'bank is back' --rate 20\n",
@@ -60,7 +62,7 @@ static const cli_command resume_command = {
 };
 
 static int has_filter(const tx_options *options) {
-    return options->all || options->parked || options->stalled || options->state != NULL ||
+    return options->all || options->parked || options->state != NULL ||
            options->participant != NULL || options->prefix != NULL || options->older_ms != 0;
 }
 
@@ -126,6 +128,9 @@ static int run_operation(cli_context *cli,
         return etx__cli_fail(
             cli, "name one GID, or filters such as --parked, or --all",
             args.count == 1 ? "a GID and filters do not go together" : "which transactions?");
+    }
+    if (args.count == 1 && etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
+        return CLI_BAD;
     }
     if (what != ETX_BULK_RETRY && etx__tx_who(cli, &options) != CLI_OK) {
         return CLI_BAD;

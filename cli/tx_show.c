@@ -87,19 +87,38 @@ static const char *imply_forward(etx_state state) {
     return state == ETX_COMMITTING ? "done" : state == ETX_ABORTING ? "unknown" : "open";
 }
 
+static const char *name_finish(etx_kind kind, etx_state state) {
+    return state == ETX_COMMITTING ? etx_operation_name(kind, ETX_COMMIT)
+           : state == ETX_ABORTING ? etx_operation_name(kind, ETX_UNDO)
+                                   : "";
+}
+
+/* Where nothing is recorded of an operation that the branch has: what that means in this state. */
+static void complete_branches(json_t *branches, etx_state state) {
+    size_t i;
+    for (i = 0; i < json_array_size(branches); i++) {
+        json_t *branch = json_array_get(branches, i);
+        etx_kind kind = find_kind(text_of(branch, "kind", ""));
+        if (etx_operation_name(kind, ETX_FORWARD)[0] != '\0') {
+            etx__out_text(branch, "forward", text_of(branch, "forward", imply_forward(state)));
+        }
+        if (name_finish(kind, state)[0] != '\0') {
+            etx__out_text(branch, "finish", text_of(branch, "finish", "open"));
+        }
+    }
+}
+
 /* "try done, confirm open", in the words of the branch's kind. */
 static void print_progress(FILE *to, etx_state state, const json_t *branch) {
     etx_kind kind = find_kind(text_of(branch, "kind", ""));
     const char *forward = etx_operation_name(kind, ETX_FORWARD);
-    const char *finish = state == ETX_COMMITTING ? etx_operation_name(kind, ETX_COMMIT)
-                         : state == ETX_ABORTING ? etx_operation_name(kind, ETX_UNDO)
-                                                 : "";
+    const char *finish = name_finish(kind, state);
     if (forward[0] != '\0') {
-        fprintf(to, "%s %s", forward, text_of(branch, "forward", imply_forward(state)));
+        fprintf(to, "%s %s", forward, text_of(branch, "forward", "?"));
     }
     if (finish[0] != '\0') {
         fprintf(to, "%s%s %s", forward[0] != '\0' ? ", " : "", finish,
-                text_of(branch, "finish", "open"));
+                text_of(branch, "finish", "?"));
     }
     if (forward[0] == '\0' && finish[0] == '\0') {
         fputs("nothing to do", to);
@@ -154,16 +173,17 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     cli_args args;
     int rc;
     int code = etx__cli_parse(cli, &command, argc, argv, &options, &args);
-    if (code == CLI_RUN) {
-        code = etx__tx_open(cli, &options, &client);
-    } else {
+    if (code != CLI_RUN) {
         return code;
     }
+    code = etx__tx_check_gid(cli, args.values[0]);
+    code = code != CLI_OK ? code : etx__tx_open(cli, &options, &client);
     if (code != CLI_OK) {
         return code;
     }
     run.branches = json_array();
     rc = client->ops->show(client, args.values[0], &status, note_branch, &run);
+    complete_branches(run.branches, status.state);
     if (rc != 0) {
         code = etx__tx_fail(cli, client, args.values[0], rc);
     } else if (options.json) {

@@ -40,7 +40,7 @@ typedef struct etx_options {
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */
-    /* failed finishing calls until a transaction is parked; default 10 */
+    /* failed finishing calls until a transaction is stalled; default 10 */
     uint32_t park_after;
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;
@@ -70,7 +70,8 @@ ETX_API int etx_engine_create(const etx_options *options, etx_engine **ret_engin
  * Errors: ETX_EINVALID (no such scheme: the message says which package has it), ETX_ESTATE
  * (started), ETX_ENOMEM. */
 ETX_API int etx_engine_home(etx_engine *engine, const char *url);
-/* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start. */
+/* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start, which
+ * refuses another one than before (see docs/guarantees.md). */
 ETX_API int etx_engine_chosen_home(etx_engine *engine, unsigned place);
 /* Adds an adapter of the program's own, before etx_engine_home names its scheme; `ops` is
  * borrowed. */
@@ -82,8 +83,8 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
 /* Opens the homes, reads them, claims their partitions, starts threads. What a crash interrupted
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
- * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home),
- * ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
+ * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
+ * is not drained; or two homes have one id), ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
 ETX_API int etx_engine_start(etx_engine *engine);
 
 typedef enum etx_close_mode {
@@ -93,18 +94,20 @@ typedef enum etx_close_mode {
     ETX_CLOSE_ABRUPT = 2 /* as if the process were killed, but for its memory */
 } etx_close_mode;
 
-/* Refuses new work (ETX_ECLOSED), ends as `mode` says in at most timeout_ms, wakes every blocked
- * caller with ETX_ECLOSED, stops the threads. Any thread but the engine's own; not from
- * callbacks. Once. 0, or ETX_EBUSY: callbacks still run in their threads (the log is closed all
- * the same, and what they answer is lost: they will be called again); ETX_ESTATE: closed
- * already. */
+/* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
+ * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
+ * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
+ * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
+ * their threads (the log is closed all the same, and what they answer is lost: they will be called
+ * again); ETX_ESTATE: closed already. */
 ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms);
 /* Frees a closed engine, or one that was never started. NULL is nothing. No other thread may use
  * it any more. What a callback that has not returned needs is freed when it returns. */
 ETX_API void etx_engine_free(etx_engine *engine);
 
-/* The last error's message, with what each layer was doing: copied, cut to `size`, ends with
- * NUL. Any thread. */
+/* The message of the calling thread's last error, with what each layer was doing; of the last of
+ * any thread, if it had none (or sixteen others had one since). Copied, cut to `size`, ends with
+ * NUL. What went wrong with a transaction is in its outcome's reason as well. Any thread. */
 ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
 
 /* A home as it is now. Strings are copies. */

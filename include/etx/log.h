@@ -52,6 +52,9 @@ typedef struct etx_log_info {
     etx_durability grade; /* what an acknowledged put survives, as checked now */
     const char *remark;   /* why not a better grade, or NULL; borrowed until close */
     uint32_t block;       /* a put takes a multiple of so many bytes; 0 or 1: as many as it has */
+    /* bytes of records that a partition may hold beyond three times what is needed, before its
+     * oldest part is written anew and trimmed; 0: 4 MiB */
+    uint32_t slack;
 } etx_log_info;
 
 /* What a put came to. */

@@ -52,10 +52,12 @@ ETX_API int etx_log_file_verify(const char *dir,
                                 size_t message_size);
 /* Copies a log that may be in use into DEST, which must not exist or be empty. The copy holds
  * everything that was acknowledged before the call, ends at a whole group in each partition, and
- * is durable when this returns. `same_id` 0 draws a new home id for the copy, so that it can be
- * used beside the original (its gids are then foreign); 1 keeps it, for a backup that replaces
- * the original. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_EINVALID (DEST
- * lies in DIR), ETX_ECORRUPT. */
+ * is durable when this returns. `same_id` 1 is for a backup: the copy has the original's home id
+ * and can take its place once that is lost; never start engines on both, each would decide by
+ * itself. 0 is for a copy to look at: it gets an id of its own; the gids that ETX made name the
+ * original still (ETX_EUNAVAILABLE here), and an engine with this home alone does not start
+ * (ETX_ECONFLICT). Errors as verify, and ETX_EBUSY (DEST not empty), ETX_EINVALID (DEST lies in
+ * DIR), ETX_ECORRUPT. */
 ETX_API int etx_log_file_backup(const char *dir,
                                 const char *dest,
                                 int same_id,

@@ -40,18 +40,23 @@ typedef struct etx_participant {
     etx_operation_fn forward;
     /* confirm, commit, deliver, notify. Must be there if the kind has one. */
     etx_operation_fn commit;
-    etx_operation_fn undo;    /* cancel, compensate, rollback. Must be there if the kind has one. */
-    void *user;               /* given to every callback; borrowed until the engine is freed */
-    uint32_t flags;           /* etx_participant_flags */
-    uint32_t branch_flags;    /* etx_branch_flags that every branch of it has */
-    uint32_t call_timeout_ms; /* a call without an answer for so long is unknown; 0: the engine's */
-    uint32_t retry_first_ms;  /* 0: the engine's */
-    uint32_t retry_cap_ms;    /* 0: the engine's */
+    etx_operation_fn undo; /* cancel, compensate, rollback. Must be there if the kind has one. */
+    void *user;            /* given to every callback; borrowed until the engine is freed */
+    uint32_t flags;        /* etx_participant_flags */
+    uint32_t branch_flags; /* etx_branch_flags that every branch of it has */
+    /* A call without an answer for so long is unknown; 0: the engine's. It is made again, unless
+     * its callback has not returned: then each further timeout counts as one more unknown, and
+     * nothing is called for the branch until it returns (docs/guarantees.md) */
+    uint32_t call_timeout_ms;
+    uint32_t retry_first_ms; /* 0: the engine's */
+    uint32_t retry_cap_ms;   /* 0: the engine's */
     /* forward: so many unknowns decide abort, 0: never. notification: default 3 */
     uint32_t attempts_max;
     /* of an initiator: ETX_DONE: it committed; ETX_REFUSED: it never will */
     etx_operation_fn query;
-    etx_operation_fn resume; /* of an initiator: run again. ETX_DONE: it has decided, or runs */
+    /* of an initiator: run again. ETX_DONE: it has decided, or runs. By etx_tx_attach it may
+     * enlist, give results, commit and abort: they are answered before it returns */
+    etx_operation_fn resume;
 } etx_participant;
 
 #define ETX_PARTICIPANT_INIT \
@@ -82,8 +87,8 @@ ETX_API etx_engine *etx_call_engine(const etx_call *call);
  * resume) that of a branch it depends on. NULL and 0 if there is none. */
 ETX_API const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len);
 
-/* What to answer beside the reply. Bytes and text are copied. Errors: ETX_EBUSY if longer than
- * the engine's limit (the call then counts as ETX_RETRY), ETX_EINVALID. */
+/* What to answer beside the reply. Bytes and text are copied. Errors: ETX_EINVALID (longer than
+ * payload_max: the call then counts as ETX_RETRY), ETX_EBUSY (no memory for it: the same). */
 ETX_API int etx_call_result(etx_call *call, const void *data, size_t len);
 ETX_API int etx_call_reason(etx_call *call, const char *text);
 /* Ask again not before so long (with ETX_WORKING or ETX_RETRY). */

@@ -81,20 +81,22 @@ typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 
 /* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
 ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
-/* Adds a branch of that participant. Memory only. Errors: ETX_ENOTFOUND (participant), ETX_EBUSY
- * (too many branches, too large a payload), ETX_ENOMEM. From inline callbacks. */
+/* Adds a branch of that participant. Memory only. Errors: ETX_ENOTFOUND (participant),
+ * ETX_EINVALID (over branches_max or payload_max: etx_engine_message says which), ETX_ENOMEM. From
+ * inline callbacks. */
 ETX_API int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len);
-/* The same with all that a branch can have. Errors also: ETX_EINVALID, ETX_ECONFLICT (name
- * taken). */
+/* The same with all that a branch can have. Errors also: ETX_ECONFLICT (name taken). */
 ETX_API int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch);
 /* The transaction's gid, valid until the handle is consumed. Reading it binds the transaction to
  * its home. NULL: no home can take it now. From inline callbacks. */
 ETX_API const char *etx_tx_gid(etx_tx *tx);
 /* One BEGIN with all branches, then waits as options.wait says. Not from inline callbacks. 0:
- * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid;
+ * outcome->state tells; ETX_EUNKNOWN: the log cannot say yet, ask etx_query by outcome->gid (its
+ * state is what was durable when the patience was over; ETX_NONE: not known);
  * ETX_EUNAVAILABLE, ETX_EBUSY, ETX_EFULL (no space left for a new one): nothing was begun;
  * ETX_EINVALID (a cycle, an unknown name in depends_on, a deadline too far, more payload than a
- * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ECLOSED, ETX_ENOMEM.
+ * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM; ETX_ECLOSED: closed meanwhile,
+ * and if outcome->gid is not empty it may have been begun, and goes on at the next start.
  * outcome->reason says it in words. outcome may be NULL. */
 ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
 /* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called. From
@@ -116,7 +118,8 @@ ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_
 ETX_API int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx);
 /* Enlists a branch (its name is required). Repeated with the same content: nothing happens; with
  * other content: ETX_ECONFLICT. ETX_ESTATE: decided, or past the deadline, or the run number is
- * superseded. */
+ * superseded. ETX_EINVALID: over a limit, or it depends on what is not enlisted. etx_engine_message
+ * says it in words. */
 ETX_API int etx_tx_enlist(etx_tx *tx, const etx_branch *branch);
 /* Records the forward result of a branch that the initiator does itself. The first stands: what
  * a later call says is ignored, and *ret_reply (may be NULL) is the first. ETX_REFUSED aborts
@@ -158,8 +161,8 @@ ETX_API int etx_tx_begin_async(etx_engine *engine,
 /* ---- asking */
 
 /* Waits for the state (at most patience_ms, 0: the engine's). 0; ETX_EUNKNOWN: not reached in
- * time, or the log cannot say; ETX_ENOTFOUND, ETX_EGONE. outcome tells how far it is. Not from
- * inline callbacks. */
+ * time, or the log cannot say; ETX_ENOTFOUND, ETX_EGONE. outcome tells how far it is; ETX_NONE:
+ * that is not known. Not from inline callbacks. */
 ETX_API int etx_wait_for(etx_engine *engine,
                          const char *gid,
                          etx_wait wait,

@@ -8,14 +8,39 @@ static int room_to_begin(const etx__core *core) {
     return core->pool.used_bytes + reserve < core->pool.capacity_bytes;
 }
 
+int etx__refuse(const etx__core *core, int rc, const char *why) {
+    core->out->why = why;
+    return rc;
+}
+
+static int no_room(const etx__core *core) {
+    return etx__refuse(
+        core, ETX_EBUSY,
+        "memory_max is used up by what is in flight and remembered: try again later");
+}
+
+static int too_many_branches(const etx__core *core) {
+    return etx__refuse(core, ETX_EINVALID, "more branches than branches_max allows");
+}
+
+static int too_large(const etx__core *core) {
+    return etx__refuse(core, ETX_EINVALID,
+                       "all payloads and results of the transaction together are more than a "
+                       "batch of the log holds");
+}
+
 static int admit_begin(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     if (entry != NULL) {
         return entry->digest == record->u.begin.digest ? ETX_ESTATE : ETX_ECONFLICT;
     }
     if (record->u.begin.branch_count > core->options.branches_max) {
-        return ETX_EBUSY;
+        return too_many_branches(core);
     }
-    return core->live < core->options.transactions_max && room_to_begin(core) ? 0 : ETX_EBUSY;
+    if (core->live >= core->options.transactions_max) {
+        return etx__refuse(core, ETX_EBUSY,
+                           "transactions_max transactions are in flight: try again later");
+    }
+    return room_to_begin(core) ? 0 : no_room(core);
 }
 
 static int admit_enlist(const etx__core *core, const etx__entry *entry, const etx_record *record) {
@@ -24,11 +49,14 @@ static int admit_enlist(const etx__core *core, const etx__entry *entry, const et
         (entry->marks & ETX_MARK_HELD)) {
         return ETX_ESTATE;
     }
-    if (tx->s.branch_count >= core->options.branches_max || !room_to_begin(core)) {
-        return ETX_EBUSY;
+    if (tx->s.branch_count >= core->options.branches_max) {
+        return too_many_branches(core);
+    }
+    if (!room_to_begin(core)) {
+        return no_room(core);
     }
     if (tx->image_size + record->u.enlist.branch.payload.len + 1024 > core->options.image_max) {
-        return ETX_EBUSY;
+        return too_large(core);
     }
     return etx__branch_named(tx, record->u.enlist.branch.name) != NULL ? ETX_ECONFLICT : 0;
 }
@@ -63,7 +91,7 @@ static int admit_result(const etx__core *core,
     /* What ETX's own calls gave was counted when it came. */
     int counted = result->bytes.data == entry->tx->branch[result->branch]->r.result;
     uint64_t more = counted ? 0 : result->bytes.len;
-    return entry->tx->image_size + more > core->options.image_max && more > 0 ? ETX_EBUSY : 0;
+    return entry->tx->image_size + more > core->options.image_max && more > 0 ? too_large(core) : 0;
 }
 
 /* A child's Try says that all forward operations are done. */
@@ -124,7 +152,7 @@ static int admit_unknown(const etx__core *core, const etx_record *record) {
     }
     if (record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
         (record->u.decide.marks & ETX_MARK_NEVER_BEGUN)) {
-        return etx__history_has_room(core) && room_to_begin(core) ? 0 : ETX_EBUSY;
+        return etx__history_has_room(core) && room_to_begin(core) ? 0 : no_room(core);
     }
     return ETX_ENOTFOUND;
 }

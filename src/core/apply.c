@@ -126,6 +126,11 @@ static void gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason
     entry->reason_len = (uint8_t)len;
 }
 
+/* In MOVE an end at 0 would say that it is live. */
+static uint64_t moment_of_end(uint64_t time_ms) {
+    return time_ms > 0 ? time_ms : 1;
+}
+
 /* The recorded abort of a gid that nobody had begun: it counts as ended at once. Its END only
  * says its number, which cannot be counted any more once what stood before it is trimmed. */
 static etx__entry *apply_never_begun(etx__core *core,
@@ -140,7 +145,7 @@ static etx__entry *apply_never_begun(etx__core *core,
     entry->state = ETX_ABORTED;
     entry->marks = record->u.decide.marks;
     entry->begin_ms = record->u.decide.time_ms;
-    entry->ended_ms = record->u.decide.time_ms;
+    entry->ended_ms = moment_of_end(record->u.decide.time_ms);
     entry->ended_no = core->ended_last + 1;
     gid_with_reason(core, entry, record->u.decide.reason);
     etx__entry_renew(core, entry, seq);
@@ -193,16 +198,42 @@ static void apply_force(etx__core *core, etx__entry *entry, const etx_record_for
 
 void etx__body_bury(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
-    etx_assert(tx->r.running == 0 && tx->r.waiters == NULL);
+    etx_assert(tx->r.waiters == NULL && (tx->r.running == 0 || tx->lent_gid != NULL));
     etx__timer_set(core, tx, UINT64_MAX);
     etx__list_remove(core, ETX__UNDURABLE, tx);
     etx__list_remove(core, ETX__DIRTY, tx);
     core->live--;
+    core->calls -= tx->r.calls; /* what they answer comes too late */
     core->stalled -= tx->r.stalled;
     core->parked -= (entry->marks & ETX_MARK_PARKED) != 0;
     entry->tx = NULL;
+    tx->over = 1;
+    if (tx->r.running == 0) {
+        etx__body_return(core, tx);
+    }
+}
+
+void etx__body_return(etx__core *core, etx__tx *tx) {
+    etx_assert(tx->over && tx->r.running == 0);
     tx->buried_next = core->buried;
     core->buried = tx;
+}
+
+int etx__body_lend_gid(etx__core *core, etx__entry *entry) {
+    etx__tx *tx = entry->tx;
+    size_t size = entry->gid_len + 1u;
+    if (tx->lent_gid != NULL) {
+        return 0;
+    }
+    uint8_t *copy = etx__pool_alloc(&core->pool, size);
+    if (copy == NULL) {
+        return ETX_EBUSY;
+    }
+    memcpy(copy, entry->gid, size);
+    tx->lent_gid = entry->gid;
+    tx->lent_gid_size = (uint32_t)size;
+    entry->gid = copy;
+    return 0;
 }
 
 static etx__entry *apply_end(etx__core *core, etx__entry *entry, const etx_record_end *end) {
@@ -213,7 +244,7 @@ static etx__entry *apply_end(etx__core *core, etx__entry *entry, const etx_recor
         return NULL;
     }
     entry->state = entry->state == ETX_COMMITTING ? ETX_COMMITTED : ETX_ABORTED;
-    entry->ended_ms = end->time_ms;
+    entry->ended_ms = moment_of_end(end->time_ms);
     entry->ended_no = end->ended_no;
     gid_with_reason(core, entry, (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len});
     etx__body_bury(core, entry);

@@ -196,6 +196,7 @@ void etx__body_free(etx__core *core, etx__tx *tx) {
         etx__pool_free(&core->pool, tx->branch, tx->table_size);
     }
     etx__pool_free(&core->pool, tx->s.reason, tx->s.reason_len + 1u);
+    etx__pool_free(&core->pool, tx->lent_gid, tx->lent_gid_size);
     etx__pool_free(&core->pool, tx, tx->block_size);
 }
 

@@ -183,7 +183,8 @@ static void call_one(etx__core *core,
         attempt->count = 0;
     }
     attempt->serial = ++core->serial;
-    attempt->due_ms = now->mono_ms + timeout_of(core, branch, participant);
+    uint32_t timeout = timeout_of(core, branch, participant);
+    attempt->due_ms = now->mono_ms + timeout;
     etx__wake_at(todo, attempt->due_ms);
     attempt->count++;
     attempt->running = 1;
@@ -203,13 +204,15 @@ static void call_one(etx__core *core,
         .rests_on = entry->rests_on,
         .serial = attempt->serial,
         .run_no = tx->r.run_no,
-        .of = entry,
+        .begin_ms = entry->begin_ms,
+        .gid = (const char *)entry->gid,
         .tx = tx,
         .branch = branch,
         .results = results,
         .entry = tx->entry,
         .participant = participant,
         .attempt = attempt->count,
+        .timeout_ms = timeout,
         .place = branch != NULL ? branch->s.place : ETX__INITIATOR,
         .operation = operation,
     };
@@ -235,11 +238,14 @@ void etx__call_out(etx__core *core, etx__entry *entry, etx__todo *todo, const et
 
 /* ---- answers */
 
-static int is_stalled(const etx__core *core, const etx__attempt *attempt) {
-    return attempt->operation != ETX_FORWARD && attempt->failures >= core->options.park_after;
+/* Forward operations have their own end, until it is decided. */
+static int is_stalled(const etx__core *core, const etx__entry *entry, const etx__attempt *attempt) {
+    return (attempt->operation != ETX_FORWARD || entry->state != ETX_ACTIVE) &&
+           attempt->failures >= core->options.park_after;
 }
 
 static uint64_t backoff(const etx__core *core,
+                        const etx__entry *entry,
                         const etx__branch *branch,
                         uint32_t participant,
                         const etx__attempt *attempt,
@@ -253,7 +259,7 @@ static uint64_t backoff(const etx__core *core,
     cap = cap > 0 ? cap : policy->retry_cap_ms;
     cap = cap > 0 ? cap : core->options.retry_cap_ms;
     uint32_t doublings = attempt->failures > 1 ? attempt->failures - 1 : 0;
-    uint64_t pause = doublings < 32 && !is_stalled(core, attempt) ? first << doublings : cap;
+    uint64_t pause = doublings < 32 && !is_stalled(core, entry, attempt) ? first << doublings : cap;
     pause = pause < cap ? pause : cap;
     /* A quarter less to a quarter more, so that what failed together does not come back
      * together; never more than the cap. */
@@ -269,7 +275,7 @@ static void stall(etx__core *core,
                   const etx__branch *branch,
                   const etx__attempt *attempt) {
     etx__tx *tx = entry->tx;
-    if (is_stalled(core, attempt) && !tx->r.stalled) {
+    if (is_stalled(core, entry, attempt) && !tx->r.stalled) {
         tx->r.stalled = 1;
         core->stalled++;
         etx__tell(core, ETX_EVENT_STALLED, entry, branch, attempt,
@@ -279,12 +285,12 @@ static void stall(etx__core *core,
 
 void etx__unstall(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
-    if (!tx->r.stalled || (tx->r.asking != NULL && is_stalled(core, tx->r.asking))) {
+    if (!tx->r.stalled || (tx->r.asking != NULL && is_stalled(core, entry, tx->r.asking))) {
         return;
     }
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         const etx__branch *branch = tx->branch[i];
-        if (branch->r.finish == 0 && is_stalled(core, &branch->r.call)) {
+        if (branch->r.finish == 0 && is_stalled(core, entry, &branch->r.call)) {
             return;
         }
     }
@@ -340,7 +346,7 @@ static void failed(etx__core *core,
                    const char *why) {
     uint32_t participant = branch != NULL ? branch->r.participant : entry->tx->r.initiator;
     attempt->failures++;
-    uint64_t pause = backoff(core, branch, participant, attempt, &event->now);
+    uint64_t pause = backoff(core, entry, branch, participant, attempt, &event->now);
     pause = pause > event->u.reply.retry_after_ms ? pause : event->u.reply.retry_after_ms;
     attempt->due_ms = event->now.mono_ms + pause;
     const char *reason = event->u.reply.reason.len > 0 && branch != NULL && branch->r.reason
@@ -454,28 +460,32 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
     etx__attempts_restart(tx);
 }
 
-/* The attempt that the answer belongs to, or NULL: it came too late, or twice. */
-static etx__attempt *attempt_of(etx__core *core,
-                                const etx__event *event,
-                                etx__branch **ret_branch) {
+/* What a callback that returns was given, which may have ended; or what the token names now. NULL:
+ * it came too late. */
+static etx__tx *tx_of(const etx__core *core, const etx__event *event) {
     uint32_t number = event->u.reply.entry;
-    etx__tx *tx = number < core->entries_top ? core->entry[number].tx : NULL;
-    *ret_branch = NULL;
-    if (tx == NULL) {
-        return NULL;
+    if (event->u.reply.returned) {
+        return (etx__tx *)(uintptr_t)event->u.reply.tx;
     }
-    if (event->u.reply.place == ETX__INITIATOR) {
+    return number < core->entries_top ? core->entry[number].tx : NULL;
+}
+
+/* The attempt that the answer belongs to, or NULL: there is none. */
+static etx__attempt *attempt_of(etx__tx *tx, uint16_t place, etx__branch **ret_branch) {
+    *ret_branch = NULL;
+    if (place == ETX__INITIATOR) {
         return tx->r.asking;
     }
-    if (event->u.reply.place >= tx->s.branch_count) {
+    if (place >= tx->s.branch_count) {
         return NULL;
     }
-    *ret_branch = tx->branch[event->u.reply.place];
+    *ret_branch = tx->branch[place];
     return &(*ret_branch)->r.call;
 }
 
 static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     attempt->serial = 0;
+    attempt->slow = 0;
     tx->r.calls--;
     core->calls--;
 }
@@ -494,30 +504,57 @@ static int others_first(const etx__entry *entry,
            !branch->r.no_room && tx->r.calls > 0 && !tx->r.ordered;
 }
 
+static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
+    etx_assert(attempt->running && tx->r.running > 0);
+    attempt->running = 0;
+    tx->r.running--;
+    if (tx->over && tx->r.running == 0) {
+        etx__body_return(core, tx);
+    }
+}
+
+/* What was counted as no answer has one: that counts, in its place. */
+static void count_once(etx__entry *entry, etx__attempt *attempt) {
+    if (!attempt->slow) {
+        return;
+    }
+    attempt->failures -= attempt->failures > 0;
+    if (attempt->operation == ETX_FORWARD && entry->state != ETX_ACTIVE) {
+        attempt->failures = 0; /* its decided operation comes next */
+    }
+}
+
 void etx__on_reply(etx__core *core, const etx__event *event) {
-    etx__branch *branch;
-    etx__attempt *attempt = attempt_of(core, event, &branch);
+    etx__branch *branch = NULL;
+    etx__tx *tx = tx_of(core, event);
+    etx__attempt *attempt = tx != NULL ? attempt_of(tx, event->u.reply.place, &branch) : NULL;
     if (attempt == NULL) {
         etx_assert(!event->u.reply.returned);
         return;
     }
-    etx__entry *entry = &core->entry[event->u.reply.entry];
-    int late = attempt->serial == 0 || attempt->serial != event->u.reply.serial;
     if (event->u.reply.returned) {
-        etx_assert(attempt->running && entry->tx->r.running > 0);
-        attempt->running = 0;
-        entry->tx->r.running--;
         etx__results_free(core, event->u.reply.results);
+        callback_returned(core, tx, attempt);
+        if (tx->over) {
+            return;
+        }
+    }
+    etx__entry *entry = &core->entry[event->u.reply.entry];
+    etx_assert(entry->tx == tx);
+    int late = attempt->serial == 0 || attempt->serial != event->u.reply.serial;
+    if (!late) {
+        count_once(entry, attempt);
     }
     if (!late && event->u.reply.reply == ETX_LATER) {
         attempt->due_ms = attempt->slow ? event->now.mono_ms : attempt->due_ms;
     } else if (!late) {
-        call_over(core, entry->tx, attempt);
+        call_over(core, tx, attempt);
         if (branch != NULL) {
             branch_answered(core, entry, branch, event);
         } else {
             initiator_answered(core, entry, event);
         }
+        etx__unstall(core, entry);
         if (others_first(entry, branch, event)) {
             return;
         }
@@ -527,6 +564,9 @@ void etx__on_reply(etx__core *core, const etx__event *event) {
 
 /* ---- silence */
 
+/* A timeout is unknown. Where the callback has not returned, it is not called again beside itself:
+ * that would take one more thread each time, and what it calls may not expect it. So long as it
+ * does not return, each further timeout counts as one more attempt without an answer. */
 static void silence_of(etx__core *core,
                        etx__entry *entry,
                        etx__branch *branch,
@@ -535,19 +575,21 @@ static void silence_of(etx__core *core,
     if (attempt->serial == 0 || attempt->due_ms > now->mono_ms) {
         return;
     }
-    if (attempt->running) {
-        /* Its callback still runs here: to call beside it could only do harm. */
-        attempt->slow = 1;
-        attempt->due_ms = UINT64_MAX;
-        etx__tell(
-            core, ETX_EVENT_CALL_SLOW, entry, branch, attempt,
-            "a callback runs longer than its timeout: nothing else is called for this branch");
-        return;
-    }
     etx__event event = {.type = ETX__EV_REPLY, .now = *now};
     event.u.reply.reply = ETX_RETRY;
-    call_over(core, entry->tx, attempt);
-    failed(core, entry, branch, attempt, &event, ETX_EVENT_CALL_UNKNOWN, "no answer in time");
+    core->out->silent++;
+    if (!attempt->running) {
+        call_over(core, entry->tx, attempt);
+        failed(core, entry, branch, attempt, &event, ETX_EVENT_CALL_UNKNOWN, "no answer in time");
+        return;
+    }
+    uint32_t participant = branch != NULL ? branch->r.participant : entry->tx->r.initiator;
+    failed(
+        core, entry, branch, attempt, &event,
+        attempt->slow ? ETX_EVENT_CALL_UNKNOWN : ETX_EVENT_CALL_SLOW,
+        "its callback has not returned in time: nothing is called for this branch until it does");
+    attempt->slow = 1;
+    attempt->due_ms = now->mono_ms + timeout_of(core, branch, participant);
 }
 
 void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now) {

@@ -42,11 +42,16 @@ static void begin_again(etx__core *core, etx__entry *entry, const etx__event *ev
 
 static int new_refused(const etx__core *core, const etx__event *event) {
     if (core->options.inspect) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "the engine only looks (ETX_INSPECT)");
     }
     /* Whatever is begun will end, and be remembered in the place of another. */
-    return core->options.history_strict && etx__history_full(core, event->now.wall_ms) ? ETX_EBUSY
-                                                                                       : 0;
+    if (core->options.history_strict && etx__history_full(core, event->now.wall_ms)) {
+        return etx__refuse(core, ETX_EBUSY,
+                           "the history is full: one of its history_max gids would be forgotten "
+                           "before history_age_ms, which ETX_HISTORY_STRICT forbids. Try again "
+                           "later, or raise history_max");
+    }
+    return 0;
 }
 
 static void on_begin(etx__core *core, const etx__event *event) {
@@ -107,7 +112,8 @@ static int run_refused(etx__entry *entry, uint64_t run, const etx__now *now) {
     return 0;
 }
 
-static int enlist_depends(etx__tx *tx,
+static int enlist_depends(const etx__core *core,
+                          etx__tx *tx,
                           const etx__event *event,
                           uint16_t *places,
                           uint16_t *ret_count) {
@@ -126,7 +132,8 @@ static int enlist_depends(etx__tx *tx,
     for (uint16_t i = 0; i < count; i++) {
         const etx__branch *before = etx__branch_named(tx, event->u.enlist.depends_on[i]);
         if (before == NULL || *ret_count >= ETX_BRANCHES_MAX) {
-            return ETX_EINVALID;
+            return etx__refuse(core, ETX_EINVALID,
+                               "depends_on names a branch that is not enlisted before");
         }
         places[(*ret_count)++] = before->s.place;
     }
@@ -148,8 +155,8 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return ETX_ESTATE;
     }
-    int rc =
-        enlist_depends(entry->tx, event, core->places, &record.u.enlist.branch.depends_on_count);
+    int rc = enlist_depends(core, entry->tx, event, core->places,
+                            &record.u.enlist.branch.depends_on_count);
     record.u.enlist.branch.depends_on = core->places;
     rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, NULL);
     if (rc == 0) { /* the outputs must not point into scratch */

@@ -109,7 +109,8 @@ typedef struct etx__event {
             uint8_t returned; /* the callback has returned (else: completed by its token) */
             uint32_t retry_after_ms;
             etx_bytes bytes, reason;
-            etx__results *results; /* as the call gave them, with `returned` */
+            const etx__tx *tx; /* these two as the call gave them, with `returned` */
+            etx__results *results;
         } reply;
         struct {
             uint64_t seq;
@@ -128,18 +129,20 @@ typedef struct etx__event {
 } etx__event;
 
 /* A call to make. Borrowed pointers hold until the callback has returned (ETX__EV_REPLY,
- * returned). */
+ * returned), also if the transaction has ended by then. */
 typedef struct etx__call {
     uint64_t rests_on; /* durable already: the runtime asserts it */
     uint64_t serial;
     uint64_t run_no;
-    const etx__entry *of;
+    uint64_t begin_ms;
+    const char *gid;
     const etx__tx *tx;
     const etx__branch *branch; /* NULL: the initiator's */
     etx__results *results;
     uint32_t entry;
     uint32_t participant;
     uint32_t attempt;
+    uint32_t timeout_ms;
     uint16_t place;
     uint8_t operation;
 } etx__call;
@@ -160,9 +163,11 @@ enum { ETX__OUT_MAX = ETX_BRANCHES_MAX + 8 };
 /* What a step came to. Borrowed until the next step. */
 typedef struct etx__out {
     uint32_t record_count, call_count, told_count;
+    uint32_t silent;       /* calls that count as unknown now, since no answer came in time */
     uint8_t want;          /* somebody waits for what was appended: start a put */
     uint8_t more;          /* step again with the same event */
     etx__waiter *answered; /* a list; each with rc and entry set */
+    const char *why;       /* the command was refused; static, or NULL */
     uint64_t wake_ms;      /* monotonic time of the next ETX__EV_TICK; UINT64_MAX: none */
     etx_record record[ETX__OUT_MAX];
     uint32_t record_entry[ETX__OUT_MAX];
@@ -247,6 +252,10 @@ void etx__core_image(const etx__core *core,
                      etx_record_branch *branches,
                      etx_record_progress *progress,
                      etx_record *ret_move);
+/* Is nothing live, and nothing remembered that ended less than history_age_ms before? */
+int etx__core_drained(const etx__core *core, uint64_t wall_ms);
+/* A place in the order of records, for one that the core does not know of. */
+uint64_t etx__core_barrier(etx__core *core);
 /* Since when nothing that began was forgotten, ms since 1970; 0: never. */
 uint64_t etx__core_known_since(const etx__core *core);
 

@@ -137,6 +137,17 @@ int etx__history_has_room(const etx__core *core) {
     return core->ended_last + 1 - core->ended_oldest + core->live < core->ended_room;
 }
 
+int etx__core_drained(const etx__core *core, uint64_t wall_ms) {
+    for (uint64_t number = core->ended_oldest; number <= core->ended_last; number++) {
+        uint32_t place = core->ended[number % core->ended_room];
+        if (place != 0 &&
+            core->entry[place - 1].ended_ms + core->options.history_age_ms > wall_ms) {
+            return 0;
+        }
+    }
+    return core->live == 0;
+}
+
 uint64_t etx__core_known_since(const etx__core *core) {
     return core->forgotten_ms;
 }

@@ -108,7 +108,8 @@ static int forward_branch(const etx__core *core,
         return -1;
     }
     uint32_t limit = attempts_max(core, branch);
-    if (limit > 0 && branch->r.call.failures >= limit && branch->r.call.serial == 0) {
+    int waits = branch->r.call.serial != 0 && !branch->r.call.slow;
+    if (limit > 0 && branch->r.call.failures >= limit && !waits) {
         decide(todo, 0, "no answer within the limit of attempts", branch);
         return -1;
     }
@@ -215,7 +216,7 @@ static void next_finish(const etx__core *core,
     if (operation == ETX_UNDO) {
         mark_blocked(core, tx);
     }
-    int open = tx->r.running > 0;
+    int open = 0; /* what ends it are operations: callbacks that have not returned may go on */
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         const etx__branch *branch = tx->branch[i];
         if (!etx__branch_needs(branch, operation, tx->r.ours)) {

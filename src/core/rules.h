@@ -8,8 +8,11 @@
 #include "kinds.h"
 #include "tables.h"
 
-/* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or
- * ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
+/* Returns rc; `why` (static) is what the caller is told beside it. Changes no state. */
+int etx__refuse(const etx__core *core, int rc, const char *why);
+
+/* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or ETX_EINVALID (over a
+ * limit), ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
 int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record);
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
@@ -30,8 +33,14 @@ etx__tx *etx__body_make(etx__core *core,
 /* Adds a branch at the next place. 0 or ETX_EBUSY. */
 int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *branch, uint64_t digest);
 void etx__body_free(etx__core *core, etx__tx *tx);
-/* Takes it out of every table; freed at the next step, since outputs may point into it. */
+/* Takes it out of every table. Freed at the next step, since outputs may point into it; or once
+ * the last callback that borrows from it has returned. */
 void etx__body_bury(etx__core *core, etx__entry *entry);
+/* Callbacks have borrowed the gid: the entry gets a copy, and the body keeps theirs. ETX_EBUSY: no
+ * room for it now. */
+int etx__body_lend_gid(etx__core *core, etx__entry *entry);
+/* The last callback has returned to what is buried. */
+void etx__body_return(etx__core *core, etx__tx *tx);
 /* A copy in a block of its own; NULL if len is 0 or there is no room. */
 uint8_t *etx__bytes_keep(etx__core *core, etx_bytes bytes);
 /* Resolves who the participants are. */

@@ -17,7 +17,7 @@ typedef struct etx__attempt {
     uint32_t failures; /* in a row */
     uint8_t operation; /* of the last call */
     uint8_t running;   /* its callback has not returned */
-    uint8_t slow;      /* its timeout has been told */
+    uint8_t slow;      /* it counts as unknown already, and its callback has not returned */
 } etx__attempt;
 
 /* What few branches have, kept apart from the others' sake. */
@@ -71,12 +71,13 @@ enum { ETX__NOBODY = UINT32_MAX, ETX__INITIATOR = 0xffff /* in place of a branch
 /* Somebody who waits. Made by the runtime, borrowed until the core answers it. */
 typedef struct etx__waiter {
     struct etx__waiter *next;
-    uint64_t seq;   /* BEGUN: answered once this is durable; set by the core */
-    int rc;         /* the answer: 0 or an error; set by the core */
-    uint32_t entry; /* the transaction answered about, or ETX__NOBODY; set by the core */
-    uint8_t wait;   /* etx_wait: which state it waits for */
-    uint8_t kind;   /* the runtime's */
-    uint8_t look;   /* wants the state as it is now, once that is durable */
+    uint64_t seq;    /* BEGUN: answered once this is durable; set by the core */
+    int rc;          /* the answer: 0 or an error; set by the core */
+    const char *why; /* of an error, more than its code says; static, or NULL; set by the core */
+    uint32_t entry;  /* the transaction answered about, or ETX__NOBODY; set by the core */
+    uint8_t wait;    /* etx_wait: which state it waits for */
+    uint8_t kind;    /* the runtime's */
+    uint8_t look;    /* wants the state as it is now, once that is durable */
 } etx__waiter;
 
 /* The lists that a live transaction can be in. */
@@ -126,6 +127,9 @@ typedef struct etx__tx {
     uint32_t block_size;
     uint32_t image_size; /* at most so many bytes say all of it */
     uint32_t entry;
+    uint8_t *lent_gid; /* ended while callbacks run: the gid as they were given it */
+    uint32_t lent_gid_size;
+    uint8_t over;      /* ended: only callbacks that have not returned still borrow it */
     struct etx__link { /* neighbours in the core's lists; entry number + 1, 0: none */
         uint32_t before, after;
     } link[2];

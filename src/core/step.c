@@ -32,7 +32,8 @@ int etx__append(etx__core *core,
     etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
     core->pool.spans_kept = 0;
     if (rc != 0) {
-        return rc;
+        return rc == ETX_EBUSY ? etx__refuse(core, rc, "memory_max is used up: try again later")
+                               : rc;
     }
     etx_assert(entry != NULL);
     kept->gid = (etx_bytes){entry->gid, entry->gid_len};
@@ -74,6 +75,9 @@ void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry 
     if (waiter == NULL) {
         return;
     }
+    if (waiter->why == NULL || rc != waiter->rc) {
+        waiter->why = core->out->why;
+    }
     waiter->rc = rc;
     waiter->entry = entry != NULL ? etx__entry_number(core, entry) : ETX__NOBODY;
     waiter->next = core->out->answered;
@@ -114,11 +118,16 @@ static void await_log(etx__core *core, etx__waiter *waiter, const etx__entry *en
     core->out->want = 1;
 }
 
+uint64_t etx__core_barrier(etx__core *core) {
+    return ++core->seq;
+}
+
 void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc) {
     if (waiter == NULL) {
         return;
     }
     waiter->rc = rc;
+    waiter->why = core->out->why;
     if (entry != NULL && entry->tx != NULL) {
         waiter->seq = entry->rests_on;
         waiter->next = entry->tx->r.waiters;
@@ -128,8 +137,7 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     }
     if (entry == NULL) {
         /* a barrier: that it is not here is known once a put made after the question is durable */
-        core->seq++;
-        waiter->seq = core->seq;
+        waiter->seq = etx__core_barrier(core);
     } else {
         waiter->seq = entry->rests_on;
     }
@@ -209,7 +217,11 @@ static void do_decide(etx__core *core,
     etx__attempts_restart(entry->tx);
 }
 
-static void do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
+/* 0: not yet, there is no room for what callbacks that have not returned keep. */
+static int do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
+    if (entry->tx->r.running > 0 && etx__body_lend_gid(core, entry) != 0) {
+        return 0;
+    }
     etx_record record = {.type = ETX_RECORD_END, .gid = {entry->gid, entry->gid_len}};
     record.u.end.time_ms = now->wall_ms;
     record.u.end.ended_no = core->ended_last + 1;
@@ -222,6 +234,7 @@ static void do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
         waiters = waiter->next;
         etx__answer(core, waiter, waiter->rc, entry);
     }
+    return 1;
 }
 
 static void tell_unregistered(etx__core *core, etx__entry *entry, const etx__todo *todo) {
@@ -244,9 +257,11 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
         etx__next(core, entry, now, &todo);
     }
     if (entry->rests_on <= core->durable) {
-        if (todo.end) {
-            do_end(core, entry, now);
+        if (todo.end && do_end(core, entry, now)) {
             return;
+        }
+        if (todo.end) {
+            etx__wake_at(&todo, now->mono_ms + core->options.working_ms);
         }
         answer_waiters(core, entry);
         tell_unregistered(core, entry, &todo);
@@ -499,9 +514,11 @@ const etx__out *etx__core_step(etx__core *core, const etx__event *event) {
     out->record_count = 0;
     out->call_count = 0;
     out->told_count = 0;
+    out->silent = 0;
     out->want = 0;
     out->more = 0;
     out->answered = NULL;
+    out->why = NULL;
     free_buried(core);
     etx__history_trim(core);
     clock_watch(core, event);

@@ -212,7 +212,22 @@ static void list_slice(etx_tx *request) {
     etx__request_answer(request, rc);
 }
 
+static void glance(etx_tx *request) {
+    const etx__partition *partition = request->partition;
+    const etx__core *core = partition->memory->core;
+    const etx__entry *entry =
+        etx__core_find(core, (etx_bytes){request->gid, request->gid_len}, request->hash);
+    if (entry != NULL && entry->rests_on <= core->durable) {
+        etx__outcome_fill(partition, entry, &request->outcome);
+    }
+    etx__request_answer(request, 0);
+}
+
 void etx__ask_handle(etx_tx *request) {
+    if (request->ask == ETX__ASK_GLANCE) {
+        glance(request);
+        return;
+    }
     if (request->ask == ETX__ASK_LIST) {
         list_slice(request);
         return;
@@ -234,11 +249,7 @@ void etx__ask_answer(etx__partition *partition, etx_tx *request) {
         const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
         int packed = pack(request, partition, entry, request->with_branches);
         rc = rc != 0 ? rc : packed;
-        request->outcome.state = (etx_state)entry->state;
-        request->outcome.marks = etx__entry_marks(entry);
-        request->outcome.durability = partition->home->info.grade;
-        const char *reason = etx__entry_reason(entry);
-        memcpy(request->outcome.reason, reason, strlen(reason) + 1);
+        etx__outcome_fill(partition, entry, &request->outcome);
     } else if (partition->memory != NULL) {
         request->cursor.word[0] = etx__core_known_since(partition->memory->core);
     }
@@ -284,7 +295,7 @@ int etx_query_branches(etx_engine *engine,
                        void *user) {
     int rc = 0;
     if (ret_status == NULL || ret_status->size == 0) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
     if (request == NULL) {
@@ -336,7 +347,7 @@ int etx_wait_for(etx_engine *engine,
                  etx_outcome *outcome) {
     int rc = 0;
     if (wait < ETX_WAIT_DEFAULT || wait > ETX_WAIT_ENDED) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
     if (request == NULL) {
@@ -378,14 +389,14 @@ static int list_page(etx_engine *engine,
     etx__partition *partition = engine->partition[cursor->word[0]];
     etx_tx *request = etx__request_make(engine);
     if (request == NULL) {
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     request->ask = ETX__ASK_LIST;
     request->partition = partition;
     request->filter = filter_keep(request, filter);
     if (request->filter == NULL) {
         etx__request_free(request);
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     request->cursor = *cursor;
     request->limit = limit;
@@ -418,13 +429,13 @@ int etx_list(etx_engine *engine,
              etx_status_fn each,
              void *user) {
     etx_filter ours = ETX_FILTER_INIT;
-    int rc = etx__engine_usable(engine);
+    int rc = etx__engine_serves(engine);
     if (rc != 0) {
         return rc;
     }
     if (cursor == NULL || each == NULL || filter_usable(filter, &ours) != 0 ||
         cursor->word[0] >= engine->partition_count) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     while (rc == 0 && limit > 0) {
         uint32_t found = 0;

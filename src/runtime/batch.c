@@ -5,24 +5,56 @@
 #include "partition.h"
 #include "shard.h"
 
-static etx__batch *batch_make(etx__partition *partition) {
-    etx__batch *batch = partition->spare;
-    if (batch != NULL) {
-        partition->spare = batch->next;
-        batch->next = NULL;
-        return batch;
+enum { ROOM = 64 * 1024, RESERVE_MAX = 4 << 20 };
+
+static etx__batch *batch_new(etx_engine *engine, size_t room) {
+    etx__batch *batch = etx__engine_alloc(engine, sizeof *batch);
+    if (batch == NULL) {
+        return NULL;
     }
-    etx_engine *engine = partition->home->engine;
-    batch = etx__engine_alloc(engine, sizeof *batch);
-    if (batch != NULL) {
-        batch->room = 64 * 1024;
-        batch->bytes = etx__engine_alloc(engine, batch->room);
-    }
-    if (batch != NULL && batch->bytes == NULL) {
+    batch->room = room;
+    batch->bytes = etx__engine_alloc(engine, room);
+    if (batch->bytes == NULL) {
         etx__engine_release(engine, batch, sizeof *batch);
         batch = NULL;
     }
     return batch;
+}
+
+int etx__batch_reserve(etx__partition *partition) {
+    size_t room = partition->home->info.batch_max;
+    room = room < RESERVE_MAX ? room : RESERVE_MAX;
+    for (int i = 0; i < 2; i++) {
+        etx__batch *batch = batch_new(partition->home->engine, room);
+        if (batch == NULL) {
+            return ETX_ENOMEM;
+        }
+        batch->reserve = 1;
+        batch->next = partition->reserve;
+        partition->reserve = batch;
+    }
+    return 0;
+}
+
+int etx__batch_starves(const etx__partition *partition) {
+    return partition->reserve == NULL || partition->reserve->next == NULL;
+}
+
+static etx__batch *take(etx__batch **from) {
+    etx__batch *batch = *from;
+    if (batch != NULL) {
+        *from = batch->next;
+        batch->next = NULL;
+    }
+    return batch;
+}
+
+static etx__batch *batch_make(etx__partition *partition) {
+    etx__batch *batch = take(&partition->spare);
+    if (batch == NULL) {
+        batch = batch_new(partition->home->engine, ROOM);
+    }
+    return batch != NULL ? batch : take(&partition->reserve);
 }
 
 static etx__batch *form_next(etx__partition *partition) {
@@ -52,13 +84,16 @@ void etx__batch_recycle(etx__partition *partition, etx__batch *batch) {
     size_t room = batch->room;
     etx__tale *tale = batch->tale;
     uint32_t tales_room = batch->tales_room;
+    uint8_t reserve = batch->reserve;
+    etx__batch **to = reserve ? &partition->reserve : &partition->spare;
     memset(batch, 0, sizeof *batch);
     batch->bytes = bytes;
     batch->room = room;
     batch->tale = tale;
     batch->tales_room = tales_room;
-    batch->next = partition->spare;
-    partition->spare = batch;
+    batch->reserve = reserve;
+    batch->next = *to;
+    *to = batch;
 }
 
 void etx__batch_free(etx_engine *engine, etx__batch *batch) {
@@ -87,6 +122,25 @@ static int grow(etx_engine *engine, uint8_t **block, size_t used, size_t *room, 
     return 0;
 }
 
+/* The batch goes on in a block of the reserve, which gets the batch's own. */
+static int grow_by_reserve(etx__partition *partition, etx__batch *batch, size_t need) {
+    uint8_t *bytes = batch->bytes;
+    size_t room = batch->room;
+    if (partition->reserve == NULL || partition->reserve->room < need) {
+        return ETX_ENOMEM;
+    }
+    etx__batch *large = take(&partition->reserve);
+    memcpy(large->bytes, bytes, batch->len);
+    batch->bytes = large->bytes;
+    batch->room = large->room;
+    batch->reserve = 1;
+    large->bytes = bytes;
+    large->room = room;
+    large->reserve = 0;
+    etx__batch_recycle(partition, large);
+    return 0;
+}
+
 /* The forming batch with room for `bytes` more. */
 static etx__batch *batch_with_room(etx__partition *partition, size_t bytes) {
     etx__batch *batch = etx__batch_forming(partition);
@@ -95,7 +149,8 @@ static etx__batch *batch_with_room(etx__partition *partition, size_t bytes) {
     }
     if (batch != NULL && batch->len + bytes > batch->room &&
         grow(partition->home->engine, &batch->bytes, batch->len, &batch->room,
-             batch->len + bytes) != 0) {
+             batch->len + bytes) != 0 &&
+        grow_by_reserve(partition, batch, batch->len + bytes) != 0) {
         batch = NULL;
     }
     return batch;
@@ -114,7 +169,8 @@ static void count(etx__batch *batch, const etx_record *record) {
 void etx__batch_append(etx__partition *partition, const etx_record *record) {
     const etx_codec *codec = partition->home->engine->options.codec;
     etx__batch *batch = batch_with_room(partition, codec->bound(record));
-    /* Without memory for a few kilobytes of log nothing can be promised any more. */
+    /* Where there is no memory the reserve is taken, and nothing new is begun until it is back: one
+     * batch of it flies, what is live finishes into the other. */
     etx_assert(batch != NULL);
     size_t len = codec->encode(record, batch->bytes + batch->len);
     etx_assert(len > 0); /* what cannot be read again is never written */

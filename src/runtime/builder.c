@@ -17,35 +17,34 @@ static int take_options(etx_tx *tx, const etx_tx_options *o) {
     tx->patience_ms = o->patience_ms > 0 ? o->patience_ms : engine->options.patience_ms;
     tx->deadline_ms = o->deadline_ms;
     if (tx->begin.durability > ETX_REPLICATED || tx->wait > ETX_WAIT_ENDED) {
-        return etx__engine_fail(engine, ETX_EINVALID, "durability or wait is out of range");
+        return etx__request_fail(tx, ETX_EINVALID, "durability or wait is out of range");
     }
     if (o->deadline_ms > engine->options.fence_age_ms / 2) {
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "a deadline of %u ms is not well below the age of fences (%u ms)",
-                                o->deadline_ms, engine->options.fence_age_ms);
+        return etx__request_fail(tx, ETX_EINVALID,
+                                 "a deadline of %u ms is not well below the age of fences (%u ms)",
+                                 o->deadline_ms, engine->options.fence_age_ms);
     }
     if (o->initiator != NULL) {
         size_t len = strlen(o->initiator);
         if (etx_name_check(o->initiator, len) != 0) {
-            return etx__engine_fail(engine, ETX_EINVALID, "initiator is no name");
+            return etx__request_fail(tx, ETX_EINVALID, "initiator is no name");
         }
         tx->begin.initiator = etx__request_keep(tx, o->initiator, len);
         if (tx->begin.initiator.data == NULL) {
-            return ETX_ENOMEM;
+            return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
         }
     }
     if (o->gid == NULL) {
         return 0;
     }
     int rc = etx__request_bind(tx, o->gid, strnlen(o->gid, ETX_GID_MAX + 1));
-    if (rc == ETX_EINVALID) {
-        return etx__engine_fail(engine, rc, "a gid is 1 to 128 printable characters, no space");
+    if (rc != 0) {
+        return etx__request_fail(tx, rc, "gid %.128s: %s", o->gid, etx__bind_error(rc));
     }
     tx->chosen = 1;
     tx->shown = 1;
     tx->begin.marks = ETX_MARK_CHOSEN;
-    return rc == 0 ? 0
-                   : etx__engine_fail(engine, rc, "gid %s: its home is not in the list", o->gid);
+    return 0;
 }
 
 /* A handle with its options; *ret_mode as they say. */
@@ -55,7 +54,7 @@ static int handle_make(etx_engine *engine,
                        etx_tx **ret_tx) {
     int rc = etx__engine_usable(engine);
     if (rc != 0 || ret_tx == NULL) {
-        return rc != 0 ? rc : ETX_EINVALID;
+        return rc != 0 ? rc : etx__engine_refuse(engine, ETX_EINVALID);
     }
     if (options != NULL && etx__options_take(ours, sizeof *ours, options, options->size) != 0) {
         return etx__engine_fail(engine, ETX_EINVALID,
@@ -63,7 +62,7 @@ static int handle_make(etx_engine *engine,
     }
     etx_tx *tx = etx__request_make(engine);
     if (tx == NULL) {
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     tx->type = ETX__EV_BEGIN;
     tx->begin.mode = ETX_SUBMITTED;
@@ -107,7 +106,7 @@ static int branches_grow(etx_tx *tx) {
     if (branch == NULL || named == NULL) {
         etx__engine_release(tx->engine, branch, room * sizeof *branch);
         etx__engine_release(tx->engine, named, room * sizeof *named);
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     memcpy(branch, tx->branch, tx->begin.branch_count * sizeof *branch);
     memcpy(named, tx->named, tx->begin.branch_count * sizeof *named);
@@ -128,21 +127,22 @@ static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
         return 0;
     }
     if (from->depends_on_count >= ETX_BRANCHES_MAX) {
-        return ETX_EBUSY;
+        return etx__request_fail(tx, ETX_EINVALID, "depends_on names %zu branches: too many",
+                                from->depends_on_count);
     }
     etx_bytes *names = etx__request_alloc(tx, from->depends_on_count * sizeof *names);
     if (names == NULL) {
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     for (size_t i = 0; i < from->depends_on_count; i++) {
         const char *name = from->depends_on[i];
         size_t len = name != NULL ? strnlen(name, ETX_NAME_MAX + 1) : 0;
         if (etx_name_check(name, len) != 0) {
-            return etx__engine_fail(tx->engine, ETX_EINVALID, "depends_on has what is no name");
+            return etx__request_fail(tx, ETX_EINVALID, "depends_on has what is no name");
         }
         names[i] = etx__request_keep(tx, name, len);
         if (names[i].data == NULL) {
-            return ETX_ENOMEM;
+            return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
         }
     }
     named->name = names;
@@ -154,19 +154,19 @@ static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
     etx_engine *engine = tx->engine;
     size_t len = from->participant != NULL ? strnlen(from->participant, ETX_NAME_MAX + 1) : 0;
     if (etx_name_check(from->participant, len) != 0) {
-        return etx__engine_fail(engine, ETX_EINVALID, "a branch needs a participant's name");
+        return etx__request_fail(tx, ETX_EINVALID, "a branch needs a participant's name");
     }
     const etx__registered *registered = etx__engine_participant(engine, from->participant, len);
     if (registered == NULL && from->kind == 0) {
-        return etx__engine_fail(engine, ETX_ENOTFOUND,
-                                "participant %.64s is not registered: call etx_engine_register",
-                                from->participant);
+        return etx__request_fail(tx, ETX_ENOTFOUND,
+                                 "participant %.64s is not registered: call etx_engine_register",
+                                 from->participant);
     }
     etx_kind kind = from->kind != 0 ? from->kind : registered->p.kind;
     if (kind < ETX_TCC || kind > ETX_NOTIFICATION ||
         (registered != NULL && registered->p.kind != kind)) {
-        return etx__engine_fail(engine, ETX_EINVALID, "branch of %.64s: its kind is another",
-                                from->participant);
+        return etx__request_fail(tx, ETX_EINVALID, "branch of %.64s: its kind is another",
+                                 from->participant);
     }
     to->kind = (uint8_t)kind;
     to->flags = (uint8_t)(from->flags | (registered != NULL ? registered->p.branch_flags : 0));
@@ -179,7 +179,9 @@ static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
         return 0;
     }
     to->participant = etx__request_keep(tx, from->participant, len);
-    return to->participant.data != NULL ? 0 : ETX_ENOMEM;
+    return to->participant.data != NULL
+               ? 0
+               : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
 }
 
 /* The place in decimal, ending before `end`. */
@@ -200,30 +202,32 @@ static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
     }
     size_t len = strnlen(name, ETX_NAME_MAX + 1);
     if (etx_name_check(name, len) != 0) {
-        return etx__engine_fail(tx->engine, ETX_EINVALID,
-                                "a branch's name is 1 to 64 printable characters, no space");
+        return etx__request_fail(tx, ETX_EINVALID,
+                                 "a branch's name is 1 to 64 printable characters, no space");
     }
     to->name = etx__request_keep(tx, name, len);
-    return to->name.data != NULL ? 0 : ETX_ENOMEM;
+    return to->name.data != NULL
+               ? 0
+               : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
 }
 
 int etx__branch_add(etx_tx *tx, const etx_branch *from) {
     etx_engine *engine = tx->engine;
     uint32_t flags = ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS;
     if (tx->begin.branch_count >= engine->options.branches_max) {
-        return etx__engine_fail(engine, ETX_EBUSY, "more than %u branches: see branches_max",
-                                engine->options.branches_max);
+        return etx__request_fail(tx, ETX_EINVALID, "more than %u branches: see branches_max",
+                                 engine->options.branches_max);
     }
     if (from->payload_len > engine->options.payload_max) {
-        return etx__engine_fail(engine, ETX_EBUSY, "a payload of %zu bytes is over payload_max, %u",
-                                from->payload_len, engine->options.payload_max);
+        return etx__request_fail(tx, ETX_EINVALID, "a payload of %zu bytes is over payload_max, %u",
+                                 from->payload_len, engine->options.payload_max);
     }
     if ((from->payload == NULL && from->payload_len > 0) || (from->flags & ~flags) ||
         (from->depends_on == NULL && from->depends_on_count > 0)) {
-        return etx__engine_fail(engine, ETX_EINVALID, "the branch's struct contradicts itself");
+        return etx__request_fail(tx, ETX_EINVALID, "the branch's struct contradicts itself");
     }
     if (tx->begin.branch_count == tx->branch_room && branches_grow(tx) != 0) {
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     etx_record_branch *to = &tx->branch[tx->begin.branch_count];
     memset(to, 0, sizeof *to);
@@ -239,7 +243,7 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
     to->retry_first_ms = from->retry_first_ms;
     to->retry_cap_ms = from->retry_cap_ms;
     if (to->payload.data == NULL) {
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     tx->begin.branch_count++;
     return 0;
@@ -252,17 +256,17 @@ int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch) {
         return rc;
     }
     if (branch == NULL || etx__options_take(&ours, sizeof ours, branch, branch->size) != 0) {
-        return etx__engine_fail(tx->engine, ETX_EINVALID,
-                                "the branch's size is not known: use ETX_BRANCH_INIT");
+        return etx__request_fail(tx, ETX_EINVALID,
+                                 "the branch's size is not known: use ETX_BRANCH_INIT");
     }
     if (tx->begun) {
-        return etx__engine_fail(tx->engine, ETX_ESTATE, "it is begun: use etx_tx_enlist");
+        return etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
     }
     for (uint16_t i = 0; ours.name != NULL && i < tx->begin.branch_count; i++) {
         const etx_bytes *name = &tx->branch[i].name;
         if (strlen(ours.name) == name->len && memcmp(ours.name, name->data, name->len) == 0) {
-            return etx__engine_fail(tx->engine, ETX_ECONFLICT, "two branches of the name %.64s",
-                                    ours.name);
+            return etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s",
+                                     ours.name);
         }
     }
     return etx__branch_add(tx, &ours);
@@ -292,15 +296,15 @@ static int resolve_named(etx_tx *tx, uint16_t place) {
     const etx__named *named = &tx->named[place];
     uint16_t *places = etx__request_alloc(tx, named->count * sizeof *places + 1);
     if (places == NULL) {
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     for (uint16_t i = 0; i < named->count; i++) {
         int before = place_of(tx, named->name[i]);
         if (before < 0 || before == place) {
-            return etx__engine_fail(
-                tx->engine, ETX_EINVALID, "branch %.64s depends on %.64s, which is %s",
-                (const char *)tx->branch[place].name.data, (const char *)named->name[i].data,
-                before < 0 ? "not there" : "itself");
+            return etx__request_fail(tx, ETX_EINVALID, "branch %.64s depends on %.64s, which is %s",
+                                     (const char *)tx->branch[place].name.data,
+                                     (const char *)named->name[i].data,
+                                     before < 0 ? "not there" : "itself");
         }
         places[i] = (uint16_t)before;
     }
@@ -316,7 +320,7 @@ static int resolve_default(etx_tx *tx, uint16_t place, int last_step) {
     }
     uint16_t *places = etx__request_alloc(tx, sizeof *places);
     if (places == NULL) {
-        return ETX_ENOMEM;
+        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     places[0] = (uint16_t)last_step;
     tx->branch[place].depends_on = places;
@@ -345,9 +349,9 @@ static int check_cycles(etx_tx *tx) {
             }
         }
     }
-    return left == 0 ? 0
-                     : etx__engine_fail(tx->engine, ETX_EINVALID,
-                                        "branches depend on one another in a circle");
+    return left == 0
+               ? 0
+               : etx__request_fail(tx, ETX_EINVALID, "branches depend on one another in a circle");
 }
 
 int etx__branches_settle(etx_tx *tx) {
@@ -374,20 +378,17 @@ void etx__request_begin(etx_tx *tx) {
 /* ---- run and submit */
 
 static int ready(etx_tx *tx) {
-    etx_engine *engine = tx->engine;
-    int rc = etx__engine_usable(engine);
+    tx->outcome.reason[0] = 0;
+    int rc = etx__engine_usable(tx->engine);
     if (rc == 0 && tx->begun) {
-        rc = etx__engine_fail(engine, ETX_ESTATE, "it is begun: use etx_tx_commit");
+        rc = etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_commit");
     }
     if (rc == 0 && tx->begin.branch_count == 0) {
-        rc = etx__engine_fail(engine, ETX_EINVALID, "a transaction without branches");
+        rc = etx__request_fail(tx, ETX_EINVALID, "a transaction without branches");
     }
     rc = rc != 0 ? rc : etx__branches_settle(tx);
     if (rc == 0 && tx->gid_len == 0) {
         rc = etx__request_place(tx);
-        if (rc != 0) {
-            etx__engine_fail(engine, rc, "%s", tx->outcome.reason);
-        }
     }
     if (rc == 0) {
         etx__request_begin(tx);
@@ -395,19 +396,19 @@ static int ready(etx_tx *tx) {
     return rc;
 }
 
+/* Why is said where it went wrong, in the transaction's own outcome. */
 static int give_error(etx_tx *tx, int rc, etx_outcome *outcome) {
-    etx_engine *engine = tx->engine;
-    if (outcome != NULL && *engine->alive != 0) {
+    if (*tx->engine->alive == 0) {
+        return rc;
+    }
+    if (outcome != NULL) {
         memcpy(tx->outcome.gid, tx->gid, tx->gid_len + 1u);
-        etx_engine_message(engine, tx->outcome.reason, sizeof tx->outcome.reason);
-        if (rc == ETX_ECLOSED || rc == ETX_ENOMEM) {
+        if (tx->outcome.reason[0] == 0) {
             snprintf(tx->outcome.reason, sizeof tx->outcome.reason, "%s", etx_strerror(rc));
         }
         etx__outcome_give(outcome, &tx->outcome);
     }
-    if (*engine->alive != 0) {
-        etx__request_free(tx);
-    }
+    etx__request_free(tx);
     return rc;
 }
 
@@ -433,7 +434,7 @@ int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user) {
         rc = etx__shard_admit(tx->partition->shard, tx->patience_ms);
     }
     if (rc != 0) {
-        etx__engine_fail(tx->engine, rc, "the engine is far behind with what was submitted");
+        etx__request_fail(tx, rc, "the engine is far behind with what was submitted");
         return give_error(tx, rc, NULL);
     }
     etx__request_send(tx);
@@ -463,7 +464,6 @@ static int begin_make(etx_engine *engine, const etx_tx_options *options, etx_tx 
         rc = etx__request_place(tx);
     }
     if (rc != 0) {
-        etx__engine_fail(engine, rc, "%s", tx->outcome.reason);
         etx__request_free(tx);
         return rc;
     }
@@ -501,7 +501,8 @@ static etx_tx *begin_request(const etx_tx *tx) {
 
 int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx *tx = NULL;
-    int rc = ret_tx != NULL ? begin_make(engine, options, &tx) : ETX_EINVALID;
+    int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
+                            : etx__engine_refuse(engine, ETX_EINVALID);
     if (rc != 0) {
         return rc;
     }
@@ -511,7 +512,7 @@ int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret
         request->run_to = &run;
         rc = etx__request_run(request, NULL);
     } else {
-        rc = ETX_ENOMEM;
+        rc = etx__engine_refuse(engine, ETX_ENOMEM);
     }
     if (rc != 0) {
         etx__request_free(tx);
@@ -528,24 +529,26 @@ int etx_tx_begin_async(etx_engine *engine,
                        void *user,
                        etx_tx **ret_tx) {
     etx_tx *tx = NULL;
-    int rc = ret_tx != NULL ? begin_make(engine, options, &tx) : ETX_EINVALID;
+    int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
+                            : etx__engine_refuse(engine, ETX_EINVALID);
     if (rc != 0) {
         return rc;
     }
     etx_tx *request = begin_request(tx);
     if (request == NULL) {
         etx__request_free(tx);
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     request->done = done;
     request->user = user;
+    request->run_to = tx->begin.mode == ETX_RESUMED ? &tx->run : NULL;
     *ret_tx = tx;
     etx__request_send(request);
     return 0;
 }
 
 int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
-    int rc = ret_tx != NULL ? 0 : ETX_EINVALID;
+    int rc = ret_tx != NULL ? 0 : etx__engine_refuse(engine, ETX_EINVALID);
     etx_tx *tx = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (tx == NULL) {
         return rc;

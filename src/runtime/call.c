@@ -20,7 +20,7 @@ struct etx_call {
 /* ---- accessors */
 
 const char *etx_call_gid(const etx_call *call) {
-    return (const char *)call->due->call.of->gid;
+    return call->due->call.gid;
 }
 
 const char *etx_call_branch(const etx_call *call) {
@@ -52,7 +52,7 @@ const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
 }
 
 uint64_t etx_call_begin_ms(const etx_call *call) {
-    return call->due->call.of->begin_ms;
+    return call->due->call.begin_ms;
 }
 
 uint64_t etx_call_deadline_ms(const etx_call *call) {
@@ -89,7 +89,7 @@ int etx_call_result(etx_call *call, const void *data, size_t len) {
     }
     call->too_long = len > call->engine->options.payload_max;
     if (call->too_long) {
-        return ETX_EBUSY;
+        return ETX_EINVALID;
     }
     if (len > sizeof call->kept && len > call->result_room) {
         uint8_t *block = etx__engine_alloc(call->engine, len);
@@ -156,7 +156,7 @@ static etx_operation_fn function_of(const etx_participant *participant, etx_oper
 
 static void tell_nonsense(const etx__due *due, etx_engine *engine) {
     etx_event event = {.size = sizeof event, .type = ETX_EVENT_CALL_NONSENSE};
-    event.gid = (const char *)due->call.of->gid;
+    event.gid = due->call.gid;
     event.branch = due->call.branch != NULL ? (const char *)due->call.branch->s.name : "";
     event.participant = engine->registered[due->call.participant]->name;
     event.operation = (etx_operation)due->call.operation;
@@ -246,6 +246,7 @@ static void run_now(etx__shard *shard, const etx__due *due) {
     event.u.reply.retry_after_ms = call.retry_after_ms;
     event.u.reply.bytes = (etx_bytes){call.result, call.result_len};
     event.u.reply.reason = (etx_bytes){call.reason, call.reason_len};
+    event.u.reply.tx = due->call.tx;
     event.u.reply.results = due->call.results;
     reply_step(due->partition, due->memory, &event);
     etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
@@ -298,6 +299,7 @@ static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t l
     }
     reply->node.kind = ETX__NODE_REPLY;
     reply->memory = NULL;
+    reply->tx = NULL;
     reply->results = NULL;
     reply->result = reply->kept;
     reply->result_room = 0;
@@ -344,6 +346,7 @@ void etx__reply_handle(etx__shard *shard, etx__reply *reply) {
     event.u.reply.retry_after_ms = reply->retry_after_ms;
     event.u.reply.bytes = (etx_bytes){reply->result, reply->result_len};
     event.u.reply.reason = (etx_bytes){reply->reason, reply->reason_len};
+    event.u.reply.tx = reply->tx;
     event.u.reply.results = reply->results;
     reply_step(partition, reply->returned ? reply->memory : partition->memory, &event);
     etx__reply_free(shard->engine, reply);
@@ -362,6 +365,7 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
     }
     reply->partition = due->partition;
     reply->memory = due->memory;
+    reply->tx = due->call.tx;
     reply->results = due->call.results;
     reply->serial = due->call.serial;
     reply->entry = due->call.entry;
@@ -376,9 +380,13 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
 }
 
 int etx_complete(etx_engine *engine, etx_token token, const etx_completion *completion) {
-    int rc = etx__engine_usable(engine);
-    if (rc != 0 && (rc != ETX_ECLOSED || atomic_load(&engine->life) != ETX__CLOSING)) {
-        return rc; /* what is in flight may still end while the engine closes */
+    if (engine == NULL || *engine->alive == 0) {
+        return engine == NULL ? ETX_EINVALID : ETX_EFORKED;
+    }
+    /* What is in flight may still end while the engine closes. */
+    uint32_t life = atomic_load(&engine->life);
+    if (life == ETX__NEW || life == ETX__ENDED) {
+        return etx__engine_refuse(engine, life == ETX__NEW ? ETX_ESTATE : ETX_ECLOSED);
     }
     uint32_t place = (uint32_t)(token.word[0] >> 48);
     etx_completion ours = ETX_COMPLETION_INIT;
@@ -387,14 +395,16 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
         ours.reply < ETX_DONE || ours.reply > ETX_RETRY ||
         ours.result_len > engine->options.payload_max ||
         (ours.result == NULL && ours.result_len > 0)) {
-        return ETX_EINVALID;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a completion needs its size, a reply, and a result that is no "
+                                "longer than payload_max");
     }
     if (place >= engine->partition_count) {
         return 0; /* names nothing: as one that is too late */
     }
     etx__reply *reply = reply_make(engine, ours.result, (uint32_t)ours.result_len);
     if (reply == NULL) {
-        return ETX_ENOMEM;
+        return etx__engine_refuse(engine, ETX_ENOMEM);
     }
     size_t len = ours.reason != NULL ? strnlen(ours.reason, ETX_REASON_MAX) : 0;
     memcpy(reply->reason, len > 0 ? ours.reason : "", len);

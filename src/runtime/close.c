@@ -4,8 +4,8 @@
 #include "home.h"
 #include "shard.h"
 
-/* New work is refused first. Then (finish) what is in flight may end, or (leave) the calls that
- * run now may return. Then the shards' threads stop, what is known is put, everybody who still
+/* New work is refused first. Then (finish) what is in flight may end, with all that its initiators
+ * still say of it, or (leave) the calls that run now may return. Then the shards' threads stop, what is known is put, everybody who still
  * waits hears ETX_ECLOSED, and the logs are closed. A callback that never returns keeps its
  * thread and the engine's memory, and nothing else. */
 
@@ -18,7 +18,8 @@ static uint64_t in_flight(const etx_engine *engine) {
 }
 
 static void wait_for_end(etx_engine *engine, uint64_t until_us) {
-    while (in_flight(engine) > 0 && etx__clock_us() < until_us) {
+    /* A callback may still ask what became of it: the shards serve it until it returns. */
+    while ((in_flight(engine) > 0 || etx__workers_busy(engine)) && etx__clock_us() < until_us) {
         etx__pause_us(500);
     }
 }
@@ -85,6 +86,7 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     int stuck = 0;
     if (mode == ETX_CLOSE_FINISH) {
         wait_for_end(engine, until_us);
+        atomic_store(&engine->life, ETX__CLOSING);
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         etx__shard_stop(&engine->shard[i]);
@@ -112,11 +114,14 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
 }
 
 int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms) {
-    if (engine == NULL || mode < ETX_CLOSE_FINISH || mode > ETX_CLOSE_ABRUPT) {
+    if (engine == NULL) {
         return ETX_EINVALID;
     }
     if (*engine->alive == 0) {
         return ETX_EFORKED;
+    }
+    if (mode < ETX_CLOSE_FINISH || mode > ETX_CLOSE_ABRUPT) {
+        return etx__engine_fail(engine, ETX_EINVALID, "close: finish, leave or abrupt");
     }
     if (etx__engine_inside(engine) || etx__workers_inside(engine)) {
         return etx__engine_fail(engine, ETX_EINVALID,
@@ -127,8 +132,9 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
     if (atomic_compare_exchange_strong(&engine->life, &fresh, ETX__ENDED)) {
         return 0;
     }
-    if (!atomic_compare_exchange_strong(&engine->life, &started, ETX__CLOSING)) {
-        return ETX_ESTATE;
+    uint32_t next = mode == ETX_CLOSE_FINISH ? ETX__FINISHING : ETX__CLOSING;
+    if (!atomic_compare_exchange_strong(&engine->life, &started, next)) {
+        return etx__engine_fail(engine, ETX_ESTATE, "the engine is closed already");
     }
     uint64_t until_us = etx__clock_us() + (uint64_t)timeout_ms * 1000;
     int rc = close_started(engine, mode, until_us);

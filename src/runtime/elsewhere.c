@@ -64,6 +64,8 @@ static void give_up_blocking(etx__waiter *waiter, int rc) {
     if (request->type == ETX__EV_BEGIN && request->blocking && etx__request_elsewhere(request)) {
         return;
     }
+    etx__home_why(request->partition->home, request->outcome.reason,
+                  sizeof request->outcome.reason);
     etx__request_refuse(request, rc, etx_strerror(rc));
 }
 

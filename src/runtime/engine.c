@@ -1,6 +1,4 @@
 /* The engine: create, homes, participants, start. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "home.h"
@@ -62,6 +60,7 @@ void etx__engine_drop(etx_engine *engine) {
     etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
     etx__alive_free(engine->alive);
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->message_lock);
     etx_allocator allocator = engine->allocator;
     allocator.release(allocator.user, engine, sizeof *engine);
 }
@@ -76,31 +75,9 @@ void etx_engine_free(etx_engine *engine) {
     etx__engine_drop(engine);
 }
 
-/* ---- messages and state */
+/* ---- state */
 
-int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    pthread_mutex_lock(&engine->lock);
-    vsnprintf(engine->message, sizeof engine->message, format, list);
-    pthread_mutex_unlock(&engine->lock);
-    va_end(list);
-    return rc;
-}
-
-void etx_engine_message(etx_engine *engine, char *message, size_t size) {
-    if (message == NULL || size == 0) {
-        return;
-    }
-    message[0] = 0;
-    if (engine != NULL && *engine->alive != 0) {
-        pthread_mutex_lock(&engine->lock);
-        snprintf(message, size, "%s", engine->message);
-        pthread_mutex_unlock(&engine->lock);
-    }
-}
-
-int etx__engine_usable(const etx_engine *engine) {
+static int usable(etx_engine *engine, etx__life last) {
     if (engine == NULL) {
         return ETX_EINVALID;
     }
@@ -108,7 +85,19 @@ int etx__engine_usable(const etx_engine *engine) {
         return ETX_EFORKED;
     }
     uint32_t life = atomic_load_explicit(&engine->life, memory_order_acquire);
-    return life == ETX__STARTED ? 0 : life == ETX__NEW ? ETX_ESTATE : ETX_ECLOSED;
+    if (life >= ETX__STARTED && life <= last) {
+        return 0;
+    }
+    return life == ETX__NEW ? etx__engine_fail(engine, ETX_ESTATE, "the engine is not started")
+                            : etx__engine_refuse(engine, ETX_ECLOSED);
+}
+
+int etx__engine_usable(etx_engine *engine) {
+    return usable(engine, ETX__STARTED);
+}
+
+int etx__engine_serves(etx_engine *engine) {
+    return usable(engine, ETX__FINISHING);
 }
 
 const etx__shard *etx__engine_inside(const etx_engine *engine) {
@@ -128,7 +117,9 @@ static int not_started(etx_engine *engine) {
     if (*engine->alive == 0) {
         return ETX_EFORKED;
     }
-    return atomic_load(&engine->life) == ETX__NEW ? 0 : ETX_ESTATE;
+    return atomic_load(&engine->life) == ETX__NEW
+               ? 0
+               : etx__engine_fail(engine, ETX_ESTATE, "the engine was started already");
 }
 
 /* ---- create */
@@ -186,6 +177,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     engine->alive = alive;
     engine->holders = 1;
     pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->message_lock, NULL);
     etx__stash_init(&engine->handles, &engine->allocator, sizeof(etx_tx));
     etx__stash_init(&engine->replies, &engine->allocator, sizeof(etx__reply));
     engine->log_ops[engine->log_ops_count++] = etx_log_file();
@@ -202,8 +194,11 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
 
 int etx_engine_home(etx_engine *engine, const char *url) {
     int rc = not_started(engine);
-    if (rc != 0 || url == NULL) {
-        return rc != 0 ? rc : ETX_EINVALID;
+    if (rc != 0) {
+        return rc;
+    }
+    if (url == NULL) {
+        return etx__engine_fail(engine, ETX_EINVALID, "a home needs a URL: file:DIR, or memory:");
     }
     if (engine->home_count == ETX__HOMES_MAX) {
         return etx__engine_fail(engine, ETX_EINVALID, "8 homes at most");
@@ -283,8 +278,8 @@ static int open_homes(etx_engine *engine) {
         if (twin != engine->home[i]) { /* the first in the list with that id */
             return etx__engine_fail(
                 engine, ETX_ECONFLICT,
-                "homes %s and %s have the same id %s: one is a copy of the "
-                "other. Leave one out (a backup without --same-id gets its own)",
+                "homes %s and %s have the same id %s: one is a copy of the other, and both would "
+                "decide. Leave the copy out; 'etx log' and 'etx tx' look at it by itself",
                 twin->url, engine->home[i]->url, twin->info.id);
         }
         engine->partition_count += engine->home[i]->partition_count;
@@ -330,7 +325,7 @@ static int make_shards(etx_engine *engine) {
 }
 
 /* Until each writer has sent its news: nothing else is queued yet, and none comes later. */
-static void await_loads(etx_engine *engine) {
+static void await_writers(etx_engine *engine) {
     for (uint32_t done = 0; done < engine->partition_count;) {
         etx__pause_us(100);
         for (uint32_t i = 0; i < engine->shard_count; i++) {
@@ -342,19 +337,13 @@ static void await_loads(etx_engine *engine) {
     }
 }
 
-/* Every partition is read and claimed by its writer's thread, all at the same time. */
-static int load_all(etx_engine *engine) {
+/* By the thread of each partition's writer, all at the same time. */
+static int do_everywhere(etx_engine *engine, etx__job job) {
     int rc = 0;
     for (uint32_t i = 0; i < engine->partition_count; i++) {
-        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
+        etx__writer_give(engine->partition[i], job);
     }
-    if (rc != 0) {
-        return etx__engine_fail(engine, rc, "no threads for the log");
-    }
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__writer_give(engine->partition[i], ETX__JOB_LOAD);
-    }
-    await_loads(engine);
+    await_writers(engine);
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         partition->busy = 0;
@@ -364,6 +353,19 @@ static int load_all(etx_engine *engine) {
         }
     }
     return rc;
+}
+
+static int load_all(etx_engine *engine) {
+    int rc = 0;
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
+    }
+    if (rc != 0) {
+        return etx__engine_fail(engine, rc, "no threads for the log");
+    }
+    rc = do_everywhere(engine, ETX__JOB_READ);
+    rc = rc != 0 ? rc : etx__chosen_check(engine);
+    return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
 }
 
 static int run_all(etx_engine *engine) {

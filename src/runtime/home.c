@@ -48,7 +48,7 @@ static void copy_url(char *to, size_t size, const char *url) {
  * which makes some hundred transactions wait longer, is rare. */
 static uint32_t turn_of(uint64_t history_max) {
     uint64_t turn = history_max / 32;
-    return turn < 1024 ? 1024 : turn > 65536 ? 65536 : (uint32_t)turn;
+    return turn < 16 ? 16 : turn > 65536 ? 65536 : (uint32_t)turn;
 }
 
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
@@ -105,7 +105,7 @@ int etx__home_open(etx__home *home) {
     config.flags = (engine->options.flags & ETX_INSPECT) ? ETX_LOG_NO_CREATE : 0;
     int rc = home->ops->open(&config, &home->log);
     if (rc != 0) {
-        return etx__engine_fail(engine, rc, "home %s: %s", home->url,
+        return etx__engine_fail(engine, rc, "home %.100s: %.80s", home->url,
                                 message[0] ? message : etx_strerror(rc));
     }
     home->info.size = sizeof home->info;
@@ -145,9 +145,10 @@ void etx__home_free(etx__home *home) {
 
 /* ---- health */
 
-void etx__home_down(etx__home *home, const char *why) {
+void etx__home_down(etx__home *home, int rc, const char *why) {
     why = why[0] ? why : "its log does not answer";
     pthread_mutex_lock(&home->lock);
+    home->why_rc = rc == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
     snprintf(home->why, sizeof home->why, "%s", why);
     pthread_mutex_unlock(&home->lock);
     if (atomic_exchange(&home->health, ETX__HOME_DOWN) != ETX__HOME_DOWN) {
@@ -206,6 +207,34 @@ etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
         }
     }
     return held;
+}
+
+int etx__home_why(etx__home *home, char *ret_why, size_t size) {
+    pthread_mutex_lock(&home->lock);
+    int rc = home->why_rc != 0 ? home->why_rc : ETX_EUNAVAILABLE;
+    snprintf(ret_why, size, "home %.100s: %.80s", home->url,
+             home->why[0] ? home->why : "its log does not answer");
+    pthread_mutex_unlock(&home->lock);
+    return rc;
+}
+
+int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why, size_t size) {
+    int rc = 0;
+    snprintf(ret_why, size, "no home of the list promises durability '%s'",
+             etx_durability_name(durability));
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        char why[ETX_REASON_MAX + 1];
+        if (home->info.grade < durability) {
+            continue;
+        }
+        int one = etx__home_why(home, why, sizeof why);
+        if (rc == 0 || (rc == ETX_EFULL && one != ETX_EFULL)) {
+            rc = one;
+            snprintf(ret_why, size, "%s", why);
+        }
+    }
+    return rc != 0 ? rc : ETX_EUNAVAILABLE;
 }
 
 etx__home *etx__home_of(const etx_engine *engine, const char *id) {
@@ -273,15 +302,16 @@ etx__partition *etx__home_hashed(etx__home *home, uint32_t hash) {
 }
 
 int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *ret_status) {
-    int rc = etx__engine_usable(engine);
+    int rc = etx__engine_serves(engine);
     if (rc != 0) {
         return rc;
     }
     if (ret_status == NULL || ret_status->size == 0) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     if (place >= engine->home_count) {
-        return ETX_ENOTFOUND;
+        return etx__engine_fail(engine, ETX_ENOTFOUND, "the engine has %u homes",
+                                engine->home_count);
     }
     etx__home *home = engine->home[place];
     etx_home_status status = {.size = ret_status->size};

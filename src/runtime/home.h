@@ -24,8 +24,9 @@ struct etx__home {
     _Atomic uint32_t placed;   /* gids made so far */
     uint32_t turn;             /* so many gids in a row prefer the same partition */
     uint8_t stuck;             /* closed while a put had not come back */
-    pthread_mutex_t lock;      /* of why */
+    pthread_mutex_t lock;      /* of why and why_rc */
     char why[160];
+    int why_rc;     /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
     char url[256];  /* as it may be shown */
     char *open_url; /* as it was given */
 };
@@ -36,10 +37,14 @@ int etx__home_open(etx__home *home);
 void etx__home_close(etx__home *home, int clean);
 void etx__home_free(etx__home *home);
 /* New transactions do not go there any more / may go there again. */
-void etx__home_down(etx__home *home, const char *why);
+void etx__home_down(etx__home *home, int rc, const char *why);
 void etx__home_well(etx__home *home);
 /* The best that satisfies the durability, or NULL. */
 etx__home *etx__home_best(etx_engine *engine, etx_durability durability);
+/* Why the home takes nothing new, with its name. ETX_EFULL or ETX_EUNAVAILABLE. */
+int etx__home_why(etx__home *home, char *ret_why, size_t size);
+/* Why none takes it: ETX_EFULL where all that could are full, else ETX_EUNAVAILABLE. */
+int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why, size_t size);
 /* The one with that id, or NULL. */
 etx__home *etx__home_of(const etx_engine *engine, const char *id);
 etx__partition *etx__home_partition(etx__home *home); /* for a gid made by ETX */

@@ -8,7 +8,7 @@
 /* Every call is a request of its own; the user's handle only remembers gid, run and options. */
 
 static int command_of(etx_tx *tx, uint8_t type, etx_tx **ret_request) {
-    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
+    int rc = tx != NULL ? etx__engine_serves(tx->engine) : ETX_EINVALID;
     if (rc != 0) {
         return rc;
     }
@@ -19,7 +19,7 @@ static int command_of(etx_tx *tx, uint8_t type, etx_tx **ret_request) {
     }
     etx_tx *request = etx__request_make(tx->engine);
     if (request == NULL) {
-        return ETX_ENOMEM;
+        return etx__engine_refuse(tx->engine, ETX_ENOMEM);
     }
     request->type = type;
     request->wait = ETX_WAIT_BEGUN;
@@ -98,12 +98,16 @@ static int result_request(etx_tx *tx,
         rc = etx__engine_fail(tx->engine, ETX_EINVALID,
                               "a result needs a branch, and ETX_DONE or ETX_REFUSED");
     } else if (len > tx->engine->options.payload_max) {
-        rc = etx__engine_fail(tx->engine, ETX_EBUSY, "a result over payload_max");
+        rc = etx__engine_fail(tx->engine, ETX_EINVALID,
+                              "a result of %zu bytes is over payload_max, %u", len,
+                              tx->engine->options.payload_max);
     } else {
         request->text[0] = etx__request_keep(request, result, len);
         request->text[2] = etx__request_keep(request, branch, name_len);
         request->reply = (uint8_t)reply;
-        rc = request->text[0].data == NULL || request->text[2].data == NULL ? ETX_ENOMEM : 0;
+        rc = request->text[0].data == NULL || request->text[2].data == NULL
+                 ? etx__engine_refuse(tx->engine, ETX_ENOMEM)
+                 : 0;
     }
     if (rc != 0) {
         etx__request_free(request);

@@ -9,9 +9,6 @@ typedef struct reader {
     etx__partition *partition;
     etx__core *core;
     etx_record_room room;
-    uint64_t next_slot;
-    uint32_t checksum;
-    char chosen_home[ETX_HOME_ID_LEN + 1];
     char *message;
     size_t message_size;
 } reader;
@@ -25,9 +22,9 @@ static int fail(reader *r, int rc, uint64_t slot, const char *what) {
 static int read_record(reader *r, const etx_record *record, uint64_t slot) {
     if (record->type == ETX_RECORD_OWN) {
         size_t len = record->u.own.chosen_home.len;
-        if (len <= ETX_HOME_ID_LEN) {
-            memcpy(r->chosen_home, record->u.own.chosen_home.data, len);
-            r->chosen_home[len] = 0;
+        if (len > 0 && len <= ETX_HOME_ID_LEN) {
+            memcpy(r->partition->chosen_then, record->u.own.chosen_home.data, len);
+            r->partition->chosen_then[len] = 0;
         }
     }
     int rc = etx__core_fold(r->core, record);
@@ -67,8 +64,8 @@ static int read_slot(const etx_slot *slot, void *user) {
     reader *r = user;
     int rc = read_batch(r, slot);
     if (rc == 0) {
-        r->next_slot = slot->slot + 1;
-        r->checksum = slot->checksum;
+        r->partition->read_next = slot->slot + 1;
+        r->partition->read_checksum = slot->checksum;
         etx__partition_mark(r->partition, slot->slot + 1, r->core->seq, slot->batch.len);
     }
     return rc;
@@ -154,57 +151,46 @@ static void memory_retire(etx__partition *partition, etx__memory *memory) {
 
 /* ---- claiming */
 
-static etx_bytes own_batch(etx__partition *partition, uint8_t *room, uint64_t nonce) {
-    etx_engine *engine = partition->home->engine;
-    const etx__home *chosen = engine->home[engine->chosen_home];
+static etx_record own_record(const etx__partition *partition, uint64_t nonce) {
+    const etx_engine *engine = partition->home->engine;
+    const char *chosen = etx__chosen_recorded(partition);
     etx_record record = {.type = ETX_RECORD_OWN};
     record.u.own.nonce = nonce;
     record.u.own.time_ms = etx__clock_wall_ms();
     record.u.own.node = (etx_bytes){engine->node, strlen(engine->node)};
-    record.u.own.chosen_home = (etx_bytes){chosen->info.id, strlen(chosen->info.id)};
-    room[0] = engine->options.codec->id;
-    return (etx_bytes){room, 1 + engine->options.codec->encode(&record, room + 1)};
+    record.u.own.chosen_home = (etx_bytes){chosen, strlen(chosen)};
+    return record;
 }
 
-static int claim(etx__partition *partition, reader *r) {
+static int claim(etx__partition *partition) {
     uint8_t room[512];
     uint64_t nonce = etx__random();
+    const etx_codec *codec = partition->home->engine->options.codec;
     etx__owner *owner = &partition->owner;
     etx_put *put = &partition->put;
-    etx_bytes batch = own_batch(partition, room, nonce);
-    etx__owner_claim(owner, partition->number, nonce, r->next_slot, r->checksum);
+    etx_record own = own_record(partition, nonce);
+    room[0] = codec->id;
+    etx_bytes batch = {room, 1 + codec->encode(&own, room + 1)};
+    etx__owner_claim(owner, partition->number, nonce, partition->read_next,
+                     partition->read_checksum);
     etx__owner_fill(owner, batch, put);
     partition->loaded_own = put->slot;
     etx__verdict verdict =
         etx__owner_judge(owner, put, partition->home->ops->put(partition->home->log, put));
     if (verdict == ETX__DURABLE) {
-        etx__partition_mark(partition, owner->slot, r->core->seq, batch.len);
+        etx__partition_mark(partition, owner->slot, partition->loaded->core->seq, batch.len);
         return 0;
     }
-    snprintf(r->message, r->message_size, "claiming partition %u: %s", partition->number,
-             put->message[0] ? put->message : "the slot is taken");
+    snprintf(partition->message, sizeof partition->message, "claiming partition %u: %s",
+             partition->number, put->message[0] ? put->message : "the slot is taken");
     return put->error != 0 ? put->error : ETX_EUNAVAILABLE;
 }
 
-/* A gid that a caller chose belongs to one home. Another one may take over only what cannot be
- * repeated here. */
-static int check_chosen(etx__partition *partition, reader *r) {
-    etx_engine *engine = partition->home->engine;
-    const char *now = engine->home[engine->chosen_home]->info.id;
-    const char *then = r->chosen_home;
-    if ((engine->options.flags & ETX_INSPECT) || then[0] == 0 || then[0] == 'v' ||
-        strcmp(then, now) == 0 || strcmp(engine->accept_chosen_home, then) == 0) {
-        return 0;
-    }
-    if (r->core->live == 0 && r->core->remembered == 0) {
-        return 0;
-    }
-    snprintf(
-        r->message, r->message_size,
-        "chosen gids belonged to home %s until now, and %s would take them: a repeat could run "
-        "twice. Put home %s first again, or accept it with accept_chosen_home=\"%s\"",
-        then, now, then, then);
-    return ETX_ECONFLICT;
+/* What the claim said goes with its slot: it is said again, and its number is durable with it. */
+void etx__partition_own_again(etx__partition *partition) {
+    etx_record own = own_record(partition, partition->owner.nonce);
+    etx__batch_append(partition, &own);
+    partition->last->last_seq = etx__core_barrier(partition->memory->core);
 }
 
 static void register_all(etx__partition *partition, etx__core *core) {
@@ -222,7 +208,8 @@ static void register_all(etx__partition *partition, etx__core *core) {
     }
 }
 
-int etx__partition_load(etx__partition *partition) {
+/* Reads the log into a new core, partition->loaded. */
+static int read_all(etx__partition *partition) {
     etx__home *home = partition->home;
     uint64_t mark = 0;
     reader all = {.partition = partition,
@@ -235,13 +222,16 @@ int etx__partition_load(etx__partition *partition) {
             return rc;
         }
     }
-    etx__memory *memory = memory_make(partition);
-    if (memory == NULL) {
+    partition->loaded = memory_make(partition);
+    if (partition->loaded == NULL) {
         snprintf(all.message, all.message_size, "no memory for partition %u: lower memory_max",
                  partition->number);
         return ETX_ENOMEM;
     }
-    all.core = memory->core;
+    all.core = partition->loaded->core;
+    partition->chosen_then[0] = 0;
+    partition->read_next = 0;
+    partition->read_checksum = 0;
     partition->marks = 0;
     partition->bytes = 0;
     partition->blocks = 0;
@@ -249,15 +239,34 @@ int etx__partition_load(etx__partition *partition) {
     partition->moving_seq = 0;
     int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
                             all.message_size);
-    rc = rc != 0 ? rc : check_chosen(partition, &all);
-    rc = rc != 0 ? rc : claim(partition, &all);
     etx_record_room_free(&all.room);
-    if (rc != 0) {
-        memory_free(partition, memory);
-        return rc;
+    return rc;
+}
+
+static int keep_loaded(etx__partition *partition, int rc) {
+    if (rc != 0 && partition->loaded != NULL) {
+        memory_free(partition, partition->loaded);
+        partition->loaded = NULL;
     }
-    partition->loaded = memory;
-    return 0;
+    return rc;
+}
+
+int etx__partition_read(etx__partition *partition) {
+    return keep_loaded(partition, read_all(partition));
+}
+
+int etx__partition_claim(etx__partition *partition) {
+    return keep_loaded(partition, claim(partition));
+}
+
+int etx__partition_load(etx__partition *partition) {
+    int rc = read_all(partition);
+    if (rc == 0 && etx__chosen_check_again(partition) != 0) {
+        rc = ETX_ECONFLICT;
+        snprintf(partition->message, sizeof partition->message, "chosen gids belong to home %s now",
+                 partition->chosen_then);
+    }
+    return keep_loaded(partition, rc != 0 ? rc : claim(partition));
 }
 
 void etx__partition_install(etx__partition *partition) {
@@ -315,6 +324,10 @@ static void do_job(etx__partition *partition, etx__job job) {
         partition->put_result = home->ops->put(home->log, &partition->put);
     } else if (job == ETX__JOB_TRIM) {
         partition->job_rc = home->ops->trim(home->log, partition->number, partition->trim_to.slot);
+    } else if (job == ETX__JOB_READ) {
+        partition->job_rc = etx__partition_read(partition);
+    } else if (job == ETX__JOB_CLAIM) {
+        partition->job_rc = etx__partition_claim(partition);
     } else if (job == ETX__JOB_LOAD) {
         partition->job_rc = etx__partition_load(partition);
     }
@@ -388,6 +401,10 @@ etx__partition *etx__partition_make(etx__home *home, uint32_t number) {
         partition->job_done.kind = ETX__NODE_JOB;
         partition->put_usual_us = 100;
         partition->wake_ms = UINT64_MAX;
+        if (etx__batch_reserve(partition) != 0) {
+            etx__partition_free(partition);
+            partition = NULL;
+        }
     }
     return partition;
 }
@@ -397,6 +414,7 @@ void etx__partition_free(etx__partition *partition) {
     etx__batch_free(engine, partition->flying);
     etx__batch_free(engine, partition->first);
     etx__batch_free(engine, partition->spare);
+    etx__batch_free(engine, partition->reserve);
     if (partition->memory != NULL) {
         memory_free(partition, partition->memory);
     }

@@ -120,12 +120,12 @@ static void add_partition(etx_metrics *m, totals *sums, etx__partition *p) {
 }
 
 int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics) {
-    int rc = etx__engine_usable(engine);
+    int rc = etx__engine_serves(engine);
     if (rc != 0) {
         return rc;
     }
     if (ret_metrics == NULL || ret_metrics->size == 0) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_metrics m;
     totals sums;

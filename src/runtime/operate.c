@@ -8,7 +8,7 @@
 static int keep_text(etx_tx *request, unsigned at, const char *text, size_t max) {
     size_t len = text != NULL ? strnlen(text, max) : 0;
     request->text[at] = etx__request_keep(request, text, len);
-    return request->text[at].data != NULL ? 0 : ETX_ENOMEM;
+    return request->text[at].data != NULL ? 0 : etx__engine_refuse(request->engine, ETX_ENOMEM);
 }
 
 /* Who and why must be said wherever something is recorded. */
@@ -71,7 +71,7 @@ int etx_force_by_hand(etx_engine *engine,
     etx_tx *request = NULL;
     if (what < ETX_FORCE_ABORT || what > ETX_FORCE_DONE ||
         (what == ETX_FORCE_DONE && (branch == NULL || operation > ETX_UNDO))) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     int rc = operate(engine, gid, ETX__EV_FORCE, who, why, &request);
     if (rc != 0) {
@@ -135,7 +135,7 @@ int etx_bulk_operate(etx_engine *engine,
     etx_cursor cursor = {{0, 0}};
     *counted = 0;
     if (what < ETX_BULK_RETRY || what > ETX_BULK_RESUME) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(engine, ETX_EINVALID);
     }
     per_second = per_second == 0 ? 100 : per_second > 1000000 ? 1000000 : per_second;
     int rc = 0;

@@ -121,6 +121,10 @@ static void take_out(etx__partition *partition, const etx__out *out) {
         etx__waiter_answer(partition, waiter);
         waiter = next;
     }
+    if (out->silent > 0) {
+        etx__count(&partition->calls_unknown, out->silent);
+        etx__workers_watch(partition->home->engine);
+    }
     partition->wake_ms = out->wake_ms;
 }
 
@@ -169,7 +173,7 @@ static void watch_room(etx__partition *partition) {
     partition->full = space.full;
     if (space.full) {
         static const char why[] = "no space left: only what has begun can end. Free space there";
-        etx__home_down(home, why);
+        etx__home_down(home, ETX_EFULL, why);
         etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, why);
     } else {
         etx__home_well(home);
@@ -263,7 +267,7 @@ static uint64_t pause_ms(uint32_t retries) {
 /* New transactions do not wait for a home that does not answer: what is only queued there goes
  * elsewhere, or is refused. */
 static void down(etx__partition *partition, const char *why, int error) {
-    etx__home_down(partition->home, why);
+    etx__home_down(partition->home, error, why);
     if (partition->first != NULL) {
         etx__batch_give_back(partition, &partition->first, error);
     }
@@ -287,7 +291,7 @@ static void poisoned(etx__partition *partition) {
     const char *message = partition->put.message;
     const char *why = message[0] ? message : "a write to the log failed";
     atomic_store(&partition->state, ETX__POISONED);
-    etx__home_down(home, why);
+    etx__home_down(home, ETX_EUNAVAILABLE, why);
     etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, why);
     etx__partition_forget(partition, ETX_EUNKNOWN);
     partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
@@ -295,7 +299,7 @@ static void poisoned(etx__partition *partition) {
 
 static void gone(etx__partition *partition, etx_event_type type, const char *why) {
     atomic_store(&partition->state, ETX__GONE);
-    etx__home_down(partition->home, why);
+    etx__home_down(partition->home, ETX_EUNAVAILABLE, why);
     etx__monitor_home(partition->home, partition->number, type, why);
     etx__partition_forget(partition, ETX_EUNKNOWN);
 }
@@ -318,7 +322,7 @@ static void judge(etx__partition *partition) {
             put_later(partition, 1);
             return;
         case ETX__GIVE_BACK:
-            etx__home_down(partition->home, partition->put.message);
+            etx__home_down(partition->home, partition->put.error, partition->put.message);
             put_later(partition, 0);
             etx__batch_give_back(partition, &partition->flying, partition->put.error);
             return;
@@ -354,7 +358,7 @@ void etx__partition_job_done(etx__partition *partition) {
             return;
         }
         partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
-        etx__home_down(partition->home, partition->message);
+        etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);
     }
 }
 

@@ -34,7 +34,8 @@ typedef struct etx__batch {
     uint64_t since_ms; /* of its first record. monotonic */
     uint32_t records;
     uint32_t begun, committed, aborted, ended;
-    uint8_t wanted; /* somebody waits for it */
+    uint8_t wanted;  /* somebody waits for it */
+    uint8_t reserve; /* its bytes are of the reserve */
     etx__tale *tale;
     uint32_t tales, tales_room;
 } etx__batch;
@@ -56,7 +57,9 @@ typedef enum etx__job {
     ETX__JOB_NONE = 0,
     ETX__JOB_PUT,
     ETX__JOB_TRIM,
-    ETX__JOB_LOAD,
+    ETX__JOB_READ,  /* at start: reads; once all are read, */
+    ETX__JOB_CLAIM, /* ... claims */
+    ETX__JOB_LOAD,  /* later: both */
     ETX__JOB_STOP
 } etx__job;
 
@@ -78,9 +81,10 @@ struct etx__partition {
     etx__batch *flying;       /* given to put */
     etx__batch *first, *last; /* forming */
     etx__batch *spare;
-    uint8_t busy;  /* the writer has a job, or a put is to be repeated */
-    uint8_t again; /* ... repeated at retry_ms */
-    uint8_t hangs; /* the put has not come back for long */
+    etx__batch *reserve; /* two of the largest, for when there is no memory */
+    uint8_t busy;        /* the writer has a job, or a put is to be repeated */
+    uint8_t again;       /* ... repeated at retry_ms */
+    uint8_t hangs;       /* the put has not come back for long */
     etx_put put;
     etx_put_result put_result;
     uint64_t put_start_us, put_usual_us;
@@ -102,7 +106,10 @@ struct etx__partition {
     etx__node job_done;
     etx__job job_was;
     int job_rc;
-    etx__memory *loaded; /* what a load gave */
+    etx__memory *loaded;                   /* what reading gave */
+    uint64_t read_next;                    /* the slot behind what was read */
+    uint32_t read_checksum;                /* of the one before */
+    char chosen_then[ETX_HOME_ID_LEN + 1]; /* the home for chosen gids, as was read; or "" */
     uint64_t loaded_own;
     char message[256];
     uint8_t has_writer;
@@ -143,10 +150,20 @@ void etx__memory_return(etx__partition *partition, etx__memory *memory);
 void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 
-/* ---- on any one thread that owns the partition: reads the log, claims it. */
-int etx__partition_load(etx__partition *partition);
-/* Takes over what load gave. The shard's. */
+/* ---- on any one thread that owns the partition */
+int etx__partition_read(etx__partition *partition);  /* into partition->loaded */
+int etx__partition_claim(etx__partition *partition); /* what was read, and is the newest */
+int etx__partition_load(etx__partition *partition);  /* both, while the engine runs */
+/* Takes over what was loaded. The shard's. */
 void etx__partition_install(etx__partition *partition);
+/* Appends once more what the claim said: its slot will be trimmed. The shard's. */
+void etx__partition_own_again(etx__partition *partition);
+/* The home for chosen gids, as a claim of this partition says it; "" where none is known. */
+const char *etx__chosen_recorded(const etx__partition *partition);
+/* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
+ * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
+int etx__chosen_check(const etx_engine *engine);
+int etx__chosen_check_again(const etx__partition *partition);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);
 /* Waits for it until the time, monotonic; ETX_EBUSY: its put has not come back. It ends by itself
@@ -157,6 +174,10 @@ int etx__writer_stop(etx__partition *partition, uint64_t until_us);
 void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
 
 /* ---- batches */
+/* Takes the partition's reserve of memory, once. 0 or ETX_ENOMEM. */
+int etx__batch_reserve(etx__partition *partition);
+/* Is some of it in use? Then nothing new is begun. */
+int etx__batch_starves(const etx__partition *partition);
 /* Appends a record to what forms. */
 void etx__batch_append(etx__partition *partition, const etx_record *record);
 /* The newest that forms, made if there is none. */

@@ -136,14 +136,17 @@ static int add(etx_engine *engine, const etx_participant *p) {
 
 int etx_engine_register(etx_engine *engine, const etx_participant *participant) {
     etx_participant ours = ETX_PARTICIPANT_INIT;
-    if (engine == NULL || participant == NULL) {
+    if (engine == NULL) {
         return ETX_EINVALID;
     }
     if (*engine->alive == 0) {
         return ETX_EFORKED;
     }
+    if (participant == NULL) {
+        return etx__engine_refuse(engine, ETX_EINVALID);
+    }
     if (atomic_load(&engine->life) > ETX__STARTED) {
-        return ETX_ECLOSED;
+        return etx__engine_refuse(engine, ETX_ECLOSED);
     }
     if (etx__engine_inside(engine)) {
         return etx__engine_fail(engine, ETX_EINVALID, "register: not from inline callbacks");
@@ -161,7 +164,7 @@ int etx_engine_register(etx_engine *engine, const etx_participant *participant) 
     rc = add(engine, &ours);
     pthread_mutex_unlock(&engine->lock);
     if (rc == ETX_ECONFLICT) {
-        etx__engine_fail(engine, rc, "participant %.64s is registered already", ours.name);
+        return etx__engine_fail(engine, rc, "participant %.64s is registered already", ours.name);
     }
-    return rc;
+    return rc == 0 ? 0 : etx__engine_refuse(engine, rc);
 }

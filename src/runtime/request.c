@@ -1,4 +1,4 @@
-/* Requests: their memory, sending them, waiting for them, answering them. */
+/* Requests: their memory, where they belong, answering them. */
 #include "request.h"
 
 #include <stdio.h>
@@ -101,7 +101,8 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     uint32_t number = 0;
     uint64_t made_ms = 0;
     if (etx_gid_check(gid, len) != 0) {
-        return ETX_EINVALID;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a gid is 1 to 128 printable characters, no space");
     }
     memcpy(request->gid, gid, len);
     request->gid[len] = 0;
@@ -109,8 +110,13 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     request->hash = etx__core_hash((etx_bytes){gid, len});
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
+    if (home == NULL && home_id[0] == 'v') {
+        return ETX_EGONE;
+    }
     if (home == NULL) {
-        return home_id[0] == 'v' ? ETX_EGONE : ETX_EUNAVAILABLE;
+        return etx__engine_fail(engine, ETX_EUNAVAILABLE,
+                                "the gid belongs to home %s, which is not among the homes",
+                                home_id);
     }
     if (made == 1 && number >= home->partition_count) {
         return ETX_EINVALID;
@@ -121,15 +127,23 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     return 0;
 }
 
+const char *etx__bind_error(int rc) {
+    return rc == ETX_EINVALID ? "a gid is 1 to 128 printable characters, no space, and names a "
+                                "partition that its home has"
+           : rc == ETX_EUNAVAILABLE ? "its home is not in the list"
+                                    : etx_strerror(rc);
+}
+
 int etx__request_place(etx_tx *request) {
     etx_engine *engine = request->engine;
     etx_durability durability = (etx_durability)request->begin.durability;
     etx__home *home = etx__home_best(engine, durability);
     etx__partition *partition = home != NULL ? etx__home_partition(home) : NULL;
     if (partition == NULL) {
-        snprintf(request->outcome.reason, sizeof request->outcome.reason,
-                 "no home that is well promises durability '%s'", etx_durability_name(durability));
-        return ETX_EUNAVAILABLE;
+        char why[ETX_REASON_MAX + 1];
+        int rc = home != NULL ? etx__home_why(home, why, sizeof why)
+                              : etx__home_none(engine, durability, why, sizeof why);
+        return etx__request_fail(request, rc, "%s", why);
     }
     uint64_t counter = atomic_fetch_add_explicit(&partition->counter, 1, memory_order_relaxed);
     request->gid_len =
@@ -141,141 +155,27 @@ int etx__request_place(etx_tx *request) {
 }
 
 etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, int *ret_rc) {
-    *ret_rc = etx__engine_usable(engine);
+    *ret_rc = etx__engine_serves(engine);
     if (*ret_rc == 0 && gid == NULL) {
-        *ret_rc = ETX_EINVALID;
+        *ret_rc = etx__engine_fail(engine, ETX_EINVALID, "a gid is needed");
     }
     if (*ret_rc != 0) {
         return NULL;
     }
     etx_tx *request = etx__request_make(engine);
     if (request == NULL) {
-        *ret_rc = ETX_ENOMEM;
+        *ret_rc = etx__engine_refuse(engine, ETX_ENOMEM);
         return NULL;
     }
     request->type = type;
     request->wait = ETX_WAIT_BEGUN;
     *ret_rc = etx__request_bind(request, gid, strnlen(gid, ETX_GID_MAX + 1));
     if (*ret_rc != 0) {
+        etx__engine_fail(engine, *ret_rc, "gid %.128s: %s", gid, etx__bind_error(*ret_rc));
         etx__request_free(request);
         return NULL;
     }
     return request;
-}
-
-/* ---- sending and waiting */
-
-void etx__request_send(etx_tx *request) {
-    request->waiter.kind = ETX__WAITER_REQUEST;
-    request->waiter.wait = request->wait;
-    if (!request->blocking) {
-        atomic_fetch_add_explicit(&request->partition->shard->submitted, 1, memory_order_relaxed);
-    }
-    etx__shard *shard = request->partition->shard; /* the request may be gone after sending */
-    etx__shard_send(shard, &request->node);
-    etx__shard_refuse_late(shard);
-}
-
-void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
-    if (to == NULL || to->size == 0) {
-        return;
-    }
-    size_t size = to->size < sizeof *from ? to->size : sizeof *from;
-    if (size < sizeof *from) {
-        size_t own = to->size;
-        memcpy(to, from, size);
-        to->size = own;
-        return;
-    }
-    to->state = from->state;
-    to->marks = from->marks;
-    to->durability = from->durability;
-    memcpy(to->gid, from->gid, strlen(from->gid) + 1);
-    memcpy(to->reason, from->reason, strlen(from->reason) + 1);
-}
-
-/* From now on it is sent nowhere else: its gid is the one to ask about. 1: whoever answers frees
- * it. */
-static int abandon(etx_tx *request, char *ret_gid) {
-    uint32_t state = ETX__WAITING;
-    if (!atomic_compare_exchange_strong(&request->state, &state, ETX__LEAVING)) {
-        return 0;
-    }
-    if (ret_gid != NULL) {
-        memcpy(ret_gid, request->gid, request->gid_len + 1u);
-    }
-    state = ETX__LEAVING;
-    return atomic_compare_exchange_strong(&request->state, &state, ETX__ABANDONED);
-}
-
-static int wait_for_answer(etx_tx *request, char *ret_gid) {
-    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
-    while (atomic_load(&request->state) != ETX__ANSWERED) {
-        uint64_t now = etx__clock_us();
-        if (now < until) {
-            etx__futex_wait(&request->state, ETX__WAITING, until - now);
-        } else if (abandon(request, ret_gid)) {
-            return ETX_EUNKNOWN;
-        }
-    }
-    return 0;
-}
-
-static int run_abandoned(const char *gid, etx_outcome *outcome) {
-    etx_outcome unknown = ETX_OUTCOME_INIT;
-    snprintf(unknown.gid, sizeof unknown.gid, "%s", gid);
-    snprintf(unknown.reason, sizeof unknown.reason,
-             "no answer within the caller's patience: ask etx_query by gid");
-    etx__outcome_give(outcome, &unknown);
-    return ETX_EUNKNOWN;
-}
-
-int etx__request_wait(etx_tx **request, char *ret_gid) {
-    etx_tx *sent = *request;
-    etx_engine *engine = sent->engine;
-    etx__shard *shard = sent->partition->shard;
-    if (etx__engine_inside(engine)) {
-        etx__request_free(sent);
-        *request = NULL;
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "a call that waits, from an inline callback: it would wait for "
-                                "itself. Use the form with `done`");
-    }
-    sent->blocking = 1;
-    sent->waiter.kind = ETX__WAITER_REQUEST;
-    sent->waiter.wait = sent->wait;
-    atomic_store(&sent->driving, 1);
-    etx__queue_push(&shard->queue, &sent->node);
-    int drove = etx__shard_drive(shard, sent);
-    atomic_store(&sent->driving, 0);
-    if (!drove && atomic_load(&shard->asleep)) {
-        etx__shard_ring(shard);
-    }
-    etx__shard_refuse_late(shard);
-    int rc = wait_for_answer(sent, ret_gid);
-    if (rc != 0) {
-        *request = NULL;
-        return rc;
-    }
-    return sent->rc;
-}
-
-int etx__request_run(etx_tx *request, etx_outcome *outcome) {
-    etx_engine *engine = request->engine;
-    char gid[ETX_GID_MAX + 1];
-    int rc = etx__request_wait(&request, gid);
-    if (request == NULL) {
-        return rc == ETX_EUNKNOWN ? run_abandoned(gid, outcome) : rc;
-    }
-    etx__outcome_give(outcome, &request->outcome);
-    if (request->run_to != NULL) {
-        *request->run_to = request->run_now;
-    }
-    if (rc < 0 && rc != ETX_EUNKNOWN) {
-        etx__engine_fail(engine, rc, "%s: %s", request->gid, request->outcome.reason);
-    }
-    etx__request_free(request);
-    return rc;
 }
 
 /* ---- on the shard's thread: answering */
@@ -334,18 +234,45 @@ const char *etx__entry_reason(const etx__entry *entry) {
     return entry->reason_len > 0 ? (const char *)entry->gid + entry->gid_len + 1 : "";
 }
 
-static void fill_outcome(etx__partition *partition,
-                         const etx__waiter *waiter,
-                         etx_outcome *outcome) {
-    const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
+static const char *why_of(const etx__waiter *waiter) {
+    return waiter->why != NULL ? waiter->why : etx_strerror(waiter->rc);
+}
+
+void etx__outcome_fill(const etx__partition *partition,
+                       const etx__entry *entry,
+                       etx_outcome *outcome) {
     outcome->state = (etx_state)entry->state;
     outcome->marks = etx__entry_marks(entry);
     outcome->durability = partition->home->info.grade;
     memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
+    say(outcome->reason, etx__entry_reason(entry));
+}
+
+static void fill_outcome(etx__partition *partition,
+                         const etx__waiter *waiter,
+                         etx_outcome *outcome) {
+    etx__outcome_fill(partition, &partition->memory->core->entry[waiter->entry], outcome);
     if (waiter->rc < 0) {
-        say(outcome->reason, etx_strerror(waiter->rc));
-    } else {
-        say(outcome->reason, etx__entry_reason(entry));
+        say(outcome->reason, why_of(waiter));
+    }
+}
+
+/* Which branch that one depends on is not there? */
+static void name_missing(const etx_tx *request, const etx__tx *tx, char *reason) {
+    const etx__named *named = &request->named[0];
+    for (uint16_t i = 0; i < named->count; i++) {
+        int found = 0;
+        for (uint16_t b = 0; b < tx->s.branch_count; b++) {
+            const etx__branch_state *branch = &tx->branch[b]->s;
+            found |= branch->name_len == named->name[i].len &&
+                     memcmp(branch->name, named->name[i].data, branch->name_len) == 0;
+        }
+        if (!found) {
+            snprintf(reason, ETX_REASON_MAX + 1,
+                     "branch %.64s depends on %.64s, which is not there",
+                     (const char *)request->branch[0].name.data, (const char *)named->name[i].data);
+            return;
+        }
     }
 }
 
@@ -356,13 +283,19 @@ static void answer_request(etx__partition *partition, etx__waiter *waiter) {
         return;
     }
     if (waiter->entry == ETX__NOBODY) {
-        etx__request_refuse(request, waiter->rc, etx_strerror(waiter->rc));
+        etx__request_refuse(request, waiter->rc, why_of(waiter));
         return;
     }
     fill_outcome(partition, waiter, &request->outcome);
     const etx__entry *entry = &partition->memory->core->entry[waiter->entry];
+    if (request->type == ETX__EV_ENLIST && waiter->rc == ETX_EINVALID && entry->tx != NULL) {
+        name_missing(request, entry->tx, request->outcome.reason);
+    }
     if (request->type == ETX__EV_BEGIN && entry->tx != NULL) {
         request->run_now = entry->tx->r.run_no;
+    }
+    if (!request->blocking && request->run_to != NULL) {
+        *request->run_to = request->run_now; /* the handle is the caller's until `done` */
     }
     etx__request_answer(request, waiter->rc);
 }
@@ -380,7 +313,7 @@ static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
         fill_outcome(partition, waiter, &outcome);
     } else {
         const etx_tx *asking = partition->shard->asking;
-        say(outcome.reason, etx_strerror(waiter->rc));
+        say(outcome.reason, why_of(waiter));
         if (asking != NULL) {
             memcpy(outcome.gid, asking->gid, asking->gid_len + 1u);
         }
@@ -475,7 +408,8 @@ static void fill_event(etx_tx *request, etx__event *event) {
  * to go. */
 static int set_waiter(etx_tx *request, etx__event *event) {
     event->waiter = &request->waiter;
-    if (request->blocking || request->type != ETX__EV_BEGIN || request->old) {
+    if (request->blocking || request->type != ETX__EV_BEGIN || request->old ||
+        request->run_to != NULL) {
         return 0;
     }
     event->waiter = NULL;
@@ -509,9 +443,9 @@ void etx__request_handle(etx_tx *request) {
         return;
     }
     if (partition->state != ETX__OPEN) {
-        etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN,
-                            begin ? "its home does not answer: nothing was begun"
-                                  : "its home does not answer: ask again later");
+        char why[ETX_REASON_MAX + 1];
+        etx__home_why(partition->home, why, sizeof why);
+        etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN, why);
         return;
     }
     if (request->ask != ETX__ASK_CORE) {
@@ -519,7 +453,9 @@ void etx__request_handle(etx_tx *request) {
         return;
     }
     if (begin && partition->full) {
-        etx__request_refuse(request, ETX_EFULL, etx_strerror(ETX_EFULL));
+        char why[ETX_REASON_MAX + 1];
+        etx__home_why(partition->home, why, sizeof why);
+        etx__request_refuse(request, ETX_EFULL, why);
         return;
     }
     if (begin &&
@@ -527,6 +463,10 @@ void etx__request_handle(etx_tx *request) {
         etx__request_refuse(
             request, ETX_EINVALID,
             "all payloads together are larger than one batch of the log: make them smaller");
+        return;
+    }
+    if ((begin || request->type == ETX__EV_ENLIST) && etx__batch_starves(partition)) {
+        etx__request_refuse(request, ETX_ENOMEM, etx_strerror(ETX_ENOMEM));
         return;
     }
     etx__event event = {.type = ETX__EV_BEGIN};

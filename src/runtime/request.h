@@ -18,6 +18,7 @@ typedef enum etx__request_state {
 typedef enum etx__ask {
     ETX__ASK_CORE = 0, /* a command: the event of `type` */
     ETX__ASK_STATUS,   /* a transaction as it is, with its branches if wanted */
+    ETX__ASK_GLANCE,   /* what is durable of it now: waits for nothing */
     ETX__ASK_LIST      /* a page of them */
 } etx__ask;
 
@@ -57,7 +58,7 @@ struct etx_tx {
     uint32_t hash;
     uint64_t run;
     uint64_t run_now; /* answered to a begin: the run that is valid */
-    uint64_t *run_to; /* where the caller wants it, or NULL */
+    uint64_t *run_to; /* where the caller wants it: his variable, or (async) his handle; or NULL */
     uint32_t patience_ms;
     uint32_t deadline_ms; /* from submission; 0: none */
     uint8_t ask, type;    /* etx__ask, etx__event_type */
@@ -94,6 +95,9 @@ struct etx_tx {
 
 /* A clean request, or NULL. */
 etx_tx *etx__request_make(etx_engine *engine);
+/* Says in the request's own outcome, and in the thread's message, what is wrong; returns rc. */
+int etx__request_fail(etx_tx *request, int rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void etx__request_free(etx_tx *request);
 /* Frees the memory that a kept handle holds beyond itself. */
 void etx__request_trim(etx_tx *request);
@@ -110,7 +114,9 @@ int etx__request_run(etx_tx *request, etx_outcome *outcome);
 int etx__request_wait(etx_tx **request, char *ret_gid);
 /* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
 int etx__request_bind(etx_tx *request, const char *gid, size_t len);
-/* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE. */
+/* What that means, in words. */
+const char *etx__bind_error(int rc);
+/* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE, ETX_EFULL. */
 int etx__request_place(etx_tx *request);
 /* Copies an outcome to a caller whose struct may be of another version's size. */
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from);
@@ -133,6 +139,10 @@ void etx__request_begin_elsewhere(etx__partition *partition,
                                   int error);
 void etx__ask_handle(etx_tx *request);
 void etx__ask_answer(etx__partition *partition, etx_tx *request);
+/* What became of it, or how far it is. */
+void etx__outcome_fill(const etx__partition *partition,
+                       const etx__entry *entry,
+                       etx_outcome *outcome);
 uint32_t etx__entry_marks(const etx__entry *entry);
 const char *etx__entry_reason(const etx__entry *entry);
 

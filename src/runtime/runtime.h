@@ -10,6 +10,7 @@
 #include "owner.h"
 #include "queue.h"
 
+enum { ETX__SAID = 16 }; /* threads whose messages are kept */
 enum { ETX__PARTICIPANTS_MAX = 1024, ETX__HOMES_MAX = 8, ETX__LOGS_MAX = 16, ETX__SHARDS_MAX = 16 };
 
 typedef struct etx__shard etx__shard;
@@ -29,8 +30,9 @@ typedef struct etx__registered {
 typedef enum etx__life {
     ETX__NEW = 0,
     ETX__STARTED = 1,
-    ETX__CLOSING = 2, /* takes nothing new */
-    ETX__ENDED = 3
+    ETX__FINISHING = 2, /* begins nothing new; what is begun goes on */
+    ETX__CLOSING = 3,   /* takes nothing */
+    ETX__ENDED = 4
 } etx__life;
 
 struct etx_engine {
@@ -42,8 +44,14 @@ struct etx_engine {
     uint64_t monitored;    /* etx_monitor.events, its default filled in */
     const uint32_t *alive; /* 1; the child of a fork reads 0 */
     _Atomic uint32_t life;
-    pthread_mutex_t lock; /* of registering, starting, closing, the message */
-    char message[512];
+    pthread_mutex_t lock; /* of registering, starting, closing */
+    pthread_mutex_t message_lock;
+    uint64_t said_count;
+    struct etx__said {
+        uintptr_t thread;
+        uint64_t number; /* the newest has the highest; 0: none */
+        char text[512];
+    } said[ETX__SAID];
     _Atomic(etx__registered *) registered[ETX__PARTICIPANTS_MAX];
     _Atomic uint32_t registered_count;
     const etx_log_ops *log_ops[ETX__LOGS_MAX];
@@ -64,14 +72,19 @@ struct etx_engine {
     _Atomic uint64_t refused_busy;
 };
 
-/* 0, ETX_EINVALID, ETX_EFORKED, or (not started, closed) ETX_ESTATE, ETX_ECLOSED. */
-int etx__engine_usable(const etx_engine *engine);
+/* May new work be begun? 0, ETX_EINVALID, ETX_EFORKED, or (not started, closed) ETX_ESTATE,
+ * ETX_ECLOSED; the message is set. */
+int etx__engine_usable(etx_engine *engine);
+/* The same for what is begun already: also while the engine waits for its end. */
+int etx__engine_serves(etx_engine *engine);
 /* The shard whose thread this is, now (or which it drives), or NULL. Such a thread must not wait
  * for the engine. */
 const etx__shard *etx__engine_inside(const etx_engine *engine);
-/* Sets the message, cut to its size; returns rc. */
+/* Sets the calling thread's message, cut to its size; returns rc. */
 int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with what the code says, where there is no more to say; NULL is no engine. */
+int etx__engine_refuse(etx_engine *engine, int rc);
 void *etx__engine_alloc(const etx_engine *engine, size_t size);
 void etx__engine_release(const etx_engine *engine, void *block, size_t size);
 etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len);

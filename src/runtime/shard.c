@@ -15,11 +15,22 @@
  * It is begun when the answers of the one before were all dealt with, or when dealing with them
  * takes longer than a put does. */
 
+static int64_t read_clocks(etx__now *now) {
+    now->mono_us = etx__clock_us();
+    now->mono_ms = now->mono_us / 1000;
+    now->wall_ms = etx__clock_wall_ms();
+    return (int64_t)now->wall_ms - (int64_t)now->mono_ms;
+}
+
+/* A process that is paused between the two clocks sees them apart, and no clock has stepped: so
+ * what looks like a step is looked at twice. */
 void etx__shard_look(etx__shard *shard) {
-    uint64_t us = etx__clock_us();
-    shard->now.mono_us = us;
-    shard->now.mono_ms = us / 1000;
-    shard->now.wall_ms = etx__clock_wall_ms();
+    enum { STEP_MS = 200 };
+    int64_t apart = read_clocks(&shard->now);
+    if (apart > shard->apart_ms + STEP_MS || apart < shard->apart_ms - STEP_MS) {
+        apart = read_clocks(&shard->now);
+    }
+    shard->apart_ms = apart;
     shard->seed ^= shard->seed << 13;
     shard->seed ^= shard->seed >> 7;
     shard->seed ^= shard->seed << 17;
@@ -140,14 +151,21 @@ static void handle(etx__shard *shard, etx__node *node) {
     }
 }
 
+/* The clock is looked at after each taking: this thread may stand still anywhere, also for longer
+ * than a deadline; what came meanwhile must not be judged by the time before. 0: it is empty. */
+static int take_queue(etx__shard *shard) {
+    shard->taken = etx__queue_take(&shard->queue);
+    return shard->taken != NULL;
+}
+
 /* One thing from the queue, or one inline call. 0: there is nothing. */
 static int work_once(etx__shard *shard) {
     if (shard->due_count > 0) {
         etx__call_run_inline(shard);
         return 1;
     }
-    if (shard->taken == NULL) {
-        shard->taken = etx__queue_take(&shard->queue);
+    if (shard->taken == NULL && take_queue(shard)) {
+        etx__shard_look(shard);
     }
     if (shard->taken != NULL) {
         etx__node *node = shard->taken;
@@ -217,6 +235,7 @@ static uint64_t next_wake(const etx__shard *shard) {
 uint64_t etx__shard_work(etx__shard *shard) {
     int more;
     do {
+        (void)(shard->taken != NULL || take_queue(shard));
         etx__shard_look(shard);
         tick_all(shard);
         uint64_t until = shard->now.mono_us + usual_put_us(shard);

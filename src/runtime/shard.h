@@ -28,7 +28,8 @@ struct etx__shard {
     uint32_t partition_count;
     etx__now now;
     uint64_t seed;
-    etx__due *due; /* inline calls to make: a ring */
+    int64_t apart_ms; /* the wall clock from the monotonic one, when looked at last */
+    etx__due *due;    /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
     etx__node *taken;       /* from the queue, not yet handled */
     const etx_tx *asking;   /* whose command is stepped now */
@@ -75,6 +76,7 @@ typedef struct etx__reply {
     etx__node node;
     etx__partition *partition;
     etx__memory *memory; /* NULL: by token */
+    const etx__tx *tx;
     etx__results *results;
     uint64_t serial;
     uint32_t entry;
@@ -104,6 +106,10 @@ void etx__call_run_worker(etx_engine *engine, const etx__due *due, etx__reply *s
 int etx__workers_start(etx_engine *engine);
 /* Queues a call. The shard's thread. */
 void etx__workers_give(etx_engine *engine, const etx__due *due);
+/* Are there callbacks that have not returned? */
+int etx__workers_busy(const etx_engine *engine);
+/* Tells an alarm if every worker is in a call that is past its timeout. The shard's thread. */
+void etx__workers_watch(etx_engine *engine);
 /* Waits for callbacks to return, at most until the time; how many have not. */
 uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);

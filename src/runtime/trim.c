@@ -12,12 +12,16 @@
  * is trimmed. A crash in between finds both, and the move stands for what was folded before. */
 
 enum {
-    BLOCK = 4096,             /* what a small batch takes on a disk */
-    LITTLE = 4 * 1024 * 1024, /* of records */
-    SPACE = 32 * 1024 * 1024, /* of blocks */
-    APART = 512 * 1024,       /* marks, in blocks */
+    LITTLE = 4 * 1024 * 1024, /* bytes of records, unless the adapter says otherwise */
+    SPACE = 8,                /* times as much in blocks */
+    APART = 8,                /* marks: a part of it */
     MOVES = 4 * 1024          /* bytes of moves beside what a batch has itself */
 };
+
+static uint64_t little(const etx__partition *partition) {
+    uint32_t slack = partition->home->info.slack;
+    return slack > 0 ? slack : LITTLE;
+}
 
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes) {
     partition->bytes += bytes;
@@ -27,7 +31,7 @@ void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq,
         partition->marks > 0
             ? &partition->mark[(partition->mark_first + partition->marks - 1) % ETX__MARKS]
             : NULL;
-    if (newest != NULL && partition->blocks - newest->blocks < APART) {
+    if (newest != NULL && partition->blocks - newest->blocks < little(partition) / APART) {
         return;
     }
     if (partition->marks == ETX__MARKS) { /* every second one is enough, then */
@@ -50,8 +54,8 @@ static uint64_t bytes_needed(const etx__partition *partition) {
 
 /* More than recovery, or the disk, should have to hold? */
 static int too_much(const etx__partition *partition, uint64_t needed) {
-    return partition->bytes - partition->trimmed.bytes > 3 * needed + LITTLE ||
-           partition->blocks - partition->trimmed.blocks > 4 * needed + SPACE;
+    return partition->bytes - partition->trimmed.bytes > 3 * needed + little(partition) ||
+           partition->blocks - partition->trimmed.blocks > 4 * needed + SPACE * little(partition);
 }
 
 /* The newest mark that leaves as much as is needed behind it, or NULL. */
@@ -59,7 +63,7 @@ static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t n
     const etx__mark *found = NULL;
     for (uint32_t i = 0; i < partition->marks; i++) {
         const etx__mark *mark = &partition->mark[(partition->mark_first + i) % ETX__MARKS];
-        if (mark->blocks + needed + LITTLE / 4 > partition->blocks) {
+        if (mark->blocks + needed + little(partition) / 4 > partition->blocks) {
             break;
         }
         found = mark;
@@ -76,6 +80,7 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
         partition->mark_first = (partition->mark_first + 1) % ETX__MARKS;
         partition->marks--;
     }
+    etx__partition_own_again(partition);
 }
 
 static void go_on_moving(etx__partition *partition, size_t bytes) {

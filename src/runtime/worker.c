@@ -4,6 +4,12 @@
 
 #include "shard.h"
 
+/* A call that a worker makes now: on its stack. */
+typedef struct running {
+    struct running *next, **link;
+    uint64_t until_us; /* then its timeout is over */
+} running;
+
 struct etx__worker_pool {
     etx_engine *engine;
     pthread_mutex_t lock;
@@ -11,10 +17,12 @@ struct etx__worker_pool {
     pthread_cond_t idle;
     etx__due *ring;
     uint32_t first, count, room;
-    uint32_t running; /* callbacks that have not returned */
+    struct running *calls; /* whose callbacks have not returned */
+    uint32_t running;      /* so many */
     uint32_t threads;
     uint32_t waiting;
     uint8_t stopping;
+    uint8_t stuck; /* it was told that all hang */
     pthread_t *thread;
 };
 
@@ -57,6 +65,26 @@ static etx__reply *spare_or_wait(etx__worker_pool *pool) {
     return spare;
 }
 
+static void call_begins(etx__worker_pool *pool, running *call, const etx__due *due) {
+    call->until_us = etx__clock_us() + (uint64_t)due->call.timeout_ms * 1000;
+    call->next = pool->calls;
+    call->link = &pool->calls;
+    if (call->next != NULL) {
+        call->next->link = &call->next;
+    }
+    pool->calls = call;
+    pool->running++;
+}
+
+static void call_ends(etx__worker_pool *pool, const running *call) {
+    *call->link = call->next;
+    if (call->next != NULL) {
+        call->next->link = call->link;
+    }
+    pool->running--;
+    pool->stuck = 0;
+}
+
 static int worker_turn(void *argument) {
     etx__worker_pool *pool = argument;
     etx_engine *engine = pool->engine;
@@ -68,11 +96,12 @@ static int worker_turn(void *argument) {
             etx__reply_free(engine, spare);
             break;
         }
-        pool->running++;
+        running call;
+        call_begins(pool, &call, &due);
         pthread_mutex_unlock(&pool->lock);
         etx__call_run_worker(engine, &due, spare);
         pthread_mutex_lock(&pool->lock);
-        pool->running--;
+        call_ends(pool, &call);
     }
     pool->threads--;
     pthread_cond_broadcast(&pool->idle);
@@ -148,6 +177,35 @@ void etx__workers_give(etx_engine *engine, const etx__due *due) {
     }
 }
 
+/* Is every worker in a call that is past its timeout? Once for as long as it lasts. */
+static int stuck_now(etx__worker_pool *pool) {
+    uint64_t now = etx__clock_us();
+    if (pool->stuck || pool->running < pool->engine->options.workers) {
+        return 0;
+    }
+    for (const running *call = pool->calls; call != NULL; call = call->next) {
+        if (call->until_us > now) {
+            return 0;
+        }
+    }
+    pool->stuck = 1;
+    return 1;
+}
+
+void etx__workers_watch(etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    int stuck = stuck_now(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (stuck) {
+        etx_event event = {.size = sizeof event, .type = ETX_EVENT_WORKERS_STUCK};
+        event.reason =
+            "every worker thread is in a callback that has not returned in time: no "
+            "other is called until one returns";
+        etx__monitor_tell(engine, &event);
+    }
+}
+
 uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {
     etx__worker_pool *pool = engine->workers;
     struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
@@ -170,6 +228,14 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {
     }
     pthread_mutex_unlock(&pool->lock);
     return left;
+}
+
+int etx__workers_busy(const etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    int busy = pool->running > 0;
+    pthread_mutex_unlock(&pool->lock);
+    return busy;
 }
 
 void etx__workers_free(etx_engine *engine) {

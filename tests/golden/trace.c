@@ -102,7 +102,7 @@ void trace_call(FILE *to, const etx__call *call, uint32_t rests_on) {
     if (call->branch != NULL) {
         name = etx_operation_name((etx_kind)call->branch->s.kind, (etx_operation)call->operation);
     }
-    fprintf(to, "    call %s %s/%s (attempt %u, rests on %u)", name, (const char *)call->of->gid,
+    fprintf(to, "    call %s %s/%s (attempt %u, rests on %u)", name, call->gid,
             call->branch != NULL ? (const char *)call->branch->s.name : "-", call->attempt,
             rests_on);
     if (call->operation == ETX_RESUME) {

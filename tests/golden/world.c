@@ -70,7 +70,7 @@ static uint32_t records_upto(const world *w, uint64_t seq) {
 }
 
 static void keep_call(world *w, const etx__call *call) {
-    const char *gid = (const char *)call->of->gid;
+    const char *gid = call->gid;
     world_call *kept = &w->call[w->calls++];
     if (w->calls == WORLD_CALLS) {
         fprintf(stderr, "a story with too many calls\n");
@@ -84,6 +84,7 @@ static void keep_call(world *w, const etx__call *call) {
     snprintf(kept->branch, sizeof kept->branch, "%s",
              call->branch != NULL ? (const char *)call->branch->s.name : "-");
     kept->serial = call->serial;
+    kept->tx = call->tx;
     kept->results = call->results;
     kept->rests_on = call->rests_on > 0 ? records_upto(w, call->rests_on) : 0;
     kept->rests_on = kept->rests_on > w->read ? kept->rests_on : w->read;
@@ -267,6 +268,7 @@ void world_reply(world *w,
     event.u.reply.retry_after_ms = after_ms;
     event.u.reply.bytes = bytes;
     event.u.reply.reason = reason;
+    event.u.reply.tx = call->returned ? NULL : call->tx;
     event.u.reply.results = call->returned ? NULL : call->results;
     call->returned = 1;
     call->over = reply != ETX_LATER;

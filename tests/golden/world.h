@@ -28,6 +28,7 @@ typedef struct world_call {
     char gid[ETX_GID_MAX + 1];
     char branch[ETX_NAME_MAX + 1]; /* "-": the initiator */
     uint64_t serial;
+    const etx__tx *tx;
     etx__results *results;
     uint32_t rests_on; /* so many records stood before it in the log */
     uint32_t entry;

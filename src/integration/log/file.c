@@ -133,6 +133,7 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
+/* The directory's own name, as far as the directory above may be read. */
 static void sync_parent(const etx__file_log *log) {
     int fd = openat(log->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
@@ -141,12 +142,43 @@ static void sync_parent(const etx__file_log *log) {
     }
 }
 
+/* Names that a process gave which died before it could sync them are seen, and not durable. */
+static int names_sync(const etx__file_log *log, const etx__file_words *words) {
+    int error = etx__file_sync_dir(log->dir_fd);
+    if (error)
+        return etx__file_say(words, etx__file_error_code(error), "cannot sync %s: %s", log->dir,
+                             strerror(error));
+    sync_parent(log);
+    return 0;
+}
+
+/* From the renaming on the log is whole, even if that cannot be made durable now. */
+static int log_name(const etx__file_log *log, int *ret_named, const etx__file_words *words) {
+    int error = renameat(log->dir_fd, "home.tmp", log->dir_fd, "home") ? errno : 0;
+    *ret_named = !error;
+    if (!error)
+        error = etx__file_sync_dir(log->dir_fd);
+    return error
+               ? etx__file_say(words, ETX_EIO, "cannot name %s/home: %s", log->dir, strerror(error))
+               : 0;
+}
+
+/* Whatever cannot be removed now is known by home.tmp, or copying, as what it is. */
+static void making_undo(etx__file_log *log, const etx__file_url *url) {
+    if (etx__file_dir_clear(log, NULL))
+        return;
+    unlinkat(log->dir_fd, "home.tmp", 0);
+    if (url->copy)
+        etx__file_unmark_copy(log);
+}
+
 /* Makes a log in the locked directory. `home` gets its name last. */
 static int log_make(etx__file_log *log,
                     const etx__file_url *url,
                     uint32_t partitions,
                     const char *id,
                     const etx__file_words *words) {
+    int named = 0;
     int rc;
     log->home.partitions = url->partitions ? url->partitions
                            : partitions    ? partitions
@@ -168,15 +200,10 @@ static int log_make(etx__file_log *log,
     rc = etx__file_dir_clear(log, words);
     if (!rc)
         rc = make_partitions(log, words);
-    if (!rc && !url->copy &&
-        (renameat(log->dir_fd, "home.tmp", log->dir_fd, "home") || etx__file_sync_dir(log->dir_fd)))
-        rc = etx__file_say(words, ETX_EIO, "cannot name %s/home: %s", log->dir, strerror(errno));
-    if (rc) {
-        int left = etx__file_dir_clear(log, NULL);
-        unlinkat(log->dir_fd, "home.tmp", 0);
-        if (url->copy && !left)
-            etx__file_unmark_copy(log);
-    }
+    if (!rc && !url->copy)
+        rc = log_name(log, &named, words);
+    if (rc && !named)
+        making_undo(log, url);
     sync_parent(log);
     return rc;
 }
@@ -272,7 +299,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = url->copy ? 0 : etx__file_home_read(log, words);
+    rc = log->read_only ? 0 : names_sync(log, words);
+    if (!rc && !url->copy)
+        rc = etx__file_home_read(log, words);
     if (!rc)
         rc = options_check(log, url, words);
     log->direct =

@@ -58,9 +58,10 @@ static int dest_inside(const etx__file_log *source, const char *dest) {
     struct stat found;
     struct stat below = {0};
     int inside = 0;
-    int fd = dest_open(dest);
+    int fd;
     if (fstat(source->dir_fd, &wanted))
         return 0;
+    fd = dest_open(dest);
     while (fd >= 0 && !inside && !fstat(fd, &found) &&
            (found.st_ino != below.st_ino || found.st_dev != below.st_dev)) {
         int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -149,11 +150,9 @@ int etx__file_copy_end(etx__file_log *copy,
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
     if (!rc && etx__file_unmark_copy(copy))
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));
-    if (rc) {
-        int left = etx__file_dir_clear(copy, NULL);
+    if (rc && !etx__file_dir_clear(copy, NULL)) {
         unlinkat(copy->dir_fd, "home.tmp", 0);
-        if (!left)
-            etx__file_unmark_copy(copy);
+        etx__file_unmark_copy(copy);
     }
     etx__file_lock_drop(copy);
     if (rc) {

@@ -198,7 +198,7 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
 int etx__file_home_read(etx__file_log *log, const etx__file_words *words) {
     uint8_t sector[ETX__SECTOR + 1];
     size_t len = 0;
-    int fd = openat(log->dir_fd, "home", O_RDONLY | O_CLOEXEC);
+    int fd = openat(log->dir_fd, "home", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     int error = fd < 0 ? errno : etx__file_read(fd, sector, sizeof sector, 0, &len);
     int rc;
     if (fd >= 0)
@@ -281,7 +281,7 @@ static int segment_unused(const etx__file_log *log, const struct etx__file_entry
     int unused = 1;
     int fd;
     etx__file_segment_name(name, entry->partition, entry->number);
-    fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC);
+    fd = openat(log->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return 0;
     if (etx__file_read(fd, sector, sizeof sector, ETX__BLOCK, &len))

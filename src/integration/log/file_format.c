@@ -20,6 +20,10 @@ static int unseal(const uint8_t *sector, const uint8_t magic[8]) {
     return etx__get32(sector + 8) == ETX__FORMAT ? 0 : ETX_EVERSION;
 }
 
+static int all_zero(const uint8_t *bytes, size_t len) {
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+}
+
 static int id_sound(const uint8_t *id) {
     for (int i = 0; i < ETX_HOME_ID_LEN; i++) {
         if (!((id[i] >= '0' && id[i] <= '9') || (id[i] >= 'a' && id[i] <= 'z')))
@@ -102,15 +106,13 @@ void etx__file_group_encode(uint8_t *to,
     }
 }
 
-static int sector_zero(const uint8_t *sector) {
-    return sector[0] == 0 && memcmp(sector, sector + 1, ETX__SECTOR - 1) == 0;
-}
-
 etx__file_sector_kind etx__file_sector_decode(const uint8_t *sector,
                                               uint32_t seed,
                                               etx__file_stamp *ret_stamp) {
+    if (all_zero(sector, ETX__SECTOR))
+        return ETX__SECTOR_ZERO;
     if (etx__get32(sector) != etx_crc32c(seed, sector + 4, ETX__SECTOR - 4))
-        return sector_zero(sector) ? ETX__SECTOR_ZERO : ETX__SECTOR_BAD;
+        return ETX__SECTOR_BAD;
     ret_stamp->segment = etx__get32(sector + 4);
     ret_stamp->slot = etx__get64(sector + 8);
     ret_stamp->index = etx__get32(sector + 16);
@@ -180,11 +182,7 @@ int etx__file_header_decode(const uint8_t from[ETX__BLOCK],
     int rc = unseal(from, segment_magic);
     if (rc)
         return rc;
-    for (size_t i = ETX__SECTOR; i < ETX__BLOCK; i++) {
-        if (from[i])
-            return ETX_ECORRUPT;
-    }
-    if (!id_sound(from + 16))
+    if (!all_zero(from + ETX__SECTOR, ETX__BLOCK - ETX__SECTOR) || !id_sound(from + 16))
         return ETX_ECORRUPT;
     ret_home->partitions = etx__get32(from + 12);
     memcpy(ret_home->id, from + 16, ETX_HOME_ID_LEN + 1);

@@ -15,7 +15,9 @@
 #define ETX__SECTORS_PER_BLOCK (ETX__BLOCK / ETX__SECTOR)
 #define ETX__GROUP_HEAD 56u
 #define ETX__GROUP_BLOCKS_MAX 1024u
+#ifndef ETX__SEGMENT_MIN /* tests of many small logs make it smaller */
 #define ETX__SEGMENT_MIN ((uint64_t)1 << 20)
+#endif
 #define ETX__SEGMENT_MAX ((uint64_t)1 << 30)
 #define ETX__PARTITIONS_MAX 256u
 

@@ -170,10 +170,11 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
     if (fd >= 0)
         etx__file_own(log->dir_fd, fd);
     if (fd < 0)
-        return etx__file_say(words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
-                             "cannot open %s/lock for writing: %s; change its owner, or open the "
-                             "log read-only",
-                             log->dir, strerror(errno));
+        return etx__file_say(
+            words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
+            "cannot open %s/lock for writing: %s; use the account that the directory "
+            "belongs to. (To look at the records, reading is enough: 'etx log')",
+            log->dir, strerror(errno));
     if (fcntl(fd, F_SETLK, &lock)) {
         rc = errno == EACCES || errno == EAGAIN
                  ? refused(log, fd, words)

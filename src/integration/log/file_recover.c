@@ -9,10 +9,12 @@
  * nothing new; anything else is damage. A last group below the settled mark (a clean close, a
  * trim) is never cut.
  *
- * What a crash may have left unsynced: what lies behind the last whole group is zeroed, then the
- * last group is written again over itself, both synced, before anything acts on it. A crash in
- * between finds the same again. After a poisoning (a write failed and we live) the file is never
- * written again: the last group is copied to the first slot of a new segment instead. */
+ * What a crash may have left unsynced, the page cache shows all the same: names (the directory is
+ * synced at open), the trim mark (it is written again before it is told or a segment goes), the
+ * last group. What lies behind the last whole group is zeroed, then the last group is written again
+ * over itself, both synced, before anything acts on it. A crash in between finds the same again.
+ * After a poisoning (a write failed and we live) the file is never written again: the last group is
+ * copied to the first slot of a new segment instead. */
 #include "file.h"
 
 #include <errno.h>
@@ -167,7 +169,7 @@ static void limits_set(etx__file_partition *partition) {
 
 static int chain_empty(etx__file_partition *partition, etx__file_fault *fault) {
     const etx__file_state *state = &partition->state;
-    if (state->flags & ETX__STATE_EMPTY) {
+    if ((state->flags & ETX__STATE_EMPTY) && state->settled <= state->mark) {
         partition->next = state->mark;
         return 0;
     }
@@ -383,6 +385,14 @@ static int spares_ready(etx__file_partition *partition, etx__file_fault *fault) 
     return 0;
 }
 
+/* Is the last group where the settled mark, which was written after it was durable, has it? A copy
+ * of that group, made after a poisoning, may not be durable. */
+static int is_settled(const etx__file_partition *partition) {
+    const etx__file_state *state = &partition->state;
+    return partition->next == state->settled && partition->current->number == state->segment &&
+           partition->last_offset == state->offset;
+}
+
 /* After a crash: the current segment is written on. */
 static int recover_in_place(etx__file_partition *partition, int torn, etx__file_fault *fault) {
     etx__file_segment *current = partition->current;
@@ -397,7 +407,7 @@ static int recover_in_place(etx__file_partition *partition, int torn, etx__file_
     error = etx__file_segment_open(partition, current);
     if (error)
         return trouble(partition, current, error, "cannot open for writing", fault);
-    if (!torn && partition->next == partition->state.settled)
+    if (!torn && is_settled(partition))
         return 0;
     if (partition->end < partition->log->home.segment_size)
         rc = rest_zero(partition, current, partition->end, fault);
@@ -433,6 +443,21 @@ static int recover_elsewhere(etx__file_partition *partition, etx__file_fault *fa
     return 0;
 }
 
+/* A mark that a process wrote which died before it was synced, or whose sync failed, is seen, and
+ * may not be durable: then no segment below it may go. Written again, it is. */
+static int mark_settle(etx__file_partition *partition, etx__file_fault *fault) {
+    char name[ETX__NAME_SIZE];
+    int error;
+    if (!partition->state.mark)
+        return 0;
+    error = etx__file_state_store(partition, &partition->state);
+    snprintf(name, sizeof name, "p%02u.state", partition->number);
+    return error ? etx__file_fault_set(fault, etx__file_error_code(error), name, 0,
+                                       partition->state.mark,
+                                       "cannot write the trim mark again: %s", strerror(error))
+                 : 0;
+}
+
 /* Reads the partition and makes it safe to act on. The helper does not run for it meanwhile. */
 int etx__file_recover(etx__file_partition *partition,
                       const etx__file_list *list,
@@ -444,6 +469,9 @@ int etx__file_recover(etx__file_partition *partition,
     int rc;
     if (torn < 0 || log->read_only)
         return torn < 0 ? torn : 0;
+    rc = mark_settle(partition, fault);
+    if (rc)
+        return rc;
     etx__file_spare_name(temporary, partition->number);
     unlinkat(log->dir_fd, temporary, 0);
     nodes_share_out(partition, poisoned);

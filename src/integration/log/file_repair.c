@@ -17,9 +17,8 @@ typedef struct file_salvage {
     const etx__file_list *list;
     etx_file_finding_fn found;
     void *user;
-    int lost;       /* something acknowledged may be missing */
-    int told;       /* findings are told in the first of two passes */
-    unsigned count; /* of findings */
+    int lost; /* something acknowledged may be missing */
+    int told; /* findings are told in the first of two passes */
     etx_file_state worst;
     const etx__file_words *words;
 } file_salvage;
@@ -35,7 +34,6 @@ static void salvage_tell(file_salvage *salvage, uint32_t partition, const etx__f
                                 .text = fault->text};
     snprintf(path, sizeof path, "%s%s%s", salvage->log->dir, fault->file[0] ? "/" : "",
              fault->file);
-    salvage->count++;
     if (fault->state > salvage->worst)
         salvage->worst = fault->state;
     if (!salvage->told && salvage->found)
@@ -356,7 +354,7 @@ static int nothing_visit(const etx_slot *slot, void *user) {
     return 0;
 }
 
-/* What verify finds and nothing here explains: nobody knows what it hides. */
+/* What keeps the log from opening and nothing here explains: nobody knows what it hides. */
 static int unexplained_tell(file_salvage *salvage, etx__file_partition *partition) {
     etx__file_fault fault = {0};
     int rc = etx__file_state_load(partition, 0, &fault);
@@ -395,10 +393,13 @@ static int salvage_tell_all(file_salvage *salvage) {
     strays_tell(salvage);
     for (uint32_t i = 0; i < salvage->log->home.partitions && !rc; i++) {
         etx__file_partition *partition = &salvage->log->partitions[i];
-        unsigned before = salvage->count;
+        etx_file_state before = salvage->worst;
+        salvage->worst = ETX_FILE_SOUND;
         rc = partition_salvage(salvage, partition, nothing_visit, NULL);
-        if (!rc && salvage->count == before)
+        if (!rc && salvage->worst != ETX_FILE_CORRUPT)
             rc = unexplained_tell(salvage, partition);
+        if (salvage->worst < before)
+            salvage->worst = before;
     }
     salvage->told = 1;
     return rc;

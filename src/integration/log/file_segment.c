@@ -311,6 +311,16 @@ static int helper_round(etx__file_log *log) {
     return busy;
 }
 
+/* For who has no helper thread: the work that it would do now, without waiting. 1 if there was
+ * something to do. */
+int etx__file_helper_turn(etx__file_log *log) {
+    int busy;
+    pthread_mutex_lock(&log->mutex);
+    busy = helper_round(log);
+    pthread_mutex_unlock(&log->mutex);
+    return busy;
+}
+
 static void helper_wait(etx__file_log *log) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);

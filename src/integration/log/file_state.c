@@ -121,7 +121,7 @@ int etx__file_state_load(etx__file_partition *partition, int tolerant, etx__file
     if (partition->state_fd >= 0)
         close(partition->state_fd);
     partition->state_fd =
-        openat(log->dir_fd, name, (log->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+        openat(log->dir_fd, name, (log->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
     if (partition->state_fd < 0 && errno == ENOENT)
         return etx__file_fault_set(fault, ETX_ECORRUPT, name, 0, 0, "the file is missing");
     if (partition->state_fd < 0)

@@ -56,7 +56,9 @@ class Demo(Case):
 
     def test_audit_finds_what_is_spoiled(self):
         for what, key in (("ledger", "half_done"), ("money", "imbalance"), ("fence", "half_done"),
-                          ("answer", "half_done"), ("log", "half_done"), ("ended", "unfinished")):
+                          ("answer", "half_done"), ("late", "half_done"),
+                          ("nothing", "half_done"), ("note", "half_done"),
+                          ("log", "half_done"), ("ended", "unfinished")):
             directory = self.path(what)
             result = self.expect(1, "demo", "--dir", directory, "--seconds", "0.2", "--kills", "0",
                                  "--json", "--tamper", what)

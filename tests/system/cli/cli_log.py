@@ -119,14 +119,14 @@ class Log(Case):
 
     def test_backup(self):
         log = os.path.join(self.make_demo(), "log")
-        self.expect(0, "log", "backup", log, self.path("copy"))
-        self.expect(0, "log", "backup", log, self.path("same"), "--same-id")
-        self.expect(2, "log", "backup", log, self.path("copy"))
+        self.expect(0, "log", "backup", log, self.path("same"))
+        self.expect(0, "log", "backup", log, self.path("other"), "--new-id")
+        self.expect(2, "log", "backup", log, self.path("same"))  # not empty
         wanted = self.expect(0, "log", "show", log, "--json").stdout
         self.assertEqual(self.expect(0, "log", "show", self.path("same"), "--json").stdout, wanted)
-        # the copy has an identity of its own, unless it is to replace the original
+        # it is to replace the original, and has its identity, unless it is only to be looked at
         homes = []
-        for place in (log, self.path("same"), self.path("copy")):
+        for place in (log, self.path("same"), self.path("other")):
             with open(os.path.join(place, "home"), "rb") as file:
                 homes.append(file.read())
         self.assertEqual(homes[0], homes[1])

@@ -2,6 +2,7 @@
 """`etx tx` on a closed directory: list, show, park, resume and force, each recorded."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -54,6 +55,47 @@ class Tx(Case):
         self.expect(1, "tx", "show", "nobody", *self.home)
         self.expect(0, "tx", "retry", gid, *self.home)
         self.expect(1, "tx", "retry", "nobody", *self.home)
+
+    def test_show_says_the_same_in_text_and_json(self):
+        """How far each branch is, also where that follows from the decision and is not recorded."""
+        words = {"tcc": ("try", "confirm", "cancel"), "saga": ("action", "", "compensate"),
+                 "message": ("", "deliver", "")}
+        seen = set()
+        for tx in self.listed("--state", "ACTIVE,COMMITTING,ABORTING")[:60]:
+            found = json.loads(self.expect(0, "tx", "show", tx["gid"], *self.home,
+                                           "--json").stdout)
+            text = self.expect(0, "tx", "show", tx["gid"], *self.home).stdout
+            for branch in found["branches"]:
+                forward, commit, undo = words[branch["kind"]]
+                finish = {"COMMITTING": commit, "ABORTING": undo}.get(found["state"], "")
+                told = ", ".join(f"{word} {branch[key]}"
+                                 for word, key in ((forward, "forward"), (finish, "finish"))
+                                 if word)
+                self.assertIn(f"({branch['kind']}): {told or 'nothing to do'}", text)
+                if forward and found["state"] == "COMMITTING":
+                    self.assertEqual(branch["forward"], "done")
+                    seen.add("committing")
+        if not seen:
+            self.skipTest("nothing was committing when the coordinator died")
+
+    def test_what_no_log_holds_is_no_filter(self):
+        """Stalled and unregistered are known to a running program alone: the help says so."""
+        said = self.expect(2, "tx", "list", *self.home, "--stalled").stderr
+        self.assertIn("--stalled", said)
+        for args in (["tx", "--help"], ["tx", "list", "--help"]):
+            text = " ".join(self.expect(0, *args).stdout.split())
+            self.assertIn("unregistered", text)
+            self.assertIn("etx_list", text)
+            self.assertNotIn("--stalled", text)
+        self.assertIn("nobody calls", self.expect(0, "tx", "retry", "--help").stdout)
+
+    def test_no_gid_at_all(self):
+        for gid in ("", "x y", "g" * 129):
+            for args in (["show"], ["retry"], ["park", "--why", "x"], ["resume", "--why", "x"],
+                         ["force", "--as", "abort", "--why", "x"]):
+                said = self.expect(2, "tx", args[0], gid, *self.home, *args[1:]).stderr
+                self.assertIn("is no gid", said)
+                self.assertIn("1 to 128 printable characters without space", said)
 
     def test_park_and_resume(self):
         gid = self.listed()[0]["gid"]
@@ -120,18 +162,44 @@ class Tx(Case):
                       refused.stderr)
         operation = {"tcc": "cancel", "saga": "compensate"}
         for branch in found["branches"]:
-            if branch["finish"] is None:
+            if branch["finish"] == "open":
                 self.expect(0, "tx", "force", gid, *self.home, "--as", "done", "--branch",
                             branch["name"], "--operation", operation[branch["kind"]], "--why",
                             "booked by hand")
         if found["state"] == "ABORTING":
             found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
-            self.assertTrue(all(b["settled"] or b["finish"] for b in found["branches"]))
+            self.assertTrue(all(b["settled"] or b["finish"] != "open" for b in found["branches"]))
         # the program that owns the log ends it, and all the others
         self.finish_demo()
         found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
         self.assertEqual(found["state"], "ABORTED")
         self.assertIn("forced", found["marks"])
+        self.assertEqual(self.listed(), [])
+
+    def test_restored_backup(self):
+        """The log is lost: its backup takes its place, knows its gids, and ends what it holds."""
+        live = [tx["gid"] for tx in self.listed()]
+        backup = self.path("backup")
+        self.expect(0, "log", "backup", self.log, backup)
+        self.expect(0, "log", "backup", self.log, self.path("look"), "--new-id")
+        shutil.rmtree(self.log)
+        # a copy for looking at: listed, but its gids are another home's, and no program starts
+        look = ["--home", "file:" + self.path("look")]
+        listed = rows(self.expect(0, "tx", "list", *look, "--json", "--limit", "100000").stdout)
+        self.assertEqual([tx["gid"] for tx in listed], live)
+        self.assertIn("which is not among the homes",
+                      self.expect(2, "tx", "show", live[0], *look).stderr)
+        shutil.copytree(self.path("look"), self.log)
+        refused = subprocess.run([cli_common.binary(), "demo-coordinator", "--dir", self.demo,
+                                  "--seed", "1"], capture_output=True, text=True, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("--new-id", refused.stderr)
+        shutil.rmtree(self.log)
+        # the backup
+        self.expect(0, "log", "backup", backup, self.log)
+        self.assertEqual([tx["gid"] for tx in self.listed()], live)
+        self.expect(0, "tx", "show", live[0], *self.home)
+        self.finish_demo()
         self.assertEqual(self.listed(), [])
 
     def finish_demo(self):

@@ -112,7 +112,8 @@ static void a_full_disk(void **state) {
     assert_int_equal(rc, 0);
 }
 
-static int start_and_say(const char *path, int expected) {
+/* It does not start, and says where and `word`. */
+static int start_and_say(const char *path, int expected, const char *word) {
     rig_bank bank;
     char url[HOST_PATH_MAX + 16];
     char message[512];
@@ -123,7 +124,7 @@ static int start_and_say(const char *path, int expected) {
     etx_engine_message(engine, message, sizeof message);
     etx_engine_free(engine);
     rig_bank_end(&bank);
-    if (rc != expected || strstr(message, path) == NULL) {
+    if (rc != expected || strstr(message, path) == NULL || strstr(message, word) == NULL) {
         print_error("%s: %s\n", etx_error_name(rc), message);
         return 1;
     }
@@ -134,7 +135,7 @@ static int read_only(const char *path) {
     if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)) {
         return 77;
     }
-    return access(path, W_OK) == 0 ? 77 : start_and_say(path, ETX_EINVALID);
+    return access(path, W_OK) == 0 ? 77 : start_and_say(path, ETX_EINVALID, "");
 }
 
 static void a_read_only_directory(void **state) {
@@ -152,8 +153,43 @@ static void a_read_only_directory(void **state) {
     assert_int_equal(rc, 0);
 }
 
+static int not_ours(const char *path) {
+    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)) {
+        return 77;
+    }
+    return start_and_say(path, ETX_EINVALID, "use the account that the directory belongs to");
+}
+
+/* A log that this account may not write: what to do is something that can be done. */
+static void a_log_of_another_account(void **state) {
+    host_dir dir;
+    char url[HOST_PATH_MAX + 16];
+    char lock[HOST_PATH_MAX + 16];
+    rig_bank bank;
+    (void)state;
+    host_dir_make(&dir);
+    rig_bank_make(&bank, 10);
+    snprintf(url, sizeof url, "file:%s/log", dir.path);
+    snprintf(lock, sizeof lock, "%s/log/lock", dir.path);
+    etx_engine *engine = make_engine(&bank, url);
+    rig_start(engine);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+    assert_int_equal(chmod(lock, 0400), 0);
+    assert_int_equal(chmod(dir.path, 0755), 0);
+    lock[strlen(lock) - strlen("/lock")] = 0;
+    assert_int_equal(chmod(lock, 0755), 0);
+    int rc = in_child(not_ours, dir.path);
+    host_dir_remove(&dir);
+    if (rc == 77) {
+        print_message("skipped: no ordinary user can be had here\n");
+        skip();
+    }
+    assert_int_equal(rc, 0);
+}
+
 static int busy_directory(const char *path) {
-    return start_and_say(path, ETX_EBUSY);
+    return start_and_say(path, ETX_EBUSY, "in use");
 }
 
 static void two_processes(void **state) {
@@ -195,6 +231,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(a_read_only_directory),
+        cmocka_unit_test(a_log_of_another_account),
         cmocka_unit_test(two_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

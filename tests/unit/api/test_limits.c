@@ -14,7 +14,7 @@ static void test_too_many_branches(void **state) {
     for (int i = 0; i < 5; i++) {
         assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
     }
-    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_EBUSY);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_EINVALID);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&bank.commits), 5);
@@ -35,15 +35,61 @@ static void test_payloads_over_the_limit(void **state) {
     options.payload_max = 1024;
     etx_engine *engine = host_engine("memory:", &options, &bank);
     assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
-    assert_int_equal(etx_tx_add(tx, "stock", payload, 1025), ETX_EBUSY);
+    assert_int_equal(etx_tx_add(tx, "stock", payload, 1025), ETX_EINVALID);
     branch.participant = "stock";
     branch.payload = payload;
     branch.payload_len = 1025;
-    assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EBUSY);
+    assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EINVALID);
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 3), ETX_EINVALID);
     assert_int_equal(etx_tx_add(tx, "stock", payload, 1024), 0);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
+    host_engine_end(engine);
+}
+
+/* What is enlisted one by one is measured too, and the message says by what. */
+static void test_enlisting_over_the_limits(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_options options = host_options();
+    etx_tx_options tx_options = ETX_TX_OPTIONS_INIT;
+    const char *unknown[] = {"nobody"};
+    const char *names[] = {"a", "b", "c"};
+    const char *words[] = {NULL, NULL, "branches_max"};
+    char payload[1025] = {0};
+    char message[512];
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    options.branches_max = 2;
+    options.payload_max = 1024;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), 0);
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = "stock";
+    branch.name = "a";
+    branch.payload = payload;
+    branch.payload_len = sizeof payload;
+    assert_int_equal(etx_tx_enlist(tx, &branch), ETX_EINVALID);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, "payload_max"));
+    branch.payload_len = 0;
+    branch.depends_on = unknown;
+    branch.depends_on_count = 1;
+    assert_int_equal(etx_tx_enlist(tx, &branch), ETX_EINVALID);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, "depends_on"));
+    branch.depends_on = NULL;
+    branch.depends_on_count = 0;
+    for (int i = 0; i < 3; i++) {
+        branch.name = names[i];
+        assert_int_equal(etx_tx_enlist(tx, &branch), words[i] == NULL ? 0 : ETX_EINVALID);
+        etx_engine_message(engine, message, sizeof message);
+        assert_true(words[i] == NULL || strstr(message, words[i]) != NULL);
+    }
+    assert_int_equal(etx_tx_result(tx, "a", ETX_DONE, payload, sizeof payload, NULL), ETX_EINVALID);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, "payload_max"));
+    assert_int_equal(etx_tx_abort(tx, NULL), 0);
     host_engine_end(engine);
 }
 
@@ -84,7 +130,7 @@ static void test_results_over_the_limit_are_asked_again(void **state) {
     assert_int_equal(etx_engine_register(engine, &participant), 0);
     assert_int_equal(host_run(engine, "big", &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
-    assert_int_equal(atomic_load(&b.rc), ETX_EBUSY);
+    assert_int_equal(atomic_load(&b.rc), ETX_EINVALID);
     assert_true(atomic_load(&b.asked) >= 3);
     host_engine_end(engine);
 }
@@ -112,6 +158,7 @@ static void test_too_many_in_flight(void **state) {
         begun += rc == 0;
         refused += rc == ETX_EBUSY;
         assert_true(rc == 0 || rc == ETX_EBUSY);
+        assert_true(rc == 0 || strstr(outcome.reason, "transactions_max") != NULL);
     }
     assert_true(begun >= 1 && begun <= IN_FLIGHT);
     assert_int_equal(begun + refused, 4 * IN_FLIGHT);
@@ -200,6 +247,7 @@ int main(void) {
         cmocka_unit_test(test_too_many_branches),
         cmocka_unit_test(test_payloads_over_the_limit),
         cmocka_unit_test(test_results_over_the_limit_are_asked_again),
+        cmocka_unit_test(test_enlisting_over_the_limits),
         cmocka_unit_test(test_too_many_in_flight),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_reasons_are_cut),

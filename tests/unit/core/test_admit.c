@@ -206,7 +206,7 @@ static void test_in_flight(void **state) {
     world_free(w);
 }
 
-/* Full means a refusal of what is new, never of what ends. */
+/* Full means a refusal of what is new, never of what ends; over a limit, that it never can be. */
 static void test_full(void **state) {
     (void)state;
     world *w = NULL;
@@ -221,14 +221,14 @@ static void test_full(void **state) {
     say(&w, "world branches=2 image=3000\nparticipant shop");
     say(&w, "begin t mode=interactive deadline=9000\nenlist t a:tcc\nenlist t b:tcc\nput");
     fill(&record, "enlist d", known(w, "t"));
-    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EBUSY);
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
     fill(&record, "begin other", NULL);
     record.u.begin.branch_count = 3;
-    assert_int_equal(etx__admit(w->core, NULL, &record), ETX_EBUSY);
+    assert_int_equal(etx__admit(w->core, NULL, &record), ETX_EINVALID);
     fill(&record, "result forward a done", known(w, "t"));
     char bytes[4000] = {1};
     record.u.result.bytes = (etx_bytes){bytes, sizeof bytes};
-    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EBUSY);
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
     world_free(w);
 }
 

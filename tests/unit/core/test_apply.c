@@ -238,6 +238,27 @@ static void test_move_replaces(void **state) {
     close_log(&l);
 }
 
+/* By a clock that stands at 0 it ended all the same: its MOVE is no live one's. */
+static void test_ended_at_0(void **state) {
+    (void)state;
+    log l = open_log();
+    etx_record never = {.type = ETX_RECORD_DECIDE, .gid = text_of("x")};
+    etx_record over = {.type = ETX_RECORD_END, .gid = text_of("t")};
+    etx_record image;
+    never.u.decide.marks = ETX_MARK_NEVER_BEGUN;
+    over.u.end.ended_no = 2;
+    assert_int_equal(etx__core_fold(l.core, &never), 0);
+    begin(&l, "t", ETX_SUBMITTED, 0);
+    decide(&l, "t", 1, 0, "");
+    assert_int_equal(etx__core_fold(l.core, &over), 0);
+    etx__core_image(l.core, find(&l, "x"), NULL, NULL, &image);
+    assert_int_equal(etx__core_fold(l.core, &image), 0);
+    etx__core_image(l.core, find(&l, "t"), NULL, NULL, &image);
+    assert_int_equal(etx__core_fold(l.core, &image), 0);
+    assert_int_equal(l.core->remembered, 2);
+    close_log(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_stands),
@@ -246,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_odd_records_harm_nothing),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_move_replaces),
+        cmocka_unit_test(test_ended_at_0),
     };
     return cmocka_run_group_tests_name("core apply", tests, NULL, NULL);
 }

@@ -220,6 +220,25 @@ static void test_another_n(void **state) {
     }
 }
 
+/* Drained: nothing in flight, and what is remembered is old. */
+static void test_drained(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=10 age=1000\nparticipant shop");
+    uint64_t now = 1000000;
+    assert_true(etx__core_drained(w->core, now));
+    say(&w, "begin t1 a:message nobody\nput");
+    assert_false(etx__core_drained(w->core, now + 5000));
+    say(&w, "reply t1 a done\nput\nput");
+    assert_true(is_known(w, 1));
+    assert_false(etx__core_drained(w->core, now + 999));
+    assert_true(etx__core_drained(w->core, now + 1000));
+    say(&w, "tick 600\nabort x\nput"); /* an abort that comes before its begin counts */
+    assert_false(etx__core_drained(w->core, now + 1000));
+    assert_true(etx__core_drained(w->core, now + 1600));
+    world_free(w);
+}
+
 /* Strict: a chosen gid that is young is never forgotten, whoever begins what. */
 static void test_strict(void **state) {
     (void)state;
@@ -266,6 +285,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_n),
         cmocka_unit_test(test_age),
+        cmocka_unit_test(test_drained),
         cmocka_unit_test(test_undurable_stays),
         cmocka_unit_test(test_moves_out_of_order),
         cmocka_unit_test(test_age_waits_for_the_log),

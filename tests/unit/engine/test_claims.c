@@ -209,32 +209,6 @@ static void what_does_not_fit_stops_the_start(void **state) {
     shop_end(&shop, ETX_CLOSE_LEAVE);
 }
 
-/* Where nothing was begun another home may take the chosen gids, and nobody need accept it; where
- * something lives it may not. */
-static void an_empty_home_lets_another_be_chosen(void **state) {
-    struct shop shop;
-    rig_log first;
-    rig_done done = {0};
-    (void)state;
-    rig_log_make(&first, NULL, "partitions=1");
-    rig_log_make(&shop.log, NULL, "partitions=1");
-    rig_bank_make(&shop.bank, 1000);
-    shop.engine = rig_engine(NULL, first.url, shop.log.url);
-    rig_start(shop.engine);
-    rig_close(shop.engine, ETX_CLOSE_FINISH);
-    shop_start(&shop);
-    rig_start(shop.engine);
-    submit_unknown(&shop, &done);
-    assert_true(host_wait_for(&done.count, 1));
-    rig_close(shop.engine, ETX_CLOSE_LEAVE);
-    shop.engine = rig_engine(NULL, first.url, shop.log.url);
-    assert_int_equal(etx_engine_start(shop.engine), ETX_ECONFLICT);
-    etx_engine_free(shop.engine);
-    rig_bank_end(&shop.bank);
-    rig_log_end(&shop.log);
-    rig_log_end(&first);
-}
-
 /* Chosen gids of a home that was volatile are gone with it: whatever is first now may take them. */
 static void a_volatile_home_leaves_the_choice(void **state) {
     struct shop shop;
@@ -369,7 +343,6 @@ int main(void) {
         cmocka_unit_test(a_record_that_cannot_be_read_stops_the_start),
         cmocka_unit_test(a_claim_that_another_was_before_is_none),
         cmocka_unit_test(what_does_not_fit_stops_the_start),
-        cmocka_unit_test(an_empty_home_lets_another_be_chosen),
         cmocka_unit_test(a_volatile_home_leaves_the_choice),
         cmocka_unit_test(a_strange_home_is_nobodys),
         cmocka_unit_test(a_token_of_an_earlier_claim_answers_nothing),

@@ -310,6 +310,31 @@ static void no_home_that_satisfies_is_said_at_once(void **state) {
     town_end(&town);
 }
 
+/* All homes that could are full: that is the reason, and which. One is away: that is another. */
+static void full_and_away_are_told_apart(void **state) {
+    (void)state;
+    for (int away = 0; away < 2; away++) {
+        struct town town;
+        town_make(&town);
+        rig_log_fail(&town.first, RIG_FULL, -1);
+        rig_log_fail(&town.second, away ? RIG_NOT_WRITTEN : RIG_FULL, -1);
+        int want = away ? ETX_EUNAVAILABLE : ETX_EFULL;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_tx *tx = NULL;
+        char message[256];
+        assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), want);
+        assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), want);
+        assert_non_null(strstr(outcome.reason, away ? town.second.url : town.first.url));
+        assert_non_null(strstr(outcome.reason, away ? "it is away" : "space"));
+        assert_int_equal(etx_tx_begin(town.engine, NULL, &tx), want);
+        etx_engine_message(town.engine, message, sizeof message);
+        assert_string_equal(message, outcome.reason);
+        rig_log_fail(&town.first, RIG_WELL, 0);
+        rig_log_fail(&town.second, RIG_WELL, 0);
+        town_end(&town);
+    }
+}
+
 /* A memory home takes over for those who asked for no more, and says so. */
 static void memory_takes_over_for_the_modest(void **state) {
     rig_log first;
@@ -341,30 +366,6 @@ static void memory_takes_over_for_the_modest(void **state) {
     rig_close(engine, ETX_CLOSE_FINISH);
     rig_bank_end(&bank);
     rig_log_end(&first);
-}
-
-static void another_chosen_home_must_be_accepted(void **state) {
-    struct town town;
-    (void)state;
-    town_make(&town);
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "mine", 'D'), &outcome), "run");
-    char id[ETX_HOME_ID_LEN + 1];
-    snprintf(id, sizeof id, "%s", status_of(town.engine, 0).id);
-    rig_close(town.engine, ETX_CLOSE_FINISH);
-    etx_engine *engine = rig_engine(NULL, town.second.url, town.first.url);
-    assert_int_equal(etx_engine_start(engine), ETX_ECONFLICT);
-    char message[512];
-    etx_engine_message(engine, message, sizeof message);
-    assert_non_null(strstr(message, id));
-    assert_non_null(strstr(message, "accept_chosen_home"));
-    etx_engine_free(engine);
-    etx_options options = rig_options();
-    options.accept_chosen_home = id;
-    town.engine = rig_engine(&options, town.second.url, town.first.url);
-    rig_bank_register(&town.bank, town.engine, "bank", ETX_TCC, ETX_INLINE);
-    rig_start(town.engine);
-    town_end(&town);
 }
 
 /* Failing at random under load: nothing is torn, and every answer is true. */
@@ -420,8 +421,8 @@ int main(void) {
         cmocka_unit_test(a_broken_log_is_left_and_returned_to),
         cmocka_unit_test(a_full_log_ends_what_has_begun),
         cmocka_unit_test(no_home_that_satisfies_is_said_at_once),
+        cmocka_unit_test(full_and_away_are_told_apart),
         cmocka_unit_test(memory_takes_over_for_the_modest),
-        cmocka_unit_test(another_chosen_home_must_be_accepted),
         cmocka_unit_test(flapping_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,48 @@ static void the_deadline_aborts(void **state) {
     shop_end(&shop);
 }
 
+/* The engine's thread stands still, as if the process were paused: its clock is that of before. */
+struct standstill {
+    sem_t begins, ends;
+};
+
+static void stand_still(int rc, const etx_outcome *outcome, void *user) {
+    struct standstill *standstill = user;
+    (void)rc;
+    (void)outcome;
+    sem_post(&standstill->begins);
+    sem_wait(&standstill->ends);
+}
+
+static void a_commit_that_comes_while_nobody_looks_is_late(void **state) {
+    struct standstill standstill;
+    struct shop shop;
+    rig_done committed = {0};
+    (void)state;
+    assert_int_equal(sem_init(&standstill.begins, 0, 0), 0);
+    assert_int_equal(sem_init(&standstill.ends, 0, 0), 0);
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "late", 150);
+    uint64_t past = host_now_ms() + 150 + 20;
+    enlist(&shop, tx, "bank", "a");
+    /* the same gid's partition, so the same thread: asked for, and answered by it */
+    rig_must(shop.engine, etx_query_async(shop.engine, "late", stand_still, &standstill), "query");
+    sem_wait(&standstill.begins);
+    while (host_now_ms() < past) {
+        usleep(1000);
+    }
+    rig_must(shop.engine, etx_tx_commit_async(tx, rig_done_fn, &committed), "commit");
+    sem_post(&standstill.ends);
+    assert_true(host_wait_for(&committed.count, 1));
+    assert_int_equal(committed.rc, 0);
+    assert_true(committed.outcome.state == ETX_ABORTED || committed.outcome.state == ETX_ABORTING);
+    assert_true(rig_reaches(shop.engine, "late", ETX_ABORTED, ETX_MARK_ENDED));
+    assert_int_equal(rig_bank_effect(&shop.bank, "late"), 0);
+    shop_end(&shop);
+    sem_destroy(&standstill.begins);
+    sem_destroy(&standstill.ends);
+}
+
 static void all_of_it_without_waiting(void **state) {
     static const rig_order order = {1, 'D'};
     struct shop shop;
@@ -263,6 +305,32 @@ static void a_workflow_is_resumed(void **state) {
     shop_end(&shop);
 }
 
+/* A begin that does not wait gives the run that is valid, too. */
+static void resumed_without_waiting(void **state) {
+    struct shop shop;
+    rig_done begun = {0};
+    etx_tx *tx = NULL;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_order order = {1, 'D'};
+    (void)state;
+    shop_make(&shop);
+    options.gid = "flow";
+    options.mode = ETX_RESUMED;
+    options.initiator = "initiator";
+    rig_must(shop.engine, etx_tx_begin_async(shop.engine, &options, rig_done_fn, &begun, &tx),
+             "begin");
+    assert_true(host_wait_for(&begun.count, 1));
+    assert_int_equal(begun.rc, 0);
+    etx_branch one = branch_of("step", "one", &order);
+    one.flags = ETX_BY_INITIATOR;
+    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist");
+    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_DONE, NULL, 0, NULL), "result");
+    rig_must(shop.engine, etx_tx_commit(tx, &outcome), "commit");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
 /* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
 static etx_reply nest(etx_call *call, void *user) {
     struct shop *shop = user;
@@ -343,15 +411,95 @@ static void nested_ones_end_with_their_parent(void **state) {
     }
 }
 
+/* How far it is, when the patience is over first. */
+static void a_wait_that_is_too_short_tells_how_far_it_is(void **state) {
+    static const rig_order order = {1, 'D'};
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    etx_tx *tx = begin(&shop, "far", 0);
+    assert_int_equal(etx_wait_for(shop.engine, "far", ETX_WAIT_DECIDED, 20, &outcome),
+                     ETX_EUNKNOWN);
+    assert_int_equal(outcome.state, ETX_ACTIVE);
+    etx_branch branch = branch_of("bank", "a", &order);
+    rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
+    atomic_store(&shop.bank.chaos, 1); /* nobody can say yet */
+    rig_must(shop.engine, etx_tx_abort_async(tx, NULL, NULL), "abort");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "far", ETX_WAIT_DECIDED, 30000, &outcome),
+             "decided");
+    assert_int_equal(etx_wait_for(shop.engine, "far", ETX_WAIT_ENDED, 20, &outcome), ETX_EUNKNOWN);
+    assert_int_equal(outcome.state, ETX_ABORTING);
+    assert_int_equal(outcome.durability, shop.log.grade);
+    assert_string_equal(outcome.gid, "far");
+    atomic_store(&shop.bank.chaos, 0);
+    rig_must(shop.engine, etx_wait_for(shop.engine, "far", ETX_WAIT_ENDED, 30000, &outcome), "end");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    shop_end(&shop);
+}
+
+struct closing {
+    pthread_t thread;
+    struct shop *shop;
+    etx_tx *tx;
+    etx_outcome outcome;
+    int begin_rc, enlist_rc, commit_rc;
+};
+
+/* Waits until the engine is closing, and goes on with what is begun. */
+static void *goes_on(void *argument) {
+    static const rig_order order = {2, 'D'};
+    struct closing *closing = argument;
+    etx_engine *engine = closing->shop->engine;
+    etx_branch branch = branch_of("bank", "b", &order);
+    do {
+        etx_tx *none = NULL;
+        closing->begin_rc = etx_tx_new(engine, NULL, &none);
+        etx_tx_discard(none);
+        usleep(1000);
+    } while (closing->begin_rc == 0);
+    closing->enlist_rc = etx_tx_enlist(closing->tx, &branch);
+    closing->commit_rc = etx_tx_commit(closing->tx, &closing->outcome);
+    return NULL;
+}
+
+/* New ones are refused while the engine closes; what is begun may still be ended. */
+static void a_close_lets_what_is_begun_end(void **state) {
+    struct shop shop;
+    struct closing closing = {.shop = &shop, .outcome = ETX_OUTCOME_INIT};
+    (void)state;
+    shop_make(&shop);
+    closing.tx = begin(&shop, "last", 0);
+    enlist(&shop, closing.tx, "bank", "a");
+    assert_int_equal(pthread_create(&closing.thread, NULL, goes_on, &closing), 0);
+    uint64_t before = host_now_ms();
+    int rc = etx_engine_close(shop.engine, ETX_CLOSE_FINISH, 30000);
+    assert_true(host_now_ms() - before < 20000);
+    pthread_join(closing.thread, NULL);
+    assert_int_equal(rc, 0);
+    assert_int_equal(closing.begin_rc, ETX_ECLOSED);
+    assert_int_equal(closing.enlist_rc, 0);
+    assert_int_equal(closing.commit_rc, 0);
+    assert_int_equal(closing.outcome.state, ETX_COMMITTED);
+    assert_int_equal(rig_bank_effect(&shop.bank, "last"), 1);
+    etx_engine_free(shop.engine);
+    shop_open(&shop);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(enlisted_and_decided),
         cmocka_unit_test(attached_and_continued),
         cmocka_unit_test(the_deadline_aborts),
+        cmocka_unit_test(a_commit_that_comes_while_nobody_looks_is_late),
         cmocka_unit_test(all_of_it_without_waiting),
         cmocka_unit_test(a_message_is_asked_about),
         cmocka_unit_test(a_workflow_is_resumed),
         cmocka_unit_test(nested_ones_end_with_their_parent),
+        cmocka_unit_test(resumed_without_waiting),
+        cmocka_unit_test(a_wait_that_is_too_short_tells_how_far_it_is),
+        cmocka_unit_test(a_close_lets_what_is_begun_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

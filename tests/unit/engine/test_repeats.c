@@ -150,6 +150,8 @@ static void strict_refuses_rather_than_forgets(void **state) {
         rc = run(&shop, gid, 'D', &outcome);
     }
     assert_int_equal(rc, ETX_EBUSY);
+    assert_non_null(strstr(outcome.reason, "history"));
+    assert_non_null(strstr(outcome.reason, "ETX_HISTORY_STRICT"));
     assert_true(i >= 8);
     rig_must(shop.engine, run(&shop, "gid-0", 'D', &outcome), "a repeat is no new one");
     assert_int_equal(outcome.state, ETX_COMMITTED);

@@ -267,6 +267,10 @@ static void test_repair_to_nothing(void **state) {
     assert_int_equal(subject_open(&copy, 0), 0);
     assert_int_equal(chain_check(&copy, 0, 0, NULL), 1);
     copy.ops->close(copy.log, 1);
+    /* What it has taken since is no more allowed to be missing than in any other log. */
+    const uint8_t zeros[4096] = {0};
+    file_patch(fixture_path(fixture, "repaired/p00-00000001.seg"), 4096, zeros, sizeof zeros);
+    assert_int_equal(subject_open(&copy, 0), ETX_ECORRUPT);
 }
 
 static void test_torn_is_no_loss(void **state) {
@@ -280,6 +284,38 @@ static void test_torn_is_no_loss(void **state) {
     assert_int_equal(all.count, 1);
     assert_int_equal(all.last.state, ETX_FILE_TORN);
     repair(fixture, 1, 0, 4, &all);
+}
+
+/* Writes both copies of the state anew, for a log that never had these. */
+static void state_patch(log_fixture *fixture, uint8_t mark, uint8_t settled, uint8_t flags) {
+    const char *path = fixture_path(fixture, "log/p00.state");
+    size_t len;
+    uint8_t *bytes = file_load(path, &len);
+    for (size_t at = 0; at < len; at += 4096) {
+        uint32_t check;
+        bytes[at + 32] = mark;
+        bytes[at + 40] = settled;
+        bytes[at + 64] = flags;
+        check = etx_crc32c(0, bytes + at, 508);
+        memcpy(bytes + at + 508, &check, sizeof check); /* little-endian machines only */
+    }
+    file_patch(path, 0, bytes, len);
+    free(bytes);
+}
+
+/* Torn, but not where the log would be written on: opening does not cut that, so it is not called
+ * harmless. */
+static void test_torn_elsewhere(void **state) {
+    log_fixture *fixture = *state;
+    const uint8_t zeros[512] = {0};
+    findings all;
+    fixture_puts(fixture, 1, 9000);
+    fixture_close(fixture, 0);
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 1024, zeros, sizeof zeros);
+    repair(fixture, 0, 0, 0, &all);
+    state_patch(fixture, 200, 200, 2);
+    assert_int_equal(verify(fixture, "log", &all).state, ETX_FILE_CORRUPT);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
 }
 
 static int backup_code(log_fixture *fixture, const char *from, const char *to) {
@@ -450,19 +486,13 @@ static void test_sync_cost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_verify_sound),
-        CASE(test_verify_damaged),
-        CASE(test_in_use),
-        CASE(test_backup),
-        CASE(test_repair),
-        CASE(test_repair_to_nothing),
-        CASE(test_torn_is_no_loss),
-        CASE(test_sync_cost),
-        CASE(test_unfinished_copy),
-        CASE(test_killed_copies),
-        CASE(test_killed_makings),
-        CASE(test_dest_in_source),
-        CASE(test_repair_loses_nothing),
+        CASE(test_verify_sound),    CASE(test_verify_damaged),
+        CASE(test_in_use),          CASE(test_backup),
+        CASE(test_repair),          CASE(test_repair_to_nothing),
+        CASE(test_torn_is_no_loss), CASE(test_torn_elsewhere),
+        CASE(test_sync_cost),       CASE(test_unfinished_copy),
+        CASE(test_killed_copies),   CASE(test_killed_makings),
+        CASE(test_dest_in_source),  CASE(test_repair_loses_nothing),
         CASE(test_repair_doubts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

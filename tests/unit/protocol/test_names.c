@@ -55,7 +55,8 @@ static void test_enums(void **state) {
     ASSERT_NAMES(etx_event_name, etx_event_type, 0, "begun", "decided", "ended", "call-unknown",
                  "call-nonsense", "call-slow", "finish-refused", "stalled", "parked", "resumed",
                  "forced", "unregistered", "home-down", "home-up", "log-poisoned", "log-full",
-                 "log-room", "partition-owned", "partition-lost", "log-regressed", "clock-stepped");
+                 "log-room", "partition-owned", "partition-lost", "log-regressed", "clock-stepped",
+                 "workers-stuck");
 }
 
 static void test_operations(void **state) {

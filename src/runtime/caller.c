@@ -1,0 +1,148 @@
+/* Callers: how a request is sent, and how its thread waits for the answer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "home.h"
+#include "request.h"
+#include "shard.h"
+
+void etx__request_send(etx_tx *request) {
+    request->waiter.kind = ETX__WAITER_REQUEST;
+    request->waiter.wait = request->wait;
+    if (!request->blocking) {
+        atomic_fetch_add_explicit(&request->partition->shard->submitted, 1, memory_order_relaxed);
+    }
+    etx__shard *shard = request->partition->shard; /* the request may be gone after sending */
+    etx__shard_send(shard, &request->node);
+    etx__shard_refuse_late(shard);
+}
+
+void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
+    if (to == NULL || to->size == 0) {
+        return;
+    }
+    size_t size = to->size < sizeof *from ? to->size : sizeof *from;
+    if (size < sizeof *from) {
+        size_t own = to->size;
+        memcpy(to, from, size);
+        to->size = own;
+        return;
+    }
+    to->state = from->state;
+    to->marks = from->marks;
+    to->durability = from->durability;
+    memcpy(to->gid, from->gid, strlen(from->gid) + 1);
+    memcpy(to->reason, from->reason, strlen(from->reason) + 1);
+}
+
+/* From now on it is sent nowhere else: its gid is the one to ask about. 1: whoever answers frees
+ * it. */
+static int abandon(etx_tx *request, char *ret_gid) {
+    uint32_t state = ETX__WAITING;
+    if (!atomic_compare_exchange_strong(&request->state, &state, ETX__LEAVING)) {
+        return 0;
+    }
+    if (ret_gid != NULL) {
+        memcpy(ret_gid, request->gid, request->gid_len + 1u);
+    }
+    state = ETX__LEAVING;
+    return atomic_compare_exchange_strong(&request->state, &state, ETX__ABANDONED);
+}
+
+static int wait_for_answer(etx_tx *request, char *ret_gid) {
+    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+    while (atomic_load(&request->state) != ETX__ANSWERED) {
+        uint64_t now = etx__clock_us();
+        if (now < until) {
+            etx__futex_wait(&request->state, ETX__WAITING, until - now);
+        } else if (abandon(request, ret_gid)) {
+            return ETX_EUNKNOWN;
+        }
+    }
+    return 0;
+}
+
+static const char impatient[] = "no answer within the caller's patience: ask etx_query by gid";
+
+/* How far it is, as far as that is durable and the shard can say at once. */
+static void glance(etx_engine *engine, const char *gid, etx_outcome *outcome) {
+    enum { AT_ONCE_MS = 50 };
+    int rc = 0;
+    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    if (request == NULL) {
+        return;
+    }
+    request->ask = ETX__ASK_GLANCE;
+    request->patience_ms = AT_ONCE_MS;
+    rc = etx__request_wait(&request, NULL);
+    if (request == NULL) {
+        return;
+    }
+    if (rc == 0) {
+        outcome->state = request->outcome.state;
+        outcome->marks = request->outcome.marks;
+        outcome->durability = request->outcome.durability;
+    }
+    etx__request_free(request);
+}
+
+static int run_abandoned(etx_engine *engine, const char *gid, etx_outcome *outcome) {
+    etx_outcome unknown = ETX_OUTCOME_INIT;
+    if (outcome != NULL) {
+        glance(engine, gid, &unknown);
+    }
+    snprintf(unknown.gid, sizeof unknown.gid, "%s", gid);
+    snprintf(unknown.reason, sizeof unknown.reason, "%s", impatient);
+    etx__outcome_give(outcome, &unknown);
+    return etx__engine_fail(engine, ETX_EUNKNOWN, "%s: %s", gid, impatient);
+}
+
+int etx__request_wait(etx_tx **request, char *ret_gid) {
+    etx_tx *sent = *request;
+    etx_engine *engine = sent->engine;
+    etx__shard *shard = sent->partition->shard;
+    if (etx__engine_inside(engine)) {
+        etx__request_free(sent);
+        *request = NULL;
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "a call that waits, from an inline callback: it would wait for "
+                                "itself. Use the form with `done`");
+    }
+    sent->blocking = 1;
+    sent->waiter.kind = ETX__WAITER_REQUEST;
+    sent->waiter.wait = sent->wait;
+    atomic_store(&sent->driving, 1);
+    etx__queue_push(&shard->queue, &sent->node);
+    int drove = etx__shard_drive(shard, sent);
+    atomic_store(&sent->driving, 0);
+    if (!drove && atomic_load(&shard->asleep)) {
+        etx__shard_ring(shard);
+    }
+    etx__shard_refuse_late(shard);
+    int rc = wait_for_answer(sent, ret_gid);
+    if (rc != 0) {
+        *request = NULL;
+        return etx__engine_fail(engine, rc, "%s", impatient);
+    }
+    if (sent->rc < 0) {
+        const char *reason = sent->outcome.reason;
+        etx__engine_fail(engine, sent->rc, "%s%s%s", sent->gid, sent->gid[0] ? ": " : "",
+                         reason[0] ? reason : etx_strerror(sent->rc));
+    }
+    return sent->rc;
+}
+
+int etx__request_run(etx_tx *request, etx_outcome *outcome) {
+    etx_engine *engine = request->engine;
+    char gid[ETX_GID_MAX + 1];
+    int rc = etx__request_wait(&request, gid);
+    if (request == NULL) {
+        return rc == ETX_EUNKNOWN ? run_abandoned(engine, gid, outcome) : rc;
+    }
+    etx__outcome_give(outcome, &request->outcome);
+    if (request->run_to != NULL) {
+        *request->run_to = request->run_now;
+    }
+    etx__request_free(request);
+    return rc;
+}

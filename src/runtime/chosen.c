@@ -1,0 +1,75 @@
+/* Which home chosen gids belong to: every claim records it, and a start with another is judged. */
+#include <string.h>
+
+#include "home.h"
+#include "shard.h"
+
+/* A repeat of a chosen gid is recognised only in the home where it was begun; in another one it
+ * would run a second time. So each claim says which home that is, and a start that names another
+ * is refused, however empty the new home is: what was begun in the old one is what counts. It
+ * goes through where nothing can run twice: the old home was volatile, and is gone with its
+ * process; or it is one of this engine's homes, and has nothing in flight and nothing remembered
+ * that is younger than history_age_ms; or the operator accepts it by name. All homes are read
+ * before any is claimed, so a start that is refused has changed nothing. Who only inspects has no
+ * say in it: its claims repeat what the log said before. */
+
+const char *etx__chosen_recorded(const etx__partition *partition) {
+    const etx_engine *engine = partition->home->engine;
+    return (engine->options.flags & ETX_INSPECT) ? partition->chosen_then
+                                                 : engine->home[engine->chosen_home]->info.id;
+}
+
+/* Does the claim say what the log said, or what nobody contradicts? */
+static int is_granted(const etx__partition *partition) {
+    const char *then = partition->chosen_then;
+    return then[0] == 0 || then[0] == 'v' || strcmp(then, etx__chosen_recorded(partition)) == 0 ||
+           strcmp(then, partition->home->engine->accept_chosen_home) == 0;
+}
+
+/* Read, not started: nobody steps its cores. */
+static int is_drained(const etx__home *home) {
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        if (!etx__core_drained(home->partition[i]->loaded->core, etx__clock_wall_ms())) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int refuse(const etx__partition *partition, const etx__home *old) {
+    etx_engine *engine = partition->home->engine;
+    const char *then = partition->chosen_then;
+    const char *now = etx__chosen_recorded(partition);
+    if (old != NULL) {
+        return etx__engine_fail(
+            engine, ETX_ECONFLICT,
+            "chosen gids belong to home %s (%.100s), which has some in flight, or ended less than "
+            "history_age_ms ago: in home %s they could run a second time. Leave them there "
+            "(etx_engine_chosen_home), or accept that with accept_chosen_home=\"%s\"",
+            then, old->url, now, then);
+    }
+    return etx__engine_fail(
+        engine, ETX_ECONFLICT,
+        "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
+        "they could run a second time. Name that home too; if it is lost, restore its backup; if "
+        "there is none, accept it with accept_chosen_home=\"%s\". (If this is a copy made with "
+        "--new-id: it is to be looked at only)",
+        then, partition->home->url, now, then);
+}
+
+int etx__chosen_check(const etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        const etx__partition *partition = engine->partition[i];
+        if (!is_granted(partition)) {
+            const etx__home *old = etx__home_of(engine, partition->chosen_then);
+            if (old == NULL || !is_drained(old)) {
+                return refuse(partition, old);
+            }
+        }
+    }
+    return 0;
+}
+
+int etx__chosen_check_again(const etx__partition *partition) {
+    return is_granted(partition) ? 0 : refuse(partition, NULL);
+}

@@ -1,0 +1,246 @@
+/* Participants: services apart from the nodes, each with a fence and accounts of its own; and the
+ * way to them, on which calls and answers are lost, late and doubled. */
+#include <string.h>
+
+#include "sim.h"
+
+static const char *const names[] = {[ETX_TCC] = "tcc",
+                                    [ETX_SAGA] = "saga",
+                                    [ETX_XA] = "xa",
+                                    [ETX_MESSAGE] = "message",
+                                    [ETX_NOTIFICATION] = "notification"};
+
+const char *sim_bank_name(uint8_t kind) {
+    return names[kind];
+}
+
+/* ---- the service: what it does and keeps in one transaction of its own */
+
+static etx_reply hear_forward(sim *s, sim_truth *truth, uint32_t place) {
+    const sim_plan_branch *plan = &truth->plan->branch[place];
+    sim_row *row = &truth->row[place];
+    (void)s;
+    if (row->forward != 0) {
+        return row->forward == SIM_ROW_DONE ? ETX_DONE : ETX_REFUSED;
+    }
+    if (plan->refuses && (!plan->forgets || row->handled == 1)) {
+        row->forward = plan->forgets ? 0 : SIM_ROW_REFUSED;
+        return ETX_REFUSED;
+    }
+    row->forward = SIM_ROW_DONE;
+    row->applied += plan->kind == ETX_SAGA ? plan->delta : 0;
+    return ETX_DONE;
+}
+
+static etx_reply hear_commit(sim *s, sim_truth *truth, uint32_t place) {
+    const sim_plan_branch *plan = &truth->plan->branch[place];
+    sim_row *row = &truth->row[place];
+    int has_forward = plan->kind == ETX_TCC || plan->kind == ETX_XA;
+    if (row->commit) {
+        return ETX_DONE;
+    }
+    if (has_forward && row->forward != SIM_ROW_DONE && !row->settled && !truth->store->regressed) {
+        sim_break(s, "confirm never without its forward operation", truth->gid, "branch %u", place);
+    }
+    row->commit = 1;
+    row->applied += plan->delta;
+    return ETX_DONE;
+}
+
+static etx_reply hear_undo(sim *s, sim_truth *truth, uint32_t place) {
+    const sim_plan_branch *plan = &truth->plan->branch[place];
+    sim_row *row = &truth->row[place];
+    if (row->undo) {
+        return ETX_DONE;
+    }
+    if (row->commit && !truth->store->regressed) {
+        sim_break(s, "a decision never changes", truth->gid, "branch %u is committed and undone",
+                  place);
+    }
+    if (row->forward == SIM_ROW_DONE && plan->kind == ETX_SAGA) {
+        row->applied -= plan->delta;
+    }
+    row->forward = row->forward == 0 ? SIM_ROW_MARKER : row->forward;
+    row->undo = 1;
+    return ETX_DONE;
+}
+
+etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t place, etx_operation operation) {
+    truth->row[place].handled++;
+    if (sim_happens(s, SIM_WORKING)) {
+        return ETX_WORKING;
+    }
+    int fails = sim_happens(s, SIM_FAIL);
+    if (fails && sim_below(s, SIM_NET, 2) == 0) {
+        return ETX_RETRY;
+    }
+    etx_reply reply = ETX_RETRY;
+    switch (operation) {
+        case ETX_FORWARD:
+            reply = hear_forward(s, truth, place);
+            break;
+        case ETX_COMMIT:
+            reply = hear_commit(s, truth, place);
+            break;
+        case ETX_UNDO:
+            reply = hear_undo(s, truth, place);
+            break;
+        case ETX_QUERY:
+        case ETX_RESUME:
+            break;
+    }
+    return fails ? ETX_RETRY : reply;
+}
+
+/* ---- the way there and back */
+
+typedef struct message {
+    sim_node *node;
+    sim_truth *truth;
+    etx_token token;
+    uint32_t life, place, attempt;
+    etx_operation operation;
+    etx_reply reply;
+} message;
+
+static void complete(sim_node *node, void *what) {
+    const message *m = what;
+    char bytes[32];
+    etx_completion completion = ETX_COMPLETION_INIT;
+    completion.reply = m->reply;
+    if (m->reply == ETX_DONE && m->operation == ETX_FORWARD && m->place % 2 == 0) {
+        completion.result = bytes;
+        completion.result_len =
+            (size_t)snprintf(bytes, sizeof bytes, "result-%u-%u", m->truth->plan->number, m->place);
+    }
+    etx_complete(node->engine, m->token, &completion);
+}
+
+static void answer(sim *s, void *what) {
+    message *m = what;
+    if (m->node->life != m->life || !m->node->up) {
+        return;
+    }
+    if (m->node->paused) {
+        sim_at(s, m->node->paused_until_us - s->now_us + sim_about(s, 100), answer, m);
+        return;
+    }
+    sim_say(s, m->truth->gid, "%s hears of branch %u: %s", m->node->name, m->place,
+            etx_reply_name(m->reply));
+    sim_node_run(m->node, complete, m);
+}
+
+static const char *word(const message *m) {
+    return etx_operation_name((etx_kind)m->truth->plan->branch[m->place].kind, m->operation);
+}
+
+static void arrive(sim *s, void *what) {
+    message *m = what;
+    if (m->truth->plan->branch[m->place].stuck && !s->healing) {
+        sim_say(s, m->truth->gid, "branch %u does not answer", m->place);
+        return;
+    }
+    m->reply = sim_bank_hear(s, m->truth, m->place, m->operation);
+    sim_say(s, m->truth->gid, "branch %u: %s: %s", m->place, word(m), etx_reply_name(m->reply));
+    if (sim_happens(s, SIM_LOSE)) {
+        sim_say(s, m->truth->gid, "... the answer is lost");
+        return;
+    }
+    sim_at(s, sim_about(s, 1000), answer, m);
+    if (sim_happens(s, SIM_DOUBLE)) {
+        sim_at(s, sim_about(s, 100000), answer, m);
+    }
+}
+
+static void send(sim *s, const message *m) {
+    message *copy = sim_alloc(s, sizeof *copy);
+    *copy = *m;
+    sim_at(s, sim_happens(s, SIM_LATE) ? sim_about(s, 3000000) : sim_about(s, 1000), arrive, copy);
+}
+
+static etx_reply call_later(sim *s, const message *m) {
+    if (sim_happens(s, SIM_LOSE)) {
+        sim_say(s, m->truth->gid, "... the call is lost");
+    } else {
+        send(s, m);
+    }
+    if (sim_happens(s, SIM_DOUBLE)) {
+        send(s, m);
+    }
+    return ETX_LATER;
+}
+
+static etx_reply on_call(etx_call *call, void *user) {
+    sim_node *node = user;
+    sim *s = node->world;
+    size_t len = 0;
+    uint32_t payload[2] = {0, 0};
+    const void *bytes = etx_call_payload(call, &len);
+    etx_assert(len == sizeof payload);
+    memcpy(payload, bytes, len);
+    const char *gid = etx_call_gid(call);
+    sim_truth *truth = sim_truth_of(s, gid, strlen(gid));
+    truth->plan = &s->plan[payload[0] % SIM_CONFUSED_BY];
+    message m = {.node = node, .truth = truth, .life = node->life, .place = payload[1]};
+    m.token = etx_call_token(call);
+    m.operation = etx_call_operation(call);
+    m.attempt = etx_call_attempt(call);
+    s->stats.calls++;
+    sim_say(s, gid, "%s calls %s of branch %u (attempt %u)", node->name, word(&m), m.place,
+            m.attempt);
+    sim_truth_call(s, truth, m.place, call);
+    sim_node_may_die(node);
+    if (truth->plan->branch[m.place].nests) {
+        return sim_nest_call(node, truth, m.place, call);
+    }
+    if (sim_below(s, SIM_NET, 4) > 0) {
+        return call_later(s, &m);
+    }
+    if (truth->plan->branch[m.place].stuck && !s->healing) {
+        return ETX_LATER;
+    }
+    etx_reply reply = sim_bank_hear(s, truth, m.place, m.operation);
+    sim_say(s, gid, "branch %u: %s: %s, at once", m.place, word(&m), etx_reply_name(reply));
+    sim_node_may_die(node);
+    if (reply == ETX_DONE && m.operation == ETX_FORWARD && m.place % 2 == 0) {
+        char result[32];
+        int size = snprintf(result, sizeof result, "result-%u-%u", truth->plan->number, m.place);
+        etx_call_result(call, result, (size_t)size);
+    }
+    return reply;
+}
+
+static etx_reply on_query(etx_call *call, void *user) {
+    sim_node *node = user;
+    return sim_client_query(node->world, etx_call_gid(call));
+}
+
+static etx_reply on_resume(etx_call *call, void *user) {
+    sim_node *node = user;
+    sim_client_resume(node, etx_call_gid(call), etx_call_run(call));
+    return ETX_DONE;
+}
+
+void sim_bank_register(sim_node *node) {
+    for (uint8_t kind = ETX_TCC; kind <= ETX_NOTIFICATION; kind++) {
+        etx_participant bank = ETX_PARTICIPANT_INIT;
+        bank.name = names[kind];
+        bank.kind = (etx_kind)kind;
+        bank.forward = kind == ETX_MESSAGE || kind == ETX_NOTIFICATION ? NULL : on_call;
+        bank.commit = kind == ETX_SAGA ? NULL : on_call;
+        bank.undo = bank.forward;
+        bank.user = node;
+        bank.flags = ETX_INLINE;
+        int rc = etx_engine_register(node->engine, &bank);
+        etx_assert(rc == 0 || rc == ETX_ECLOSED);
+    }
+    etx_participant initiator = ETX_PARTICIPANT_INIT;
+    initiator.name = "initiator";
+    initiator.kind = ETX_MESSAGE;
+    initiator.query = on_query;
+    initiator.resume = on_resume;
+    initiator.user = node;
+    initiator.flags = ETX_INLINE;
+    int rc = etx_engine_register(node->engine, &initiator);
+    etx_assert(rc == 0 || rc == ETX_ECLOSED);
+}

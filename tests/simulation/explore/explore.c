@@ -1,0 +1,270 @@
+/* `etx sim --explore`: runs configurations, tells the shortest way to what is broken. */
+#include "explore.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A configuration is explored in a process of its own, so that a failed assertion of the core is
+ * a finding like any other: what was done last stands in memory that both share. */
+
+enum { WAYS_MAX = 400 * 1000 * 1000, ACTIONS = 1024 };
+
+typedef struct request {
+    const char *name; /* of a configuration, "all" or "quick" */
+    explore_limits limits;
+    const char *replay; /* actions, in hexadecimal, or NULL */
+    uint8_t trace;      /* tell how the last state was reached */
+} request;
+
+static void usage(FILE *to) {
+    fprintf(to,
+            "usage: etx sim --explore list | all | quick | CONFIG\n"
+            "           [--states N]   stop after so many states (else: all of them)\n"
+            "           [--seconds S]  ... after so many seconds a configuration\n"
+            "           [--fair N]     run one of N states to its end without faults (16)\n"
+            "           [--replay ACTIONS]  tell that way again\n");
+}
+
+static void *share(size_t size) {
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        fprintf(stderr, "explore: out of memory\n");
+        exit(2);
+    }
+    return memory;
+}
+
+static uint64_t number_of(const char *text) {
+    return text != NULL ? strtoull(text, NULL, 10) : 0;
+}
+
+static int parse(int argc, char **argv, request *ret_request) {
+    *ret_request = (request){.limits = {.fair_every = 16}};
+    for (int i = 0; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (argv[i][0] != '-') {
+            ret_request->name = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--trace") == 0) {
+            ret_request->trace = 1;
+            continue;
+        }
+        if (value == NULL) {
+            return -1;
+        }
+        i++;
+        if (strcmp(argv[i - 1], "--states") == 0) {
+            ret_request->limits.states_max = number_of(value);
+        } else if (strcmp(argv[i - 1], "--seconds") == 0) {
+            ret_request->limits.seconds = (uint32_t)number_of(value);
+        } else if (strcmp(argv[i - 1], "--fair") == 0 && number_of(value) > 0) {
+            ret_request->limits.fair_every = (uint32_t)number_of(value);
+        } else if (strcmp(argv[i - 1], "--replay") == 0) {
+            ret_request->replay = value;
+        } else {
+            return -1;
+        }
+    }
+    return ret_request->name != NULL ? 0 : -1;
+}
+
+/* ---- stories */
+
+static void tell_story(const explore_config *config, const uint16_t *actions, unsigned count) {
+    explorer x = {.config = config, .cores = explore_cores_make(config), .story = stdout};
+    explore_world w;
+    explore_world_make(&x, &w);
+    for (unsigned i = 0; i < count && x.wrong == NULL; i++) {
+        fprintf(stdout, "%3u.", i + 1);
+        if (!explore_act(&x, &w, actions[i])) {
+            fprintf(stdout, " (not possible here)\n");
+        }
+        fflush(stdout);
+    }
+    if (x.wrong == NULL) {
+        explore_fair(&x, &w);
+    }
+    fprintf(stdout, "    %s\n", x.wrong != NULL ? x.wrong : "nothing is broken");
+    int broken = x.wrong != NULL;
+    explore_cores_free(x.cores);
+    fflush(stdout);
+    _exit(broken);
+}
+
+/* Tells it in a process of its own: it may end with a failed assertion. */
+static int tell_apart(const explore_config *config, const uint16_t *actions, unsigned count) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        tell_story(config, actions, count);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!WIFEXITED(status)) {
+        printf("    the core's own assertion fails\n");
+    }
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+static int replay(const explore_config *config, const char *text) {
+    uint16_t actions[ACTIONS];
+    unsigned count = 0;
+    while (strlen(text) >= 4 && count < ACTIONS) {
+        char word[5] = {text[0], text[1], text[2], text[3], 0};
+        actions[count++] = (uint16_t)strtoul(word, NULL, 16);
+        text += 4;
+    }
+    return tell_apart(config, actions, count);
+}
+
+/* The actions that lead to the state `at`, and then `last` (or 0). */
+static unsigned way_to(const explore_way *way,
+                       uint64_t at,
+                       uint16_t last,
+                       uint16_t actions[ACTIONS]) {
+    unsigned count = last != 0;
+    for (uint64_t i = at; i > 1 && count < ACTIONS; i = way[i - 1].from) {
+        count++;
+    }
+    unsigned to = count;
+    if (last != 0) {
+        actions[--to] = last;
+    }
+    for (uint64_t i = at; i > 1 && to > 0; i = way[i - 1].from) {
+        actions[--to] = way[i - 1].action;
+    }
+    return count;
+}
+
+static void tell_way(const explore_config *config,
+                     const explore_way *way,
+                     uint64_t at,
+                     uint16_t last) {
+    uint16_t actions[ACTIONS];
+    unsigned count = way_to(way, at, last, actions);
+    tell_apart(config, actions, count);
+    printf("To see it again: etx sim --explore %s --replay ", config->name);
+    for (unsigned i = 0; i < count; i++) {
+        printf("%04x", actions[i]);
+    }
+    printf("\n");
+}
+
+/* ---- running */
+
+typedef struct totals {
+    uint64_t states, transitions, fair;
+    double seconds, cpu_seconds;
+    unsigned configs, broken, open;
+} totals;
+
+static void print_row(const explore_config *config, const explore_found *found) {
+    printf("%-22s %11llu %12llu %5u %8llu %9.1f %9.1f %9.0f  %s\n", config->name,
+           (unsigned long long)found->states, (unsigned long long)found->transitions,
+           (unsigned)found->depth, (unsigned long long)found->cores, found->seconds,
+           found->cpu_seconds,
+           (double)found->states / (found->cpu_seconds > 0 ? found->cpu_seconds : 1),
+           found->complete ? "fixpoint" : "stopped");
+    fflush(stdout);
+}
+
+static void run_one(const explore_config *config, const request *asked, totals *sum) {
+    explore_found *found = share(sizeof *found);
+    explore_way *way = share(WAYS_MAX * sizeof *way);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        explore_search(config, &asked->limits, found, way, WAYS_MAX);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    int failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    print_row(config, found);
+    if (failed || found->broken) {
+        sum->broken++;
+        printf("BROKEN: %s: %s\nThe shortest way to it:\n", config->name,
+               found->broken ? found->wrong : "an assertion failed");
+        tell_way(config, way, found->at, found->action);
+    } else if (asked->trace) {
+        printf("The way to the last state that was found:\n");
+        tell_way(config, way, found->states, 0);
+    }
+    sum->states += found->states;
+    sum->transitions += found->transitions;
+    sum->fair += found->fair;
+    sum->seconds += found->seconds;
+    sum->cpu_seconds += found->cpu_seconds;
+    sum->open += !found->complete;
+    sum->configs++;
+    munmap(way, WAYS_MAX * sizeof *way);
+    munmap(found, sizeof *found);
+}
+
+static int is_wanted(const request *asked, const explore_config *config) {
+    return strcmp(asked->name, "all") == 0 || strcmp(asked->name, config->name) == 0 ||
+           (strcmp(asked->name, "quick") == 0 && config->quick);
+}
+
+static void print_list(void) {
+    const explore_config *config;
+    for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
+        const explore_budget *b = &config->budget;
+        printf(
+            "%-22s %s%s\n%22s crashes %u, takeovers %u, outages %u, lost %u, duplicates %u, early "
+            "timeouts %u, repeats %u, operator %u\n",
+            config->name, config->about, config->quick ? " (quick)" : "", "", b->crashes,
+            b->takeovers, b->outages, b->lost, b->duplicates, b->early, b->repeats, b->operators);
+    }
+}
+
+static int run_all(const request *asked) {
+    const explore_config *config;
+    totals sum = {0};
+    printf("%-22s %11s %12s %5s %8s %9s %9s %9s\n", "configuration", "states", "transitions",
+           "depth", "cores", "seconds", "of cpu", "states/s");
+    for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
+        if (is_wanted(asked, config)) {
+            run_one(config, asked, &sum);
+        }
+    }
+    if (sum.configs == 0) {
+        fprintf(stderr, "explore: no configuration is called %s (list names them)\n", asked->name);
+        return 2;
+    }
+    printf(
+        "%u configurations (%u stopped before the fixpoint), %llu states, %llu transitions, "
+        "%llu run to their end, %.0f s, of cpu %.0f s, %.0f states a second of cpu: %u broken\n",
+        sum.configs, sum.open, (unsigned long long)sum.states, (unsigned long long)sum.transitions,
+        (unsigned long long)sum.fair, sum.seconds, sum.cpu_seconds,
+        (double)sum.states / (sum.cpu_seconds > 0 ? sum.cpu_seconds : 1), sum.broken);
+    return sum.broken > 0;
+}
+
+int etx__explore_main(int argc, char **argv) {
+    request asked;
+    if (parse(argc, argv, &asked) != 0) {
+        usage(stderr);
+        return 2;
+    }
+    if (strcmp(asked.name, "list") == 0) {
+        print_list();
+        return 0;
+    }
+    if (asked.replay == NULL) {
+        return run_all(&asked);
+    }
+    const explore_config *config;
+    for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
+        if (strcmp(asked.name, config->name) == 0) {
+            return replay(config, asked.replay);
+        }
+    }
+    fprintf(stderr, "explore: no configuration is called %s\n", asked.name);
+    return 2;
+}

@@ -1,0 +1,139 @@
+/* A branch that is a transaction itself: its Try begins a child and holds it, and only the
+ * parent's Confirm or Cancel ends that. */
+#include <string.h>
+
+#include "sim.h"
+
+typedef struct chain {
+    sim_node *node;
+    sim_truth *parent;
+    uint32_t place;
+    etx_operation operation;
+    etx_token token;
+    etx_tx *child;
+    uint32_t step; /* of a Try: begun, enlisted, held */
+} chain;
+
+sim_plan *sim_nest_plan(sim *s, const sim_plan *parent) {
+    return &s->plan[SIM_PLANS + parent->number];
+}
+
+static void child_gid(const chain *c, char *gid) {
+    char name[16];
+    snprintf(name, sizeof name, "b%u", c->place);
+    int rc = etx_gid_child(c->parent->gid, name, gid);
+    etx_assert(rc == 0);
+}
+
+static void finish(chain *c, etx_reply reply) {
+    etx_completion completion = ETX_COMPLETION_INIT;
+    sim_row *row = &c->parent->row[c->place];
+    completion.reply = reply;
+    if (reply == ETX_DONE) {
+        row->forward = c->operation == ETX_FORWARD ? SIM_ROW_DONE : row->forward;
+        row->commit |= c->operation == ETX_COMMIT;
+        row->undo |= c->operation == ETX_UNDO;
+    }
+    sim_say(c->node->world, c->parent->gid, "branch %u, a transaction itself: %s", c->place,
+            etx_reply_name(reply));
+    etx_complete(c->node->engine, c->token, &completion);
+}
+
+static int is_over(const etx_outcome *outcome, int commit) {
+    return commit ? outcome->state == ETX_COMMITTED || outcome->state == ETX_COMMITTING
+                  : outcome->state == ETX_ABORTED || outcome->state == ETX_ABORTING;
+}
+
+static void on_step(int rc, const etx_outcome *outcome, void *user);
+
+static int enlist(chain *c) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    uint32_t payload[2] = {SIM_PLANS + c->parent->plan->number, 0};
+    branch.participant = sim_bank_name(ETX_TCC);
+    branch.name = "b0";
+    branch.payload = payload;
+    branch.payload_len = sizeof payload;
+    branch.flags = ETX_KEEPS_REFUSALS;
+    return etx_tx_enlist_async(c->child, &branch, on_step, c);
+}
+
+static void on_step(int rc, const etx_outcome *outcome, void *user) {
+    chain *c = user;
+    sim *s = c->node->world;
+    sim_truth_told(s, rc, outcome, 0);
+    sim_node_may_die(c->node);
+    if ((rc == 0 || rc == ETX_ESTATE) && is_over(outcome, 0)) {
+        finish(c, ETX_REFUSED); /* its deadline came first */
+        return;
+    }
+    if ((rc == 0 || rc == ETX_ESTATE) && is_over(outcome, 1)) {
+        finish(c, ETX_DONE); /* an operator forced it */
+        return;
+    }
+    if (rc != 0) {
+        finish(c, ETX_RETRY);
+        return;
+    }
+    c->step++;
+    if (c->step == 1) {
+        rc = enlist(c);
+    } else if (c->step == 2) {
+        rc = etx_tx_hold_async(c->child, on_step, c);
+    } else {
+        finish(c, ETX_DONE);
+        return;
+    }
+    if (rc != 0) {
+        finish(c, ETX_RETRY);
+    }
+}
+
+static void on_end(int rc, const etx_outcome *outcome, void *user) {
+    chain *c = user;
+    sim_truth_told(c->node->world, rc, outcome, 0);
+    finish(c, rc == 0 && is_over(outcome, c->operation == ETX_COMMIT) ? ETX_DONE : ETX_RETRY);
+}
+
+static int start(chain *c) {
+    char gid[ETX_GID_MAX + 1];
+    etx_engine *engine = c->node->engine;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    child_gid(c, gid);
+    options.gid = gid;
+    options.deadline_ms = 1500;
+    if (c->operation == ETX_FORWARD) {
+        return etx_tx_begin_async(engine, &options, on_step, c, &c->child);
+    }
+    int rc = etx_tx_attach(engine, gid, 0, &c->child);
+    if (rc != 0) {
+        return rc;
+    }
+    return c->operation == ETX_COMMIT ? etx_tx_commit_async(c->child, on_end, c)
+                                      : etx_tx_abort_async(c->child, on_end, c);
+}
+
+etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call) {
+    chain *c = sim_alloc(node->world, sizeof *c);
+    *c = (chain){.node = node, .parent = parent, .place = place};
+    c->operation = etx_call_operation(call);
+    c->token = etx_call_token(call);
+    return start(c) == 0 ? ETX_LATER : ETX_RETRY;
+}
+
+/* A child ends as its parent does. */
+void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place) {
+    char gid[ETX_GID_MAX + 1];
+    chain c = {.parent = (sim_truth *)(uintptr_t)parent, .place = place};
+    child_gid(&c, gid);
+    const sim_truth *child = sim_truth_find(s, gid, strlen(gid));
+    if (parent->row[place].settled || parent->forced || (child != NULL && child->forced) ||
+        (child != NULL && child->store != NULL && child->store->regressed)) {
+        return;
+    }
+    if (parent->decided == 2 && (child == NULL || child->decided != 2)) {
+        sim_break(s, "a child ends as its parent does", parent->gid, "%s did not commit", gid);
+    }
+    if (parent->decided == 1 && child != NULL && child->decided == 2) {
+        sim_break(s, "a child ends as its parent does", parent->gid, "%s committed", gid);
+    }
+}

@@ -1,0 +1,87 @@
+/* Operators: park, resume, force. */
+#include <string.h>
+
+#include "sim.h"
+
+typedef struct order {
+    const char *gid;
+    uint8_t type, force, operation;
+    char branch[16];
+} order;
+
+static void told(int rc, const etx_outcome *outcome, void *user) {
+    sim_node *node = user;
+    sim_say(node->world, outcome->gid, "the operator hears: %s", etx_error_name(rc));
+}
+
+static void give(sim_node *node, void *what) {
+    const order *given = what;
+    int rc = 0;
+    etx_tx *request = etx__request_command(node->engine, given->gid, given->type, &rc);
+    if (request == NULL) {
+        return;
+    }
+    request->text[0] = etx__request_keep(request, "operator", 8);
+    request->text[1] = etx__request_keep(request, "to see what happens", 19);
+    request->text[2] = etx__request_keep(request, given->branch, strlen(given->branch));
+    request->force = given->force;
+    request->operation = given->operation;
+    request->done = told;
+    request->user = node;
+    etx__request_send(request);
+}
+
+static sim_truth *any_live(sim *s) {
+    sim_truth *found = NULL;
+    uint32_t count = 0;
+    for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
+        if (truth->begun && !truth->ended && sim_below(s, SIM_LOAD, ++count) == 0) {
+            found = truth;
+        }
+    }
+    return found;
+}
+
+void sim_operator_act(sim *s) {
+    sim_truth *truth = any_live(s);
+    sim_node *node = &s->node[sim_below(s, SIM_LOAD, s->nodes)];
+    if (truth == NULL || !sim_node_ready(node)) {
+        return;
+    }
+    order given = {.gid = truth->gid};
+    switch (sim_below(s, SIM_LOAD, 6)) {
+        case 0:
+        case 1:
+            given.type = ETX__EV_PARK;
+            break;
+        case 2:
+            given.type = ETX__EV_UNPARK;
+            break;
+        case 3:
+            given.type = ETX__EV_RETRY;
+            break;
+        case 4:
+            given.type = ETX__EV_FORCE;
+            given.force = (uint8_t)(ETX_FORCE_ABORT + sim_below(s, SIM_LOAD, 2));
+            break;
+        case 5:
+            given.type = ETX__EV_FORCE;
+            given.force = ETX_FORCE_DONE;
+            given.operation = truth->decided == 2 ? ETX_COMMIT : ETX_UNDO;
+            snprintf(given.branch, sizeof given.branch, "b%u", sim_below(s, SIM_LOAD, 2));
+            break;
+    }
+    sim_say(s, truth->gid, "the operator gives order %u to %s", given.type, node->name);
+    sim_node_run(node, give, &given);
+}
+
+void sim_operator_resume_all(sim *s) {
+    for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
+        for (uint32_t i = 0; truth->begun && !truth->ended && i < s->nodes; i++) {
+            order given = {.gid = truth->gid, .type = ETX__EV_UNPARK};
+            if (sim_node_ready(&s->node[i])) {
+                sim_node_run(&s->node[i], give, &given);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+/* Running one seed, here or in a child. */
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void run_seed(sim *s, const sim_options *options, run_result *ret_result) {
+    memset(ret_result, 0, sizeof *ret_result);
+    ret_result->seed = options->seed;
+    ret_result->broken = sim_run(s, options);
+    ret_result->digest = s->digest;
+    ret_result->stats = s->stats;
+    memcpy(ret_result->promise, s->broken, sizeof ret_result->promise);
+    memcpy(ret_result->story, s->story, sizeof ret_result->story);
+    memcpy(ret_result->gid, s->broken_gid, sizeof ret_result->gid);
+}
+
+static void child(const sim_options *options, int to) {
+    run_result result;
+    sim *s = sim_make();
+    run_seed(s, options, &result);
+    sim_free(s);
+    fflush(NULL);
+    ssize_t written = write(to, &result, sizeof result);
+    _exit(written == (ssize_t)sizeof result ? 0 : 3);
+}
+
+void run_apart(const sim_options *options, run_result *ret_result) {
+    int ends[2];
+    int status = 0;
+    memset(ret_result, 0, sizeof *ret_result);
+    fflush(NULL);
+    pid_t pid = pipe(ends) == 0 ? fork() : -1;
+    if (pid < 0) {
+        perror("etx-sim: a process for a seed");
+        exit(2);
+    }
+    if (pid == 0) {
+        close(ends[0]);
+        child(options, ends[1]);
+    }
+    close(ends[1]);
+    ssize_t got = read(ends[0], ret_result, sizeof *ret_result);
+    close(ends[0]);
+    waitpid(pid, &status, 0);
+    if (got != (ssize_t)sizeof *ret_result) {
+        memset(ret_result, 0, sizeof *ret_result);
+        ret_result->seed = options->seed;
+        ret_result->broken = 1;
+        snprintf(ret_result->promise, sizeof ret_result->promise, "the library goes on");
+        snprintf(ret_result->story, sizeof ret_result->story,
+                 WIFSIGNALED(status) ? "it ended itself by signal %d: see above"
+                                     : "it ended itself with status %d",
+                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    }
+}
+
+void run_add(sim_stats *sum, const sim_stats *more) {
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)more;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++) {
+        to[i] += from[i];
+    }
+}
+
+/* ---- a shorter story */
+
+static int still_breaks(const sim_options *options, run_result *ret_result) {
+    sim_options silent = *options;
+    silent.trace = NULL;
+    run_apart(&silent, ret_result);
+    return ret_result->broken;
+}
+
+static int try_it(sim_options *options, const sim_options *shorter, run_result *result) {
+    run_result found;
+    if (!still_breaks(shorter, &found)) {
+        return 0;
+    }
+    *options = *shorter;
+    *result = found;
+    return 1;
+}
+
+void run_minimise(sim_options *options, run_result *result) {
+    run_result probe;
+    if (!still_breaks(options, &probe)) {
+        return;
+    }
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < SIM_FAULTS; i++) {
+            sim_options shorter = *options;
+            shorter.without |= 1u << i;
+            if (shorter.without != options->without) {
+                try_it(options, &shorter, result);
+            }
+        }
+        uint32_t plans = options->plans > 0 ? options->plans : SIM_PLANS;
+        for (uint32_t step = plans / 2; step > 0; step /= 2) {
+            sim_options shorter = *options;
+            shorter.plans = plans > step ? plans - step : 1;
+            if (try_it(options, &shorter, result)) {
+                plans = shorter.plans;
+            }
+        }
+    }
+}

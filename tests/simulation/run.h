@@ -1,0 +1,43 @@
+/* Running seeds: one in a process of its own, many at the same time, and making a story short. */
+#ifndef SIMULATION_RUN_H
+#define SIMULATION_RUN_H
+
+#include "sim.h"
+
+/* What a seed came to. */
+typedef struct run_result {
+    uint64_t seed, digest;
+    int broken;
+    char promise[64], story[512], gid[ETX_GID_MAX + 1];
+    sim_stats stats;
+} run_result;
+
+/* Runs it in this process. */
+void run_seed(sim *s, const sim_options *options, run_result *ret_result);
+/* Runs it in a child, so that an assertion that fails is a result like others. */
+void run_apart(const sim_options *options, run_result *ret_result);
+void run_add(sim_stats *sum, const sim_stats *more);
+
+typedef struct run_many_options {
+    uint64_t first, last; /* seeds */
+    double seconds;       /* 0: all seeds */
+    uint32_t jobs;
+    uint32_t without, plans;
+    int digest; /* of all seeds: the same wherever the same seeds run */
+} run_many_options;
+
+typedef struct run_total {
+    uint64_t seeds;
+    double seconds;
+    uint64_t digest;
+    sim_stats stats;
+    run_result failure; /* the first, if broken */
+} run_total;
+
+/* Stops at the first failure. Shows progress on a terminal. */
+void run_many(const run_many_options *options, run_total *ret_total);
+
+/* Leaves out faults and transactions as long as the seed still breaks a promise. */
+void run_minimise(sim_options *options, run_result *result);
+
+#endif

@@ -1,0 +1,259 @@
+/* The simulation: whole nodes on one seeded clock, in one thread. The nodes are the real library;
+ * what is made here is the world around them. */
+#ifndef SIMULATION_SIM_H
+#define SIMULATION_SIM_H
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include "../../src/runtime/home.h"
+#include "../../src/runtime/request.h"
+#include "../../src/runtime/shard.h"
+#include "faults.h"
+#include "plan.h"
+
+enum {
+    SIM_NODES = 3,
+    SIM_STORES = 2,
+    SIM_PARTITIONS = 2,
+    SIM_THREADS = 16,
+    SIM_BUCKETS = 512,
+    SIM_SIZES = 64
+};
+
+/* Streams of chance, apart from each other, so that leaving out one kind of fault changes little
+ * else. */
+typedef enum sim_stream {
+    SIM_LOAD,    /* what is asked of the nodes */
+    SIM_NET,     /* how long things take, what is lost */
+    SIM_CRASHES, /* nodes */
+    SIM_STORING, /* stores */
+    SIM_INSIDE,  /* the library's own random bits */
+    SIM_STREAMS
+} sim_stream;
+
+/* Have the nodes logs of their own? */
+typedef enum sim_locals {
+    SIM_NO_LOCALS,
+    SIM_LOCALS_BEHIND, /* behind the stores: for when those are away */
+    SIM_LOCAL_ONLY     /* one node, no stores */
+} sim_locals;
+
+/* What a seed draws; `without` leaves faults out (to make a story short). */
+typedef struct sim_options {
+    uint64_t seed;
+    uint32_t without; /* bit 1 << sim_fault */
+    uint32_t plans;   /* at most so many transactions; 0: as drawn */
+    FILE *trace;      /* or NULL */
+    const char *only; /* traced: lines about this gid alone; or NULL */
+} sim_options;
+
+/* ---- events */
+
+typedef void (*sim_act)(sim *s, void *what);
+
+/* ---- nodes */
+
+typedef struct sim_thread {
+    sim_node *node;
+    etx__turn_fn turn;
+    void *argument;
+    _Atomic uint32_t *word; /* it waits for a change of this, or NULL */
+    uint32_t number;        /* of its due turn: an older event is void */
+    uint8_t alive, writer;
+} sim_thread;
+
+struct sim_node {
+    sim *world;
+    uint32_t place;
+    char name[8];
+    uint32_t life; /* which incarnation; what belongs to an older one is void */
+    uint8_t up, paused, entered, late_names;
+    uint8_t cut[SIM_STORES]; /* cannot reach the store */
+    int64_t wall_offset_ms;
+    uint64_t paused_until_us;
+    etx_engine *engine;
+    sim_thread thread[SIM_THREADS];
+    uint32_t threads;
+    sim_thread *current;
+    jmp_buf out; /* taken by a crash */
+    uint8_t *arena;
+    size_t arena_used, arena_large;
+    void *free_block[SIM_SIZES]; /* released blocks, by size */
+    size_t free_size[SIM_SIZES];
+};
+
+/* ---- stores */
+
+typedef struct sim_slot {
+    uint8_t *bytes;
+    uint32_t len, checksum, predecessor;
+    uint64_t nonce;
+    uint64_t own; /* nonce of the newest OWN up to here */
+} sim_slot;
+
+typedef struct sim_shelf { /* one partition of a store */
+    sim_slot *slot;
+    uint64_t count, room;
+    uint64_t mark; /* below it is trimmed */
+    uint64_t told; /* slots below it were acknowledged, themselves or by one behind them */
+    uint64_t last_nonce;
+} sim_shelf;
+
+struct sim_store {
+    sim *world;
+    struct disk *disk; /* a node's own log: the real one is there, and this is its shadow */
+    uint32_t place;
+    char id[ETX_HOME_ID_LEN + 1];
+    etx_durability grade;
+    uint8_t down, regressed;
+    uint32_t slack; /* when nodes trim it */
+    uint32_t batch_max;
+    sim_shelf shelf[SIM_PARTITIONS];
+};
+
+typedef struct sim_stats {
+    uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
+    uint64_t unknown_puts, outages, failovers, forced, moves;
+} sim_stats;
+
+struct sim {
+    sim_options options;
+    uint64_t random[SIM_STREAMS];
+    uint32_t chance[SIM_FAULTS]; /* of 10,000 */
+    uint8_t healing;             /* faults have stopped */
+    uint64_t now_us;
+    uint64_t order;
+    struct sim_event *heap;
+    uint32_t events, events_room;
+    sim_node node[SIM_NODES];
+    uint32_t nodes;
+    sim_node *running;                       /* whose code runs now */
+    sim_store store[SIM_STORES + SIM_NODES]; /* shared ones, then each node's own */
+    uint8_t locals;                          /* sim_locals */
+    uint32_t stores, partitions;
+    uint8_t forgets;              /* nodes remember little: gids are not repeated then */
+    sim_plan plan[SIM_PLANS * 2]; /* and those of children */
+    uint32_t plans;
+    sim_truth *truths;
+    sim_truth *truth_bucket[SIM_BUCKETS];
+    etx_record_room room; /* for reading records */
+    uint8_t *arena;
+    size_t arena_used, arena_size;
+    uint64_t digest; /* of the trace */
+    sim_stats stats;
+    /* the first promise that broke */
+    char broken[64];
+    char story[512];
+    char broken_gid[ETX_GID_MAX + 1];
+    jmp_buf over;
+};
+
+/* ---- world.c: chance, time, memory */
+sim *sim_make(void);
+void sim_free(sim *s);
+/* Runs a seed from its beginning. 0: all promises held; 1: s->broken says which did not. */
+int sim_run(sim *s, const sim_options *options);
+uint64_t sim_random(sim *s, sim_stream stream);
+uint32_t sim_below(sim *s, sim_stream stream, uint32_t bound);
+/* Does it happen now? Never while healing. */
+int sim_happens(sim *s, sim_fault fault);
+/* A time around `us`: mostly shorter, sometimes ten times as long. */
+uint64_t sim_about(sim *s, uint64_t us);
+void sim_at(sim *s, uint64_t in_us, sim_act act, void *what);
+void *sim_alloc(sim *s, size_t size); /* zero; until the seed is over */
+void sim_say(sim *s, const char *gid, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A promise is broken: ends the seed. */
+void sim_break(sim *s, const char *promise, const char *gid, const char *format, ...)
+    __attribute__((format(printf, 4, 5), noreturn));
+const char *sim_fault_name(sim_fault fault);
+
+/* ---- swarm.c */
+/* Draws which faults this seed has, how many nodes, stores and transactions. */
+void sim_draw(sim *s);
+
+/* ---- machine.c */
+sim **sim_current(void);
+void sim_machine_forget(sim_node *node); /* its memory */
+void sim_machine_free(sim_node *node);
+
+/* ---- node.c */
+void sim_node_boot(sim_node *node);
+/* Runs `act` as the node; 0: it crashed meanwhile. */
+int sim_node_run(sim_node *node, void (*act)(sim_node *node, void *what), void *what);
+/* Does the node die here, in the middle of its own code? Does not return then. */
+void sim_node_may_die(sim_node *node);
+void sim_node_crash(sim_node *node);
+void sim_node_close(sim_node *node); /* in order */
+void sim_node_pause(sim_node *node, uint64_t us);
+void sim_node_register(sim_node *node);
+/* Wakes the shards that have something in their queues. */
+void sim_node_poke(sim_node *node);
+void sim_thread_wake(sim_thread *thread, uint64_t in_us);
+/* Is a node up that can take requests? */
+int sim_node_ready(const sim_node *node);
+
+/* ---- store.c */
+/* What both kinds of adapter begin with. */
+typedef struct sim_adapter {
+    etx_log head;
+    sim_node *node;
+    sim_store *store;
+    etx_log *inner; /* local: the file log */
+} sim_adapter;
+void sim_store_append(sim_store *store, uint32_t partition, const etx_put *put);
+/* All up to and with this slot cannot vanish any more. */
+void sim_store_acknowledge(sim_store *store, uint32_t partition, uint64_t slot);
+const char *sim_put_word(etx_put_result result);
+const etx_log_ops *sim_store_ops(void);
+void sim_store_failover(sim_store *store);
+void sim_store_regress(sim_store *store);
+
+/* ---- local.c */
+const etx_log_ops *sim_local_ops(void);
+void sim_local_make(sim *s);
+void sim_local_free(sim *s);
+void sim_local_lost(sim_node *node); /* its process is gone, or its machine */
+void sim_local_fault(sim_node *node);
+void sim_local_help(sim_node *node);
+
+/* ---- bank.c */
+const char *sim_bank_name(uint8_t kind);
+void sim_bank_register(sim_node *node);
+/* One call, as the participant hears it: the reply. */
+etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation operation);
+
+/* ---- nest.c */
+sim_plan *sim_nest_plan(sim *s, const sim_plan *parent);
+etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call);
+void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place);
+
+/* ---- client.c */
+void sim_client_look(sim *s); /* somebody asks about some gid */
+void sim_client_start(sim *s);
+void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
+etx_reply sim_client_query(sim *s, const char *gid);
+void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
+void sim_operator_act(sim *s);
+/* Whatever was parked by hand goes on. */
+void sim_operator_resume_all(sim *s);
+
+/* ---- truth.c */
+sim_truth *sim_truth_of(sim *s, const char *gid, size_t len);
+sim_truth *sim_truth_find(sim *s, const char *gid, size_t len); /* or NULL */
+/* A slot counts as durable from now on. */
+void sim_truth_durable(sim *s, sim_store *store, uint32_t partition, uint64_t slot);
+void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call);
+int sim_truth_known(sim *s, const char *gid); /* is it in a log, and unfinished? */
+/* What somebody was told; `known`: when he asked, it was in a log. */
+void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known);
+void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below);
+/* At the end. */
+void sim_truth_audit(sim *s);
+
+/* ---- refold.c */
+/* Is what the node has in memory what its logs say? */
+void sim_refold_check(sim *s, sim_node *node);
+
+#endif

@@ -1,0 +1,330 @@
+/* Stores that nodes share: the slot interface, with all the freedom that its contract leaves. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+static int store_open(const etx_log_config *config, etx_log **ret_log) {
+    sim *s = *sim_current();
+    unsigned node = 0;
+    unsigned store = 0;
+    if (sscanf(config->url, "sim:%u/%u", &node, &store) != 2) {
+        return ETX_EINVALID;
+    }
+    sim_adapter *made = config->allocator->allocate(config->allocator->user, sizeof *made);
+    if (made == NULL) {
+        return ETX_ENOMEM;
+    }
+    made->head.ops = sim_store_ops();
+    made->node = &s->node[node];
+    made->store = &s->store[store];
+    *ret_log = &made->head;
+    return 0;
+}
+
+static void store_close(etx_log *log, int clean) {
+    (void)log; /* its memory goes with its node's */
+    (void)clean;
+}
+
+static int store_info(etx_log *log, etx_log_info *ret_info) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    snprintf(ret_info->id, sizeof ret_info->id, "%s", of->store->id);
+    ret_info->partitions = of->store->world->partitions;
+    ret_info->flags = 0;
+    ret_info->batch_max = of->store->batch_max;
+    ret_info->grade = of->store->grade;
+    ret_info->remark = NULL;
+    ret_info->block = 1;
+    ret_info->slack = of->store->slack;
+    return 0;
+}
+
+static int reachable(const sim_adapter *of) {
+    return !of->store->down && !of->node->cut[of->store->place];
+}
+
+const char *sim_put_word(etx_put_result result) {
+    static const char *const words[] = {
+        "", "written", "occupied", "predecessor differs", "not written", "unknown"};
+    return words[result];
+}
+
+/* ---- slots */
+
+static uint64_t own_of(sim *s, const sim_shelf *shelf, etx_bytes batch, uint64_t nonce) {
+    etx_record record;
+    size_t used = 0;
+    int rc = ETX_ECORRUPT;
+    uint64_t before = shelf->count > 0 ? shelf->slot[shelf->count - 1].own : 0;
+    if (batch.len > 1) {
+        etx_bytes first = {(const uint8_t *)batch.data + 1, batch.len - 1};
+        do {
+            rc = etx_codec_binary()->decode(first, &s->room, &record, &used);
+        } while (rc == ETX_EBUSY && etx_record_room_grow(&s->room) == 0);
+    }
+    return rc == 0 && record.type == ETX_RECORD_OWN ? nonce : before;
+}
+
+void sim_store_append(sim_store *store, uint32_t number, const etx_put *put) {
+    sim *s = store->world;
+    sim_shelf *shelf = &store->shelf[number];
+    if (shelf->count == shelf->room) {
+        uint64_t room = shelf->room > 0 ? shelf->room * 2 : 256;
+        sim_slot *slots = sim_alloc(s, room * sizeof *slots);
+        if (shelf->count > 0) {
+            memcpy(slots, shelf->slot, shelf->count * sizeof *slots);
+        }
+        shelf->slot = slots;
+        shelf->room = room;
+    }
+    uint64_t own = own_of(s, shelf, put->batch, put->nonce);
+    sim_slot *slot = &shelf->slot[shelf->count];
+    *slot = (sim_slot){.len = (uint32_t)put->batch.len,
+                       .checksum = put->checksum,
+                       .predecessor = put->predecessor,
+                       .nonce = put->nonce,
+                       .own = own};
+    slot->bytes = sim_alloc(s, put->batch.len);
+    memcpy(slot->bytes, put->batch.data, put->batch.len);
+    shelf->count++;
+    if (own != put->nonce) {
+        sim_break(s, "a superseded owner never appends", NULL, "store %u, partition %u, slot %llu",
+                  store->place, number, (unsigned long long)put->slot);
+    }
+}
+
+/* What the contract says a put comes to, in its order. */
+static etx_put_result judge(sim_store *store, etx_put *put, int effect) {
+    sim_shelf *shelf = &store->shelf[put->partition];
+    if (put->slot < shelf->mark) {
+        put->found_trimmed = 1;
+        return ETX_PUT_OCCUPIED;
+    }
+    if (put->slot < shelf->count) {
+        put->found_nonce = shelf->slot[put->slot].nonce;
+        put->found_checksum = shelf->slot[put->slot].checksum;
+        return ETX_PUT_OCCUPIED;
+    }
+    uint32_t before = 0;
+    if (put->slot > 0) {
+        if (put->slot > shelf->count) {
+            return ETX_PUT_PREDECESSOR;
+        }
+        before = shelf->slot[put->slot - 1].checksum;
+    }
+    if (before != put->predecessor) {
+        return ETX_PUT_PREDECESSOR;
+    }
+    if (effect) {
+        sim_store_append(store, put->partition, put);
+    }
+    return ETX_PUT_WRITTEN;
+}
+
+/* All up to and with this slot cannot vanish any more. */
+void sim_store_acknowledge(sim_store *store, uint32_t number, uint64_t slot) {
+    sim_shelf *shelf = &store->shelf[number];
+    while (shelf->told <= slot) {
+        sim_truth_durable(store->world, store, number, shelf->told++);
+    }
+}
+
+static void put_again(sim *s, void *what) {
+    struct late {
+        sim_store *store;
+        etx_put put;
+    } *late = what;
+    sim_store *store = late->store;
+    if (judge(store, &late->put, 1) == ETX_PUT_WRITTEN) {
+        sim_say(s, NULL, "store %u: a late copy of slot %llu takes effect", store->place,
+                (unsigned long long)late->put.slot);
+    }
+}
+
+/* A copy of the put is still on its way. */
+static void put_late(sim_store *store, const etx_put *put) {
+    sim *s = store->world;
+    struct late {
+        sim_store *store;
+        etx_put put;
+    } *late = sim_alloc(s, sizeof *late);
+    late->store = store;
+    late->put = *put;
+    void *bytes = sim_alloc(s, put->batch.len);
+    memcpy(bytes, put->batch.data, put->batch.len);
+    late->put.batch.data = bytes;
+    sim_at(s, sim_about(s, 2000000), put_again, late);
+}
+
+static etx_put_result unknown(sim_store *store, etx_put *put, const char *why) {
+    sim *s = store->world;
+    s->stats.unknown_puts++;
+    put->error = ETX_EUNAVAILABLE;
+    snprintf(put->message, sizeof put->message, "%s", why);
+    if (sim_happens(s, SIM_PUT_LATE)) {
+        put_late(store, put);
+    }
+    return ETX_PUT_UNKNOWN;
+}
+
+static etx_put_result not_written(etx_put *put, const char *why) {
+    put->error = ETX_EUNAVAILABLE;
+    snprintf(put->message, sizeof put->message, "%s", why);
+    return ETX_PUT_NOT_WRITTEN;
+}
+
+static etx_put_result put_once(sim_adapter *of, etx_put *put) {
+    sim_store *store = of->store;
+    sim *s = store->world;
+    if (!reachable(of)) {
+        return sim_below(s, SIM_STORING, 2) == 0
+                   ? not_written(put, "nobody is there to take it")
+                   : unknown(store, put, "no answer: the connection broke");
+    }
+    if (sim_happens(s, SIM_PUT_REFUSED)) {
+        return not_written(put, "too busy");
+    }
+    if (sim_happens(s, SIM_PUT_UNKNOWN)) {
+        if (sim_below(s, SIM_STORING, 2) == 0) {
+            judge(store, put, 1);
+            put->found_nonce = 0;
+            put->found_checksum = 0;
+            put->found_trimmed = 0;
+        }
+        return unknown(store, put, "no answer in time");
+    }
+    etx_put_result result = judge(store, put, 1);
+    if (result == ETX_PUT_WRITTEN) {
+        sim_store_acknowledge(store, put->partition, put->slot);
+    }
+    return result;
+}
+
+static etx_put_result store_put(etx_log *log, etx_put *put) {
+    sim_adapter *of = (sim_adapter *)(void *)log;
+    sim *s = of->store->world;
+    s->stats.puts++;
+    put->error = 0;
+    put->message[0] = 0;
+    put->found_nonce = 0;
+    put->found_checksum = 0;
+    put->found_trimmed = 0;
+    sim_node_may_die(of->node);
+    etx_put_result result = put_once(of, put);
+    sim_say(s, NULL, "%s: store %u/%u slot %llu: %s", of->node->name, of->store->place,
+            put->partition, (unsigned long long)put->slot, sim_put_word(result));
+    sim_node_may_die(of->node);
+    return result;
+}
+
+static int store_get(etx_log *log,
+                     uint32_t partition,
+                     uint64_t from,
+                     etx_slot_fn visit,
+                     void *user,
+                     uint64_t *ret_mark,
+                     char *message,
+                     size_t message_size) {
+    sim_adapter *of = (sim_adapter *)(void *)log;
+    const sim_shelf *shelf = &of->store->shelf[partition];
+    sim_node_may_die(of->node);
+    *ret_mark = shelf->mark;
+    for (uint64_t i = from > shelf->mark ? from : shelf->mark; i < shelf->count; i++) {
+        if (!reachable(of)) {
+            break;
+        }
+        const sim_slot *slot = &shelf->slot[i];
+        etx_slot seen = {.partition = partition,
+                         .predecessor = slot->predecessor,
+                         .slot = i,
+                         .nonce = slot->nonce,
+                         .checksum = slot->checksum,
+                         .batch = {slot->bytes, slot->len}};
+        int rc = visit(&seen, user);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (!reachable(of)) {
+        if (message != NULL) {
+            snprintf(message, message_size, "the store is not reachable");
+        }
+        return ETX_EUNAVAILABLE;
+    }
+    return 0;
+}
+
+static int store_trim(etx_log *log, uint32_t partition, uint64_t below) {
+    sim_adapter *of = (sim_adapter *)(void *)log;
+    sim_shelf *shelf = &of->store->shelf[partition];
+    sim_node_may_die(of->node);
+    if (!reachable(of)) {
+        return ETX_EUNAVAILABLE;
+    }
+    if (shelf->count > 0 && below >= shelf->count) {
+        below = shelf->count - 1;
+    }
+    if (below > shelf->mark) {
+        sim_truth_trim(of->store->world, of->store, partition, below);
+        shelf->mark = below;
+        sim_say(of->store->world, NULL, "%s: store %u/%u is trimmed below %llu", of->node->name,
+                of->store->place, partition, (unsigned long long)below);
+    }
+    sim_node_may_die(of->node);
+    return 0;
+}
+
+static int store_space(etx_log *log, uint32_t partition, etx_log_space *ret_space) {
+    (void)log;
+    (void)partition;
+    ret_space->bytes_used = 0;
+    ret_space->bytes_total = 0;
+    ret_space->trim_unit = 1;
+    ret_space->full = 0;
+    return 0;
+}
+
+const etx_log_ops *sim_store_ops(void) {
+    static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
+                                    .scheme = "sim",
+                                    .open = store_open,
+                                    .close = store_close,
+                                    .info = store_info,
+                                    .put = store_put,
+                                    .get = store_get,
+                                    .trim = store_trim,
+                                    .space = store_space};
+    return &ops;
+}
+
+/* ---- what happens to a store */
+
+void sim_store_failover(sim_store *store) {
+    sim *s = store->world;
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < s->partitions; i++) {
+        sim_shelf *shelf = &store->shelf[i];
+        lost += shelf->count - shelf->told;
+        shelf->count = shelf->told;
+    }
+    s->stats.failovers++;
+    sim_say(s, NULL, "store %u: fails over; %llu slots that nobody was told of are gone",
+            store->place, (unsigned long long)lost);
+}
+
+/* What it had acknowledged is lost: nothing that concerns it can be promised any more, but that
+ * nobody decides against it. */
+void sim_store_regress(sim_store *store) {
+    sim *s = store->world;
+    for (uint32_t i = 0; i < s->partitions; i++) {
+        sim_shelf *shelf = &store->shelf[i];
+        uint64_t least = shelf->mark + 1;
+        if (shelf->count > least) {
+            shelf->count -= sim_below(s, SIM_STORING, (uint32_t)(shelf->count - least));
+            shelf->told = shelf->told < shelf->count ? shelf->told : shelf->count;
+        }
+    }
+    store->regressed = 1;
+    sim_say(s, NULL, "store %u: is restored from an older backup", store->place);
+}

@@ -1,0 +1,239 @@
+/* The home for chosen gids: who changes it, and how a start with another is refused, so that no
+ * gid runs twice. */
+#include "rig.h"
+
+struct pair {
+    rig_log first, second;
+    rig_bank bank;
+};
+
+static void pair_make(struct pair *pair) {
+    rig_log_make(&pair->first, NULL, "partitions=2");
+    rig_log_make(&pair->second, NULL, "partitions=1");
+    rig_bank_make(&pair->bank, 1000);
+}
+
+static void pair_end(struct pair *pair) {
+    rig_bank_end(&pair->bank);
+    rig_log_end(&pair->first);
+    rig_log_end(&pair->second);
+}
+
+/* An engine with these homes; the one at `place` takes chosen gids. */
+static etx_engine *engine_of(struct pair *pair,
+                             const etx_options *options,
+                             const rig_log *first,
+                             const rig_log *second,
+                             unsigned place) {
+    etx_engine *engine = rig_engine(options, first->url, second != NULL ? second->url : NULL);
+    assert_int_equal(etx_engine_chosen_home(engine, place), 0);
+    rig_bank_register(&pair->bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    return engine;
+}
+
+/* The start is refused, and the message says which home is meant and how to accept. */
+static void is_refused(etx_engine *engine, const char *old_id) {
+    char message[512];
+    assert_int_equal(etx_engine_start(engine), ETX_ECONFLICT);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, old_id));
+    assert_non_null(strstr(message, "accept_chosen_home=\""));
+    etx_engine_free(engine);
+}
+
+static void id_of(etx_engine *engine, unsigned place, char id[ETX_HOME_ID_LEN + 1]) {
+    etx_home_status status = {.size = sizeof status};
+    assert_int_equal(etx_engine_home_status(engine, place, &status), 0);
+    memcpy(id, status.id, ETX_HOME_ID_LEN + 1);
+}
+
+static int no_more(const etx_status *status, void *user) {
+    (void)status;
+    (void)user;
+    return 0;
+}
+
+/* As `etx tx` does: this home alone, and nothing but looking. */
+static void look_at(const rig_log *log) {
+    etx_options options = rig_options();
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    options.flags |= ETX_INSPECT;
+    etx_engine *engine = rig_engine(&options, log->url, NULL);
+    rig_start(engine);
+    assert_int_equal(etx_list(engine, &filter, &cursor, 1000, no_more, NULL), 0);
+    rig_close(engine, ETX_CLOSE_LEAVE);
+}
+
+static void run(etx_engine *engine, const char *gid) {
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(engine, etx_tx_run(rig_pair(engine, "bank", gid, 'D'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+}
+
+/* Begins a transaction that stays in flight, and leaves it so. */
+static void leave_in_flight(etx_engine *engine, const char *gid) {
+    etx_tx *tx = NULL;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    options.gid = gid;
+    options.deadline_ms = 600000;
+    rig_must(engine, etx_tx_begin(engine, &options, &tx), "begin");
+    etx_tx_discard(tx);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+}
+
+/* An operator looks at each home alone: the program starts as before, and nobody else does. */
+static void a_look_changes_nothing(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    (void)state;
+    pair_make(&pair);
+    look_at(&pair.second); /* nothing is recorded yet, and nothing is now */
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 1);
+    rig_start(engine);
+    id_of(engine, 1, id);
+    run(engine, "mine");
+    run(engine, NULL);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    for (int i = 0; i < 2; i++) {
+        look_at(&pair.first);
+        look_at(&pair.second);
+    }
+    is_refused(engine_of(&pair, NULL, &pair.first, NULL, 0), id);
+    engine = engine_of(&pair, NULL, &pair.first, &pair.second, 1);
+    rig_start(engine);
+    unsigned calls = atomic_load(&pair.bank.calls);
+    run(engine, "mine");
+    assert_int_equal(atomic_load(&pair.bank.calls), calls);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    pair_end(&pair);
+}
+
+/* What counts is what the old home holds, and that cannot be seen without it. */
+static void an_empty_home_does_not_take_over(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    (void)state;
+    pair_make(&pair);
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    leave_in_flight(engine, "mine");
+    is_refused(engine_of(&pair, NULL, &pair.second, NULL, 0), id);
+    look_at(&pair.second);
+    is_refused(engine_of(&pair, NULL, &pair.second, NULL, 0), id);
+    is_refused(engine_of(&pair, NULL, &pair.second, &pair.first, 0), id);
+    engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine); /* the refused ones have changed nothing */
+    assert_int_equal(rig_state(engine, "mine"), ETX_ACTIVE);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    pair_end(&pair);
+}
+
+/* The old home, in the list: in flight, then remembered, then older than what is remembered. */
+static void a_drained_home_gives_them_up(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_options forgetful = rig_options();
+    etx_tx *tx = NULL;
+    (void)state;
+    pair_make(&pair);
+    forgetful.history_age_ms = 1;
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    leave_in_flight(engine, "mine");
+    usleep(5000);
+    is_refused(engine_of(&pair, &forgetful, &pair.second, &pair.first, 0), id);
+    engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    rig_must(engine, etx_tx_attach(engine, "mine", 0, &tx), "attach");
+    rig_must(engine, etx_tx_abort(tx, &outcome), "abort");
+    rig_close(engine, ETX_CLOSE_FINISH);
+    usleep(5000);
+    is_refused(engine_of(&pair, NULL, &pair.second, &pair.first, 0), id);
+    engine = engine_of(&pair, &forgetful, &pair.second, &pair.first, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    run(engine, "mine");
+    rig_close(engine, ETX_CLOSE_FINISH);
+    /* from here on the first home knows that the second has them */
+    is_refused(engine_of(&pair, NULL, &pair.first, NULL, 0), id);
+    pair_end(&pair);
+}
+
+/* By name, and only the one that was named. */
+static void the_operator_accepts_by_name(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    etx_options options = rig_options();
+    (void)state;
+    pair_make(&pair);
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    run(engine, "mine");
+    rig_close(engine, ETX_CLOSE_FINISH);
+    options.accept_chosen_home = "f000000";
+    is_refused(engine_of(&pair, &options, &pair.second, NULL, 0), id);
+    options.accept_chosen_home = id;
+    engine = engine_of(&pair, &options, &pair.second, NULL, 0);
+    rig_start(engine);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    engine = engine_of(&pair, NULL, &pair.second, NULL, 0); /* once is enough */
+    rig_start(engine);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    pair_end(&pair);
+}
+
+/* The claim that said it is long trimmed when the program is killed. */
+static void a_trim_does_not_forget_it(void **state) {
+    enum { COUNT = 2000, PAYLOAD = 16 * 1024 };
+    struct pair pair;
+    host_dir dir;
+    char id[ETX_HOME_ID_LEN + 1];
+    char *payload = calloc(1, PAYLOAD);
+    rig_done done = {0};
+    etx_metrics metrics = {.size = sizeof metrics};
+    etx_options options = rig_options();
+    (void)state;
+    assert_non_null(payload);
+    options.history_max = 100;
+    pair_make(&pair);
+    host_dir_make(&dir);
+    rig_log busy;
+    rig_log_make(&busy, dir.path, "segment=1M&partitions=1");
+    etx_engine *engine = engine_of(&pair, &options, &busy, &pair.second, 1);
+    rig_start(engine);
+    id_of(engine, 1, id);
+    for (unsigned i = 0; i < COUNT; i++) {
+        etx_tx *tx = NULL;
+        rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
+        rig_must(engine, etx_tx_add(tx, "bank", payload, PAYLOAD), "add");
+        rig_must(engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+        if (i % 16 == 15) {
+            assert_true(host_wait_for(&done.count, i));
+        }
+    }
+    assert_true(host_wait_for(&done.count, COUNT));
+    assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
+    assert_true(metrics.trims > 2);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    is_refused(engine_of(&pair, &options, &busy, NULL, 0), id);
+    free(payload);
+    rig_log_end(&busy);
+    host_dir_remove(&dir);
+    pair_end(&pair);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_look_changes_nothing),
+        cmocka_unit_test(an_empty_home_does_not_take_over),
+        cmocka_unit_test(a_drained_home_gives_them_up),
+        cmocka_unit_test(the_operator_accepts_by_name),
+        cmocka_unit_test(a_trim_does_not_forget_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
