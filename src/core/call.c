@@ -490,18 +490,12 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     core->calls--;
 }
 
-/* Done, as all others are asked to do now, and some have not answered: what follows waits for them.
- * (A forward operation that is done behind an abort is undone at once, and a workflow that runs is
- * watched from here on.) */
-static int others_first(const etx__entry *entry,
-                        const etx__branch *branch,
-                        const etx__event *event) {
-    const etx__tx *tx = entry->tx;
-    uint8_t now = entry->state == ETX_ACTIVE       ? ETX_FORWARD
-                  : entry->state == ETX_COMMITTING ? ETX_COMMIT
-                                                   : ETX_UNDO;
+/* Done, as others that are out are asked to do: what follows waits for them. */
+static int others_first(const etx__entry *entry, etx__branch *branch, const etx__event *event) {
+    int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
+    int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && tx->r.calls > 0 && !tx->r.ordered;
+           !branch->r.no_room && entry->tx->r.calls > 0 && !entry->tx->r.ordered;
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
