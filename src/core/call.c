@@ -490,6 +490,14 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     core->calls--;
 }
 
+/* Done, as others that are out are asked to do: what follows waits for them. */
+static int others_first(const etx__entry *entry, etx__branch *branch, const etx__event *event) {
+    int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
+    int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
+    return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
+           !branch->r.no_room && entry->tx->r.calls > 0 && !entry->tx->r.ordered;
+}
+
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     etx_assert(attempt->running && tx->r.running > 0);
     attempt->running = 0;
@@ -541,8 +549,8 @@ void etx__on_reply(etx__core *core, const etx__event *event) {
             initiator_answered(core, entry, event);
         }
         etx__unstall(core, entry);
-        if (event->u.reply.reply == ETX_DONE && tx->r.calls > 0 && !tx->r.ordered) {
-            return; /* what follows waits for the others */
+        if (others_first(entry, branch, event)) {
+            return;
         }
     }
     etx__settle(core, entry, &event->now);

@@ -66,7 +66,7 @@ void etx__tell(etx__core *core,
     told->branch = branch;
     told->operation = attempt != NULL ? attempt->operation : 0;
     told->attempt = attempt != NULL ? attempt->count : 0;
-    told->reason = reason != NULL ? reason : "";
+    told->reason = reason;
 }
 
 /* ---- answers */
@@ -84,21 +84,20 @@ void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry 
     core->out->answered = waiter;
 }
 
+/* Of one that rests on what is durable. */
 static int satisfied(const etx__core *core, const etx__entry *entry, const etx__waiter *waiter) {
-    if (waiter->seq > core->durable || entry->rests_on > core->durable) {
-        return 0;
-    }
-    if (waiter->look || waiter->wait == ETX_WAIT_BEGUN || entry->tx == NULL) {
+    etx_assert(waiter->seq <= core->durable && entry->rests_on <= core->durable);
+    if (waiter->look || waiter->wait == ETX_WAIT_BEGUN) {
         return 1;
     }
     return waiter->wait == ETX_WAIT_DECIDED && entry->state != ETX_ACTIVE;
 }
 
-static void answer_waiters(etx__core *core, etx__entry *entry, int ended) {
+static void answer_waiters(etx__core *core, etx__entry *entry) {
     etx__waiter **link = &entry->tx->r.waiters;
     while (*link != NULL) {
         etx__waiter *waiter = *link;
-        if (!ended && !satisfied(core, entry, waiter)) {
+        if (!satisfied(core, entry, waiter)) {
             link = &waiter->next;
             continue;
         }
@@ -189,6 +188,9 @@ void etx__attempts_restart(etx__tx *tx) {
             call->due_ms = 0;
         }
     }
+    if (tx->r.asking != NULL) { /* that is over: it keeps nobody stalled */
+        tx->r.asking->failures = 0;
+    }
 }
 
 static void do_decide(etx__core *core,
@@ -261,7 +263,7 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
         if (todo.end) {
             etx__wake_at(&todo, now->mono_ms + core->options.working_ms);
         }
-        answer_waiters(core, entry, 0);
+        answer_waiters(core, entry);
         tell_unregistered(core, entry, &todo);
         etx__call_out(core, entry, &todo, now);
     }
@@ -273,9 +275,11 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
 
 /* ---- events that concern no single transaction */
 
-/* Is there room in the outputs for all that one more transaction may bring? */
+/* Is there room in the outputs for all that one more transaction may bring? In empty ones there
+ * is. */
 static int room_for(const etx__out *out, const etx__tx *tx) {
     uint32_t most = tx->s.branch_count + 8u;
+    etx_assert(most <= ETX__OUT_MAX);
     return out->record_count + most <= ETX__OUT_MAX && out->call_count + most <= ETX__OUT_MAX &&
            out->told_count + most <= ETX__OUT_MAX;
 }
@@ -446,7 +450,6 @@ static void on_give_up(etx__core *core, const etx__event *event) {
  * left for later. */
 static void on_move(etx__core *core, const etx__event *event) {
     enum { MOVES = 64 };
-    etx__out *out = core->out;
     for (int i = 0; i < MOVES && core->oldest != 0; i++) {
         etx__entry *entry = &core->entry[core->oldest - 1];
         if (entry->first_seq >= event->u.move.seq || entry->last_seq > core->durable) {
@@ -460,8 +463,8 @@ static void on_move(etx__core *core, const etx__event *event) {
             break; /* its image fills the room */
         }
     }
-    out->more = core->oldest != 0 && out->record_count > 0 &&
-                core->entry[core->oldest - 1].first_seq < event->u.move.seq;
+    core->out->more =
+        core->oldest != 0 && core->entry[core->oldest - 1].first_seq < event->u.move.seq;
 }
 
 /* ---- the step */

@@ -270,6 +270,7 @@ static void options_of(const command *c, etx__core_options *o) {
     o->history_age_ms = number(c, "age", o->history_age_ms);
     o->image_max = (uint32_t)number(c, "image", o->image_max);
     o->park_after = (uint32_t)number(c, "park_after", o->park_after);
+    o->pool_size = number(c, "pool", o->pool_size);
     o->history_strict = (uint8_t)number(c, "strict", o->history_strict);
     o->inspect = (uint8_t)number(c, "inspect", o->inspect);
 }

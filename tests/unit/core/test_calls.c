@@ -158,6 +158,37 @@ static void test_late_and_repeated_answers(void **state) {
     world_free(w);
 }
 
+/* A callback that is past its timeout and has not returned: nothing is called beside it. */
+static void test_slow_callback(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop timeout=100 first=10 cap=10\nbegin t a:tcc nobody\nput");
+    say(&w, "tick 100\ntick 10000\ntick 10000\nretry t\ntick 10000");
+    assert_int_equal(calls_of(w, "a", ETX_FORWARD), 1);
+    say(&w, "reply t a done");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+    world_free(w);
+}
+
+/* Limits are for forward operations: after the decision nothing is dropped. */
+static void test_no_limit_after_the_decision(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world park_after=3\nparticipant shop attempts=2 first=10 cap=10");
+    say(&w, "begin t a:tcc b:xa c:saga nobody\nput\nreply t a done\nreply t b done");
+    say(&w, "reply t c refused\nput");
+    for (int i = 0; i < 20; i++) {
+        say(&w, i % 2 ? "reply t a retry" : "reply t a refused");
+        say(&w, i % 2 ? "reply t b retry" : "reply t b refused");
+        say(&w, "reply t c refused\ntick 10");
+    }
+    assert_int_equal(known(w, "t")->state, ETX_ABORTING);
+    assert_int_equal(calls_of(w, "a", ETX_UNDO), 21);
+    say(&w, "reply t a done\nreply t b done\nreply t c done\nput");
+    assert_int_equal(known(w, "t")->state, ETX_ABORTED);
+    world_free(w);
+}
+
 /* Run numbers grow with each resume, and across owners; earlier runs are refused. */
 static void test_runs(void **state) {
     (void)state;
@@ -191,6 +222,8 @@ int main(void) {
         cmocka_unit_test(test_stalled),
         cmocka_unit_test(test_stalled_initiator),
         cmocka_unit_test(test_late_and_repeated_answers),
+        cmocka_unit_test(test_slow_callback),
+        cmocka_unit_test(test_no_limit_after_the_decision),
         cmocka_unit_test(test_runs),
     };
     return cmocka_run_group_tests_name("core calls", tests, NULL, NULL);

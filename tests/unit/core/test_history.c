@@ -108,6 +108,79 @@ static void test_moves_out_of_order(void **state) {
     }
 }
 
+/* What is old, and not durable: it is forgotten later. More of what is old than one flush takes. */
+static void test_age_waits_for_the_log(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=200 age=1000 transactions=200\nparticipant shop");
+    say(&w, "begin t900 a:message nobody\nput\nreply t900 a done\ntick 2000\nfly");
+    assert_true(is_known(w, 900));
+    say(&w, "durable\nput\nabort t901\ntick 2000\nfly");
+    assert_true(is_known(w, 901));
+    assert_false(is_known(w, 900));
+    say(&w, "durable\nput");
+    assert_false(is_known(w, 901));
+    for (int i = 1; i <= 100; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "abort t%d", i);
+        say(&w, text);
+    }
+    say(&w, "put\ntick 2000\nput");
+    assert_false(is_known(w, 60));
+    assert_true(is_known(w, 100));
+    say(&w, "put");
+    assert_false(is_known(w, 100));
+    world_free(w);
+}
+
+static void fold_begun(etx__core *core, const char *gid) {
+    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = text_of(gid)};
+    record.u.begin.mode = ETX_INTERACTIVE;
+    assert_int_equal(etx__core_fold(core, &record), 0);
+}
+
+/* Is the window full, where numbers are missing, or more live than it holds? */
+static void test_full_with_holes(void **state) {
+    (void)state;
+    world *w = NULL;
+    void *memory = NULL;
+    say(&w, "world history=500 transactions=600 pool=2097152");
+    etx__core *core = world_fold(w, 0, 0, &memory);
+    fold_ended(core, "a", 1000);
+    core->chosen = 1;
+    for (int i = 0; i < 80; i++) {
+        char gid[16];
+        snprintf(gid, sizeof gid, "l%d", i);
+        fold_begun(core, gid);
+    }
+    assert_int_equal(etx__history_full(core, 0), 0); /* holes only, as far as it looks */
+    for (int i = 80; i < 501; i++) {
+        char gid[16];
+        snprintf(gid, sizeof gid, "l%d", i);
+        fold_begun(core, gid);
+    }
+    assert_int_equal(etx__history_full(core, 0), 1);
+    free(memory);
+    core = world_fold(w, 0, 0, &memory);
+    fold_ended(core, "a", 1000);
+    core->chosen = 1;
+    for (int i = 0; i < 3; i++) {
+        char gid[16];
+        snprintf(gid, sizeof gid, "l%d", i);
+        fold_begun(core, gid);
+    }
+    assert_int_equal(etx__history_full(core, 0), 0); /* the oldest place is a hole, too */
+    free(memory);
+    /* a number that makes room for itself, and needs no more */
+    core = world_fold(w, 0, 0, &memory);
+    fold_ended(core, "a", 1);
+    fold_ended(core, "b", core->ended_room + 3);
+    assert_null(etx__core_find(core, text_of("a"), etx__core_hash(text_of("a"))));
+    assert_int_equal(core->remembered, 1);
+    free(memory);
+    world_free(w);
+}
+
 /* The same number twice, or one far beyond all others, harms nothing. */
 static void test_odd_numbers(void **state) {
     (void)state;
@@ -215,6 +288,8 @@ int main(void) {
         cmocka_unit_test(test_drained),
         cmocka_unit_test(test_undurable_stays),
         cmocka_unit_test(test_moves_out_of_order),
+        cmocka_unit_test(test_age_waits_for_the_log),
+        cmocka_unit_test(test_full_with_holes),
         cmocka_unit_test(test_odd_numbers),
         cmocka_unit_test(test_another_n),
         cmocka_unit_test(test_strict),

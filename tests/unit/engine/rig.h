@@ -15,7 +15,9 @@ typedef enum rig_fault {
     RIG_FULL,            /* the same: no space */
     RIG_BROKEN,          /* unknown with ETX_EIO: the log is to be reopened; not written */
     RIG_BROKEN_WRITTEN,  /* the same, although it was written */
-    RIG_HANGS            /* does not come back until `gate` is posted; then it is written */
+    RIG_HANGS,           /* does not come back until `gate` is posted; then it is written */
+    RIG_HANGS_UNWRITTEN, /* the same; then it promises that it was not */
+    RIG_RACED            /* another owner's bytes come first */
 } rig_fault;
 
 typedef struct rig_log {
@@ -29,7 +31,11 @@ typedef struct rig_log {
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
     atomic_uint faults, puts, reopened, trims, hanging, closed;
+    _Atomic int clean;      /* how it was closed last */
     _Atomic size_t largest; /* bytes of a put */
+    /* Called before a trim, or NULL; `watcher` is its own. */
+    void (*on_trim)(struct rig_log *log, uint32_t partition, uint64_t below);
+    void *watcher;
     sem_t gate;
     etx_log *inner;
     const etx_log_ops *ops;
@@ -39,6 +45,15 @@ typedef struct rig_log {
 void rig_log_make(rig_log *log, const char *dir, const char *options);
 void rig_log_end(rig_log *log);
 void rig_log_fail(rig_log *log, rig_fault fault, int times);
+/* Gives every record in the slots from `from` on of what lies beneath; returns the next slot. */
+typedef void (*rig_record_fn)(const etx_slot *slot, const etx_record *record, void *user);
+uint64_t rig_log_records(rig_log *log,
+                         uint32_t partition,
+                         uint64_t from,
+                         rig_record_fn each,
+                         void *user);
+/* Puts a batch behind the last slot, as another owner would. */
+void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes batch);
 const etx_log_ops *rig_log_ops(void);
 
 /* ---- banks: what was done, by gid, branch and operation, with the fence that participants keep;

@@ -32,6 +32,7 @@ static int faulty_open(const etx_log_config *config, etx_log **ret_log) {
 
 static void faulty_close(etx_log *head, int clean) {
     rig_log *log = log_of(head);
+    atomic_store(&log->clean, clean);
     if (log->ops == etx_log_file()) {
         log->ops->close(log->inner, clean);
         log->inner = NULL;
@@ -76,7 +77,8 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
     if (!fails_now(log)) {
         return log->ops->put(log->inner, put);
     }
-    switch ((rig_fault)atomic_load(&log->fault)) {
+    rig_fault fault = (rig_fault)atomic_load(&log->fault);
+    switch (fault) {
         case RIG_UNKNOWN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, "nobody answers");
         case RIG_UNKNOWN_WRITTEN:
@@ -92,9 +94,16 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
             log->ops->put(log->inner, put);
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk broke");
         case RIG_HANGS:
+        case RIG_HANGS_UNWRITTEN:
             atomic_fetch_add(&log->hanging, 1);
             while (sem_wait(&log->gate) != 0) {
             }
+            if (fault == RIG_HANGS_UNWRITTEN) {
+                return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it was away");
+            }
+            break;
+        case RIG_RACED:
+            rig_log_put(log, put->partition, put->nonce + 1, (etx_bytes){"\x01", 1});
             break;
         case RIG_WELL:
             break;
@@ -118,6 +127,9 @@ static int faulty_trim(etx_log *head, uint32_t partition, uint64_t below) {
     rig_log *log = log_of(head);
     int rc = atomic_load(&log->trim_rc);
     atomic_fetch_add(&log->trims, 1);
+    if (log->on_trim != NULL) {
+        log->on_trim(log, partition, below);
+    }
     return rc != 0 ? rc : log->ops->trim(log->inner, partition, below);
 }
 
@@ -202,4 +214,62 @@ void rig_log_fail(rig_log *log, rig_fault fault, int times) {
     atomic_store(&log->times, 0);
     atomic_store(&log->fault, fault);
     atomic_store(&log->times, times);
+}
+
+typedef struct reading {
+    rig_record_fn each;
+    void *user;
+    etx_record_room room;
+    uint64_t next;
+    uint32_t checksum;
+} reading;
+
+static int read_records(const etx_slot *slot, void *user) {
+    reading *r = user;
+    const uint8_t *bytes = slot->batch.data;
+    r->next = slot->slot + 1;
+    r->checksum = slot->checksum;
+    for (size_t at = 1; r->each != NULL && at < slot->batch.len;) {
+        etx_record record;
+        size_t used = 0;
+        etx_bytes rest = {bytes + at, slot->batch.len - at};
+        int rc = etx_codec_binary()->decode(rest, &r->room, &record, &used);
+        if (rc == ETX_EBUSY && etx_record_room_grow(&r->room) == 0) {
+            continue;
+        }
+        rig_check(rc == 0);
+        r->each(slot, &record, r->user);
+        at += used;
+    }
+    return 0;
+}
+
+static void read_on(rig_log *log, uint32_t partition, uint64_t from, reading *r) {
+    uint64_t mark = 0;
+    int rc = log->ops->get(log->inner, partition, from, read_records, r, &mark, NULL, 0);
+    rig_check(rc == 0);
+    etx_record_room_free(&r->room);
+}
+
+uint64_t rig_log_records(rig_log *log,
+                         uint32_t partition,
+                         uint64_t from,
+                         rig_record_fn each,
+                         void *user) {
+    reading r = {.each = each, .user = user};
+    read_on(log, partition, from, &r);
+    return r.next;
+}
+
+void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes batch) {
+    reading r = {0};
+    read_on(log, partition, 0, &r);
+    etx_put put = {.size = sizeof put,
+                   .partition = partition,
+                   .slot = r.next,
+                   .predecessor = r.checksum,
+                   .nonce = nonce,
+                   .batch = batch};
+    put.checksum = etx_slot_checksum(partition, put.slot, nonce, put.predecessor, batch);
+    rig_check(log->ops->put(log->inner, &put) == ETX_PUT_WRITTEN);
 }

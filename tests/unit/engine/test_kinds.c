@@ -243,6 +243,30 @@ static void the_order_is_kept(void **state) {
     }
 }
 
+/* Steps that say nothing of their order follow one another; other kinds beside them do not wait. */
+static void steps_follow_one_another(void **state) {
+    struct stage stage;
+    (void)state;
+    stage_make(&stage, 0);
+    etx_tx *tx = tx_new(&stage, NULL);
+    static const char *const names[] = {"one", "two", "three"};
+    for (unsigned i = 0; i < 3; i++) {
+        etx_branch branch = ETX_BRANCH_INIT;
+        branch.participant = "saga";
+        branch.name = names[i];
+        assert_int_equal(etx_tx_add_branch(tx, &branch), 0);
+    }
+    snprintf(stage.refuses, sizeof stage.refuses, "two");
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(stage.engine, etx_tx_run(tx, &outcome), "run");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_int_equal(place(&stage, "one", ETX_FORWARD), 0);
+    assert_int_equal(place(&stage, "two", ETX_FORWARD), 1);
+    assert_int_equal(place(&stage, "three", ETX_FORWARD), -1);
+    assert_true(place(&stage, "two", ETX_UNDO) < place(&stage, "one", ETX_UNDO));
+    stage_end(&stage);
+}
+
 /* Unknown, then still working: asked again, and nothing else changes. */
 static void asked_again(void **state) {
     static const etx_operation operations[] = {ETX_FORWARD, ETX_COMMIT};
@@ -347,6 +371,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds),
         cmocka_unit_test(the_order_is_kept),
+        cmocka_unit_test(steps_follow_one_another),
         cmocka_unit_test(asked_again),
         cmocka_unit_test(attempts_have_a_limit),
         cmocka_unit_test(a_notification_may_fail),

@@ -28,16 +28,26 @@ faults *faults_now(void) {
     return &now;
 }
 
-static int path_ends(int fd, const char *wanted) {
+static size_t path_of(int fd, char path[600]) {
     char link[64];
-    char path[600];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, path, sizeof path - 1);
+    ssize_t len = readlink(link, path, 599);
+    path[len > 0 ? len : 0] = 0;
+    return len > 0 ? (size_t)len : 0;
+}
+
+static int path_ends(int fd, const char *wanted) {
+    char path[600];
+    size_t len = path_of(fd, path);
     size_t wanted_len = strlen(wanted);
-    if (len < (ssize_t)wanted_len)
-        return 0;
-    path[len] = 0;
-    return strcmp(path + len - wanted_len, wanted) == 0;
+    return len >= wanted_len && strcmp(path + len - wanted_len, wanted) == 0;
+}
+
+static void failed_note(int fd) {
+    char path[600];
+    path_of(fd, path);
+    const char *name = strrchr(path, '/');
+    snprintf(faults_now()->failed, sizeof faults_now()->failed, "%.60s", name ? name + 1 : path);
 }
 
 /* 1: this is the step at which to die. */
@@ -59,6 +69,7 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t offset) {
         size_t first = now->write_first < len ? now->write_first : len;
         if (first)
             __real_pwrite(fd, data, first, offset);
+        failed_note(fd);
         errno = now->write_error;
         return -1;
     }

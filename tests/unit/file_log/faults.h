@@ -10,6 +10,7 @@ typedef struct faults {
     char watched[64]; /* while `watching`, writes to a file whose path ends so are counted */
     int watching;
     int watched_writes;
+    char failed[64];    /* the name of the file whose write failed last */
     int write_error;    /* an errno: writes fail with it */
     size_t write_first; /* bytes that are written before that */
     size_t write_most;  /* a write writes at most so much; 0: no limit */

@@ -136,6 +136,34 @@ static void test_poisoned_again(void **state) {
     assert_int_equal(count, 160);
 }
 
+/* The copying fails too: the file that it went to is left alone from then on, as the first is. */
+static void test_a_failed_copy_is_left(void **state) {
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = fixture->subject.ops;
+    etx_put put;
+    fixture_puts(fixture, 5, 9000);
+    for (size_t first = 0; first <= 12288; first += 4096) {
+        faults_now()->only = ".seg";
+        faults_now()->write_error = EIO;
+        faults_now()->write_first = first;
+        assert_int_equal(put_next(fixture, 9000, &put), ETX_PUT_UNKNOWN);
+        assert_int_equal(ops->reopen(fixture->subject.log, 0, NULL, 0), ETX_EIO);
+        faults_now()->write_error = 0;
+        snprintf(faults_now()->watched, sizeof faults_now()->watched, "%s", faults_now()->failed);
+        faults_now()->watched_writes = 0;
+        faults_now()->watching = 1;
+        assert_int_equal(ops->reopen(fixture->subject.log, 0, NULL, 0), 0);
+        etx_put_result result = put_next(fixture, 9000, &put);
+        assert_true(result == ETX_PUT_WRITTEN || result == ETX_PUT_OCCUPIED);
+        fixture->chain.next++;
+        fixture->chain.checksum = put.checksum;
+        fixture_puts(fixture, 150, 9000);
+        assert_int_equal(faults_now()->watched_writes, 0);
+        faults_now()->watching = 0;
+    }
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
+}
+
 /* No space for spares: full is told while there is a reserve; then not written, never unknown;
  * and a trim ends it. */
 static void fill_up(log_fixture *fixture) {
@@ -306,13 +334,10 @@ static void test_dies_at_every_step_poisoned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_short_writes),
-        CASE(test_poisoned_and_reopened),
-        CASE(test_poisoned_again),
-        CASE(test_no_space),
-        CASE(test_no_space_on_tmpfs),
-        CASE(test_dies_at_every_step),
-        CASE(test_dies_at_every_step_poisoned),
+        CASE(test_short_writes),       CASE(test_poisoned_and_reopened),
+        CASE(test_poisoned_again),     CASE(test_a_failed_copy_is_left),
+        CASE(test_no_space),           CASE(test_no_space_on_tmpfs),
+        CASE(test_dies_at_every_step), CASE(test_dies_at_every_step_poisoned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,24 @@ static void test_every_sequence(void **state) {
     free(all.seen);
 }
 
+/* What is no result of a put: nothing is known, so the log is read anew. */
+static void test_results_that_are_none(void **state) {
+    (void)state;
+    static const int odd[] = {-1, 0, 77};
+    for (unsigned i = 0; i < 3; i++) {
+        etx_put put;
+        etx__owner owner = claimed();
+        etx__owner_fill(&owner, batch, &put);
+        etx__verdict verdict = etx__owner_judge(&owner, &put, (etx_put_result)odd[i]);
+        assert_true(verdict == ETX__BROKEN || odd[i] == ETX_PUT_WRITTEN);
+        owner = claimed();
+        assert_int_equal(find(&owner, 77, 0, 0), ETX__PROVE);
+        etx__owner_fill(&owner, batch, &put);
+        verdict = etx__owner_judge(&owner, &put, (etx_put_result)odd[i]);
+        assert_true(verdict == ETX__BROKEN || odd[i] == ETX_PUT_WRITTEN);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claim_and_put),
@@ -244,6 +262,7 @@ int main(void) {
         cmocka_unit_test(test_proof),
         cmocka_unit_test(test_proof_that_fails),
         cmocka_unit_test(test_predecessor_and_errors),
+        cmocka_unit_test(test_results_that_are_none),
         cmocka_unit_test(test_every_sequence),
     };
     return cmocka_run_group_tests_name("owner", tests, NULL, NULL);

@@ -1,0 +1,186 @@
+/* Back from the log: what a put that was not written held, and a home that is well again. */
+#include "rig.h"
+
+struct shop {
+    rig_log log, second;
+    rig_bank bank;
+    host_bank slow; /* its forward calls wait at a gate, on a worker */
+    etx_engine *engine;
+};
+
+static void shop_start(struct shop *shop, uint32_t hold_down_ms, const char *second) {
+    etx_options options = rig_options();
+    options.hold_down_ms = hold_down_ms;
+    shop->engine = rig_engine(&options, shop->log.url, second);
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
+    etx_participant participant = host_participant("slow", ETX_TCC, 0, &shop->slow);
+    rig_must(shop->engine, etx_engine_register(shop->engine, &participant), "register");
+    rig_start(shop->engine);
+}
+
+static void shop_make(struct shop *shop) {
+    rig_log_make(&shop->log, NULL, "partitions=1");
+    rig_log_make(&shop->second, NULL, "partitions=1");
+    rig_bank_make(&shop->bank, 1000);
+    host_bank_make(&shop->slow);
+    shop->slow.gated = true;
+}
+
+static void shop_end(struct shop *shop) {
+    rig_close(shop->engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&shop->bank);
+    rig_log_end(&shop->log);
+    rig_log_end(&shop->second);
+}
+
+static void submit_slow(struct shop *shop) {
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = "slow-1";
+    rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
+    rig_must(shop->engine, etx_tx_add(tx, "slow", "x", 1), "add");
+    rig_must(shop->engine, etx_tx_submit(tx, NULL, NULL), "submit");
+    assert_true(host_wait_for(&shop->slow.blocked, 1));
+}
+
+typedef struct seen {
+    unsigned begun, decided, other;
+    int wrong;
+} seen;
+
+static void note(const etx_slot *slot, const etx_record *record, void *user) {
+    seen *s = user;
+    (void)slot;
+    if (record->gid.len == 6 && memcmp(record->gid.data, "slow-1", 6) == 0) {
+        s->begun += record->type == ETX_RECORD_BEGIN;
+        s->decided += record->type == ETX_RECORD_DECIDE;
+        s->wrong |= record->type == ETX_RECORD_END && s->decided == 0;
+    } else if (record->gid.len == 3 && memcmp(record->gid.data, "new", 3) == 0) {
+        s->other++;
+    }
+}
+
+/* A batch with a decision and a begin is not written: the begin is given up and its caller told,
+ * the decision goes into the next, and is in the log before anything follows from it. */
+static void what_is_given_back_keeps_the_rest(void **state) {
+    struct shop shop;
+    rig_done first = {0}, given_up = {0};
+    seen s = {0};
+    (void)state;
+    shop_make(&shop);
+    shop_start(&shop, 200, NULL);
+    submit_slow(&shop);
+    rig_log_fail(&shop.log, RIG_HANGS, 1);
+    rig_must(shop.engine,
+             etx_tx_submit(rig_pair(shop.engine, "bank", "first", 'D'), rig_done_fn, &first),
+             "submit");
+    assert_true(host_wait_for(&shop.log.hanging, 1));
+    sem_post(&shop.slow.gate);
+    assert_true(host_wait_for(&shop.slow.returned, 1));
+    rig_must(shop.engine,
+             etx_tx_submit(rig_pair(shop.engine, "bank", "new", 'D'), rig_done_fn, &given_up),
+             "submit");
+    usleep(100000); /* both stand in the batch that forms */
+    rig_log_fail(&shop.log, RIG_NOT_WRITTEN, 1);
+    sem_post(&shop.log.gate);
+    assert_true(host_wait_for(&given_up.count, 1));
+    assert_int_equal(given_up.rc, ETX_EUNAVAILABLE);
+    assert_true(rig_reaches(shop.engine, "slow-1", ETX_COMMITTED, 0));
+    assert_int_equal(shop.slow.commits, 1);
+    assert_true(host_wait_for(&first.count, 1));
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    rig_log_records(&shop.log, 0, 0, note, &s);
+    assert_int_equal(s.begun, 1);
+    assert_int_equal(s.decided, 1);
+    assert_int_equal(s.wrong, 0);
+    assert_int_equal(s.other, 0);
+    assert_int_equal(rig_bank_effect(&shop.bank, "new"), 0);
+    shop_start(&shop, 200, NULL);
+    assert_int_equal(rig_state(shop.engine, "slow-1"), ETX_COMMITTED);
+    shop_end(&shop);
+}
+
+static void *park(void *user) {
+    struct shop *shop = user;
+    rig_check(etx_park(shop->engine, "slow-1", "ann", "a reason") == 0);
+    return NULL;
+}
+
+static void *resume(void *user) {
+    struct shop *shop = user;
+    rig_check(etx_resume(shop->engine, "slow-1", "ann", "a reason") == 0);
+    return NULL;
+}
+
+/* Parked in a batch that is not written, resumed in the one behind it: in the log, in this order.
+ */
+static void what_is_given_back_keeps_its_order(void **state) {
+    struct shop shop;
+    pthread_t thread[2];
+    (void)state;
+    shop_make(&shop);
+    shop_start(&shop, 200, NULL);
+    submit_slow(&shop);
+    rig_log_fail(&shop.log, RIG_HANGS_UNWRITTEN, 1);
+    assert_int_equal(pthread_create(&thread[0], NULL, park, &shop), 0);
+    assert_true(host_wait_for(&shop.log.hanging, 1));
+    assert_int_equal(pthread_create(&thread[1], NULL, resume, &shop), 0);
+    usleep(100000); /* it stands in the batch that forms */
+    sem_post(&shop.log.gate);
+    pthread_join(thread[0], NULL);
+    pthread_join(thread[1], NULL);
+    rig_log_fail(&shop.log, RIG_WELL, 0);
+    sem_post(&shop.slow.gate);
+    assert_true(host_wait_for(&shop.slow.returned, 1));
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    shop.slow.gated = false;
+    shop_start(&shop, 200, NULL);
+    assert_true(rig_reaches(shop.engine, "slow-1", ETX_COMMITTED, 0));
+    shop_end(&shop);
+}
+
+/* ---- homes */
+
+static etx_home_status status_of(etx_engine *engine, unsigned place) {
+    etx_home_status status = {.size = sizeof status};
+    assert_int_equal(etx_engine_home_status(engine, place, &status), 0);
+    return status;
+}
+
+static void run_at(struct shop *shop, unsigned place) {
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(shop->engine, etx_tx_run(rig_pair(shop->engine, "bank", NULL, 'D'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_non_null(strstr(outcome.gid, status_of(shop->engine, place).id));
+}
+
+/* Well again, it is held for a while before new transactions go there: nobody flaps. */
+static void a_home_is_held_before_it_is_used_again(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    shop_start(&shop, 60000, shop.second.url);
+    run_at(&shop, 0);
+    rig_log_fail(&shop.log, RIG_BROKEN, 1);
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), ETX_EUNKNOWN);
+    assert_true(host_wait_for(&shop.log.reopened, 1));
+    etx_status status = {.size = sizeof status};
+    while (etx_query(shop.engine, outcome.gid, &status) == ETX_EUNKNOWN) {
+        usleep(1000);
+    }
+    usleep(50000); /* it is open again, and known to be */
+    for (int i = 0; i < 5; i++) {
+        run_at(&shop, 1);
+    }
+    shop_end(&shop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_given_back_keeps_the_rest),
+        cmocka_unit_test(what_is_given_back_keeps_its_order),
+        cmocka_unit_test(a_home_is_held_before_it_is_used_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
