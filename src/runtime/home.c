@@ -105,7 +105,7 @@ int etx__home_open(etx__home *home) {
     config.flags = (engine->options.flags & ETX_INSPECT) ? ETX_LOG_NO_CREATE : 0;
     int rc = home->ops->open(&config, &home->log);
     if (rc != 0) {
-        return etx__engine_fail(engine, rc, "home %.100s: %.80s", home->url,
+        return etx__engine_fail(engine, rc, "home %s: %s", home->url,
                                 message[0] ? message : etx_strerror(rc));
     }
     home->info.size = sizeof home->info;
