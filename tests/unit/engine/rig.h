@@ -37,6 +37,7 @@ typedef struct rig_log {
     void (*on_trim)(struct rig_log *log, uint32_t partition, uint64_t below);
     void *watcher;
     sem_t gate;
+    pthread_mutex_t lock; /* of what is put and read */
     etx_log *inner;
     const etx_log_ops *ops;
 } rig_log;

@@ -56,6 +56,14 @@ static etx_put_result say(etx_put *put, etx_put_result result, int error, const 
     return result;
 }
 
+/* A test looks into the log while its engine runs. */
+static etx_put_result inner_put(rig_log *log, etx_put *put) {
+    pthread_mutex_lock(&log->lock);
+    etx_put_result result = log->ops->put(log->inner, put);
+    pthread_mutex_unlock(&log->lock);
+    return result;
+}
+
 static bool fails_now(rig_log *log) {
     int times = atomic_load(&log->times);
     if (atomic_load(&log->fault) == RIG_WELL || times == 0) {
@@ -75,14 +83,14 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
         atomic_store(&log->largest, put->batch.len);
     }
     if (!fails_now(log)) {
-        return log->ops->put(log->inner, put);
+        return inner_put(log, put);
     }
     rig_fault fault = (rig_fault)atomic_load(&log->fault);
     switch (fault) {
         case RIG_UNKNOWN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, "nobody answers");
         case RIG_UNKNOWN_WRITTEN:
-            log->ops->put(log->inner, put);
+            inner_put(log, put);
             return say(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, "nobody answers any more");
         case RIG_NOT_WRITTEN:
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it is away");
@@ -91,7 +99,7 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
         case RIG_BROKEN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk is broken");
         case RIG_BROKEN_WRITTEN:
-            log->ops->put(log->inner, put);
+            inner_put(log, put);
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk broke");
         case RIG_HANGS:
         case RIG_HANGS_UNWRITTEN:
@@ -108,7 +116,7 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
         case RIG_WELL:
             break;
     }
-    return log->ops->put(log->inner, put);
+    return inner_put(log, put);
 }
 
 static int faulty_get(etx_log *head,
@@ -147,7 +155,9 @@ static int faulty_reopen(etx_log *head, uint32_t partition, char *message, size_
 
 static int faulty_space(etx_log *head, uint32_t partition, etx_log_space *ret_space) {
     rig_log *log = log_of(head);
+    pthread_mutex_lock(&log->lock);
     int rc = log->ops->space(log->inner, partition, ret_space);
+    pthread_mutex_unlock(&log->lock);
     ret_space->full = (uint8_t)atomic_load(&log->full);
     return rc;
 }
@@ -187,6 +197,7 @@ void rig_log_make(rig_log *log, const char *dir, const char *options) {
     log->grade = ETX_LOCAL;
     log->class = 'm';
     assert_int_equal(sem_init(&log->gate, 0, 0), 0);
+    assert_int_equal(pthread_mutex_init(&log->lock, NULL), 0);
     if (dir != NULL) {
         log->ops = etx_log_file();
         log->class = 'f';
@@ -208,6 +219,7 @@ void rig_log_end(rig_log *log) {
         log->ops->close(log->inner, 0);
     }
     sem_destroy(&log->gate);
+    pthread_mutex_destroy(&log->lock);
 }
 
 void rig_log_fail(rig_log *log, rig_fault fault, int times) {
@@ -246,7 +258,9 @@ static int read_records(const etx_slot *slot, void *user) {
 
 static void read_on(rig_log *log, uint32_t partition, uint64_t from, reading *r) {
     uint64_t mark = 0;
+    pthread_mutex_lock(&log->lock);
     int rc = log->ops->get(log->inner, partition, from, read_records, r, &mark, NULL, 0);
+    pthread_mutex_unlock(&log->lock);
     rig_check(rc == 0);
     etx_record_room_free(&r->room);
 }
@@ -271,5 +285,5 @@ void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes bat
                    .nonce = nonce,
                    .batch = batch};
     put.checksum = etx_slot_checksum(partition, put.slot, nonce, put.predecessor, batch);
-    rig_check(log->ops->put(log->inner, &put) == ETX_PUT_WRITTEN);
+    rig_check(inner_put(log, &put) == ETX_PUT_WRITTEN);
 }

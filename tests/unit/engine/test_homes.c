@@ -384,7 +384,7 @@ static void flapping_under_load(void **state) {
             int rc = etx_tx_submit(rig_pair(town.engine, "bank", NULL, k % 5 ? 'D' : 'R'),
                                    rig_done_fn, one);
             if (rc != 0) {
-                assert_int_equal(rc, ETX_EUNAVAILABLE);
+                assert_true(rc == ETX_EUNAVAILABLE || rc == ETX_EFULL); /* one is away, or full */
                 rig_done_fn(rc, &(etx_outcome)ETX_OUTCOME_INIT, one);
             }
         }
