@@ -304,12 +304,17 @@ static void heal(sim *s) {
 }
 
 static void live_on(sim *s) {
-    enum { ROUNDS = 200 };
+    enum { ROUNDS = 200, RETAKE = 25 };
     for (int i = 0; i < ROUNDS; i++) {
         sim_operator_resume_all(s);
         run_until(s, s->now_us + 3000000);
         if (!in_flight(s) && !plans_wait(s)) {
             return;
+        }
+        /* Nodes that own a part of the partitions each do not reach each other's: one takes all. */
+        sim_node *taker = &s->node[(uint32_t)i / RETAKE % s->nodes];
+        if (i % RETAKE == RETAKE - 1 && taker->up) {
+            sim_node_crash(taker);
         }
     }
     for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
