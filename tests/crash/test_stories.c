@@ -109,6 +109,34 @@ static void test_home_is_named_but_not_synced(void **state) {
     power_fails(of, 0);
 }
 
+/* The making of a log is interrupted, and what is left cannot be read for once: no damage. */
+static void test_leftovers_that_cannot_be_read(void **state) {
+    story *of = *state;
+    etx_log_config config = {.size = sizeof config,
+                             .url = "file:/sim/0/log?partitions=1&segment=64K",
+                             .allocator = &of->memory.allocator,
+                             .message = of->subject.message,
+                             .message_size = sizeof of->subject.message};
+    const disk_kind kinds[] = {DISK_OPEN, DISK_READ};
+    kill_at(of, DISK_RENAME, "home.tmp");
+    if (!setjmp(of->killed)) {
+        begin(of);
+        fail();
+    }
+    is_dead(of);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        disk_fault_add(of->on, &(disk_fault){.kind = kinds[i],
+                                             .at = 1,
+                                             .error = EIO,
+                                             .file = "p00-00000001.seg"});
+        assert_int_equal(of->subject.ops->open(&config, &of->subject.log), ETX_EIO);
+        assert_non_null(strstr(of->subject.message, "p00-00000001.seg"));
+    }
+    begin(of);
+    puts_some(of, 3);
+    power_fails(of, 0);
+}
+
 /* A segment has its name, but the directory is not synced: what is put there must not go too. */
 static void test_segment_is_named_but_not_synced(void **state) {
     story *of = *state;
@@ -250,6 +278,7 @@ static void test_copy_is_written_but_not_synced(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_home_is_named_but_not_synced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leftovers_that_cannot_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_segment_is_named_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mark_is_written_but_not_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_making_that_fails, setup, teardown),

@@ -32,10 +32,15 @@ int etx__file_care_open(const char *dir,
     rc = etx__file_dir_open(log, 0, words);
     if (!rc)
         rc = etx__file_list_read(log->dir_fd, &log->allocator, ret_list, words);
-    if (!rc && !ret_list->home && etx__file_dir_judge(log, ret_list, &fault) != ETX_ECORRUPT) {
-        rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s%s", dir,
-                           ret_list->home_tmp ? ": its making was interrupted" : "");
-        etx__file_list_free(&log->allocator, ret_list);
+    if (!rc && !ret_list->home) {
+        int judged = etx__file_dir_judge(log, ret_list, &fault);
+        if (!judged || judged == ETX_EINVALID)
+            rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s%s", dir,
+                               ret_list->home_tmp ? ": its making was interrupted" : "");
+        else if (judged != ETX_ECORRUPT)
+            rc = etx__file_say(words, judged, "%s: %s", dir, fault.text);
+        if (rc)
+            etx__file_list_free(&log->allocator, ret_list);
     }
     if (rc) {
         etx__file_free(log);

@@ -273,27 +273,31 @@ int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words) {
     return rc;
 }
 
-/* Was nothing ever put into this segment? A making that was interrupted has only such ones. */
-static int segment_unused(const etx__file_log *log, const struct etx__file_entry *entry) {
+/* Was nothing ever put into this segment? A making that was interrupted has only such ones. 0 or
+ * an errno: what cannot be read is neither. */
+static int segment_unused(const etx__file_log *log,
+                          const struct etx__file_entry *entry,
+                          int *ret_unused) {
     char name[ETX__NAME_SIZE];
     uint8_t sector[ETX__SECTOR] = {0};
     size_t len = 0;
-    int unused = 1;
+    int error;
     int fd;
     etx__file_segment_name(name, entry->partition, entry->number);
     fd = openat(log->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return 0;
-    if (etx__file_read(fd, sector, sizeof sector, ETX__BLOCK, &len))
-        unused = 0;
-    for (size_t i = 0; unused && i < len; i++)
-        unused = sector[i] == 0;
+        return errno;
+    error = etx__file_read(fd, sector, sizeof sector, ETX__BLOCK, &len);
+    *ret_unused = 1;
+    for (size_t i = 0; *ret_unused && i < len; i++)
+        *ret_unused = sector[i] == 0;
     close(fd);
-    return unused;
+    return error;
 }
 
 /* Refuses a directory whose files are not one log, or not all of it. Without `home` nothing but a
- * making that was interrupted is accepted, which is made anew. */
+ * making that was interrupted is accepted, which is made anew; whether it is one may be unknown
+ * (ETX_EIO), which is no damage. */
 int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__file_fault *fault) {
     int made = list->home || (!list->count && !list->leftovers) || list->home_tmp;
     if (list->foreign[0])
@@ -304,8 +308,15 @@ int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__fil
     if (list->copying)
         return etx__file_fault_set(fault, ETX_ECORRUPT, "copying", 0, 0,
                                    "an unfinished copy: delete it and repeat");
-    for (size_t i = 0; made && !list->home && i < list->count; i++)
-        made = segment_unused(log, &list->entries[i]);
+    for (size_t i = 0; made && !list->home && i < list->count; i++) {
+        const struct etx__file_entry *entry = &list->entries[i];
+        int error = segment_unused(log, entry, &made);
+        char name[ETX__NAME_SIZE];
+        etx__file_segment_name(name, entry->partition, entry->number);
+        if (error)
+            return etx__file_fault_set(fault, etx__file_error_code(error), name, 0, 0,
+                                       "cannot read %s: %s", name, etx__file_reason(error));
+    }
     if (!made)
         return etx__file_fault_set(fault, ETX_ECORRUPT, "home", 0, 0,
                                    "home is missing, but there are other files of a log: put it "

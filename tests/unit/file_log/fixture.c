@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int fixture_setup(void **state) {
@@ -124,6 +125,16 @@ void file_patch(const char *path, uint64_t offset, const void *bytes, size_t len
     fseek(file, (long)offset, SEEK_SET);
     assert_int_equal(fwrite(bytes, 1, len, file), len);
     fclose(file);
+}
+
+void fixture_await(log_fixture *fixture, uint32_t number) {
+    char name[24];
+    struct stat found;
+    snprintf(name, sizeof name, "log/p00-%08u.seg", number);
+    for (int i = 0; stat(fixture_path(fixture, name), &found); i++) {
+        assert_true(i < 60 * 100);
+        usleep(10 * 1000);
+    }
 }
 
 uint32_t fixture_last_segment(log_fixture *fixture) {

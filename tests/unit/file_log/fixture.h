@@ -25,6 +25,8 @@ void fixture_command(const char *format, ...) __attribute__((format(printf, 1, 2
 const char *fixture_path(log_fixture *fixture, const char *name);
 /* The number of the segment that holds the last group. */
 uint32_t fixture_last_segment(log_fixture *fixture);
+/* Waits until the segment has its name: the helper makes spares when the machine lets it. */
+void fixture_await(log_fixture *fixture, uint32_t number);
 /* The next number of a sequence that is the same on every run. */
 uint64_t random_next(uint64_t *state);
 uint8_t *file_load(const char *path, size_t *ret_len);

@@ -154,6 +154,7 @@ static void test_a_broken_chain_is_refused(void **state) {
 static void test_a_stamp_of_a_later_segment_is_refused(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 5, 3000);
+    fixture_await(fixture, 2);
     forge f = forge_make(fixture);
     fixture_close(fixture, 0);
     etx__file_group group = group_at(&f, 1, 5 * BLOCK);
