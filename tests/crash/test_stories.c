@@ -125,10 +125,9 @@ static void test_leftovers_that_cannot_be_read(void **state) {
     }
     is_dead(of);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        disk_fault_add(of->on, &(disk_fault){.kind = kinds[i],
-                                             .at = 1,
-                                             .error = EIO,
-                                             .file = "p00-00000001.seg"});
+        disk_fault_add(
+            of->on,
+            &(disk_fault){.kind = kinds[i], .at = 1, .error = EIO, .file = "p00-00000001.seg"});
         assert_int_equal(of->subject.ops->open(&config, &of->subject.log), ETX_EIO);
         assert_non_null(strstr(of->subject.message, "p00-00000001.seg"));
     }
