@@ -120,12 +120,23 @@ etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const
     return start(c) == 0 ? ETX_LATER : ETX_RETRY;
 }
 
+static const sim_truth *child_find(sim *s, const sim_truth *parent, uint32_t place, char *gid) {
+    chain c = {.parent = (sim_truth *)(uintptr_t)parent, .place = place};
+    child_gid(&c, gid);
+    return sim_truth_find(s, gid, strlen(gid));
+}
+
+int sim_nest_crossed(sim *s, const sim_truth *parent, uint32_t place) {
+    char gid[ETX_GID_MAX + 1];
+    const sim_truth *child = child_find(s, parent, place, gid);
+    return child != NULL && child->forced && child->decided != 0 && parent->decided != 0 &&
+           child->decided != parent->decided;
+}
+
 /* A child ends as its parent does. */
 void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place) {
     char gid[ETX_GID_MAX + 1];
-    chain c = {.parent = (sim_truth *)(uintptr_t)parent, .place = place};
-    child_gid(&c, gid);
-    const sim_truth *child = sim_truth_find(s, gid, strlen(gid));
+    const sim_truth *child = child_find(s, parent, place, gid);
     if (parent->row[place].settled || parent->forced || (child != NULL && child->forced) ||
         (child != NULL && child->store != NULL && child->store->regressed)) {
         return;

@@ -75,12 +75,29 @@ void sim_operator_act(sim *s) {
     sim_node_run(node, give, &given);
 }
 
+/* Who has forced a child against its parent has to say so of the parent's branch too: its
+ * participant can never do what it is asked to. */
+static void settle_crossed(sim *s, const sim_truth *truth, sim_node *node) {
+    for (uint32_t i = 0; truth->plan != NULL && i < truth->plan->branches; i++) {
+        order given = {.gid = truth->gid,
+                       .type = ETX__EV_FORCE,
+                       .force = ETX_FORCE_DONE,
+                       .operation = truth->decided == 2 ? ETX_COMMIT : ETX_UNDO};
+        if (truth->plan->branch[i].nests && sim_nest_crossed(s, truth, i)) {
+            snprintf(given.branch, sizeof given.branch, "b%u", i);
+            sim_say(s, truth->gid, "the operator settles branch %u: its child was forced", i);
+            sim_node_run(node, give, &given);
+        }
+    }
+}
+
 void sim_operator_resume_all(sim *s) {
     for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
         for (uint32_t i = 0; truth->begun && !truth->ended && i < s->nodes; i++) {
             order given = {.gid = truth->gid, .type = ETX__EV_UNPARK};
             if (sim_node_ready(&s->node[i])) {
                 sim_node_run(&s->node[i], give, &given);
+                settle_crossed(s, truth, &s->node[i]);
             }
         }
     }

@@ -227,6 +227,8 @@ etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation
 /* ---- nest.c */
 sim_plan *sim_nest_plan(sim *s, const sim_plan *parent);
 etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call);
+/* Has an operator forced the child of this branch to the other end than its parent's? */
+int sim_nest_crossed(sim *s, const sim_truth *parent, uint32_t place);
 void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place);
 
 /* ---- client.c */
