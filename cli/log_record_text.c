@@ -70,6 +70,11 @@ static void print_begin(FILE *to,
         print_moment(to, ", deadline ", begin->deadline_ms);
     }
     print_text(to, ", initiator ", begin->initiator);
+    if (begin->initiator_payload.len > 0) {
+        fputs(" (", to);
+        etx__cli_bytes(to, begin->initiator_payload, PAYLOAD_SHOWN);
+        fputs(")", to);
+    }
     for (i = 0; i < begin->branch_count; i++) {
         print_branch(to, i, &begin->branches[i], progress != NULL ? &progress[i] : NULL);
     }

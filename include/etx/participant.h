@@ -75,6 +75,7 @@ ETX_API etx_kind etx_call_kind(const etx_call *call);
 ETX_API etx_operation etx_call_operation(const etx_call *call);
 /* from 1, for this owner: it may restart */
 ETX_API uint32_t etx_call_attempt(const etx_call *call);
+/* The branch's; of a query or resume what was given with the initiator. */
 ETX_API const void *etx_call_payload(const etx_call *call, size_t *ret_len);
 /* When the transaction was begun, and its deadline (0: none), ms since 1970 by the home's clock.
  * Recorded at begin, the same in every call. A fence needs the former. */

@@ -54,13 +54,14 @@ typedef struct etx_record_own {
 /* BEGIN. Times are ms since 1970 by the home's clock. */
 typedef struct etx_record_begin {
     uint64_t time_ms;
-    uint64_t deadline_ms; /* absolute; 0: none */
-    uint64_t digest;      /* of the content: what a repeated begin must match */
-    uint8_t mode;         /* etx_mode */
-    uint8_t marks;        /* ETX_MARK_CHOSEN or 0 */
-    uint8_t durability;   /* asked for */
-    etx_bytes initiator;  /* the participant to query or to resume; or empty */
-    uint32_t resume_ms;   /* resumed: silence after which the initiator is run again */
+    uint64_t deadline_ms;        /* absolute; 0: none */
+    uint64_t digest;             /* of the content: what a repeated begin must match */
+    uint8_t mode;                /* etx_mode */
+    uint8_t marks;               /* ETX_MARK_CHOSEN or 0 */
+    uint8_t durability;          /* asked for */
+    etx_bytes initiator;         /* the participant to query or to resume; or empty */
+    etx_bytes initiator_payload; /* what its calls are given; only with an initiator */
+    uint32_t resume_ms;          /* resumed: silence after which the initiator is run again */
     uint16_t branch_count;
     const etx_record_branch *branches;
 } etx_record_begin;

@@ -25,12 +25,15 @@ typedef struct etx_tx_options {
     uint32_t resume_ms;        /* resumed: run again after so long a silence; default 10,000 */
     etx_wait wait;             /* what run and submit wait for */
     uint32_t patience_ms;      /* 0: etx_options.patience_ms */
+    /* what calls of the initiator are given, at most payload_max bytes; copied */
+    const void *initiator_payload;
+    size_t initiator_payload_len;
 } etx_tx_options;
 
 #define ETX_TX_OPTIONS_INIT                                                          \
     {                                                                                \
         sizeof(etx_tx_options), 0, 0, ETX_DURABILITY_DEFAULT, ETX_INTERACTIVE, 0, 0, \
-            ETX_WAIT_DEFAULT, 0                                                      \
+            ETX_WAIT_DEFAULT, 0, 0, 0                                                \
     }
 
 /* One branch; 0 or NULL means the default. Strings and payload are copied. */

@@ -78,7 +78,7 @@ static void branch_fill(etx__branch *branch,
 static size_t body_size(const etx_record_begin *begin, const etx_record_progress *progress) {
     size_t size = round_up(sizeof(etx__tx)) +
                   begin->branch_count * (sizeof(etx__branch) + sizeof(etx__branch *)) +
-                  begin->initiator.len + 1 + 16;
+                  begin->initiator.len + 1 + begin->initiator_payload.len + 16;
     size += begin->initiator.len > 0 ? sizeof(etx__attempt) : 0;
     for (uint16_t i = 0; i < begin->branch_count; i++) {
         size += branch_bytes(&begin->branches[i], progress != NULL ? progress[i].digest : 0);
@@ -130,6 +130,12 @@ etx__tx *etx__body_make(etx__core *core,
     }
     tx->s.initiator = take_text(&cut, begin->initiator);
     tx->s.initiator_len = (uint8_t)begin->initiator.len;
+    if (begin->initiator_payload.len > 0) {
+        uint8_t *payload = take(&cut, begin->initiator_payload.len);
+        memcpy(payload, begin->initiator_payload.data, begin->initiator_payload.len);
+        tx->s.initiator_payload = payload;
+        tx->s.initiator_payload_len = (uint32_t)begin->initiator_payload.len;
+    }
     tx->s.deadline_ms = begin->deadline_ms;
     tx->s.resume_ms = begin->resume_ms;
     tx->s.mode = begin->mode;

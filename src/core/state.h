@@ -89,10 +89,12 @@ typedef enum etx__list {
 /* The durable part of a live transaction. */
 typedef struct etx__tx_state {
     const uint8_t *initiator; /* ends with NUL */
-    uint8_t *reason;          /* a block of reason_len */
+    const uint8_t *initiator_payload;
+    uint8_t *reason; /* a block of reason_len */
     uint64_t deadline_ms;
     uint64_t decided_ms;
     uint32_t resume_ms;
+    uint32_t initiator_payload_len;
     uint16_t branch_count;
     uint8_t mode, durability, initiator_len, reason_len;
 } etx__tx_state;

@@ -40,7 +40,8 @@ static int branch_is_valid(const etx_record_branch *branch, unsigned place, unsi
 static int begin_is_valid(const etx_record_begin *begin) {
     if (begin->branch_count > ETX_BRANCHES_MAX || (begin->marks & ~ETX_MARK_CHOSEN) != 0 ||
         begin->durability > ETX_REPLICATED || begin->mode > ETX_RESUMED ||
-        !name_or_empty(begin->initiator)) {
+        !name_or_empty(begin->initiator) ||
+        (begin->initiator_payload.len > 0 && begin->initiator.len == 0)) {
         return 0;
     }
     for (unsigned i = 0; i < begin->branch_count; i++) {

@@ -39,6 +39,9 @@ uint64_t etx_record_begin_digest(const etx_record_begin *begin) {
     uint64_t hash = etx__hash_word(DIGEST_BEGIN_SEED,
                                    (uint64_t)begin->mode | (uint64_t)begin->branch_count << 16);
     hash = digest_add(hash, begin->initiator);
+    if (begin->initiator_payload.len > 0) {
+        hash = digest_add(hash, begin->initiator_payload);
+    }
     for (unsigned i = 0; i < begin->branch_count; i++) {
         hash = etx__hash_word(hash, etx_record_branch_digest(&begin->branches[i]));
     }

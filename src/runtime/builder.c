@@ -9,6 +9,31 @@
 
 /* ---- new */
 
+static int take_initiator(etx_tx *tx, const etx_tx_options *o) {
+    size_t len = o->initiator != NULL ? strlen(o->initiator) : 0;
+    if (o->initiator != NULL && etx_name_check(o->initiator, len) != 0) {
+        return etx__request_fail(tx, ETX_EINVALID, "initiator is no name");
+    }
+    if (o->initiator_payload_len > 0 && (o->initiator_payload == NULL || o->initiator == NULL)) {
+        return etx__request_fail(tx, ETX_EINVALID, "an initiator's payload without %s",
+                                 o->initiator == NULL ? "an initiator" : "its bytes");
+    }
+    if (o->initiator_payload_len > tx->engine->options.payload_max) {
+        return etx__request_fail(tx, ETX_EINVALID,
+                                 "an initiator's payload of %zu bytes is over payload_max, %u",
+                                 o->initiator_payload_len, tx->engine->options.payload_max);
+    }
+    if (o->initiator == NULL) {
+        return 0;
+    }
+    tx->begin.initiator = etx__request_keep(tx, o->initiator, len);
+    tx->begin.initiator_payload =
+        etx__request_keep(tx, o->initiator_payload, o->initiator_payload_len);
+    return tx->begin.initiator.data != NULL && tx->begin.initiator_payload.data != NULL
+               ? 0
+               : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
+}
+
 static int take_options(etx_tx *tx, const etx_tx_options *o) {
     etx_engine *engine = tx->engine;
     tx->begin.durability =
@@ -24,20 +49,14 @@ static int take_options(etx_tx *tx, const etx_tx_options *o) {
                                  "a deadline of %u ms is not well below the age of fences (%u ms)",
                                  o->deadline_ms, engine->options.fence_age_ms);
     }
-    if (o->initiator != NULL) {
-        size_t len = strlen(o->initiator);
-        if (etx_name_check(o->initiator, len) != 0) {
-            return etx__request_fail(tx, ETX_EINVALID, "initiator is no name");
-        }
-        tx->begin.initiator = etx__request_keep(tx, o->initiator, len);
-        if (tx->begin.initiator.data == NULL) {
-            return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-        }
+    int rc = take_initiator(tx, o);
+    if (rc != 0) {
+        return rc;
     }
     if (o->gid == NULL) {
         return 0;
     }
-    int rc = etx__request_bind(tx, o->gid, strnlen(o->gid, ETX_GID_MAX + 1));
+    rc = etx__request_bind(tx, o->gid, strnlen(o->gid, ETX_GID_MAX + 1));
     if (rc != 0) {
         return rc;
     }
@@ -495,6 +514,13 @@ static etx_tx *begin_request(const etx_tx *tx) {
     if (tx->begin.initiator.len > 0) {
         request->begin.initiator =
             etx__request_keep(request, tx->begin.initiator.data, tx->begin.initiator.len);
+        request->begin.initiator_payload = etx__request_keep(
+            request, tx->begin.initiator_payload.data, tx->begin.initiator_payload.len);
+        if (request->begin.initiator.data == NULL ||
+            request->begin.initiator_payload.data == NULL) {
+            etx__request_free(request);
+            return NULL;
+        }
     }
     return request;
 }

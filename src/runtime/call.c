@@ -44,11 +44,12 @@ uint32_t etx_call_attempt(const etx_call *call) {
 
 const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
     const etx__branch *branch = call->due->call.branch;
-    size_t len = branch != NULL ? branch->s.payload_len : 0;
+    const etx__tx_state *tx = &call->due->call.tx->s;
+    size_t len = branch != NULL ? branch->s.payload_len : tx->initiator_payload_len;
     if (ret_len != NULL) {
         *ret_len = len;
     }
-    return len > 0 ? branch->s.payload : NULL;
+    return len == 0 ? NULL : branch != NULL ? branch->s.payload : tx->initiator_payload;
 }
 
 uint64_t etx_call_begin_ms(const etx_call *call) {

@@ -49,8 +49,10 @@ static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *beg
     }
     copy->begin.branches = branches;
     copy->begin.initiator = etx__request_keep(copy, begin->initiator.data, begin->initiator.len);
-    if (!good || copy->begin.initiator.data == NULL || etx__request_place(copy) != 0 ||
-        copy->partition->home == partition->home) {
+    copy->begin.initiator_payload =
+        etx__request_keep(copy, begin->initiator_payload.data, begin->initiator_payload.len);
+    if (!good || copy->begin.initiator.data == NULL || copy->begin.initiator_payload.data == NULL ||
+        etx__request_place(copy) != 0 || copy->partition->home == partition->home) {
         etx__request_free(copy);
         return NULL;
     }

@@ -162,6 +162,17 @@ static void get_branch(reader *from, usage *use, etx_record_branch *branch) {
     }
 }
 
+static void get_initiator(reader *from, etx_record_begin *begin) {
+    etx_bytes both = get_present_bytes(from);
+    const uint8_t *end = both.len > 0 ? memchr(both.data, 0, both.len) : NULL;
+    begin->initiator = both;
+    if (end != NULL) {
+        begin->initiator.len = (size_t)(end - (const uint8_t *)both.data);
+        begin->initiator_payload = (etx_bytes){end + 1, both.len - begin->initiator.len - 1};
+        reader_refuse_if(from, begin->initiator_payload.len == 0, ETX_ECORRUPT);
+    }
+}
+
 static void get_begin_head(reader *from, etx_record_begin *begin) {
     unsigned head = get_byte(from);
     begin->mode = head & BEGIN_MODE;
@@ -174,7 +185,7 @@ static void get_begin_head(reader *from, etx_record_begin *begin) {
         reader_refuse_if(from, begin->deadline_ms == 0, ETX_ECORRUPT);
     }
     if (head & BEGIN_INITIATOR) {
-        begin->initiator = get_present_bytes(from);
+        get_initiator(from, begin);
     }
     if (head & BEGIN_RESUME) {
         begin->resume_ms = (uint32_t)get_present(from, UINT32_MAX);

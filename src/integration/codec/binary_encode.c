@@ -77,7 +77,7 @@ static size_t branch_bound(const etx_record_branch *branch) {
 }
 
 static size_t begin_bound(const etx_record_begin *begin) {
-    size_t bound = BEGIN_FIXED + begin->initiator.len;
+    size_t bound = BEGIN_FIXED + begin->initiator.len + 1 + begin->initiator_payload.len;
     for (unsigned i = 0; i < begin->branch_count; i++) {
         bound += branch_bound(&begin->branches[i]);
     }
@@ -154,6 +154,20 @@ static uint8_t *put_branch(uint8_t *at, const etx_record_branch *branch) {
     return options != 0 ? put_options(at, branch) : at;
 }
 
+/* The initiator's name; what it is given follows a NUL, which no name has. */
+static uint8_t *put_initiator(uint8_t *at, const etx_record_begin *begin) {
+    const etx_bytes *payload = &begin->initiator_payload;
+    if (payload->len == 0) {
+        return put_bytes(at, begin->initiator);
+    }
+    at = put_varint(at, begin->initiator.len + 1 + payload->len);
+    memcpy(at, begin->initiator.data, begin->initiator.len);
+    at += begin->initiator.len;
+    *at++ = 0;
+    memcpy(at, payload->data, payload->len);
+    return at + payload->len;
+}
+
 /* All of BEGIN but its branches. The deadline goes as its distance from the begin, modulo 2^64. */
 static uint8_t *put_begin_head(uint8_t *at, const etx_record_begin *begin) {
     at = put_byte(at, begin->mode | bit_if(begin->marks, BEGIN_CHOSEN) |
@@ -167,7 +181,7 @@ static uint8_t *put_begin_head(uint8_t *at, const etx_record_begin *begin) {
         at = put_varint(at, begin->deadline_ms - begin->time_ms);
     }
     if (begin->initiator.len != 0) {
-        at = put_bytes(at, begin->initiator);
+        at = put_initiator(at, begin);
     }
     if (begin->resume_ms != 0) {
         at = put_varint(at, begin->resume_ms);

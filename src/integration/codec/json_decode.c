@@ -286,6 +286,7 @@ static void take_begin(fields *from, etx_record_begin *begin, int within_move) {
     begin->marks = take_bits(from, "marks", WORDS_MARK);
     begin->durability = take_word(from, "durability", WORDS_DURABILITY, OPTIONAL);
     begin->initiator = take_text(from, "initiator", OPTIONAL);
+    begin->initiator_payload = take_bytes(from, "initiator_payload", "initiator_payload_base64");
     begin->resume_ms = take_number32(from, "resume_ms");
     take_branches(from, begin, within_move);
 }

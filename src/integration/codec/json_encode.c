@@ -209,6 +209,7 @@ static void put_begin_fields(writer *out,
     field_bits(out, "marks", WORDS_MARK, begin->marks);
     field_word_if(out, "durability", WORDS_DURABILITY, begin->durability);
     field_name(out, "initiator", begin->initiator);
+    field_bytes(out, "initiator_payload", "initiator_payload_base64", begin->initiator_payload);
     field_number_if(out, "resume_ms", begin->resume_ms);
     put_key(out, "branches");
     put_open(out, '[');

@@ -174,6 +174,30 @@ static void test_too_many_in_flight(void **state) {
     host_engine_end(engine);
 }
 
+static void test_what_an_initiator_is_given(void **state) {
+    (void)state;
+    static const char payload[65];
+    host_bank bank;
+    etx_options options = host_options();
+    etx_tx_options tx_options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    options.payload_max = 64;
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    tx_options.initiator_payload = payload;
+    tx_options.initiator_payload_len = 64;
+    assert_int_equal(etx_tx_new(engine, &tx_options, &tx), ETX_EINVALID); /* to nobody */
+    tx_options.initiator = "shop";
+    assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), 0);
+    etx_tx_discard(tx);
+    tx_options.initiator_payload_len = 65;
+    assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), ETX_EINVALID);
+    tx_options.initiator_payload = NULL;
+    tx_options.initiator_payload_len = 1;
+    assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), ETX_EINVALID);
+    host_engine_end(engine);
+}
+
 static void test_deadlines(void **state) {
     (void)state;
     host_bank bank;
@@ -249,6 +273,7 @@ int main(void) {
         cmocka_unit_test(test_results_over_the_limit_are_asked_again),
         cmocka_unit_test(test_enlisting_over_the_limits),
         cmocka_unit_test(test_too_many_in_flight),
+        cmocka_unit_test(test_what_an_initiator_is_given),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_reasons_are_cut),
     };

@@ -101,6 +101,9 @@ static etx_record_begin draw_begin(dice *from, record_stock *stock, unsigned cou
     begin.marks = dice_below(from, 2) ? ETX_MARK_CHOSEN : 0;
     begin.durability = (uint8_t)dice_below(from, 4);
     begin.initiator = draw_name_or_empty(from, stock);
+    if (begin.initiator.len > 0) {
+        begin.initiator_payload = draw_octets(from, stock);
+    }
     begin.resume_ms = (uint32_t)draw_number(from, 32);
     begin.branch_count = (uint16_t)count;
     begin.branches = stock->branches;
@@ -221,6 +224,7 @@ static void begin_assert_equal(const etx_record_begin *a, const etx_record_begin
     assert_int_equal(a->marks, b->marks);
     assert_int_equal(a->durability, b->durability);
     bytes_assert_equal(a->initiator, b->initiator);
+    bytes_assert_equal(a->initiator_payload, b->initiator_payload);
     assert_int_equal(a->resume_ms, b->resume_ms);
     assert_int_equal(a->branch_count, b->branch_count);
     for (unsigned i = 0; i < a->branch_count; i++) {

@@ -95,6 +95,12 @@ static void test_begin(void **state) {
                  "32 02 026731 bf e807 0500000000000000 e0d403 0473686f70 8001 02 "
                  "01 0130 03706179 023130 "
                  "ed 0131 046d61696c 00 0100 0903c801");
+    record.u.begin = (etx_record_begin){.time_ms = 1000,
+                                        .digest = 5,
+                                        .mode = ETX_RESUMED,
+                                        .initiator = text("shop"),
+                                        .initiator_payload = text("at 7")};
+    assert_bytes(&record, "19 02 026731 13 e807 0500000000000000 0973686f70 00 61742037 00");
     record.u.begin = (etx_record_begin){.time_ms = 1000, .digest = 5, .mode = ETX_SUBMITTED};
     assert_bytes(&record, "0f 02 026731 01 e807 0500000000000000 00");
 }

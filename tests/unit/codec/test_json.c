@@ -121,19 +121,21 @@ static void test_begin_line(void **state) {
                                         .marks = ETX_MARK_CHOSEN,
                                         .durability = ETX_LOCAL,
                                         .initiator = text("shop"),
+                                        .initiator_payload = text("at 7"),
                                         .resume_ms = 500,
                                         .branch_count = 2,
                                         .branches = branches};
-    assert_line(&record,
-                "{\"record\":\"begin\",\"gid\":\"a\\\"b\\\\c\",\"time_ms\":1700000000000,"
-                "\"deadline_ms\":\"18446744073709551615\",\"digest\":\"0000000000000abc\","
-                "\"mode\":\"resumed\",\"marks\":[\"chosen\"],\"durability\":\"local\","
-                "\"initiator\":\"shop\",\"resume_ms\":500,\"branches\":["
-                "{\"name\":\"stock\",\"participant\":\"warehouse\",\"kind\":\"tcc\","
-                "\"payload\":\"{\\\"item\\\": 1}\\n\"},"
-                "{\"name\":\"note\",\"participant\":\"mail\",\"kind\":\"notification\","
-                "\"flags\":[\"by-initiator\",\"wants-results\"],\"payload_base64\":\"AAH/\","
-                "\"depends_on\":[0],\"attempts_max\":3}]}\n");
+    assert_line(
+        &record,
+        "{\"record\":\"begin\",\"gid\":\"a\\\"b\\\\c\",\"time_ms\":1700000000000,"
+        "\"deadline_ms\":\"18446744073709551615\",\"digest\":\"0000000000000abc\","
+        "\"mode\":\"resumed\",\"marks\":[\"chosen\"],\"durability\":\"local\","
+        "\"initiator\":\"shop\",\"initiator_payload\":\"at 7\",\"resume_ms\":500,\"branches\":["
+        "{\"name\":\"stock\",\"participant\":\"warehouse\",\"kind\":\"tcc\","
+        "\"payload\":\"{\\\"item\\\": 1}\\n\"},"
+        "{\"name\":\"note\",\"participant\":\"mail\",\"kind\":\"notification\","
+        "\"flags\":[\"by-initiator\",\"wants-results\"],\"payload_base64\":\"AAH/\","
+        "\"depends_on\":[0],\"attempts_max\":3}]}\n");
 }
 
 static void test_small_lines(void **state) {

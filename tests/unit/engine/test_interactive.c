@@ -10,6 +10,7 @@ struct shop {
     _Atomic uint64_t run;
     char resumed[ETX_GID_MAX + 1];
     atomic_int nested; /* `resumed` is written */
+    atomic_uint told;  /* bytes that a resume was given with the initiator */
     atomic_uint given; /* bytes of the result that a resume was given of step "one" */
 };
 
@@ -24,6 +25,10 @@ static etx_reply resume(etx_call *call, void *user) {
     struct shop *shop = user;
     size_t len = 0;
     const void *result = etx_call_result_of(call, "one", &len);
+    size_t told = 0;
+    const void *payload = etx_call_payload(call, &told);
+    atomic_store(&shop->told,
+                 payload != NULL && memcmp(payload, "at 7", 4) == 0 ? (unsigned)told : 0u);
     atomic_store(&shop->given, result != NULL ? (unsigned)len : 0u);
     atomic_store(&shop->run, etx_call_run(call));
     atomic_fetch_add(&shop->resumes, 1);
@@ -267,6 +272,8 @@ static void a_workflow_is_resumed(void **state) {
     options.mode = ETX_RESUMED;
     options.initiator = "initiator";
     options.resume_ms = 50;
+    options.initiator_payload = "at 7";
+    options.initiator_payload_len = 4;
     rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
     etx_branch one = branch_of("step", "one", &order);
     etx_branch two = branch_of("step", "two", &order);
@@ -278,6 +285,7 @@ static void a_workflow_is_resumed(void **state) {
     shop_open(&shop);
     assert_true(host_wait_for(&shop.resumes, 1));
     assert_int_equal(shop.given, 5);
+    assert_int_equal(shop.told, 4);
     rig_must(shop.engine, etx_tx_attach(shop.engine, "flow", shop.run, &tx), "attach");
     rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist one again");
     rig_must(shop.engine, etx_tx_result(tx, "one", ETX_REFUSED, "x", 1, &reply), "again");

@@ -70,6 +70,7 @@ static void test_begin(void **state) {
     REFUSES(&begin, u.begin.marks, ETX_MARK_FORCED);
     REFUSES(&begin, u.begin.durability, 4);
     REFUSES(&begin, u.begin.initiator, no_name);
+    REFUSES(&begin, u.begin.initiator_payload, ((etx_bytes){"x", 1})); /* and no initiator */
     REFUSES(&begin, u.begin.branch_count, ETX_BRANCHES_MAX + 1);
     REFUSES(&begin, u.begin.branch_count, 1); /* a depends on what is not there */
     place = 0;                                /* on itself */

@@ -221,6 +221,9 @@ static void test_begin_digest(void **state) {
     begin.initiator.len = 0;
     digests[2] = etx_record_begin_digest(&begin);
     begin = sample_begin(branches);
+    begin.initiator_payload = (etx_bytes){"x", 1};
+    assert_true(etx_record_begin_digest(&begin) != digests[0]);
+    begin = sample_begin(branches);
     begin.branch_count = 1;
     digests[3] = etx_record_begin_digest(&begin);
     begin.branch_count = 0;
