@@ -168,8 +168,10 @@ int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *from, u
             return ETX_ECORRUPT;
         }
     }
-    if (tx->s.branch_count >= ETX_BRANCHES_MAX ||
-        (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0)) {
+    if (tx->s.branch_count >= ETX_BRANCHES_MAX) {
+        return ETX_ECORRUPT; /* admit has a limit that is no larger */
+    }
+    if (tx->s.branch_count == tx->branch_room && table_grow(core, tx) != 0) {
         return ETX_EBUSY;
     }
     size_t size = round_up(sizeof(etx__branch)) + branch_bytes(from, digest);

@@ -18,7 +18,7 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
  * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room
- * for a BEGIN, ENLIST, MOVE or result. */
+ * for a BEGIN, ENLIST, MOVE or result, to ETX_ECORRUPT where no core would have written it. */
 etx__entry *etx__apply(etx__core *core,
                        etx__entry *known,
                        const etx_record *record,
@@ -30,7 +30,7 @@ etx__entry *etx__apply(etx__core *core,
 etx__tx *etx__body_make(etx__core *core,
                         const etx_record_begin *begin,
                         const etx_record_progress *progress);
-/* Adds a branch at the next place. 0 or ETX_EBUSY. */
+/* Adds a branch at the next place. 0, ETX_EBUSY, or ETX_ECORRUPT where admit would refuse it. */
 int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *branch, uint64_t digest);
 void etx__body_free(etx__core *core, etx__tx *tx);
 /* Takes it out of every table. Freed at the next step, since outputs may point into it; or once

@@ -19,7 +19,37 @@ static int fail(reader *r, int rc, uint64_t slot, const char *what) {
     return rc;
 }
 
-static int read_record(reader *r, const etx_record *record, uint64_t slot) {
+/* A record of the batch, by its place there. What its slot's checksum covers was written like
+ * this: 'etx log verify' finds nothing, and a repair would copy it. */
+static int fail_at(reader *r, int rc, uint64_t slot, size_t at) {
+    char what[200];
+    const char *why =
+        "a record that no version writes there. 'etx log show' prints what is before "
+        "it; restore a backup";
+    if (rc == ETX_EVERSION) {
+        why = "a record of a newer version: open the log with that version";
+    } else if (rc == ETX_ENOMEM) {
+        why = "no memory to read a record";
+    }
+    snprintf(what, sizeof what, "byte %zu: %s", at, why);
+    return fail(r, rc, slot, what);
+}
+
+static int fail_full(reader *r, uint64_t slot) {
+    const etx__core *core = r->core;
+    char what[128];
+    if (core->live >= core->options.transactions_max) {
+        snprintf(what, sizeof what, "more are in flight than transactions_max (%u): raise it",
+                 core->options.transactions_max);
+    } else {
+        snprintf(what, sizeof what,
+                 "what is in flight and remembered needs more than memory_max (%zu): raise it",
+                 core->options.pool_size);
+    }
+    return fail(r, ETX_EBUSY, slot, what);
+}
+
+static int read_record(reader *r, const etx_record *record, uint64_t slot, size_t at) {
     if (record->type == ETX_RECORD_OWN) {
         size_t len = record->u.own.chosen_home.len;
         if (len > 0 && len <= ETX_HOME_ID_LEN) {
@@ -28,9 +58,10 @@ static int read_record(reader *r, const etx_record *record, uint64_t slot) {
         }
     }
     int rc = etx__core_fold(r->core, record);
-    return rc == 0 ? 0
-                   : fail(r, rc, slot,
-                          "more transactions than transactions_max, memory_max allow: raise them");
+    if (rc == ETX_EBUSY) {
+        return fail_full(r, slot);
+    }
+    return rc == 0 ? 0 : fail_at(r, rc, slot, at);
 }
 
 static int read_batch(reader *r, const etx_slot *slot) {
@@ -38,20 +69,24 @@ static int read_batch(reader *r, const etx_slot *slot) {
     const etx_codec *codec =
         slot->batch.len > 0 ? etx__engine_codec_of(r->partition->home->engine, bytes[0]) : NULL;
     if (codec == NULL) {
-        return fail(r, ETX_EVERSION, slot->slot, "written with a codec that is not here");
+        return fail(r, ETX_EVERSION, slot->slot,
+                    "written with a codec that is not here (etx_engine_codec)");
     }
     for (size_t at = 1; at < slot->batch.len;) {
         etx_record record;
         size_t used = 0;
         int rc =
             codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, &r->room, &record, &used);
-        if (rc == ETX_EBUSY && etx_record_room_grow(&r->room) == 0) {
-            continue;
+        if (rc == ETX_EBUSY) {
+            rc = etx_record_room_grow(&r->room);
+            if (rc == 0) {
+                continue;
+            }
         }
         if (rc != 0) {
-            return fail(r, rc, slot->slot, "a record that cannot be read");
+            return fail_at(r, rc, slot->slot, at);
         }
-        rc = read_record(r, &record, slot->slot);
+        rc = read_record(r, &record, slot->slot, at);
         if (rc != 0) {
             return rc;
         }

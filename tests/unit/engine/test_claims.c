@@ -101,32 +101,67 @@ static void a_claim_that_is_not_written_is_none(void **state) {
     }
 }
 
+/* The start is refused, and the message says where it is, what it is and what to do. */
+static void is_refused(struct shop *shop, int rc, const char *where, const char *what) {
+    char message[512];
+    assert_int_equal(etx_engine_start(shop->engine), rc);
+    etx_engine_message(shop->engine, message, sizeof message);
+    if (strstr(message, shop->log.url) == NULL || strstr(message, where) == NULL ||
+        strstr(message, what) == NULL || (rc != ETX_EBUSY && strstr(message, "_max") != NULL)) {
+        fail_msg("'%s' does not say '%s', '%s'", message, where, what);
+    }
+    etx_engine_free(shop->engine);
+}
+
 /* A batch that nobody here can read, or a record in it: the start is refused, and says where. */
 static void a_record_that_cannot_be_read_stops_the_start(void **state) {
     static const struct {
         const char *bytes;
         size_t len;
         int rc;
-    } batches[] = {{"\x01\x04\x7f\x01\x02\x03\x04", 7, ETX_EVERSION},
-                   {"\x01\xff\xff\xff\x0f\x02", 6, ETX_ECORRUPT},
-                   {"\x63", 1, ETX_EVERSION}};
+        const char *says;
+    } batches[] = {
+        {"\x01\x04\x7f\x01\x02\x03\x04", 7, ETX_EVERSION, "byte 1: a record of a newer version"},
+        {"\x01\xff\xff\xff\x0f\x02", 6, ETX_ECORRUPT, "byte 1: a record that no version writes"},
+        {"\x63", 1, ETX_EVERSION, "a codec that is not here"}};
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         struct shop shop;
-        char message[512];
         shop_make(&shop);
         rig_start(shop.engine);
         run_one(&shop);
         rig_close(shop.engine, ETX_CLOSE_FINISH);
         rig_log_put(&shop.log, 0, 4711, (etx_bytes){batches[i].bytes, batches[i].len});
         shop_start(&shop);
-        assert_int_equal(etx_engine_start(shop.engine), batches[i].rc);
-        etx_engine_message(shop.engine, message, sizeof message);
-        assert_non_null(strstr(message, "slot"));
-        etx_engine_free(shop.engine);
+        is_refused(&shop, batches[i].rc, "of partition 0", batches[i].says);
         rig_bank_end(&shop.bank);
         rig_log_end(&shop.log);
     }
+}
+
+/* It can be read, and no transaction can be like that: no limit is to be raised for it. */
+static void a_record_that_cannot_be_stops_the_start(void **state) {
+    struct shop shop;
+    uint8_t batch[256] = {1};
+    etx_record record = {.type = ETX_RECORD_MOVE, .gid = {"one", 3}};
+    (void)state;
+    shop_make(&shop);
+    rig_start(shop.engine);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    record.u.move.begin.time_ms = 1;
+    record.u.move.begin.mode = ETX_SUBMITTED;
+    record.u.move.begin.durability = ETX_LOCAL;
+    record.u.move.state = ETX_ACTIVE;
+    size_t first = etx_codec_binary()->encode(&record, batch + 1);
+    record.u.move.state = ETX_COMMITTED; /* and it did not end */
+    size_t second = etx_codec_binary()->encode(&record, batch + 1 + first);
+    rig_log_put(&shop.log, 0, 99, (etx_bytes){batch, 1 + first + second});
+    shop_start(&shop);
+    char where[64];
+    snprintf(where, sizeof where, "slot 1 of partition 0: byte %zu:", 1 + first);
+    is_refused(&shop, ETX_ECORRUPT, where, "restore a backup");
+    rig_bank_end(&shop.bank);
+    rig_log_end(&shop.log);
 }
 
 /* Another owner's bytes come between the reading and the claim. */
@@ -170,13 +205,16 @@ static void a_strange_home_is_nobodys(void **state) {
 }
 
 /* One that waits for a participant that nobody registers. */
-static void submit_unknown(struct shop *shop, rig_done *done) {
+static void submit_unknown(struct shop *shop, rig_done *done, size_t len) {
+    static const char payload[1 << 20];
     etx_tx *tx = NULL;
     etx_branch branch = ETX_BRANCH_INIT;
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     options.wait = ETX_WAIT_BEGUN;
     branch.participant = "nobody";
     branch.kind = ETX_TCC;
+    branch.payload = payload;
+    branch.payload_len = len;
     rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
     rig_must(shop->engine, etx_tx_add_branch(tx, &branch), "add");
     rig_must(shop->engine, etx_tx_submit(tx, rig_done_fn, done), "submit");
@@ -185,23 +223,23 @@ static void submit_unknown(struct shop *shop, rig_done *done) {
 /* More lives in the log than the options allow: refused, and nothing is left out. */
 static void what_does_not_fit_stops_the_start(void **state) {
     struct shop shop;
-    char message[512];
     rig_done done = {0};
     (void)state;
     shop_make(&shop);
     rig_start(shop.engine);
     for (int i = 0; i < 5; i++) {
-        submit_unknown(&shop, &done);
+        submit_unknown(&shop, &done, 1 << 20);
     }
     assert_true(host_wait_for(&done.count, 5));
     rig_close(shop.engine, ETX_CLOSE_LEAVE);
     etx_options small = rig_options();
     small.transactions_max = 2;
     shop.engine = rig_engine(&small, shop.log.url, NULL);
-    assert_int_equal(etx_engine_start(shop.engine), ETX_EBUSY);
-    etx_engine_message(shop.engine, message, sizeof message);
-    assert_non_null(strstr(message, "transactions_max"));
-    etx_engine_free(shop.engine);
+    is_refused(&shop, ETX_EBUSY, "of partition 0", "transactions_max (2): raise it");
+    small = rig_options();
+    small.memory_max = 4u << 20;
+    shop.engine = rig_engine(&small, shop.log.url, NULL);
+    is_refused(&shop, ETX_EBUSY, "of partition 0", "memory_max (4194304): raise it");
     etx_options look = rig_options();
     look.flags |= ETX_INSPECT;
     shop.engine = rig_engine(&look, shop.log.url, NULL);
@@ -341,6 +379,7 @@ int main(void) {
         cmocka_unit_test(each_claim_has_a_nonce_of_its_own),
         cmocka_unit_test(a_claim_that_is_not_written_is_none),
         cmocka_unit_test(a_record_that_cannot_be_read_stops_the_start),
+        cmocka_unit_test(a_record_that_cannot_be_stops_the_start),
         cmocka_unit_test(a_claim_that_another_was_before_is_none),
         cmocka_unit_test(what_does_not_fit_stops_the_start),
         cmocka_unit_test(a_volatile_home_leaves_the_choice),
