@@ -15,8 +15,18 @@ etx__branch *etx__branch_named(const etx__tx *tx, etx_bytes name) {
     return NULL;
 }
 
+/* ETX_ECONFLICT tells of content, which stays as it was begun; ETX_EBUSY of this process's room. */
+int etx__may_lag(int rc) {
+    return rc == ETX_ESTATE || rc == ETX_ENOTFOUND || rc == ETX_EINVALID;
+}
+
 /* The waiter waits, or is told the error; then what follows from the command is done. */
 static void finish_command(etx__core *core, etx__entry *entry, const etx__event *event, int rc) {
+    if (etx__may_lag(rc) && entry->state == ETX_ACTIVE) {
+        etx__await_refused(core, entry, event->waiter, rc);
+        etx__settle(core, entry, &event->now);
+        return;
+    }
     if (rc < 0 && event->waiter != NULL) {
         event->waiter->look = 1; /* an error is told at once, not at the end */
     }

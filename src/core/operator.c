@@ -92,6 +92,10 @@ void etx__on_operator(etx__core *core, const etx__event *event) {
     } else {
         rc = force(core, entry, event);
     }
-    etx__await(core, entry, event->waiter, rc);
+    if (etx__may_lag(rc)) {
+        etx__await_refused(core, entry, event->waiter, rc);
+    } else {
+        etx__await(core, entry, event->waiter, rc);
+    }
     etx__settle(core, entry, &event->now);
 }

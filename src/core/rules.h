@@ -85,6 +85,11 @@ void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry 
 /* Lets a waiter wait on a live transaction, or (entry remembered or NULL) on the log; answered
  * 0, or `rc` then. */
 void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc);
+/* A refusal of what is live: it says what the transaction is not, and the records of a successor
+ * may say otherwise. Like absence it is known once a put made after the question is durable. */
+void etx__await_refused(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc);
+/* Is it such a refusal? Of what is decided only an operator is refused what may yet change. */
+int etx__may_lag(int rc);
 void etx__tell(etx__core *core,
                etx_event_type type,
                const etx__entry *entry,

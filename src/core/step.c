@@ -86,24 +86,32 @@ void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry 
 
 /* Of one that rests on what is durable. */
 static int satisfied(const etx__core *core, const etx__entry *entry, const etx__waiter *waiter) {
-    etx_assert(waiter->seq <= core->durable && entry->rests_on <= core->durable);
+    etx_assert(entry->rests_on <= core->durable);
+    if (waiter->seq > core->durable) {
+        return 0; /* refused: etx__await_refused */
+    }
     if (waiter->look || waiter->wait == ETX_WAIT_BEGUN) {
         return 1;
     }
     return waiter->wait == ETX_WAIT_DECIDED && entry->state != ETX_ACTIVE;
 }
 
-static void answer_waiters(etx__core *core, etx__entry *entry) {
+/* Returns what must be durable before the last of those is answered that wait for the log alone;
+ * 0: there is none. */
+static uint64_t answer_waiters(etx__core *core, etx__entry *entry) {
+    uint64_t last = 0;
     etx__waiter **link = &entry->tx->r.waiters;
     while (*link != NULL) {
         etx__waiter *waiter = *link;
         if (!satisfied(core, entry, waiter)) {
             link = &waiter->next;
+            last = waiter->seq > core->durable && waiter->seq > last ? waiter->seq : last;
             continue;
         }
         *link = waiter->next;
         etx__answer(core, waiter, waiter->rc, entry);
     }
+    return last;
 }
 
 static void await_log(etx__core *core, etx__waiter *waiter, const etx__entry *entry) {
@@ -148,6 +156,19 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     await_log(core, waiter, entry);
 }
 
+void etx__await_refused(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc) {
+    if (waiter == NULL) {
+        return;
+    }
+    waiter->rc = rc;
+    waiter->why = core->out->why;
+    waiter->look = 1;
+    waiter->seq = etx__core_barrier(core);
+    waiter->next = entry->tx->r.waiters;
+    entry->tx->r.waiters = waiter;
+    core->out->want = 1;
+}
+
 static void answer_absent(etx__core *core) {
     while (core->absent_first != NULL && core->absent_first->seq <= core->durable) {
         etx__waiter *waiter = core->absent_first;
@@ -168,6 +189,20 @@ static void queue_for_durable(etx__core *core, etx__entry *entry) {
         entry->tx->r.queued_seq = entry->rests_on;
         etx__list_push(core, ETX__UNDURABLE, entry->tx);
     }
+}
+
+/* It is looked at again once that is durable. Where it is listed already it stays: whoever is
+ * refused again and again keeps it from nothing. */
+static void queue_for_refused(etx__core *core, etx__entry *entry, uint64_t seq) {
+    uint32_t last = core->list[ETX__UNDURABLE].last;
+    if (entry->tx->r.listed & (1u << ETX__UNDURABLE)) {
+        return;
+    }
+    if (last != 0 && core->entry[last - 1].tx->r.queued_seq > seq) {
+        seq = core->entry[last - 1].tx->r.queued_seq; /* the list stays in order */
+    }
+    entry->tx->r.queued_seq = seq;
+    etx__list_push(core, ETX__UNDURABLE, entry->tx);
 }
 
 static int operations_follow(const etx__tx *tx, int commit) {
@@ -263,9 +298,12 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
         if (todo.end) {
             etx__wake_at(&todo, now->mono_ms + core->options.working_ms);
         }
-        answer_waiters(core, entry);
+        uint64_t refused = answer_waiters(core, entry);
         tell_unregistered(core, entry, &todo);
         etx__call_out(core, entry, &todo, now);
+        if (refused != 0) {
+            queue_for_refused(core, entry, refused);
+        }
     }
     if (entry->rests_on > core->durable) {
         queue_for_durable(core, entry);

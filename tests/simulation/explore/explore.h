@@ -72,6 +72,7 @@ typedef struct explore_client {
     uint8_t abort;   /* a branch refused: it must not commit */
     uint8_t unsure;  /* an answer was lost, or unknown */
     uint8_t stopped;
+    uint8_t behind; /* the node that it waits for was superseded before it was asked */
     char asked;
 } explore_client;
 
@@ -151,6 +152,7 @@ char explore_client_step(const explorer *x, const explore_client *client, unsign
 void explore_check_call(explorer *x, const explore_world *w, const explore_call *call);
 void explore_check_given(explorer *x, const explore_world *w, const explore_call *call);
 void explore_check_asked(explorer *x, const explore_world *w, uint32_t before, uint32_t batch);
+void explore_check_refused(explorer *x, const explore_world *w, unsigned c, int rc);
 void explore_check_acted(explorer *x, explore_world *w, unsigned tx, int commit);
 void explore_check_landed(explorer *x, explore_world *w, uint32_t before, uint32_t batch);
 void explore_check_owner(explorer *x, const explore_world *w, unsigned n);

@@ -118,6 +118,16 @@ void explore_check_asked(explorer *x, const explore_world *w, uint32_t before, u
     }
 }
 
+/* What is undecided is refused by nobody whose state may lag the log: the owner had a put
+ * acknowledged that was made after it was asked. */
+void explore_check_refused(explorer *x, const explore_world *w, unsigned c, int rc) {
+    int may_change = rc == ETX_ESTATE || rc == ETX_ENOTFOUND || rc == ETX_EINVALID;
+    if (may_change && w->client[c].behind &&
+        in_the_log(x, w)->tx[x->config->of[c]].state == ETX_ACTIVE) {
+        x->wrong = "refused by an owner that was superseded before it was asked";
+    }
+}
+
 /* A superseded owner never appends again: behind its OWN, up to what was just acknowledged to it,
  * there is nothing of anybody else. */
 void explore_check_owner(explorer *x, const explore_world *w, unsigned n) {

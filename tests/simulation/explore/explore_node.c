@@ -93,6 +93,7 @@ int explore_send(explorer *x, explore_world *w, unsigned arg) {
         client->unsure = 1;
     }
     client->waiting = (uint8_t)(n + 1);
+    client->behind = w->newest != (uint8_t)w->node[n].owner.nonce;
     client->asked = op;
     w->tx[x->config->of[c]].asked |= (uint8_t)(op == 'C' ? 1 : op == 'A' ? 2 : 0);
     explore_tell(x, "client %u asks node %u: %s", c, n,
@@ -116,6 +117,7 @@ static void leave(explore_world *w, unsigned n) {
     for (unsigned c = 0; c < EXPLORE_CLIENTS; c++) {
         if (w->client[c].waiting == n + 1) {
             w->client[c].waiting = 0;
+            w->client[c].behind = 0;
             w->client[c].unsure = 1;
         }
     }

@@ -280,7 +280,9 @@ void explore_answered(explorer *x, explore_world *w, unsigned n, const explore_a
     if (!mine) {
         return;
     }
+    explore_check_refused(x, w, c, answer->rc);
     client->waiting = 0;
+    client->behind = 0;
     if (answer->rc < 0) {
         told_error(x, w, c, answer->rc);
         return;

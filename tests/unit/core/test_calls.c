@@ -204,6 +204,8 @@ static void test_runs(void **state) {
         assert_int_equal(wakes_in(w), 1000); /* it runs: no second one beside it */
     }
     say(&w, "hold t run=1\ncommit t run=1\nresult t a done run=1\nenlist t a:tcc run=1");
+    assert_false(is_answered(w, "hold t")); /* a successor may know another run */
+    say(&w, "put");
     assert_int_equal(answer_of(w, "hold t"), ETX_ESTATE);
     assert_int_equal(answer_of(w, "commit t"), ETX_ESTATE);
     assert_int_equal(answer_of(w, "result t"), ETX_ESTATE);

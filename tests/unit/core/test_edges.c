@@ -169,6 +169,7 @@ static void test_too_many_dependencies(void **state) {
     event.u.enlist.depends_on_count = MANY;
     event.waiter = world_waiter_make(w, "too many", ETX_WAIT_BEGUN, 0);
     world_step(w, &event);
+    say(&w, "put");
     assert_int_equal(answer_of(w, "too many"), ETX_EINVALID);
     world_free(w);
 }

@@ -96,6 +96,7 @@ static void test_no_room_for_a_result(void **state) {
     event.u.result.bytes = (etx_bytes){bytes, 5000};
     event.waiter = world_waiter_make(w, "too long", ETX_WAIT_BEGUN, 0);
     world_step(w, &event);
+    say(&w, "put");
     assert_int_equal(answer_of(w, "too long"), ETX_EINVALID);
     free(bytes);
     world_free(w);
