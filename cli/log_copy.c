@@ -15,10 +15,8 @@ typedef struct copy_run {
 
 static const cli_option backup_options[] = {
     {"new-id", 0, CLI_FLAG, offsetof(copy_options, new_id), NULL,
-     "a copy to look at, not to restore: it gets an id of its\nown, and a program that is started "
-     "on "
-     "it alone is refused",
-     0, 0},
+     "a copy to look at, not to restore: it gets an id of its\nown, and no program starts on it", 0,
+     0},
     {"json", 'j', CLI_FLAG, offsetof(copy_options, json), NULL, "one JSON object", 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };

@@ -40,7 +40,9 @@ typedef struct etx_log_config {
 
 typedef enum etx_log_flags {
     /* a put takes well under a millisecond: the engine may put on its own thread */
-    ETX_LOG_FAST = 1 << 0
+    ETX_LOG_FAST = 1 << 0,
+    /* a copy to be looked at: only an engine with ETX_INSPECT starts on it */
+    ETX_LOG_LOOK = 1 << 1
 } etx_log_flags;
 
 typedef struct etx_log_info {

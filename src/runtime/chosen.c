@@ -52,8 +52,7 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
         engine, ETX_ECONFLICT,
         "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
         "they could run a second time. Name that home too; if it is lost, restore its backup; if "
-        "there is none, accept it with accept_chosen_home=\"%s\". (If this is a copy made with "
-        "--new-id: it is to be looked at only)",
+        "there is none, accept it with accept_chosen_home=\"%s\"",
         then, partition->home->url, now, then);
 }
 

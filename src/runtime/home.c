@@ -93,6 +93,16 @@ static int make_partitions(etx__home *home) {
     return 0;
 }
 
+/* What is in flight in a copy goes on in the original: here it would be decided once more. */
+static int refuse_look(etx_engine *engine, const etx__home *home) {
+    return etx__engine_fail(
+        engine, ETX_ECONFLICT,
+        "home %s is a copy made with --new-id, to be looked at only ('etx log', 'etx tx list'): "
+        "what is in flight in it would be decided twice. Leave it out; to take the place of a "
+        "lost log, make the copy without --new-id",
+        home->url);
+}
+
 int etx__home_open(etx__home *home) {
     etx_engine *engine = home->engine;
     char message[256] = "";
@@ -118,6 +128,9 @@ int etx__home_open(etx__home *home) {
             "ETX_ALLOW_VOLATILE, or use a directory on a disk",
             home->url,
             home->info.remark != NULL ? home->info.remark : "it forgets with the process");
+    }
+    if (rc == 0 && (home->info.flags & ETX_LOG_LOOK) && !(engine->options.flags & ETX_INSPECT)) {
+        return refuse_look(engine, home);
     }
     rc = rc != 0 ? rc : make_partitions(home);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));

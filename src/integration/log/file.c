@@ -184,6 +184,7 @@ static int log_make(etx__file_log *log,
                            : partitions    ? partitions
                                            : ETX__PARTITIONS_DEFAULT;
     log->home.segment_size = url->segment_size ? url->segment_size : ETX__SEGMENT_DEFAULT;
+    log->home.look = url->look;
     if (log->home.partitions > ETX__PARTITIONS_MAX)
         return etx__file_say(words, ETX_EINVALID, "a file log has at most %u partitions",
                              ETX__PARTITIONS_MAX);

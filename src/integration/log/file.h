@@ -146,6 +146,7 @@ typedef struct etx__file_url {
     uint64_t segment_size; /* 0: not said */
     int direct;            /* -1: not said */
     uint8_t copy;          /* a copy is made: synced and given its `home` at its end */
+    uint8_t look;          /* ... to be looked at */
 } etx__file_url;
 
 /* file_disk.c: words, buffers, whole reads and writes. What returns int: 0 or an errno. */

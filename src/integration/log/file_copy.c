@@ -85,7 +85,8 @@ int etx__file_copy_begin(const etx__file_log *source,
     etx__file_url url = {.partitions = source->home.partitions,
                          .segment_size = source->home.segment_size,
                          .direct = 0,
-                         .copy = 1};
+                         .copy = 1,
+                         .look = !same_id || source->home.look};
     if (!dest || !*dest || strlen(dest) >= sizeof url.dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory to copy to");
     memcpy(url.dir, dest, strlen(dest) + 1);

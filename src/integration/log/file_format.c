@@ -145,6 +145,7 @@ void etx__file_home_encode(uint8_t to[ETX__SECTOR], const etx__file_home *home) 
     etx__put32(to + 12, home->partitions);
     memcpy(to + 16, home->id, ETX_HOME_ID_LEN + 1);
     etx__put64(to + 24, home->segment_size);
+    to[32] = home->look;
     seal(to);
 }
 
@@ -157,6 +158,7 @@ int etx__file_home_decode(const uint8_t from[ETX__SECTOR], etx__file_home *ret_h
     ret_home->partitions = etx__get32(from + 12);
     memcpy(ret_home->id, from + 16, ETX_HOME_ID_LEN + 1);
     ret_home->segment_size = etx__get64(from + 24);
+    ret_home->look = from[32] & 1;
     return home_sound(ret_home) ? 0 : ETX_ECORRUPT;
 }
 

@@ -25,6 +25,7 @@ typedef struct etx__file_home {
     char id[ETX_HOME_ID_LEN + 1];
     uint32_t partitions;
     uint64_t segment_size;
+    uint8_t look; /* a copy to be looked at: no program runs on it */
 } etx__file_home;
 
 typedef enum etx__file_state_flags {

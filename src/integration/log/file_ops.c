@@ -33,7 +33,7 @@ static int ops_info(etx_log *head, etx_log_info *ret_info) {
     struct statfs fs;
     memcpy(ret_info->id, log->home.id, sizeof ret_info->id);
     ret_info->partitions = log->home.partitions;
-    ret_info->flags = ETX_LOG_FAST;
+    ret_info->flags = ETX_LOG_FAST | (log->home.look ? ETX_LOG_LOOK : 0u);
     ret_info->batch_max = log->batch_max;
     ret_info->grade = ETX_LOCAL;
     ret_info->remark = "one disk";

@@ -46,7 +46,7 @@ static int faulty_info(etx_log *head, etx_log_info *ret_info) {
     int rc = log->ops->info(log->inner, ret_info);
     ret_info->grade = log->grade;
     ret_info->id[0] = log->class;
-    ret_info->flags = 0;
+    ret_info->flags &= ~(uint32_t)ETX_LOG_FAST;
     return rc;
 }
 

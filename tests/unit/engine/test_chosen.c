@@ -227,9 +227,55 @@ static void a_trim_does_not_forget_it(void **state) {
     pair_end(&pair);
 }
 
+/* A copy with an id of its own is for looking at, whatever other homes there are; and so is what
+ * is copied from it. */
+static void a_copy_to_look_at_takes_no_program(void **state) {
+    struct pair pair;
+    host_dir dir;
+    char place[3][HOST_PATH_MAX + 16], message[512];
+    rig_log copy[2];
+    (void)state;
+    pair_make(&pair);
+    host_dir_make(&dir);
+    for (int i = 0; i < 3; i++) {
+        snprintf(place[i], sizeof place[i], "%s/%d", dir.path, i);
+    }
+    rig_log original;
+    rig_log_make(&original, place[0], "partitions=1");
+    etx_engine *engine = engine_of(&pair, NULL, &original, NULL, 0);
+    rig_start(engine);
+    leave_in_flight(engine, "mine");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            etx_log_file_backup(place[i], place[i + 1], i, NULL, message, sizeof message), 0);
+        rig_log_make(&copy[i], place[i + 1], "");
+        for (int beside = 0; beside < 3; beside++) {
+            const rig_log *other = beside == 1 ? &original : beside == 2 ? &pair.first : NULL;
+            engine = other != NULL ? engine_of(&pair, NULL, other, &copy[i], 0)
+                                   : engine_of(&pair, NULL, &copy[i], NULL, 0);
+            assert_int_equal(etx_engine_start(engine), ETX_ECONFLICT);
+            etx_engine_message(engine, message, sizeof message);
+            if (strstr(message, "--new-id") == NULL) {
+                fail_msg("%s", message);
+            }
+            etx_engine_free(engine);
+        }
+        look_at(&copy[i]);
+        rig_log_end(&copy[i]);
+    }
+    engine = engine_of(&pair, NULL, &original, NULL, 0);
+    rig_start(engine);
+    assert_int_equal(rig_state(engine, "mine"), ETX_ACTIVE);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    rig_log_end(&original);
+    host_dir_remove(&dir);
+    pair_end(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_look_changes_nothing),
+        cmocka_unit_test(a_copy_to_look_at_takes_no_program),
         cmocka_unit_test(an_empty_home_does_not_take_over),
         cmocka_unit_test(a_drained_home_gives_them_up),
         cmocka_unit_test(the_operator_accepts_by_name),
