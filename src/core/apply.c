@@ -99,31 +99,66 @@ static void apply_result(etx__core *core,
     branch->r.dirty &= (uint8_t) ~(1u << ETX_FORWARD);
 }
 
-static void reason_keep(etx__core *core, etx__tx *tx, etx_bytes reason) {
-    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
-    uint8_t *block = len > 0 ? etx__pool_alloc(&core->pool, len + 1) : NULL;
-    if (block == NULL) {
-        return;
+/* ---- reasons: in a block behind the gid, which becomes the entry's when it ends. So the end
+ * needs no room, and what is remembered no more than the entry. */
+
+/* NULL where there is no room. */
+static uint8_t *reason_block(etx__core *core, const etx__entry *entry, etx_bytes reason) {
+    uint8_t *block = etx__pool_alloc(&core->pool, entry->gid_len + reason.len + 2);
+    if (block != NULL) {
+        memcpy(block, entry->gid, entry->gid_len + 1u);
+        memcpy(block + entry->gid_len + 1, reason.data, reason.len);
+        block[entry->gid_len + 1u + reason.len] = 0;
     }
-    memcpy(block, reason.data, len);
-    block[len] = 0;
-    tx->s.reason = block;
-    tx->s.reason_len = (uint8_t)len;
+    return block;
 }
 
-/* The gid's block grows by the reason, so that what is remembered needs no more than the entry. */
-static void gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason) {
-    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
-    uint8_t *block = len > 0 ? etx__pool_alloc(&core->pool, entry->gid_len + len + 2) : NULL;
-    if (block == NULL) {
-        return;
+static etx_bytes reason_cut(etx_bytes reason) {
+    return (etx_bytes){reason.data, reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX};
+}
+
+/* Live, what finds no room is left out of the record too (etx__append): so what is folded from it
+ * is the same. */
+static void reason_keep(etx__core *core, etx__entry *entry, etx_bytes reason, int *ret_rc) {
+    etx__tx *tx = entry->tx;
+    reason = reason_cut(reason);
+    uint8_t *block = reason.len > 0 ? reason_block(core, entry, reason) : NULL;
+    if (block != NULL) {
+        tx->s.reason = block + entry->gid_len + 1;
+        tx->s.reason_len = (uint8_t)reason.len;
+        tx->s.reason_at = (uint8_t)(entry->gid_len + 1);
+    } else if (reason.len > 0 && !core->started) {
+        *ret_rc = ETX_EBUSY;
     }
-    memcpy(block, entry->gid, entry->gid_len + 1u);
-    memcpy(block + entry->gid_len + 1, reason.data, len);
-    block[entry->gid_len + 1u + len] = 0;
+}
+
+static void gid_is(etx__core *core, etx__entry *entry, uint8_t *block, size_t reason_len) {
     etx__pool_free(&core->pool, entry->gid, entry->gid_len + 1u);
     entry->gid = block;
-    entry->reason_len = (uint8_t)len;
+    entry->reason_len = (uint8_t)reason_len;
+}
+
+/* Of one that is remembered at once. 0 or ETX_EBUSY. */
+static int gid_with_reason(etx__core *core, etx__entry *entry, etx_bytes reason) {
+    reason = reason_cut(reason);
+    if (reason.len == 0) {
+        return 0;
+    }
+    uint8_t *block = reason_block(core, entry, reason);
+    if (block == NULL) {
+        return ETX_EBUSY;
+    }
+    gid_is(core, entry, block, reason.len);
+    return 0;
+}
+
+static void reason_to_gid(etx__core *core, etx__entry *entry) {
+    etx__tx_state *s = &entry->tx->s;
+    if (s->reason != NULL) {
+        gid_is(core, entry, s->reason - s->reason_at, s->reason_len);
+        s->reason = NULL;
+        s->reason_len = 0;
+    }
 }
 
 /* In MOVE an end at 0 would say that it is live. */
@@ -147,7 +182,11 @@ static etx__entry *apply_never_begun(etx__core *core,
     entry->begin_ms = record->u.decide.time_ms;
     entry->ended_ms = moment_of_end(record->u.decide.time_ms);
     entry->ended_no = core->ended_last + 1;
-    gid_with_reason(core, entry, record->u.decide.reason);
+    if (gid_with_reason(core, entry, record->u.decide.reason) != 0) {
+        etx__entry_forget(core, entry);
+        *ret_rc = ETX_EBUSY;
+        return NULL;
+    }
     etx__entry_renew(core, entry, seq);
     return etx__history_add(core, entry);
 }
@@ -161,14 +200,17 @@ static etx__entry *apply_number(etx__core *core, etx__entry *entry, const etx_re
     return entry;
 }
 
-static void apply_decide(etx__core *core, etx__entry *entry, const etx_record_decide *decide) {
+static void apply_decide(etx__core *core,
+                         etx__entry *entry,
+                         const etx_record_decide *decide,
+                         int *ret_rc) {
     if (entry->state != ETX_ACTIVE) {
         return;
     }
     entry->state = decide->commit ? ETX_COMMITTING : ETX_ABORTING;
     entry->marks |= decide->marks & ETX_MARK_FORCED;
     entry->tx->s.decided_ms = decide->time_ms;
-    reason_keep(core, entry->tx, decide->reason);
+    reason_keep(core, entry, decide->reason, ret_rc);
 }
 
 static void apply_force(etx__core *core, etx__entry *entry, const etx_record_force *force) {
@@ -246,7 +288,7 @@ static etx__entry *apply_end(etx__core *core, etx__entry *entry, const etx_recor
     entry->state = entry->state == ETX_COMMITTING ? ETX_COMMITTED : ETX_ABORTED;
     entry->ended_ms = moment_of_end(end->time_ms);
     entry->ended_no = end->ended_no;
-    gid_with_reason(core, entry, (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len});
+    reason_to_gid(core, entry);
     etx__body_bury(core, entry);
     entry->marks &= (uint8_t)~ETX_MARK_PARKED;
     return etx__history_add(core, entry);
@@ -283,15 +325,15 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
             return NULL;
         }
         entry->tx->s.decided_ms = move->decided_ms;
-        reason_keep(core, entry->tx, move->reason);
         *ret_rc = fill_progress(core, entry->tx, move);
+        reason_keep(core, entry, move->reason, ret_rc);
     } else {
         entry = etx__entry_make(core, record->gid, etx__core_hash(record->gid));
         if (entry == NULL) {
             *ret_rc = ETX_EBUSY;
             return NULL;
         }
-        gid_with_reason(core, entry, move->reason);
+        *ret_rc = gid_with_reason(core, entry, move->reason);
         entry->begin_ms = move->begin.time_ms;
         entry->digest = move->begin.digest;
         entry->ended_ms = move->ended_ms;
@@ -351,7 +393,7 @@ static void apply_to_live(etx__core *core,
             apply_result(core, entry, &record->u.result, ret_rc);
             return;
         case ETX_RECORD_DECIDE:
-            apply_decide(core, entry, &record->u.decide);
+            apply_decide(core, entry, &record->u.decide, ret_rc);
             return;
         case ETX_RECORD_FORCE:
             apply_force(core, entry, &record->u.force);

@@ -203,7 +203,10 @@ void etx__body_free(etx__core *core, etx__tx *tx) {
     if (tx->table_size > 0) {
         etx__pool_free(&core->pool, tx->branch, tx->table_size);
     }
-    etx__pool_free(&core->pool, tx->s.reason, tx->s.reason_len + 1u);
+    if (tx->s.reason != NULL) {
+        etx__pool_free(&core->pool, tx->s.reason - tx->s.reason_at,
+                       tx->s.reason_at + tx->s.reason_len + 1u);
+    }
     etx__pool_free(&core->pool, tx->lent_gid, tx->lent_gid_size);
     etx__pool_free(&core->pool, tx, tx->block_size);
 }

@@ -18,7 +18,8 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
  * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room
- * for a BEGIN, ENLIST, MOVE or result, to ETX_ECORRUPT where no core would have written it. */
+ * for a BEGIN, ENLIST, MOVE or result, and in recovery for a reason; to ETX_ECORRUPT where no core
+ * would have written it. */
 etx__entry *etx__apply(etx__core *core,
                        etx__entry *known,
                        const etx_record *record,

@@ -90,13 +90,13 @@ typedef enum etx__list {
 typedef struct etx__tx_state {
     const uint8_t *initiator; /* ends with NUL */
     const uint8_t *initiator_payload;
-    uint8_t *reason; /* a block of reason_len */
+    uint8_t *reason; /* reason_len, NUL; in a block behind the gid, from reason_at on */
     uint64_t deadline_ms;
     uint64_t decided_ms;
     uint32_t resume_ms;
     uint32_t initiator_payload_len;
     uint16_t branch_count;
-    uint8_t mode, durability, initiator_len, reason_len;
+    uint8_t mode, durability, initiator_len, reason_len, reason_at;
 } etx__tx_state;
 
 /* The volatile part of a live transaction. */

@@ -36,6 +36,9 @@ int etx__append(etx__core *core,
                                : rc;
     }
     etx_assert(entry != NULL);
+    if (kept->type == ETX_RECORD_DECIDE && entry->tx != NULL) { /* as much as is kept */
+        kept->u.decide.reason = (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len};
+    }
     kept->gid = (etx_bytes){entry->gid, entry->gid_len};
     out->record_entry[out->record_count++] = etx__entry_number(core, entry);
     core->seq++;
@@ -247,8 +250,6 @@ static void do_decide(etx__core *core,
     int want = operations_follow(entry->tx, commit) || entry->tx->r.waiters != NULL;
     int rc = etx__append(core, entry, &record, 1, want, NULL);
     etx_assert(rc == 0);
-    etx_record *kept = &core->out->record[core->out->record_count - 1];
-    kept->u.decide.reason = (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len};
     etx__attempts_restart(entry->tx);
 }
 

@@ -143,6 +143,59 @@ static void test_full_memory(void **state) {
     }
 }
 
+static void abort_with(world *w, const char *gid, etx_bytes reason) {
+    etx__event event;
+    world_event(w, &event, ETX__EV_ABORT, gid);
+    event.u.decide.reason = reason;
+    event.waiter = world_waiter_make(w, gid, ETX_WAIT_DECIDED, 0);
+    world_step(w, &event);
+    say(&w, "put");
+}
+
+/* Takes all memory, but for so many blocks of that size. */
+static void fill_memory(world *w, size_t size, unsigned left) {
+    void *block[8] = {NULL};
+    unsigned count = 0;
+    for (void *more; (more = etx__pool_alloc(&w->core->pool, size)) != NULL; count++) {
+        block[count % 8] = more;
+    }
+    assert_true(count > 8 && left <= 8);
+    for (unsigned i = 0; i < left; i++) {
+        etx__pool_free(&w->core->pool, block[i], size);
+    }
+}
+
+/* A reason that finds no room is not in the log either; one that was kept stays when it ends,
+ * which needs no room. */
+static void test_reasons_in_full_memory(void **state) {
+    enum { BEGUN = 9, KEPT = 4 };
+    (void)state;
+    world *w = NULL;
+    char text[ETX_REASON_MAX + 9], line[32];
+    memset(text, 'r', sizeof text);
+    say(&w, "world\nparticipant shop");
+    for (unsigned i = 0; i < BEGUN; i++) {
+        snprintf(line, sizeof line, "begin t%u a:tcc nobody\nput", i);
+        say(&w, line);
+    }
+    fill_memory(w, 2 + ETX_REASON_MAX + 2, KEPT);
+    for (unsigned i = 0; i < BEGUN; i++) {
+        snprintf(line, sizeof line, "t%u", i);
+        abort_with(w, line, (etx_bytes){text, sizeof text});
+        assert_int_equal(known(w, line)->tx->s.reason_len, i < KEPT ? ETX_REASON_MAX : 0);
+    }
+    for (unsigned i = 0; i < BEGUN; i++) {
+        snprintf(line, sizeof line, "reply t%u a done\nput", i);
+        say(&w, line); /* of try, then of cancel */
+        say(&w, line);
+        snprintf(line, sizeof line, "t%u", i);
+        assert_int_equal(known(w, line)->state, ETX_ABORTED);
+        assert_int_equal(known(w, line)->reason_len, i < KEPT ? ETX_REASON_MAX : 0);
+    }
+    assert_int_equal(w->failures, 0);
+    world_free(w);
+}
+
 /* Nothing is begun, decided or called by a core that only inspects. */
 static void test_inspect(void **state) {
     (void)state;
@@ -165,11 +218,9 @@ static void test_inspect(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_thousand_branches),
-        cmocka_unit_test(test_a_thousand_results),
-        cmocka_unit_test(test_no_room_for_a_result),
-        cmocka_unit_test(test_full_memory),
-        cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_a_thousand_branches),    cmocka_unit_test(test_a_thousand_results),
+        cmocka_unit_test(test_no_room_for_a_result),   cmocka_unit_test(test_full_memory),
+        cmocka_unit_test(test_reasons_in_full_memory), cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests_name("core limits", tests, NULL, NULL);
 }
