@@ -142,6 +142,9 @@ int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
                              sizeof message);
     if (!options.accept_loss &&
         (rc == 0 ? report.state != ETX_FILE_CORRUPT : rc == ETX_ECORRUPT && run.lost > 0)) {
+        if (rc != 0) { /* what is there now */
+            etx_log_file_verify(etx__log_dir(args.values[0]), NULL, NULL, &report, NULL, 0);
+        }
         code = explain_untouched(&run, options.json, rc, &report);
     } else if (rc != 0) {
         code = etx__log_fail(cli, rc, message);

@@ -33,9 +33,9 @@ typedef struct etx_file_report {
     size_t size;
     etx_file_state state; /* the worst finding */
     uint32_t partitions;
-    uint64_t segments;
+    uint64_t segments; /* files, those prepared for later included */
     uint64_t slots;
-    uint64_t bytes;
+    uint64_t bytes; /* of the slots' groups, whole blocks */
     uint8_t clean;  /* the log was closed in order */
     uint8_t in_use; /* a process has it open now */
     int owner_pid;  /* in use: by whom; 0 if that cannot be told */
@@ -67,8 +67,9 @@ ETX_API int etx_log_file_backup(const char *dir,
 /* Copies what is sound of a damaged, closed log into DEST, up to the first damage of each
  * partition; never in place. `found` is told what is damaged. `accept_loss` 0: if anything may be
  * lost it only tells, writes nothing, and returns ETX_ECORRUPT; damage that hides no slot is
- * repaired; a sound or torn log is left alone. ret_report->state is the worst finding. Errors as
- * backup, and ETX_EBUSY (in use). */
+ * repaired; a sound or torn log is left alone. ret_report->state is the worst finding; the figures
+ * are those of DEST, or of DIR where nothing was written. Errors as backup, and ETX_EBUSY (in
+ * use). */
 ETX_API int etx_log_file_repair(const char *dir,
                                 const char *dest,
                                 int accept_loss,

@@ -58,6 +58,13 @@ typedef struct etx__file_queue {
     uint32_t count;
 } etx__file_queue;
 
+/* Slots, and the bytes of their groups: what a report counts, of a log that is verified and of a
+ * copy that is made. */
+typedef struct etx__file_tally {
+    uint64_t slots;
+    uint64_t bytes;
+} etx__file_tally;
+
 typedef struct etx__file_log etx__file_log;
 
 typedef struct etx__file_partition {
@@ -78,6 +85,7 @@ typedef struct etx__file_partition {
     uint32_t last_checksum;
     etx__file_segment *current; /* the last of `held`, or NULL (read only) */
     etx__file_queue held;
+    etx__file_tally copied; /* of a copy */
     etx__file_buffer buffer;
     /* From here on under the log's mutex. */
     etx__file_queue spares;  /* prepared, in ascending order */
@@ -280,6 +288,7 @@ int etx__file_care_open(const char *dir,
                         etx__file_log **ret_log,
                         etx__file_list *ret_list,
                         const etx__file_words *words);
+void etx__file_tally_add(etx__file_tally *tally, const etx_slot *slot);
 int etx__file_copy_begin(const etx__file_log *source,
                          const char *dest,
                          int same_id,

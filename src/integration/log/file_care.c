@@ -75,27 +75,27 @@ static void finding_tell(file_verify *verify, uint32_t partition, const etx__fil
         verify->found(&finding, verify->user);
 }
 
-typedef struct tally {
-    uint64_t slots;
-    uint64_t bytes;
-} tally;
+void etx__file_tally_add(etx__file_tally *tally, const etx_slot *slot) {
+    tally->slots++;
+    tally->bytes += etx__file_group_length(slot->batch.len);
+}
 
 static int tally_slot(const etx_slot *slot, void *user) {
-    tally *sum = user;
-    sum->slots++;
-    sum->bytes += etx__file_group_length(slot->batch.len);
+    etx__file_tally_add(user, slot);
     return 0;
 }
 
 /* Reads a partition once. 0, 1 (torn), or an error with `fault`. */
-static int partition_read(etx__file_partition *partition, tally *sum, etx__file_fault *fault) {
+static int partition_read(etx__file_partition *partition,
+                          etx__file_tally *sum,
+                          etx__file_fault *fault) {
     etx__file_log *log = partition->log;
     const etx__file_words words = {fault->text, sizeof fault->text};
     etx__file_fault ignored = {0};
     etx__file_list list;
     int torn;
     int rc = etx__file_list_read(log->dir_fd, &log->allocator, &list, &words);
-    *sum = (tally){0};
+    *sum = (etx__file_tally){0};
     if (rc) {
         fault->rc = rc;
         return rc;
@@ -120,7 +120,7 @@ static int partition_verify(file_verify *verify,
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
     etx__file_fault before = {0};
     etx__file_fault fault = {0};
-    tally sum = {0};
+    etx__file_tally sum = {0};
     int again = 0;
     int times = 0;
     int rc = 0;

@@ -108,7 +108,10 @@ int etx__file_copy_slot(const etx_slot *slot, void *user) {
                    .nonce = slot->nonce,
                    .batch = slot->batch,
                    .checksum = slot->checksum};
-    return etx__file_append(copy, &put) == ETX_PUT_WRITTEN ? 0 : put.error;
+    if (etx__file_append(copy, &put) != ETX_PUT_WRITTEN)
+        return put.error;
+    etx__file_tally_add(&copy->copied, slot);
+    return 0;
 }
 
 /* Makes durable what was copied of a partition, and the mark that its source has. */
@@ -123,19 +126,24 @@ int etx__file_copy_partition_end(etx__file_partition *copy, uint64_t mark) {
     return 0;
 }
 
-static void report_make(const etx__file_log *copy, etx_file_report *report) {
-    *report = (etx_file_report){.size = sizeof *report, .partitions = copy->home.partitions};
-    report->clean = 1;
+/* As verify would find it. */
+static int report_make(const etx__file_log *copy,
+                       etx_file_report *report,
+                       const etx__file_words *words) {
+    etx__file_list list;
+    int rc = etx__file_list_read(copy->dir_fd, &copy->allocator, &list, words);
+    if (rc)
+        return rc;
+    *report = (etx_file_report){.size = sizeof *report,
+                                .partitions = copy->home.partitions,
+                                .segments = list.count,
+                                .clean = 1};
+    etx__file_list_free(&copy->allocator, &list);
     for (uint32_t i = 0; i < copy->home.partitions; i++) {
-        const etx__file_partition *partition = &copy->partitions[i];
-        uint32_t held = partition->held.count;
-        report->segments += held;
-        if (!partition->current->begun)
-            continue;
-        report->slots += partition->next - partition->held.head->first;
-        report->bytes +=
-            (held - 1) * (copy->home.segment_size - ETX__BLOCK) + partition->end - ETX__BLOCK;
+        report->slots += copy->partitions[i].copied.slots;
+        report->bytes += copy->partitions[i].copied.bytes;
     }
+    return 0;
 }
 
 /* Gives the copy its name, or removes it if `rc` says that it failed. */
@@ -145,7 +153,7 @@ int etx__file_copy_end(etx__file_log *copy,
                        const etx__file_words *words) {
     etx__file_helper_stop(copy);
     if (!rc && report)
-        report_make(copy, report);
+        rc = report_make(copy, report, words);
     if (!rc && (renameat(copy->dir_fd, "home.tmp", copy->dir_fd, "home") ||
                 etx__file_sync_dir(copy->dir_fd)))
         rc = etx__file_say(words, ETX_EIO, "cannot finish the copy: %s", strerror(errno));

@@ -445,11 +445,12 @@ static int repair(file_salvage *salvage,
                              salvage->log->dir);
     if (accept_loss || salvage->worst == ETX_FILE_CORRUPT)
         return salvage_copy(salvage, dest, report, words);
-    if (report)
-        *report = (etx_file_report){.size = sizeof *report,
-                                    .partitions = salvage->log->home.partitions,
-                                    .state = salvage->worst};
-    return 0;
+    rc = report
+             ? etx_log_file_verify(salvage->log->dir, NULL, NULL, report, words->text, words->size)
+             : 0;
+    if (!rc && report)
+        report->state = salvage->worst;
+    return rc;
 }
 
 int etx_log_file_repair(const char *dir,

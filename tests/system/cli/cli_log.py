@@ -110,6 +110,10 @@ class Log(Case):
         result = self.expect(1, "log", "repair", log, self.path("repaired"))
         self.assertIn("--accept-loss", result.stdout)
         self.assertFalse(os.path.exists(self.path("repaired")))
+        told = json.loads(self.expect(1, "log", "repair", log, self.path("repaired"),
+                                      "--json").stdout)
+        for figure in ("state", "partitions", "segments", "slots", "bytes", "clean"):
+            self.assertEqual(told[figure], report[figure])  # of the same directory
         self.expect(0, "log", "repair", log, self.path("repaired"), "--accept-loss")
         self.expect(0, "log", "verify", self.path("repaired"))
         self.expect(2, "log", "verify", log)  # never in place

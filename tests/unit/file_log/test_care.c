@@ -139,6 +139,18 @@ static void test_in_use(void **state) {
     assert_int_equal(writer.failed, 0);
 }
 
+/* What verify says of the same directory. */
+static void same_figures(log_fixture *fixture, const char *name, const etx_file_report *report) {
+    findings all;
+    etx_file_report found = verify(fixture, name, &all);
+    assert_int_equal(found.partitions, report->partitions);
+    assert_int_equal(found.segments, report->segments);
+    assert_int_equal(found.slots, report->slots);
+    assert_int_equal(found.bytes, report->bytes);
+    assert_int_equal(found.clean, report->clean);
+    assert_int_equal(found.in_use, report->in_use);
+}
+
 static void test_backup(void **state) {
     log_fixture *fixture = *state;
     etx_file_report report = {.size = sizeof report};
@@ -158,6 +170,7 @@ static void test_backup(void **state) {
                                              message, sizeof message),
                          0);
         assert_int_equal(report.slots, 123);
+        same_figures(fixture, same ? "copy1" : "copy0", &report);
         assert_int_equal(etx_log_file_backup(fixture_path(fixture, "log"), dest, same, &report,
                                              message, sizeof message),
                          ETX_EBUSY);
@@ -198,8 +211,11 @@ static void repair_into(log_fixture *fixture,
     assert_int_equal(rc, wanted);
     if (rc || (!accept && worst != ETX_FILE_CORRUPT)) {
         assert_int_not_equal(access(dest, F_OK), 0);
+        if (!rc)
+            same_figures(fixture, "log", &report);
         return;
     }
+    same_figures(fixture, "repaired", &report);
     if (!accept)
         assert_int_equal(report.state, worst);
     assert_int_equal(report.slots, kept);
