@@ -65,7 +65,7 @@ typedef struct etx_participant {
 /* Registers before or after start; what waited for the name goes on. Any thread; not from inline
  * callbacks.
  * Errors: ETX_EINVALID (name, kind, a callback that the kind needs is missing), ETX_ECONFLICT
- * (name taken), ETX_ENOMEM, ETX_ECLOSED. */
+ * (name taken), ETX_EBUSY (1024 are registered), ETX_ENOMEM, ETX_ECLOSED. */
 ETX_API int etx_engine_register(etx_engine *engine, const etx_participant *participant);
 
 /* What the call is. Strings end with NUL; all borrowed as the call's comment says. */

@@ -222,22 +222,13 @@ uint8_t *etx__bytes_keep(etx__core *core, etx_bytes bytes) {
     return copy;
 }
 
-static uint32_t find_policy(const etx__core *core, const uint8_t *name, size_t len) {
-    for (uint32_t i = 0; len > 0 && i < core->policies; i++) {
-        if (core->policy[i].name_len == len && memcmp(core->policy[i].name, name, len) == 0) {
-            return i;
-        }
-    }
-    return ETX__NOBODY;
-}
-
 void etx__body_resolve(const etx__core *core, etx__tx *tx) {
-    tx->r.initiator = find_policy(core, tx->s.initiator, tx->s.initiator_len);
+    tx->r.initiator = etx__policy_find(core, tx->s.initiator, tx->s.initiator_len);
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         etx__branch *branch = tx->branch[i];
         if (branch->r.participant == ETX__NOBODY) {
             branch->r.participant =
-                find_policy(core, branch->s.participant, branch->s.participant_len);
+                etx__policy_find(core, branch->s.participant, branch->s.participant_len);
         }
     }
 }

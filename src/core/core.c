@@ -6,11 +6,11 @@
 #include "../protocol/assert.h"
 
 typedef struct layout {
-    size_t core, entry, chained, index, timer, ended, policy, out, scratch, places, branches,
+    size_t core, entry, chained, index, timer, ended, policy, named, out, scratch, places, branches,
         progress;
     size_t spans, region, size;
     uint64_t ended_room;
-    uint32_t entries_max, buckets;
+    uint32_t entries_max, buckets, named_room;
 } layout;
 
 static size_t take(size_t *size, size_t bytes) {
@@ -29,6 +29,11 @@ static layout lay_out(const etx__core_options *options) {
     l.core = take(&l.size, sizeof(etx__core));
     l.out = take(&l.size, sizeof(etx__out));
     l.policy = take(&l.size, options->participants_max * sizeof(etx__policy));
+    l.named_room = 2;
+    while (l.named_room < 2 * options->participants_max) {
+        l.named_room *= 2;
+    }
+    l.named = take(&l.size, l.named_room * sizeof(uint16_t));
     l.scratch = take(&l.size, ETX_BRANCHES_MAX);
     l.places = take(&l.size, ETX_BRANCHES_MAX * sizeof(uint16_t));
     l.branches = take(&l.size, ETX_BRANCHES_MAX * sizeof(etx_record_branch));
@@ -55,6 +60,8 @@ etx__core *etx__core_init(void *memory, const etx__core_options *options) {
     core->options = *options;
     core->out = (etx__out *)(void *)(at + l.out);
     core->policy = (etx__policy *)(void *)(at + l.policy);
+    core->named = (uint16_t *)(void *)(at + l.named);
+    core->named_mask = l.named_room - 1;
     core->scratch = at + l.scratch;
     core->places = (uint16_t *)(void *)(at + l.places);
     core->image_branch = (etx_record_branch *)(void *)(at + l.branches);

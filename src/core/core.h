@@ -199,6 +199,7 @@ typedef struct etx__core {
     etx__timer *timer;
     uint32_t *ended; /* ring: entry + 1 of ended_no % ended_room */
     etx__policy *policy;
+    uint16_t *named; /* places of policies + 1, by the hash of their names; at most half full */
     etx__out *out;
     uint8_t *scratch;                /* one per place of a branch */
     uint16_t *places;                /* of the branches to call now */
@@ -225,7 +226,7 @@ typedef struct etx__core {
     struct etx__ends { /* of the list of each etx__list; entry number + 1 */
         uint32_t first, last;
     } list[2];
-    uint32_t policies;
+    uint32_t named_mask;
     etx__tx *buried;                         /* ended: freed at the next step */
     etx__waiter *absent_first, *absent_last; /* asked about what is not live; by seq */
     uint8_t started;                         /* recovered: acts */

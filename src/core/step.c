@@ -417,10 +417,10 @@ static void on_flush(etx__core *core, const etx__event *event) {
 }
 
 static void on_registered(etx__core *core, const etx__event *event) {
-    uint32_t place = event->u.registered.place;
-    etx_assert(place < core->options.participants_max && event->u.registered.policy != NULL);
-    core->policy[place] = *event->u.registered.policy;
-    core->policies = place + 1 > core->policies ? place + 1 : core->policies;
+    etx__policy_set(core, event->u.registered.place, event->u.registered.policy);
+    if (!core->started) {
+        return; /* on_recovered looks at all of them once */
+    }
     for (uint32_t link = core->oldest; link != 0; link = core->entry[link - 1].newer) {
         etx__tx *tx = core->entry[link - 1].tx;
         if (tx != NULL) {
@@ -441,6 +441,7 @@ static void on_recovered(etx__core *core, const etx__event *event) {
         if (tx == NULL) {
             continue;
         }
+        etx__body_resolve(core, tx);
         tx->r.run_no = core->own_slot << 20;
         tx->r.silent_ms = event->now.mono_ms + tx->s.resume_ms;
         if (!core->options.inspect) {

@@ -171,6 +171,33 @@ void etx__entry_forget(etx__core *core, etx__entry *entry) {
     core->entries_free = number + 1;
 }
 
+/* ---- who is registered */
+
+/* Where the name stands, or would. */
+static uint16_t *named_at(const etx__core *core, const void *name, size_t len) {
+    uint32_t at = (uint32_t)etx__hash(name, len) & core->named_mask;
+    for (; core->named[at] != 0; at = (at + 1) & core->named_mask) {
+        const etx__policy *policy = &core->policy[core->named[at] - 1];
+        if (policy->name_len == len && memcmp(policy->name, name, len) == 0) {
+            break;
+        }
+    }
+    return &core->named[at];
+}
+
+void etx__policy_set(etx__core *core, uint32_t place, const etx__policy *policy) {
+    etx_assert(place < core->options.participants_max && place < UINT16_MAX);
+    core->policy[place] = *policy;
+    *named_at(core, policy->name, policy->name_len) = (uint16_t)(place + 1);
+}
+
+uint32_t etx__policy_find(const etx__core *core, const uint8_t *name, size_t len) {
+    uint16_t found = len > 0 ? *named_at(core, name, len) : 0;
+    return found != 0 ? found - 1u : ETX__NOBODY;
+}
+
+/* ---- lists of live transactions */
+
 void etx__list_push(etx__core *core, etx__list list, etx__tx *tx) {
     struct etx__ends *ends = &core->list[list];
     etx_assert(!(tx->r.listed & (1u << list)));

@@ -16,6 +16,11 @@ uint32_t etx__entry_number(const etx__core *core, const etx__entry *entry);
  * before. */
 void etx__entry_renew(etx__core *core, etx__entry *entry, uint64_t seq);
 
+/* ---- who is registered: a place keeps its name */
+void etx__policy_set(etx__core *core, uint32_t place, const etx__policy *policy);
+/* The place, or ETX__NOBODY. */
+uint32_t etx__policy_find(const etx__core *core, const uint8_t *name, size_t len);
+
 /* ---- lists of live transactions */
 void etx__list_push(etx__core *core, etx__list list, etx__tx *tx);
 /* Nothing if it is not in it. */

@@ -1,6 +1,7 @@
 /* Registering participants, before start and after. */
 #include <string.h>
 
+#include "../protocol/hash.h"
 #include "home.h"
 #include "options.h"
 #include "shard.h"
@@ -41,16 +42,32 @@ void etx__news_handle(etx__shard *shard, etx__node *node) {
     etx__engine_release(shard->engine, news, sizeof *news);
 }
 
-etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len) {
-    uint32_t count = atomic_load_explicit(&engine->registered_count, memory_order_acquire);
-    for (uint32_t i = 0; i < count; i++) {
+/* Where the name is published, or would be: at most half of the places are taken. */
+static uint32_t at_of(const etx_engine *engine,
+                      const char *name,
+                      size_t len,
+                      etx__registered **ret_found) {
+    enum { PLACES = 2 * ETX__PARTICIPANTS_MAX };
+    uint32_t at = (uint32_t)etx__hash(name, len) % PLACES;
+    *ret_found = NULL;
+    for (;; at = (at + 1) % PLACES) {
+        uint32_t taken = atomic_load_explicit(&engine->registered_at[at], memory_order_acquire);
+        if (taken == 0) {
+            return at;
+        }
         etx__registered *registered =
-            atomic_load_explicit(&engine->registered[i], memory_order_relaxed);
+            atomic_load_explicit(&engine->registered[taken - 1], memory_order_relaxed);
         if (strncmp(registered->name, name, len) == 0 && registered->name[len] == 0) {
-            return registered;
+            *ret_found = registered;
+            return at;
         }
     }
-    return NULL;
+}
+
+etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len) {
+    etx__registered *found;
+    at_of(engine, name, len, &found);
+    return found;
 }
 
 /* The operation that is missing although the kind needs it, or NULL. */
@@ -109,7 +126,9 @@ static int send_news(etx_engine *engine, uint32_t place) {
 
 static int add(etx_engine *engine, const etx_participant *p) {
     uint32_t place = atomic_load(&engine->registered_count);
-    if (etx__engine_participant(engine, p->name, strlen(p->name)) != NULL) {
+    etx__registered *known;
+    uint32_t at = at_of(engine, p->name, strlen(p->name), &known);
+    if (known != NULL) {
         return ETX_ECONFLICT;
     }
     if (place == ETX__PARTICIPANTS_MAX) {
@@ -126,7 +145,9 @@ static int add(etx_engine *engine, const etx_participant *p) {
     atomic_store(&engine->registered[place], registered);
     int rc = atomic_load(&engine->life) == ETX__STARTED ? send_news(engine, place) : 0;
     if (rc == 0) {
-        atomic_store_explicit(&engine->registered_count, place + 1, memory_order_release);
+        atomic_store(&engine->registered_count, place + 1);
+        atomic_store_explicit(&engine->registered_at[at], (uint16_t)(place + 1),
+                              memory_order_release);
     } else {
         atomic_store(&engine->registered[place], NULL);
         etx__engine_release(engine, registered, sizeof *registered);

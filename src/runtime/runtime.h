@@ -54,6 +54,8 @@ struct etx_engine {
     } said[ETX__SAID];
     _Atomic(etx__registered *) registered[ETX__PARTICIPANTS_MAX];
     _Atomic uint32_t registered_count;
+    /* places + 1, by the hash of their names */
+    _Atomic uint16_t registered_at[2 * ETX__PARTICIPANTS_MAX];
     const etx_log_ops *log_ops[ETX__LOGS_MAX];
     uint32_t log_ops_count;
     const etx_codec *codecs[256];

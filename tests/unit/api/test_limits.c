@@ -47,6 +47,37 @@ static void test_payloads_over_the_limit(void **state) {
     host_engine_end(engine);
 }
 
+/* As many participants as there may be, before start and after: each is found, and called. */
+static void test_too_many_participants(void **state) {
+    enum { MOST = 1024 };
+    (void)state;
+    host_bank bank, many;
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    char name[32];
+    int rc = 0;
+    unsigned count = 0;
+    host_bank_make(&bank);
+    host_bank_make(&many);
+    etx_engine *engine = host_engine("memory:", &options, &bank);
+    while (rc == 0 && count <= MOST) {
+        snprintf(name, sizeof name, "one-of-many-%u", count);
+        etx_participant one = host_participant(name, ETX_TCC, ETX_INLINE, &many);
+        rc = etx_engine_register(engine, &one);
+        count += rc == 0;
+        assert_int_equal(etx_engine_register(engine, &one), rc == 0 ? ETX_ECONFLICT : rc);
+    }
+    assert_int_equal(rc, ETX_EBUSY);
+    assert_true(count > MOST - 16 && count < MOST);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "one-of-many-%u", i);
+        assert_int_equal(host_run(engine, name, &outcome), 0);
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+    }
+    assert_int_equal(atomic_load(&many.commits), count);
+    host_engine_end(engine);
+}
+
 /* What is enlisted one by one is measured too, and the message says by what. */
 static void test_enlisting_over_the_limits(void **state) {
     (void)state;
@@ -270,6 +301,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_too_many_branches),
         cmocka_unit_test(test_payloads_over_the_limit),
+        cmocka_unit_test(test_too_many_participants),
         cmocka_unit_test(test_results_over_the_limit_are_asked_again),
         cmocka_unit_test(test_enlisting_over_the_limits),
         cmocka_unit_test(test_too_many_in_flight),

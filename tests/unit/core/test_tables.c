@@ -104,11 +104,50 @@ static void test_full(void **state) {
     world_free(w);
 }
 
+/* As many participants as there may be: each is found, and in a few looks. */
+static void test_participants(void **state) {
+    enum { COUNT = 1000, LOOKS = 64 };
+    const etx__core_options options = {.transactions_max = 1,
+                                       .branches_max = 1,
+                                       .history_max = 1,
+                                       .participants_max = COUNT,
+                                       .pool_size = 1 << 17};
+    void *memory = calloc(1, etx__core_size(&options) + 64);
+    etx__core *core = etx__core_init((void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63), &options);
+    etx__policy policy = {.name_len = 0};
+    (void)state;
+    for (uint32_t twice = 0; twice < 2; twice++) {
+        for (uint32_t i = 0; i < COUNT; i++) {
+            policy.name_len = (uint8_t)snprintf(policy.name, sizeof policy.name, "shop-%u", i);
+            policy.attempts_max = i + twice;
+            etx__policy_set(core, i, &policy);
+        }
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        char name[32];
+        size_t len = (size_t)snprintf(name, sizeof name, "shop-%u", i);
+        assert_int_equal(etx__policy_find(core, (const uint8_t *)name, len), i);
+        assert_int_equal(core->policy[i].attempts_max, i + 1);
+        assert_int_equal(etx__policy_find(core, (const uint8_t *)name, len - 1),
+                         i < 10 ? ETX__NOBODY : i / 10);
+    }
+    assert_int_equal(etx__policy_find(core, (const uint8_t *)"", 0), ETX__NOBODY);
+    uint32_t taken = 0, looks = 0;
+    for (uint32_t i = 0; i <= core->named_mask; i++) {
+        looks = core->named[i] != 0 ? looks + 1 : 0;
+        taken += core->named[i] != 0;
+        assert_true(looks < LOOKS);
+    }
+    assert_int_equal(taken, COUNT);
+    free(memory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spread_hashes),
         cmocka_unit_test(test_colliding_hashes),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_participants),
     };
     return cmocka_run_group_tests_name("core tables", tests, NULL, NULL);
 }
