@@ -133,13 +133,18 @@ ETX_API int etx_tx_result(etx_tx *tx,
                           const void *result,
                           size_t len,
                           etx_reply *ret_reply);
-/* A child's Try was answered: from here on it has no deadline, and only its parent decides. */
+/* A child's Try is answered: from here on it has no deadline, and only its parent decides, or an
+ * operator by force. Repeated: nothing happens. ETX_ESTATE: not all its forward operations are
+ * done, its deadline has passed, or it is decided (etx_query says how): see "Nested transactions"
+ * in docs/guarantees.md for what the parent is to hear then. */
 ETX_API int etx_tx_hold(etx_tx *tx);
 /* Decides; waits as options.wait of begin (attach: ENDED). Errors as run; ETX_ESTATE: a step of
  * a resumed transaction has no result yet. A commit past the deadline gives 0 and
- * ETX_ABORTED/ABORTING. Consumes. */
+ * ETX_ABORTED/ABORTING; so does one of what an operator forced to abort: 0 says that it is decided,
+ * outcome.state how. Consumes. */
 ETX_API int etx_tx_commit(etx_tx *tx, etx_outcome *outcome);
-/* Also of a gid that nobody has begun: recorded, so that a late begin is refused. Consumes. */
+/* Also of a gid that nobody has begun: recorded, so that a late begin is refused. Of what is
+ * committed already: 0, and outcome.state says so. Consumes. */
 ETX_API int etx_tx_abort(etx_tx *tx, etx_outcome *outcome);
 /* The same five without waiting, answered by `done`; an error means it is not called. From
  * inline callbacks. */

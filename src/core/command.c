@@ -225,7 +225,9 @@ static void on_hold(etx__core *core, const etx__event *event) {
         return;
     }
     int rc = run_refused(entry, event->u.decide.run, &event->now);
-    if (rc == 0 && !(entry->marks & ETX_MARK_HELD)) {
+    if (rc == 0 && entry->state != ETX_ACTIVE) {
+        rc = ETX_ESTATE; /* an operator was faster: what its parent hears is the decision */
+    } else if (rc == 0 && !(entry->marks & ETX_MARK_HELD)) {
         etx_record record = {.type = ETX_RECORD_HELD, .gid = event->gid};
         etx__record_results(core, entry, ETX__RECORD_ALL, 0);
         rc = etx__deadline_over(core, entry->tx, &event->now)

@@ -1,4 +1,4 @@
-/* Interactive and resumed transactions, messages with query-back, nested ones. */
+/* Interactive and resumed transactions, messages with query-back. */
 #include "rig.h"
 
 struct shop {
@@ -8,8 +8,6 @@ struct shop {
     _Atomic int query_reply;
     atomic_uint queries, resumes;
     _Atomic uint64_t run;
-    char resumed[ETX_GID_MAX + 1];
-    atomic_int nested; /* `resumed` is written */
     atomic_uint told;  /* bytes that a resume was given with the initiator */
     atomic_uint given; /* bytes of the result that a resume was given of step "one" */
 };
@@ -339,86 +337,6 @@ static void resumed_without_waiting(void **state) {
     shop_end(&shop);
 }
 
-/* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
-static etx_reply nest(etx_call *call, void *user) {
-    struct shop *shop = user;
-    char gid[ETX_GID_MAX + 1];
-    etx_tx *child = NULL;
-    etx_engine *engine = etx_call_engine(call);
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    static const rig_order order = {1, 'D'};
-    if (etx_gid_child(etx_call_gid(call), etx_call_branch(call), gid) != 0) {
-        return ETX_RETRY;
-    }
-    if (atomic_load(&shop->nested) == 0) { /* the same gid each time: written once */
-        snprintf(shop->resumed, sizeof shop->resumed, "%s", gid);
-        atomic_store(&shop->nested, 1);
-    }
-    options.gid = gid;
-    options.deadline_ms = 200;
-    int rc = 0;
-    switch (etx_call_operation(call)) {
-        case ETX_FORWARD:
-            rc = etx_tx_begin(engine, &options, &child);
-            if (rc == 0) {
-                etx_branch branch = branch_of("bank", "inner", &order);
-                rc = etx_tx_enlist(child, &branch);
-                rc = rc != 0 ? rc : etx_tx_hold(child);
-                etx_tx_discard(child);
-            }
-            break;
-        case ETX_COMMIT:
-            rc = etx_tx_attach(engine, gid, 0, &child);
-            rc = rc != 0 ? rc : etx_tx_commit(child, &outcome);
-            break;
-        case ETX_UNDO:
-            rc = etx_tx_attach(engine, gid, 0, &child);
-            rc = rc != 0 ? rc : etx_tx_abort(child, &outcome);
-            break;
-        case ETX_QUERY:
-        case ETX_RESUME:
-            break;
-    }
-    return rc == 0 ? ETX_DONE : ETX_RETRY;
-}
-
-static void nested_ones_end_with_their_parent(void **state) {
-    (void)state;
-    for (int commit = 0; commit < 2; commit++) {
-        struct shop shop;
-        etx_outcome outcome = ETX_OUTCOME_INIT;
-        shop_make(&shop);
-        etx_participant participant = ETX_PARTICIPANT_INIT;
-        participant.name = "nest";
-        participant.kind = ETX_TCC;
-        participant.forward = nest;
-        participant.commit = nest;
-        participant.undo = nest;
-        participant.user = &shop;
-        rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "nest");
-        etx_tx *tx = begin(&shop, "parent", 0);
-        enlist(&shop, tx, "nest", "outer");
-        uint64_t end = host_now_ms() + 30000;
-        while (atomic_load(&shop.nested) == 0 && host_now_ms() < end) {
-            usleep(1000);
-        }
-        assert_true(rig_reaches(shop.engine, shop.resumed, ETX_ACTIVE, ETX_MARK_HELD));
-        uint64_t past = host_now_ms() + 300; /* its deadline, which no longer counts */
-        while (host_now_ms() < past) {
-            usleep(10000);
-        }
-        assert_int_equal(rig_state(shop.engine, shop.resumed), ETX_ACTIVE);
-        rig_must(shop.engine, commit ? etx_tx_commit(tx, &outcome) : etx_tx_abort(tx, &outcome),
-                 "decide");
-        assert_int_equal(outcome.state, commit ? ETX_COMMITTED : ETX_ABORTED);
-        assert_int_equal(rig_state(shop.engine, shop.resumed),
-                         commit ? ETX_COMMITTED : ETX_ABORTED);
-        assert_int_equal(rig_bank_effect(&shop.bank, shop.resumed), commit);
-        shop_end(&shop);
-    }
-}
-
 /* How far it is, when the patience is over first. */
 static void a_wait_that_is_too_short_tells_how_far_it_is(void **state) {
     static const rig_order order = {1, 'D'};
@@ -504,7 +422,6 @@ int main(void) {
         cmocka_unit_test(all_of_it_without_waiting),
         cmocka_unit_test(a_message_is_asked_about),
         cmocka_unit_test(a_workflow_is_resumed),
-        cmocka_unit_test(nested_ones_end_with_their_parent),
         cmocka_unit_test(resumed_without_waiting),
         cmocka_unit_test(a_wait_that_is_too_short_tells_how_far_it_is),
         cmocka_unit_test(a_close_lets_what_is_begun_end),
