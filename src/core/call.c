@@ -490,12 +490,15 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     core->calls--;
 }
 
-/* Done, as others that are out are asked to do: what follows waits for them. */
+/* Done, as other branches that are out are asked to do: what follows waits for them. Not for the
+ * initiator: it may be what it waits for itself. */
 static int others_first(const etx__entry *entry, etx__branch *branch, const etx__event *event) {
+    const etx__tx *tx = entry->tx;
     int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
     int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
+    uint32_t asking = tx->r.asking != NULL && tx->r.asking->serial != 0;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && entry->tx->r.calls > 0 && !entry->tx->r.ordered;
+           !branch->r.no_room && tx->r.calls > asking && !tx->r.ordered;
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
