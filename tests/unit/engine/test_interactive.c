@@ -432,8 +432,8 @@ static bool child_is_held(struct shop *shop) {
     while (atomic_load(&shop->late) == 0) {
         etx_status status = {.size = sizeof status};
         if (atomic_load(&shop->nested) != 0 &&
-            etx_query(shop->engine, shop->resumed, &status) == 0 &&
-            status.state == ETX_ACTIVE && (status.marks & ETX_MARK_HELD)) {
+            etx_query(shop->engine, shop->resumed, &status) == 0 && status.state == ETX_ACTIVE &&
+            (status.marks & ETX_MARK_HELD)) {
             return true;
         }
         assert_true(host_now_ms() < end);
@@ -519,7 +519,8 @@ static void a_wait_that_is_too_short_tells_how_far_it_is(void **state) {
     assert_int_equal(outcome.durability, shop.log.grade);
     assert_string_equal(outcome.gid, "far");
     atomic_store(&shop.bank.chaos, 0);
-    rig_must(shop.engine, etx_wait_for(shop.engine, "far", ETX_WAIT_ENDED, LONGEST_MS, &outcome), "end");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "far", ETX_WAIT_ENDED, LONGEST_MS, &outcome),
+             "end");
     assert_int_equal(outcome.state, ETX_ABORTED);
     shop_end(&shop);
 }

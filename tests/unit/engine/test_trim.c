@@ -101,7 +101,7 @@ static void old_segments_go_and_live_ones_stay(void **state) {
             assert_int_equal(rig_state(shop.engine, gid), ETX_ACTIVE);
         }
         assert_true(rig_flying(shop.engine, LIVE)); /* what a crash left unended has ended */
-        unsigned calls = shop.bank.calls; /* remembered across restarts and trims */
+        unsigned calls = shop.bank.calls;           /* remembered across restarts and trims */
         assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "marker", 'D'), &outcome), 0);
         assert_int_equal(shop.bank.calls, calls);
     }
