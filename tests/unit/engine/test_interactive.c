@@ -421,8 +421,11 @@ static etx_reply nest(etx_call *call, void *user) {
             break;
     }
     if (etx_call_operation(call) == ETX_FORWARD && rc == ETX_ESTATE) {
-        atomic_store(&shop->late, 1);
-        return ETX_REFUSED;
+        etx_state child_is = rig_state(engine, gid);
+        if (child_is == ETX_ABORTING || child_is == ETX_ABORTED) {
+            atomic_store(&shop->late, 1);
+            return ETX_REFUSED;
+        }
     }
     return rc == 0 ? ETX_DONE : ETX_RETRY;
 }
