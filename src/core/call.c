@@ -490,12 +490,15 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
     core->calls--;
 }
 
-/* Done, as others that are out are asked to do: what follows waits for them. */
+/* Done, as other branches that are out are asked to do: what follows waits for them, and not for
+ * the initiator, who may be waiting for what follows. */
 static int others_first(const etx__entry *entry, etx__branch *branch, const etx__event *event) {
+    const etx__tx *tx = entry->tx;
+    uint32_t asking = tx->r.asking != NULL && tx->r.asking->serial != 0;
     int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
     int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && entry->tx->r.calls > 0 && !entry->tx->r.ordered;
+           !branch->r.no_room && tx->r.calls > asking && !tx->r.ordered;
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
@@ -588,13 +591,10 @@ static void silence_of(etx__core *core,
 
 void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now) {
     etx__tx *tx = entry->tx;
-    if (tx->r.calls == 0) {
-        return;
-    }
-    if (tx->r.asking != NULL) {
+    if (tx->r.calls > 0 && tx->r.asking != NULL) {
         silence_of(core, entry, NULL, tx->r.asking, now);
     }
-    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+    for (uint16_t i = 0; tx->r.calls > 0 && i < tx->s.branch_count; i++) {
         silence_of(core, entry, tx->branch[i], &tx->branch[i]->r.call, now);
     }
 }

@@ -117,7 +117,7 @@ etx_engine *host_engine(const char *url, const etx_options *options, host_bank *
 }
 
 void host_engine_end(etx_engine *engine) {
-    must(engine, etx_engine_close(engine, ETX_CLOSE_FINISH, 10000), "close");
+    must(engine, etx_engine_close(engine, ETX_CLOSE_FINISH, 60000), "close");
     etx_engine_free(engine);
 }
 

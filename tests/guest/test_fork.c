@@ -91,7 +91,7 @@ static void run_fork(void (*leave)(int)) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        alarm(30);
+        alarm(120);
         leave(try_all(engine, tx, &bank));
     }
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
@@ -135,7 +135,7 @@ static void test_a_child_that_lives_on_keeps_no_lock(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(120);
         close(pipes[1]);
         _exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
     }
@@ -168,7 +168,7 @@ static void test_a_child_makes_its_own_engine(void **state) {
         etx_options options = host_options();
         etx_outcome outcome = ETX_OUTCOME_INIT;
         etx_engine *own = NULL;
-        alarm(30);
+        alarm(120);
         int rc = etx_engine_create(&options, &own) != 0 || etx_engine_home(own, dir.url) != 0;
         rc = rc || etx_engine_start(own) != ETX_EBUSY;
         etx_engine_free(own);

@@ -61,13 +61,31 @@ static uint64_t proc_value(const char *path, const char *key, int base) {
     return value;
 }
 
+/* Empty: it is gone since it was listed. */
 static void read_comm(long tid, char comm[32]) {
     char path[64];
+    comm[0] = '\0';
     snprintf(path, sizeof(path), "/proc/self/task/%ld/comm", tid);
     FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    assert_non_null(fgets(comm, 32, file));
-    fclose(file);
+    if (file != NULL) {
+        if (fgets(comm, 32, file) == NULL) {
+            comm[0] = '\0';
+        }
+        fclose(file);
+    }
+}
+
+/* Threads of engines. One that has ended is listed for a moment, as the kernel has it. */
+static unsigned engine_threads(void) {
+    unsigned count = 0;
+    ids all;
+    list_ids("/proc/self/task", &all);
+    for (size_t i = 0; i < all.count; i++) {
+        char comm[32];
+        read_comm(all.id[i], comm);
+        count += strncmp(comm, "etx", 3) == 0;
+    }
+    return count;
 }
 
 /* Every signal but those that cannot be blocked (KILL, STOP) and the two that glibc keeps. */
@@ -111,11 +129,10 @@ static void test_threads_block_all_signals_and_have_names(void **state) {
     }
     assert_true(named >= 2);
     host_engine_end(engine);
-    list_ids("/proc/self/task", &after);
-    for (size_t i = 0; i < after.count; i++) {
-        char comm[32];
-        read_comm(after.id[i], comm);
-        assert_true(strncmp(comm, "etx", 3) != 0);
+    uint64_t end = host_now_ms() + 60000;
+    while (engine_threads() > 0) {
+        assert_true(host_now_ms() < end);
+        usleep(1000);
     }
     host_dir_remove(&dir);
 }
@@ -255,7 +272,7 @@ static void test_signals_reach_the_host(void **state) {
     sigaddset(&wanted, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &wanted, &old);
     kill(getpid(), SIGUSR1);
-    struct timespec patience = {10, 0};
+    struct timespec patience = {60, 0};
     assert_int_equal(sigtimedwait(&wanted, NULL, &patience), SIGUSR1);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     host_engine_end(engine);

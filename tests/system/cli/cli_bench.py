@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """`etx bench`: what it prints, for each pattern and caller. Its numbers are not judged here."""
+import glob
 import json
 import os
 import signal
 import subprocess
 import tempfile
-import time
 
 import cli_common
 from cli_common import Case, run
@@ -66,21 +66,29 @@ class Bench(Case):
         for args in ([], ["--callers", "blocking"], ["--slow"], ["recovery", "--live", "10"],
                      ["recovery", "--live", "10", "--remembered", "10"]):
             result = self.expect(1, "bench", "--payload", "1048576", "--branches", "4", *args,
-                                 "--home", "file:" + tempfile.mkdtemp(dir=self.dir), timeout=30)
+                                 "--home", "file:" + tempfile.mkdtemp(dir=self.dir), timeout=120)
             self.assertIn("larger than one batch", result.stderr)
             self.assertEqual(result.stdout, "")
 
     def test_many_branches(self):
         self.assertEqual(self.bench("--branches", "1024", "--in-flight", "2")["errors"], 0)
 
+    def is_loaded(self):
+        """Are there more puts in its log than those before the first that counts?"""
+        for segment in glob.glob(self.path("etx-bench-*", "**", "p*.seg"), recursive=True):
+            with open(segment, "rb") as file:
+                if len(file.read(40 * cli_common.BLOCK).rstrip(b"\0")) > 20 * cli_common.BLOCK:
+                    return True
+        return False
+
     def test_interrupted(self):
         for args, printed in ((["--seconds", "60", "--warm-up", "0"], "throughput"),
                               (["recovery", "--live", "1000000"], "")):
             with subprocess.Popen([cli_common.binary(), "bench", *args], cwd=self.dir, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-                time.sleep(1)
+                self.await_that(self.is_loaded)
                 process.send_signal(signal.SIGINT)
-                out, err = process.communicate(timeout=60)
+                out, err = process.communicate(timeout=100)
             self.assertEqual(process.returncode, 130, out + err)
             self.assertIn(printed, out)
             self.assertIn("interrupted", err)

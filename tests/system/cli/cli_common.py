@@ -46,32 +46,50 @@ class Case(unittest.TestCase):
                          f"etx {' '.join(args)}\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
         return result
 
-    def make_demo(self, *args):
-        """A finished, sound demo; its directory."""
-        directory = self.path("demo")
-        self.expect(0, "demo", "--dir", directory, "--seconds", "0.5", "--kills", "0", "--json",
-                    *args)
-        return directory
+    def make_demo(self, *args, code=0, seconds=0.5, name="demo"):
+        """A finished demo of a hundred transfers at least, however slow the machine is; its
+        directory and what it found."""
+        directory = self.path(name)
+        while True:
+            result = run("demo", "--dir", directory, "--seconds", str(seconds), "--kills", "0",
+                         "--json", *args)
+            found = json.loads(result.stdout) if result.stdout else {"transfers": 0}
+            if found["transfers"] >= 100 or seconds > 30:
+                break
+            shutil.rmtree(directory)
+            seconds *= 4
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        self.assertGreaterEqual(found["transfers"], 100)
+        return directory, found
+
+    def await_that(self, condition):
+        """Waits until it holds; fails after a time that no machine needs."""
+        deadline = time.monotonic() + 100
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
 
     def make_broken_off_demo(self):
         """A demo whose coordinator died with everything in flight; its directory."""
         directory = self.path("broken")
-        with subprocess.Popen([binary(), "demo", "--dir", directory, "--seconds", "30", "--kills",
+        with subprocess.Popen([binary(), "demo", "--dir", directory, "--seconds", "120", "--kills",
                                "0", "--json"], stdout=subprocess.DEVNULL) as process:
             answers = os.path.join(directory, "answers")
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline:
-                if os.path.exists(answers) and os.path.getsize(answers) > 5000:
-                    break
-                time.sleep(0.01)
-            else:
-                self.fail("the demo does nothing")
+            self.await_that(lambda: size_of(answers) > 5000)
             process.send_signal(signal.SIGKILL)  # its coordinator dies with it
-        # wait until nobody has the log
-        while rows(run("log", "verify", os.path.join(directory, "log"), "--json").stdout)[0][
-                "in_use"]:
-            time.sleep(0.01)
+        self.await_that(lambda: not in_use(os.path.join(directory, "log")))
         return directory
+
+
+def size_of(path):
+    """In bytes; 0 while there is no such file."""
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def in_use(log):
+    """Does a process have it?"""
+    said = rows(run("log", "verify", log, "--json").stdout)
+    return bool(said) and said[0]["in_use"]
 
 
 def last_sector(log):

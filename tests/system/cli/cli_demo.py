@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 
 import cli_common
 from cli_common import Case, run
@@ -40,7 +39,7 @@ class Demo(Case):
         self.assertNotIn("\r", result.stdout)
 
     def test_directory_is_kept_and_audited_again(self):
-        directory = self.make_demo()
+        directory, _ = self.make_demo()
         for name in ("north.db", "south.db", "west.db", "log", "answers"):
             self.assertTrue(os.path.exists(os.path.join(directory, name)), name)
         self.expect(0, "demo", "--audit", "--dir", directory)
@@ -59,10 +58,8 @@ class Demo(Case):
                           ("answer", "half_done"), ("late", "half_done"),
                           ("nothing", "half_done"), ("note", "half_done"),
                           ("log", "half_done"), ("ended", "unfinished")):
-            directory = self.path(what)
-            result = self.expect(1, "demo", "--dir", directory, "--seconds", "0.2", "--kills", "0",
-                                 "--json", "--tamper", what)
-            self.assertGreater(json.loads(result.stdout)[key], 0, what)
+            _, found = self.make_demo("--tamper", what, code=1, seconds=0.2, name=what)
+            self.assertGreater(found[key], 0, what)
 
     def test_audit_sees_what_is_unfinished(self):
         directory = self.make_broken_off_demo()
@@ -74,9 +71,9 @@ class Demo(Case):
         with subprocess.Popen([cli_common.binary(), "demo", "--dir", directory, "--seconds", "60",
                                "--kills", "5", "--json"], stdout=subprocess.PIPE,
                               text=True) as process:
-            time.sleep(1.5)
+            self.await_that(lambda: cli_common.size_of(os.path.join(directory, "answers")) > 0)
             process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=100)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(json.loads(output)["unfinished"], 0)
 

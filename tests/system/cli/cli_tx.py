@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import cli_common
 from cli_common import Case, rows
@@ -206,9 +205,9 @@ class Tx(Case):
         """Starts the coordinator again, and tells it to finish."""
         with subprocess.Popen([cli_common.binary(), "demo-coordinator", "--dir", self.demo,
                                "--seed", "1"]) as process:
-            time.sleep(0.5)
+            self.await_that(lambda: cli_common.in_use(self.log))
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(timeout=60), 0)
+            self.assertEqual(process.wait(timeout=100), 0)
 
     def test_missing_directory_is_not_made(self):
         result = self.expect(2, "tx", "list", "--home", "file:" + self.path("typo"))

@@ -243,7 +243,7 @@ void rig_start(etx_engine *engine) {
 }
 
 void rig_close(etx_engine *engine, etx_close_mode mode) {
-    int rc = etx_engine_close(engine, mode, 10000);
+    int rc = etx_engine_close(engine, mode, 60000);
     if (rc != ETX_EBUSY || mode != ETX_CLOSE_ABRUPT) {
         rig_must(engine, rc, "close");
     }
@@ -288,17 +288,48 @@ bool rig_reaches(etx_engine *engine, const char *gid, etx_state state, uint32_t 
     return false;
 }
 
-bool rig_quiet(etx_engine *engine) {
+/* Waits until the metrics are as they should be; a minute at most. */
+static bool metrics_become(etx_engine *engine,
+                           bool (*good)(const etx_metrics *metrics, uint64_t wanted),
+                           uint64_t wanted) {
     uint64_t end = host_now_ms() + 60000;
     while (host_now_ms() < end) {
         etx_metrics metrics = {.size = sizeof metrics};
         assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
-        if (metrics.in_flight == 0) {
+        if (good(&metrics, wanted)) {
             return true;
         }
         usleep(1000);
     }
     return false;
+}
+
+static bool in_flight(const etx_metrics *metrics, uint64_t wanted) {
+    return metrics->in_flight == wanted;
+}
+
+static bool has_trims(const etx_metrics *metrics, uint64_t wanted) {
+    return metrics->trims >= wanted;
+}
+
+static bool has_ends(const etx_metrics *metrics, uint64_t wanted) {
+    return metrics->ended >= wanted;
+}
+
+bool rig_quiet(etx_engine *engine) {
+    return metrics_become(engine, in_flight, 0);
+}
+
+bool rig_flying(etx_engine *engine, uint64_t count) {
+    return metrics_become(engine, in_flight, count);
+}
+
+bool rig_trimmed(etx_engine *engine, uint64_t trims) {
+    return metrics_become(engine, has_trims, trims);
+}
+
+bool rig_written(etx_engine *engine, uint64_t ended) {
+    return metrics_become(engine, has_ends, ended);
 }
 
 void rig_done_fn(int rc, const etx_outcome *outcome, void *user) {

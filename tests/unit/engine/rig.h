@@ -118,6 +118,13 @@ etx_state rig_state(etx_engine *engine, const char *gid);
 bool rig_reaches(etx_engine *engine, const char *gid, etx_state state, uint32_t marks);
 /* Waits until nothing is in flight. */
 bool rig_quiet(etx_engine *engine);
+/* Waits until so many are in flight. */
+bool rig_flying(etx_engine *engine, uint64_t count);
+/* Waits until so many trims have come back: they are made beside everything else. */
+bool rig_trimmed(etx_engine *engine, uint64_t trims);
+/* Waits until the ends of so many transactions are in the log: nobody waits for these, so they are
+ * put a little later. What follows is the next put, and none is under way. */
+bool rig_written(etx_engine *engine, uint64_t ended);
 
 /* Somebody who is told by `done`. */
 typedef struct rig_done {

@@ -64,14 +64,15 @@ static etx_put_result inner_put(rig_log *log, etx_put *put) {
     return result;
 }
 
+/* Partitions put at the same time: who takes the last one takes it alone, else `times` would fall
+ * below 0, and all puts would fail from then on. */
 static bool fails_now(rig_log *log) {
     int times = atomic_load(&log->times);
-    if (atomic_load(&log->fault) == RIG_WELL || times == 0) {
-        return false;
-    }
-    if (times > 0) {
-        atomic_fetch_sub(&log->times, 1);
-    }
+    do {
+        if (atomic_load(&log->fault) == RIG_WELL || times == 0) {
+            return false;
+        }
+    } while (times > 0 && !atomic_compare_exchange_weak(&log->times, &times, times - 1));
     atomic_fetch_add(&log->faults, 1);
     return true;
 }

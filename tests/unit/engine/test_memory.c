@@ -38,6 +38,21 @@ static void counted_release(void *user, void *block, size_t size) {
     free(block);
 }
 
+/* Waits until all is given back: a callback's thread may be the last to leave. */
+static void await_all(struct counted *counted) {
+    uint64_t end = host_now_ms() + 60000;
+    size_t blocks = 1;
+    while (blocks > 0 && host_now_ms() < end) {
+        pthread_mutex_lock(&counted->lock);
+        blocks = counted->blocks;
+        pthread_mutex_unlock(&counted->lock);
+        usleep(blocks > 0 ? 1000 : 0);
+    }
+    assert_int_equal(blocks, 0);
+    assert_int_equal(counted->bytes, 0);
+    assert_int_equal(counted->wrong, 0);
+}
+
 static etx_options small_options(const etx_allocator *allocator) {
     etx_options options = rig_options();
     options.durability = ETX_VOLATILE;
@@ -46,6 +61,15 @@ static etx_options small_options(const etx_allocator *allocator) {
     options.memory_max = 4u << 20;
     options.allocator = allocator;
     return options;
+}
+
+/* So many allocations succeed from now on; below 0: all. */
+static void lacks_from(struct counted *counted, long left, bool once) {
+    pthread_mutex_lock(&counted->lock);
+    counted->left = left;
+    counted->once = once;
+    counted->failed = 0;
+    pthread_mutex_unlock(&counted->lock);
 }
 
 static void all_comes_back(void **state) {
@@ -75,44 +99,30 @@ static void all_comes_back(void **state) {
         etx_tx_discard(unused);
         assert_int_equal(etx_tx_submit(rig_pair(engine, "bank", NULL, 'D'), NULL, NULL), 0);
         rig_close(engine, (etx_close_mode)round);
-        uint64_t end = host_now_ms() + 10000; /* a callback's thread may be the last to leave */
-        while (host_now_ms() < end) {
-            pthread_mutex_lock(&counted.lock);
-            size_t blocks = counted.blocks;
-            pthread_mutex_unlock(&counted.lock);
-            if (blocks == 0) {
-                break;
-            }
-            usleep(1000);
-        }
-        assert_int_equal(counted.blocks, 0);
-        assert_int_equal(counted.bytes, 0);
-        assert_int_equal(counted.wrong, 0);
+        await_all(&counted);
     }
     host_dir_remove(&dir);
     rig_bank_end(&bank);
 }
 
 /* Creates and starts an engine with so many allocations. 0, or how it failed. */
-static int start_with(struct counted *counted, long allocations, const char *url) {
+static int start_with(struct counted *counted, long allocations, const char *url, host_bank *bank) {
     etx_allocator allocator = {counted_allocate, counted_release, counted};
     etx_options options = small_options(&allocator);
-    host_bank bank;
-    host_bank_make(&bank);
     etx_engine *engine = NULL;
-    counted->left = allocations;
+    lacks_from(counted, allocations, false);
     int rc = etx_engine_create(&options, &engine);
     if (rc != 0) {
         return rc;
     }
-    etx_participant participant = host_participant("bank", ETX_TCC, 0, &bank);
+    etx_participant participant = host_participant("bank", ETX_TCC, 0, bank);
     rc = etx_engine_home(engine, url);
     rc = rc != 0 ? rc : etx_engine_home(engine, "memory:");
     rc = rc != 0 ? rc : etx_engine_register(engine, &participant);
     rc = rc != 0 ? rc : etx_engine_start(engine);
     if (rc == 0) {
-        counted->left = -1;
-        rc = etx_engine_close(engine, ETX_CLOSE_LEAVE, 10000);
+        lacks_from(counted, -1, false);
+        rc = etx_engine_close(engine, ETX_CLOSE_LEAVE, 60000);
     }
     etx_engine_free(engine);
     return rc;
@@ -121,10 +131,12 @@ static int start_with(struct counted *counted, long allocations, const char *url
 static void any_allocation_of_a_start_may_fail(void **state) {
     host_dir dir;
     rig_bank bank;
+    host_bank called;
     struct counted counted = {.left = -1};
     (void)state;
     pthread_mutex_init(&counted.lock, NULL);
     host_dir_make(&dir);
+    host_bank_make(&called);
     rig_bank_make(&bank, 100);
     etx_options options = small_options(NULL); /* something to read and to call at each start */
     etx_engine *engine = rig_engine(&options, dir.url, NULL);
@@ -138,19 +150,12 @@ static void any_allocation_of_a_start_may_fail(void **state) {
     long allocations = 0;
     for (; rc != 0; allocations++) {
         assert_true(allocations < 2000);
-        rc = start_with(&counted, allocations, dir.url);
-        if (rc != 0) {
-            assert_int_equal(rc, ETX_ENOMEM);
+        rc = start_with(&counted, allocations, dir.url, &called);
+        if (rc != 0 && rc != ETX_ENOMEM) {
+            print_error("%ld allocations: %s\n", allocations, etx_error_name(rc));
         }
-        uint64_t end = host_now_ms() + 10000;
-        while (counted.blocks != 0 && host_now_ms() < end) {
-            usleep(1000);
-        }
-        if (counted.blocks != 0) {
-            print_error("%ld allocations: %zu blocks stay\n", allocations, counted.blocks);
-        }
-        assert_int_equal(counted.blocks, 0);
-        assert_int_equal(counted.bytes, 0);
+        assert_true(rc == 0 || rc == ETX_ENOMEM);
+        await_all(&counted);
     }
     assert_true(allocations > 10);
     host_dir_remove(&dir);
@@ -158,14 +163,6 @@ static void any_allocation_of_a_start_may_fail(void **state) {
 }
 
 /* ---- while it runs */
-
-static void lacks_from(struct counted *counted, long left, bool once) {
-    pthread_mutex_lock(&counted->lock);
-    counted->left = left;
-    counted->once = once;
-    counted->failed = 0;
-    pthread_mutex_unlock(&counted->lock);
-}
 
 /* Is it an answer of somebody who had no memory, or whose patience was over meanwhile? */
 static bool lacked(int rc) {
@@ -188,9 +185,14 @@ static etx_branch branch_of(const char *participant, const char *name, const voi
     return branch;
 }
 
-static int submitted(etx_engine *engine, const char *gid, const uint8_t *bytes, etx_outcome *out) {
+static int submitted(etx_engine *engine,
+                     const char *gid,
+                     uint32_t deadline_ms,
+                     const uint8_t *bytes,
+                     etx_outcome *out) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
+    (void)deadline_ms;
     options.gid = gid;
     options.patience_ms = 50;
     int rc = etx_tx_new(engine, &options, &tx);
@@ -205,8 +207,10 @@ static int submitted(etx_engine *engine, const char *gid, const uint8_t *bytes, 
     return etx_tx_run(tx, out);
 }
 
+/* What is begun and then not heard of ends at its deadline. */
 static int interactive(etx_engine *engine,
                        const char *gid,
+                       uint32_t deadline_ms,
                        const uint8_t *bytes,
                        etx_outcome *out) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
@@ -214,7 +218,7 @@ static int interactive(etx_engine *engine,
     etx_tx *tx = NULL;
     options.gid = gid;
     options.patience_ms = 50;
-    options.deadline_ms = 150;
+    options.deadline_ms = deadline_ms;
     own.flags = ETX_BY_INITIATOR;
     int rc = etx_tx_begin(engine, &options, &tx);
     rc = rc != 0 ? rc : etx_tx_enlist(tx, &own);
@@ -229,77 +233,96 @@ static int interactive(etx_engine *engine,
 
 typedef int (*transaction_fn)(etx_engine *engine,
                               const char *gid,
+                              uint32_t deadline_ms,
                               const uint8_t *bytes,
                               etx_outcome *out);
 
 /* One transaction while allocations fail, until it was answered; then there is memory again, and
- * what was begun ends as it was told. Returns how many failed. */
-static unsigned one_that_lacks(etx_engine *engine,
-                               struct counted *counted,
-                               transaction_fn transact,
-                               long left,
-                               bool once) {
+ * what was begun ends as it was told. Tells how many failed. False: it took longer than its
+ * deadline, which decided instead; that says nothing of memory. */
+static bool one_that_lacks(etx_engine *engine,
+                           struct counted *counted,
+                           transaction_fn transact,
+                           uint32_t deadline_ms,
+                           unsigned *ret_failed) {
     static uint8_t bytes[BIG];
     char gid[32];
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_outcome end = ETX_OUTCOME_INIT;
-    snprintf(gid, sizeof gid, "%p-%ld-%d", (void *)(uintptr_t)transact, left, once);
-    lacks_from(counted, left, once);
-    int rc = transact(engine, gid, bytes, &outcome);
-    unsigned failed = counted->failed;
+    snprintf(gid, sizeof gid, "one-%u", deadline_ms);
+    uint64_t before = host_now_ms();
+    int rc = transact(engine, gid, deadline_ms, bytes, &outcome);
+    bool late = host_now_ms() - before >= deadline_ms;
+    pthread_mutex_lock(&counted->lock);
+    *ret_failed = counted->failed;
+    pthread_mutex_unlock(&counted->lock);
     lacks_from(counted, -1, false);
-    assert_true(rc == 0 || lacked(rc));
-    int later = etx_wait_for(engine, gid, ETX_WAIT_ENDED, 30000, &end);
+    int later = etx_wait_for(engine, gid, ETX_WAIT_ENDED, 60000, &end);
     assert_true(later == 0 || later == ETX_ENOTFOUND);
+    if (late && (rc == ETX_ESTATE || (rc == 0 && outcome.state != ETX_COMMITTED))) {
+        assert_int_equal(later, 0);
+        assert_int_equal(end.state, ETX_ABORTED);
+        return false;
+    }
+    assert_true(rc == 0 || lacked(rc));
     if (rc == 0) {
         assert_int_equal(outcome.state, ETX_COMMITTED);
         assert_int_equal(later, 0);
         assert_int_equal(end.state, ETX_COMMITTED);
     }
+    return true;
+}
+
+/* An engine, and one transaction while `left` allocations succeed. Returns how many failed. */
+static unsigned all_that_lacks(rig_log *log, transaction_fn transact, long left, bool once) {
+    static uint8_t bytes[BIG];
+    unsigned failed = 0;
+    bool in_time = false;
+    for (uint32_t deadline_ms = 150; !in_time; deadline_ms *= 2) {
+        struct counted counted = {.left = -1};
+        etx_allocator allocator = {counted_allocate, counted_release, &counted};
+        etx_options options = small_options(&allocator);
+        pthread_mutex_init(&counted.lock, NULL);
+        options.durability = ETX_LOCAL;
+        options.memory_max = 16u << 20;
+        options.workers = 2;
+        options.retry_first_ms = 1;
+        options.retry_cap_ms = 5;
+        etx_engine *engine = rig_engine(&options, log->url, NULL);
+        etx_participant participant = ETX_PARTICIPANT_INIT;
+        participant.name = "pool";
+        participant.forward = participant.commit = participant.undo = bulky;
+        participant.user = bytes;
+        rig_must(engine, etx_engine_register(engine, &participant), "register");
+        participant.name = "inline";
+        participant.flags = ETX_INLINE;
+        rig_must(engine, etx_engine_register(engine, &participant), "register");
+        rig_start(engine);
+        lacks_from(&counted, left, once);
+        in_time = one_that_lacks(engine, &counted, transact, deadline_ms, &failed);
+        rig_close(engine, ETX_CLOSE_FINISH);
+        await_all(&counted);
+        pthread_mutex_destroy(&counted.lock);
+        assert_true(in_time || deadline_ms < 60000);
+    }
     return failed;
 }
 
 static void any_allocation_afterwards_may_fail(void **state) {
-    static uint8_t bytes[BIG];
-    rig_log log;
-    struct counted counted = {.left = -1};
-    (void)state;
-    etx_allocator allocator = {counted_allocate, counted_release, &counted};
-    pthread_mutex_init(&counted.lock, NULL);
     transaction_fn const modes[] = {submitted, interactive};
-    rig_log_make(&log, NULL, "partitions=1");
+    (void)state;
     for (int mode = 0; mode < 2; mode++) {
         for (int once = 0; once < 2; once++) {
-            for (long left = 0, failed = 1; failed > 0; left++) {
-                etx_options options = small_options(&allocator);
-                options.durability = ETX_LOCAL;
-                options.memory_max = 16u << 20;
-                options.workers = 2;
-                options.retry_first_ms = 1;
-                options.retry_cap_ms = 5;
-                etx_engine *engine = rig_engine(&options, log.url, NULL);
-                etx_participant participant = ETX_PARTICIPANT_INIT;
-                participant.name = "pool";
-                participant.forward = participant.commit = participant.undo = bulky;
-                participant.user = bytes;
-                rig_must(engine, etx_engine_register(engine, &participant), "register");
-                participant.name = "inline";
-                participant.flags = ETX_INLINE;
-                rig_must(engine, etx_engine_register(engine, &participant), "register");
-                rig_start(engine);
-                failed = one_that_lacks(engine, &counted, modes[mode], left, once);
-                rig_close(engine, ETX_CLOSE_FINISH);
-                uint64_t end = host_now_ms() + 10000; /* a worker may be the last to leave */
-                while (counted.blocks != 0 && host_now_ms() < end) {
-                    usleep(1000);
-                }
-                assert_int_equal(counted.blocks, 0);
-                assert_int_equal(counted.wrong, 0);
+            unsigned failed = 1;
+            for (long left = 0; failed > 0; left++) {
+                rig_log log;
+                rig_log_make(&log, NULL, "partitions=1");
+                failed = all_that_lacks(&log, modes[mode], left, once);
+                rig_log_end(&log);
                 assert_true(left < 2000);
             }
         }
     }
-    rig_log_end(&log);
 }
 
 int main(void) {

@@ -27,7 +27,7 @@ static void shop_end(struct shop *shop) {
 
 /* Until the engine says something definite. */
 static etx_state truth(etx_engine *engine, const char *gid, int *ret_rc) {
-    uint64_t end = host_now_ms() + 30000;
+    uint64_t end = host_now_ms() + 60000;
     for (;;) {
         etx_status status = {.size = sizeof status};
         *ret_rc = etx_query(engine, gid, &status);
@@ -189,9 +189,11 @@ static void breaks_under_load(void **state) {
         assert_int_equal(done[i].count, 1);
         assert_string_equal(done[i].outcome.gid, gid);
         etx_state now = truth(shop.engine, gid, &rc);
-        if (done[i].rc == 0) {
+        if (done[i].rc == 0) { /* its END may have been lost: then it ends once more, the same */
+            etx_state on_its_way = i % 7 ? ETX_COMMITTING : ETX_ABORTING;
             assert_int_equal(rc, 0);
-            assert_int_equal(now, done[i].outcome.state);
+            assert_true(now == done[i].outcome.state || now == on_its_way);
+            assert_true(rig_reaches(shop.engine, gid, done[i].outcome.state, 0));
         } else if (rc == 0) { /* unknown, and it was begun */
             assert_true(rig_reaches(shop.engine, gid, i % 7 ? ETX_COMMITTED : ETX_ABORTED, 0));
         } else {

@@ -192,7 +192,7 @@ static void everything_at_once(void **state) {
     }
     rig_log_fail(&first, RIG_WELL, 0);
     atomic_store(&bank.chaos, 0);
-    uint64_t end = host_now_ms() + 30000;
+    uint64_t end = host_now_ms() + 60000;
     while (!all_resumed(engine) && host_now_ms() < end) {
         usleep(10000);
     }

@@ -456,7 +456,7 @@ static void test_repair_loses_nothing(void **state) {
     const char *dir = fixture->subject.dir;
     findings all;
     fixture_puts(fixture, 100, 20000);
-    usleep(300 * 1000); /* the helper makes its spare */
+    fixture_await(fixture, fixture_last_segment(fixture) + 1);
     fixture_close(fixture, 1);
     fixture_command("cp -r '%s/log' '%s/saved'", dir, dir);
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
@@ -476,8 +476,9 @@ static void test_repair_doubts(void **state) {
     char name[64];
     findings all;
     fixture_puts(fixture, 60, 20000);
-    snprintf(name, sizeof name, "log/p00-%08u.seg", fixture_last_segment(fixture));
-    usleep(300 * 1000);
+    uint32_t last = fixture_last_segment(fixture);
+    snprintf(name, sizeof name, "log/p00-%08u.seg", last);
+    fixture_await(fixture, last + 1);
     fixture_close(fixture, 0);
     file_patch(fixture_path(fixture, name), 4096 + 30, "#", 1);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);

@@ -164,6 +164,22 @@ static void test_a_failed_copy_is_left(void **state) {
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
 }
 
+/* Waits until the helper has made its spare, or has said that there is no space for it. */
+static void await_helper(log_fixture *fixture, etx_log_space *space) {
+    char name[24];
+    struct stat found;
+    int made = 0;
+    snprintf(name, sizeof name, "log/p00-%08u.seg", fixture_last_segment(fixture) + 1);
+    for (int i = 0; i < 60 * 1000; i++) {
+        assert_int_equal(fixture->subject.ops->space(fixture->subject.log, 0, space), 0);
+        made = made || stat(fixture_path(fixture, name), &found) == 0;
+        if (made || space->full)
+            return;
+        usleep(1000);
+    }
+    fail();
+}
+
 /* No space for spares: full is told while there is a reserve; then not written, never unknown;
  * and a trim ends it. */
 static void fill_up(log_fixture *fixture) {
@@ -175,11 +191,9 @@ static void fill_up(log_fixture *fixture) {
     etx_put put;
     for (int i = 0; i < 2000 && result == ETX_PUT_WRITTEN; i++) {
         result = put_next(fixture, 20000, &put);
-        assert_int_equal(ops->space(fixture->subject.log, 0, &space), 0);
+        await_helper(fixture, &space);
         if (space.full && !told_at)
             told_at = fixture->chain.next;
-        if (i % 20 == 19)
-            usleep(20000); /* the helper has its time */
         if (result == ETX_PUT_WRITTEN) {
             fixture->chain.next++;
             fixture->chain.checksum = put.checksum;
@@ -196,7 +210,7 @@ static void fill_up(log_fixture *fixture) {
     assert_int_equal(count, fixture->chain.next);
     assert_int_equal(fixture_open(fixture, 0), 0);
     assert_int_equal(ops->trim(fixture->subject.log, 0, fixture->chain.next - 20), 0);
-    for (int i = 0; i < 300 && (space.full || i < 10); i++) {
+    for (int i = 0; i < 60 * 100 && (space.full || i < 10); i++) {
         usleep(10000);
         assert_int_equal(ops->space(fixture->subject.log, 0, &space), 0);
     }
@@ -208,21 +222,24 @@ static void fill_up(log_fixture *fixture) {
 static void test_no_space(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 60, 20000);
-    usleep(100000);
+    fixture_await(fixture, fixture_last_segment(fixture) + 1);
     faults_now()->allocate_error = ENOSPC;
     fill_up(fixture);
 }
 
 static void test_no_space_on_tmpfs(void **state) {
     log_fixture *fixture = *state;
-    char dir[300];
+    char whole[sizeof fixture->subject.dir];
+    char *dir = fixture->subject.dir;
     fixture_close(fixture, 1);
-    snprintf(dir, sizeof dir, "%s", fixture_path(fixture, "small"));
-    assert_int_equal(mkdir(dir, 0700), 0);
-    if (mount("none", dir, "tmpfs", 0, "size=6m")) {
+    memcpy(whole, dir, sizeof whole);
+    assert_int_equal(mkdir(fixture_path(fixture, "small"), 0700), 0);
+    if (mount("none", fixture->path, "tmpfs", 0, "size=6m")) {
         print_message("skipped: only root mounts a small tmpfs (%s)\n", strerror(errno));
         skip();
     }
+    assert_true(strlen(whole) + sizeof "/small" <= sizeof whole);
+    memcpy(dir + strlen(whole), "/small", sizeof "/small");
     snprintf(fixture->subject.url, sizeof fixture->subject.url,
              "file:%s/log?partitions=1&segment=1M", dir);
     assert_int_equal(fixture_open(fixture, 0), 0);
@@ -237,6 +254,7 @@ static void test_no_space_on_tmpfs(void **state) {
     assert_int_equal(fixture_open(fixture, 0), ETX_EFULL);
     fixture->subject.log = NULL;
     umount(dir);
+    memcpy(dir, whole, sizeof whole);
 }
 
 /* What the process that will die does: puts, over segment changes, with trims. It writes each

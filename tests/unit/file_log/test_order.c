@@ -37,7 +37,7 @@ static void test_names_come_last(void **state) {
     log_fixture *fixture = *state;
     disk_watch();
     fixture_puts(fixture, 250, 20000);
-    usleep(100000); /* the helper has its time */
+    fixture_await(fixture, fixture_last_segment(fixture) + 1);
     expect_nothing_wrong();
     fixture_close(fixture, 1);
     fixture_command("rm -rf '%s/log'", fixture->subject.dir);
