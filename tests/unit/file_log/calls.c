@@ -27,6 +27,7 @@ calls *calls_now(void) {
 
 void calls_clear(void) {
     memset(calls_now(), 0, sizeof(calls));
+    calls_now()->thread = pthread_self();
 }
 
 void calls_fail(call_kind kind, int at, int error, const char *name) {
@@ -52,7 +53,7 @@ static int fails(call_kind kind, const char *path) {
 static int open_path(const char *path) {
     calls *now = calls_now();
     void (*on_open)(const char *, void *) = now->on_open;
-    if (on_open) {
+    if (on_open && pthread_equal(now->thread, pthread_self())) {
         now->on_open = NULL; /* what it opens itself is not told */
         on_open(path, now->user);
         now->on_open = now->on_open ? now->on_open : on_open;

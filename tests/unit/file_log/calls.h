@@ -3,6 +3,7 @@
 #ifndef ETX_TESTS_UNIT_FILE_LOG_CALLS_H
 #define ETX_TESTS_UNIT_FILE_LOG_CALLS_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,8 +37,9 @@ typedef struct calls {
     } fault[CALL_KINDS];
     void *user;
     void (*on_sleep)(void *user); /* instead of sleeping */
-    void (*on_open)(const char *name, void *user);
+    void (*on_open)(const char *name, void *user); /* by the thread that cleared all this */
     void (*on_own)(void *user);
+    pthread_t thread;
     unsigned sleeps;
     int pretend_writes; /* they do nothing, and time stands still */
     int other_process;  /* getpid says another number */
