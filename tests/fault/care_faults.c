@@ -9,8 +9,12 @@
 #include "../../src/integration/log/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define COPY_DIR WORKLOAD_MOUNT "/copy"
 #define COPY_LOSSY WORKLOAD_MOUNT "/lossy"
@@ -76,6 +80,20 @@ static void damage_state(disk *on) {
     flip_in(on, "p00.state", 0, 1);
 }
 
+static void damage_states(disk *on) {
+    flip_in(on, "p00.state", 0, 1);
+    flip_in(on, "p00.state", ETX__BLOCK, 1);
+}
+
+/* `home` has its first name yet, or again: whether the log was ever in use the segments tell. */
+static void damage_name(disk *on) {
+    int fd = open(WORKLOAD_DIR, O_RDONLY | O_DIRECTORY);
+    (void)on;
+    if (fd < 0 || renameat(fd, "home", fd, "home.tmp"))
+        abort();
+    close(fd);
+}
+
 static void damage_header(disk *on) {
     flip_in(on, segment_at(on, 1), 0, 1);
 }
@@ -101,6 +119,8 @@ static const struct {
                {"none, killed", damage_none, 0},
                {"home", damage_home, 0},
                {"a state", damage_state, 0},
+               {"both states", damage_states, 0},
+               {"the name of home", damage_name, 1},
                {"a header", damage_header, 0},
                {"the beginning of a segment", damage_beginning, 1},
                {"the middle of a segment", damage_middle, 0},
@@ -166,6 +186,7 @@ static void trial_run(trial *of, const disk_fault *fault, uint64_t memory_at, in
     answers said;
     disk *on = disk_clone(of->sound, WORKLOAD_MOUNT);
     disk_random_set(2);
+    mkdir(COPY_LOSSY, 0700); /* an empty directory is as good as none */
     memory_make(&of->memory);
     if (fault)
         disk_fault_add(on, fault);
@@ -251,6 +272,7 @@ static void begin(trial *of, size_t damage) {
     workload_free(&run);
     disk *on = disk_clone(of->sound, WORKLOAD_MOUNT);
     disk_random_set(2);
+    mkdir(COPY_LOSSY, 0700); /* an empty directory is as good as none */
     memory_make(&of->memory);
     ask(&of->wanted);
     for (int lossy = 0; lossy < 2; lossy++)

@@ -287,6 +287,9 @@ static void salvage_conclude(file_salvage *salvage,
     else if (!proven && (rest_doubtful(partition) || (!progress->any && !empty)))
         etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
                             "there may have been slots from here on; none are found");
+    else if (!known && state->mark)
+        etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, state->mark,
+                            "nothing tells whether the slots below were trimmed or are missing");
     if (!fault.rc)
         return;
     salvage_tell(salvage, partition->number, &fault);
@@ -367,11 +370,13 @@ static int partition_salvage(file_salvage *salvage,
     etx__file_reader_free(&reader);
     if (end == 1 || end < 0)
         salvage_tell(salvage, partition->number, &fault);
-    if (!rc && end < 0)
+    if (rc)
+        return rc == fault.rc ? salvage_fail(salvage, &fault) : rc;
+    if (end < 0)
         salvage->lost = 1;
-    if (!rc && end >= 0)
+    else
         salvage_conclude(salvage, partition, &progress, known);
-    return rc;
+    return 0;
 }
 
 static int nothing_visit(const etx_slot *slot, void *user) {
