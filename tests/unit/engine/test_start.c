@@ -193,11 +193,60 @@ static void chosen_elsewhere_meanwhile(void **state) {
     rig_log_end(&log);
 }
 
+/* Slow, and one at a time. */
+static etx_reply slowly(etx_call *call, void *user) {
+    (void)call;
+    atomic_fetch_add((atomic_uint *)user, 1);
+    usleep(100 * 1000);
+    return ETX_DONE;
+}
+
+/* Calls that stand in the queue when the engine is closed are never made; the next start makes
+ * them, and all ends. */
+static void calls_never_made(void **state) {
+    enum { ALL = 12 };
+    (void)state;
+    rig_log log;
+    atomic_uint calls = 0;
+    rig_log_make(&log, NULL, "partitions=1");
+    for (int start = 0; start < 2; start++) {
+        etx_options options = rig_options();
+        options.workers = 1;
+        etx_engine *engine = rig_engine(&options, log.url, NULL);
+        etx_participant slow = ETX_PARTICIPANT_INIT;
+        slow.name = "slow";
+        slow.kind = ETX_MESSAGE;
+        slow.commit = slowly;
+        slow.user = &calls;
+        rig_must(engine, etx_engine_register(engine, &slow), "register");
+        rig_start(engine);
+        rig_done done[ALL];
+        memset(done, 0, sizeof done);
+        for (int i = 0; start == 0 && i < ALL; i++) {
+            etx_tx *tx = NULL;
+            rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
+            rig_must(engine, etx_tx_add(tx, "slow", "x", 1), "add");
+            rig_must(engine, etx_tx_submit(tx, rig_done_fn, &done[i]), "submit");
+        }
+        if (start == 0) {
+            assert_true(host_wait_for(&calls, 1));
+            etx_engine_close(engine, ETX_CLOSE_LEAVE, 5000);
+            assert_true(calls < ALL);
+            etx_engine_free(engine);
+        } else {
+            assert_true(rig_quiet(engine));
+            assert_true(calls >= ALL);
+            rig_close(engine, ETX_CLOSE_FINISH);
+        }
+    }
+    rig_log_end(&log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_thread_fails),          cmocka_unit_test(all_places_taken),
-        cmocka_unit_test(a_slot_without_bytes),       cmocka_unit_test(no_reopen),
-        cmocka_unit_test(chosen_elsewhere_meanwhile),
+        cmocka_unit_test(calls_never_made), cmocka_unit_test(each_thread_fails),
+        cmocka_unit_test(all_places_taken), cmocka_unit_test(a_slot_without_bytes),
+        cmocka_unit_test(no_reopen),        cmocka_unit_test(chosen_elsewhere_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
