@@ -264,9 +264,7 @@ void etx__body_return(etx__core *core, etx__tx *tx) {
 int etx__body_lend_gid(etx__core *core, etx__entry *entry) {
     etx__tx *tx = entry->tx;
     size_t size = entry->gid_len + 1u;
-    if (tx->lent_gid != NULL) {
-        return 0;
-    }
+    etx_assert(tx->lent_gid == NULL); /* it ends once */
     uint8_t *copy = etx__pool_alloc(&core->pool, size);
     if (copy == NULL) {
         return ETX_EBUSY;

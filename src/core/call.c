@@ -24,8 +24,8 @@ static int is_wanted(const etx__tx *tx, uint16_t place) {
 /* Once it is decided a result says nothing more, unless it has bytes that a call may be given. */
 static int says_more(const etx__tx *tx, const etx__branch *branch, int commit) {
     const etx__kind_row *row = etx__kind_of(branch->s.kind);
-    return branch->r.result_len > 0 &&
-           ((commit ? row->commit : row->undo) || is_wanted(tx, branch->s.place));
+    return branch->r.result_len > 0 && /* so it has a forward operation, and with it an undo */
+           (!commit || row->commit || is_wanted(tx, branch->s.place));
 }
 
 static int is_recorded(const etx__entry *entry,
@@ -498,7 +498,7 @@ static int others_first(const etx__entry *entry, etx__branch *branch, const etx_
     int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
     int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && tx->r.calls > asking && !tx->r.ordered;
+           !branch->r.no_room && tx->r.calls > asking && !tx->r.ordered && etx__is_call_out(tx);
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {

@@ -9,11 +9,11 @@
 
 void etx__history_remove(etx__core *core, etx__entry *entry) {
     uint32_t *place = &core->ended[entry->ended_no % core->ended_room];
-    if (*place == etx__entry_number(core, entry) + 1) {
-        *place = 0;
-        core->remembered--;
-        core->chosen -= (entry->marks & ETX_MARK_CHOSEN) != 0;
-    }
+    etx_assert(*place ==
+               etx__entry_number(core, entry) + 1); /* else history_add had forgotten it */
+    *place = 0;
+    core->remembered--;
+    core->chosen -= (entry->marks & ETX_MARK_CHOSEN) != 0;
 }
 
 static void forget_number(etx__core *core, uint64_t number) {

@@ -67,6 +67,7 @@ void etx__next(const etx__core *core,
                etx__todo *ret_todo);
 /* Is the deadline over, a step of the clock forgiven? */
 int etx__deadline_over(const etx__core *core, const etx__tx *tx, const etx__now *now);
+int etx__is_call_out(const etx__tx *tx);
 
 /* ---- step's parts */
 /* Judges, numbers, applies, hands out. 0 or what admit says. `waited`: what is done next of the

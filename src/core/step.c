@@ -32,8 +32,8 @@ int etx__append(etx__core *core,
     etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
     core->pool.spans_kept = 0;
     if (rc != 0) {
-        return rc == ETX_EBUSY ? etx__refuse(core, rc, "memory_max is used up: try again later")
-                               : rc;
+        etx_assert(rc == ETX_EBUSY); /* what was admitted lacks nothing but memory */
+        return etx__refuse(core, rc, "memory_max is used up: try again later");
     }
     etx_assert(entry != NULL);
     if (kept->type == ETX_RECORD_DECIDE && entry->tx != NULL) { /* as much as is kept */
@@ -60,9 +60,7 @@ void etx__tell(etx__core *core,
                const etx__attempt *attempt,
                const char *reason) {
     etx__out *out = core->out;
-    if (out->told_count == ETX__OUT_MAX) {
-        return;
-    }
+    etx_assert(out->told_count < ETX__OUT_MAX);
     etx__told *told = &out->told[out->told_count++];
     told->type = (uint8_t)type;
     told->entry = entry != NULL ? etx__entry_number(core, entry) : ETX__NOBODY;
@@ -323,14 +321,11 @@ static int room_for(const etx__out *out, const etx__tx *tx) {
            out->told_count + most <= ETX__OUT_MAX;
 }
 
-static int nothing_out(const etx__out *out) {
-    return out->record_count == 0 && out->call_count == 0 && out->told_count == 0;
-}
-
 /* May this one be dealt with in this step too? The first always may. */
 static int may_add(etx__out *out, const etx__tx *tx, const etx__event *event) {
     uint64_t need = tx->image_size + (tx->s.branch_count + 4ull) * event->u.durable.each;
-    int first = out->room_used == 0 && nothing_out(out);
+    int first = out->room_used == 0;
+    etx_assert(need > 0);
     int fits = event->u.durable.room == 0 || out->room_used + need <= event->u.durable.room;
     if (!first && !(fits && room_for(out, tx))) {
         out->more = 1;

@@ -305,9 +305,7 @@ int etx__partition_load(etx__partition *partition) {
 }
 
 void etx__partition_install(etx__partition *partition) {
-    if (partition->memory != NULL) {
-        memory_retire(partition, partition->memory);
-    }
+    etx_assert(partition->memory == NULL); /* what was there was forgotten before */
     partition->memory = partition->loaded;
     partition->loaded = NULL;
     partition->retries = 0;
@@ -324,9 +322,7 @@ void etx__partition_install(etx__partition *partition) {
 }
 
 void etx__partition_forget(etx__partition *partition, int rc) {
-    if (partition->memory == NULL) {
-        return;
-    }
+    etx_assert(partition->memory != NULL); /* only what is open is forgotten */
     etx__event event = {.type = ETX__EV_FORGET};
     event.u.forget.rc = rc;
     etx__partition_step(partition, &event);
@@ -363,7 +359,8 @@ static void do_job(etx__partition *partition, etx__job job) {
         partition->job_rc = etx__partition_read(partition);
     } else if (job == ETX__JOB_CLAIM) {
         partition->job_rc = etx__partition_claim(partition);
-    } else if (job == ETX__JOB_LOAD) {
+    } else {
+        etx_assert(job == ETX__JOB_LOAD);
         partition->job_rc = etx__partition_load(partition);
     }
 }

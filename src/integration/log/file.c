@@ -305,8 +305,8 @@ static int log_open(etx__file_log *log,
         rc = etx__file_home_read(log, words);
     if (!rc)
         rc = options_check(log, url, words);
-    log->direct =
-        !log->read_only && url->direct != 0 && direct_probe(log, url->copy ? "home.tmp" : "home");
+    /* A copy is written through the page cache: its URL says so. */
+    log->direct = !log->read_only && url->direct != 0 && direct_probe(log, "home");
     if (!rc)
         rc = partitions_recover(log, &list, words);
     etx__file_list_free(&log->allocator, &list);

@@ -232,7 +232,7 @@ int etx__file_lock_check(etx__file_log *log) {
     struct stat held;
     struct stat found;
     int error;
-    if (log->lock_fd < 0 || fstat(log->lock_fd, &held))
+    if (fstat(log->lock_fd, &held))
         return 0;
     if (!fstatat(log->dir_fd, "lock", &found, 0) && found.st_dev == held.st_dev &&
         found.st_ino == held.st_ino)

@@ -30,10 +30,9 @@ static etx_put_result put_occupied(etx__file_partition *partition, etx_put *put)
         put->found_checksum = partition->last_checksum;
         return ETX_PUT_OCCUPIED;
     }
-    if (etx__file_get(partition, put->slot, found_take, put, &fault) != 1)
-        return put_fail(put, ETX_PUT_UNKNOWN, fault.rc ? fault.rc : ETX_EIO,
-                        "the slot is filled, but cannot be read");
-    return ETX_PUT_OCCUPIED;
+    int rc = etx__file_get(partition, put->slot, found_take, put, &fault);
+    return rc == 1 ? ETX_PUT_OCCUPIED
+                   : put_fail(put, ETX_PUT_UNKNOWN, rc, "the slot is filled, but cannot be read");
 }
 
 static etx_put_result append_failed(etx__file_partition *partition, etx_put *put, int error) {
@@ -152,7 +151,7 @@ int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t fla
     state.mark = mark;
     state.settled = partition->next;
     state.flags = flags;
-    state.segment = partition->current ? partition->current->number : 0;
+    state.segment = partition->current->number;
     state.offset = partition->last_offset;
     state.checksum = partition->last_checksum;
     return etx__file_state_store(partition, &state);

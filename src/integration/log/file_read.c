@@ -372,9 +372,7 @@ int etx__file_get(etx__file_partition *partition,
     for (const etx__file_segment *segment = partition->held.head; segment && !rc;
          segment = segment->next) {
         uint64_t limit = segment == partition->current ? partition->next : segment->limit;
-        if (limit > partition->next)
-            limit = partition->next;
-        if (segment->begun && segment->first < limit && limit > walk.from)
+        if (segment->begun && limit > walk.from)
             rc = walk_segment(&reader, &walk, segment, limit, fault);
     }
     etx__file_reader_free(&reader);

@@ -182,8 +182,8 @@ static int chain_empty(etx__file_partition *partition, etx__file_fault *fault) {
 /* From the mark on nothing may be missing: neither a file nor a slot. */
 static int chain_check(etx__file_partition *partition, etx__file_fault *fault) {
     const etx__file_state *state = &partition->state;
-    uint64_t expected = ETX__NONE;
     uint32_t number = 0;
+    int first = 1;
     if (!partition->current)
         return chain_empty(partition, fault);
     for (const etx__file_segment *at = partition->held.head; at; at = at->next) {
@@ -193,13 +193,14 @@ static int chain_check(etx__file_partition *partition, etx__file_fault *fault) {
         number = at->number;
         if (!at->begun || at->limit <= state->mark)
             continue;
-        if (expected == ETX__NONE ? at->first > state->mark : at->first != expected)
+        /* Each later one begins where the one before has its limit: that is what limits are. */
+        if (first && at->first > state->mark)
             return missing(
-                partition, at->number, expected == ETX__NONE ? state->mark : expected,
+                partition, at->number, state->mark,
                 "the segment does not begin with the slot that is due; an earlier one is "
                 "missing",
                 fault);
-        expected = at->limit;
+        first = 0;
     }
     if (partition->next < state->settled || partition->next <= state->mark)
         return missing(partition, partition->current->number, partition->next,
@@ -386,11 +387,10 @@ static int spares_ready(etx__file_partition *partition, etx__file_fault *fault) 
 }
 
 /* Is the last group where the settled mark, which was written after it was durable, has it? A copy
- * of that group, made after a poisoning, may not be durable. */
+ * of that group, made after a poisoning, stands in another segment, and may not be durable. */
 static int is_settled(const etx__file_partition *partition) {
     const etx__file_state *state = &partition->state;
-    return partition->next == state->settled && partition->current->number == state->segment &&
-           partition->last_offset == state->offset;
+    return partition->next == state->settled && partition->current->number == state->segment;
 }
 
 /* After a crash: the current segment is written on. */
@@ -398,12 +398,8 @@ static int recover_in_place(etx__file_partition *partition, int torn, etx__file_
     etx__file_segment *current = partition->current;
     int error;
     int rc = 0;
-    if (!current) {
-        rc = etx__file_segment_take(partition, &error);
-        return rc ? etx__file_fault_set(fault, etx__file_error_code(error), "", 0, 0,
-                                        "cannot make a segment: %s", strerror(error))
-                  : 0;
-    }
+    if (!current) /* all of them are spares, and one is there */
+        return etx__file_segment_take(partition, &error);
     error = etx__file_segment_open(partition, current);
     if (error)
         return trouble(partition, current, error, "cannot open for writing", fault);

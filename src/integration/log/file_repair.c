@@ -73,11 +73,18 @@ static int home_infer(file_salvage *salvage) {
     return 0;
 }
 
-/* A segment whose first group is torn counts as empty. */
+/* Not only that it could not be read: nothing is concluded from that. */
+static int is_damage(int rc) {
+    return rc == ETX_ECORRUPT || rc == ETX_EVERSION;
+}
+
+/* A segment whose first group is torn counts as empty: 1. Or an error, which is no damage. */
 static int first_torn(etx__file_reader *reader, uint64_t slot, etx__file_fault *fault) {
     etx__file_group group;
-    return etx__file_reader_group(reader, ETX__BLOCK, slot, &group, fault) == ETX_ECORRUPT &&
-           etx__file_reader_tail(reader, ETX__BLOCK, slot, slot, fault) == 1;
+    int rc = etx__file_reader_group(reader, ETX__BLOCK, slot, &group, fault);
+    if (rc == ETX_ECORRUPT)
+        rc = etx__file_reader_tail(reader, ETX__BLOCK, slot, slot, fault);
+    return is_damage(rc) ? 0 : rc;
 }
 
 /* Would `number` be the segment behind those that are known so far? */
@@ -86,15 +93,18 @@ static int is_next(const etx__file_partition *partition, uint32_t number) {
     return number == (last ? last->number + 1 : 1);
 }
 
-/* Does a segment whose beginning is damaged hold groups of its own? A block of damage may. */
-static int segment_holds(const etx__file_reader *reader) {
+/* Does a segment whose beginning is damaged hold groups of its own? A block of damage may. Or an
+ * error. */
+static int segment_holds(const etx__file_reader *reader, etx__file_fault *fault) {
     const uint64_t size = reader->partition->log->home.segment_size;
     uint8_t block[ETX__BLOCK];
     unsigned bad = 0;
     size_t len = sizeof block;
     for (uint64_t at = ETX__BLOCK; at < size && len == sizeof block; at += ETX__BLOCK) {
-        if (reader->fd < 0 || etx__file_read(reader->fd, block, sizeof block, at, &len))
-            return 1;
+        int error = etx__file_read(reader->fd, block, sizeof block, at, &len);
+        if (error)
+            return etx__file_fault_set(fault, ETX_EIO, fault->file, at, 0, "cannot read: %s",
+                                       strerror(error));
         for (size_t i = 0; i + ETX__SECTOR <= len; i += ETX__SECTOR) {
             etx__file_stamp stamp = {0};
             etx__file_sector_kind kind =
@@ -108,43 +118,57 @@ static int segment_holds(const etx__file_reader *reader) {
     return 0;
 }
 
-/* One node for each file that can be opened at all: `spoiled` if its header is not its own, `torn`
- * if it does not begin but may hold groups. */
+/* What one file is: `spoiled` if its header is not its own, `torn` if it does not begin but may
+ * hold groups. Damage is told; ETX_ECORRUPT here means that the file is gone. */
+static int node_judge(file_salvage *salvage,
+                      const etx__file_partition *partition,
+                      etx__file_reader *reader,
+                      etx__file_segment *segment,
+                      etx__file_fault *fault) {
+    etx__file_stamp stamp;
+    int rc = etx__file_reader_open(reader, segment->number, fault);
+    int stray = rc && fault->offset == 32;
+    int begins;
+    if (rc && (rc != ETX_ECORRUPT || reader->fd < 0))
+        return rc;
+    segment->spoiled = rc != 0;
+    if (rc)
+        salvage_tell(salvage, partition->number, fault);
+    begins = etx__file_reader_peek(reader, &stamp, fault);
+    if (begins == ETX_ECORRUPT)
+        salvage_tell(salvage, partition->number, fault);
+    else if (begins < 0)
+        return begins;
+    rc = begins == 1 ? first_torn(reader, stamp.slot, fault) : 0;
+    if (rc == 1)
+        salvage_tell(salvage, partition->number, fault);
+    segment->begun = begins == 1 && rc == 0;
+    segment->first = segment->begun ? stamp.slot : ETX__NONE;
+    if (rc >= 0 && !segment->begun && (segment->spoiled || begins < 0)) {
+        rc = segment_holds(reader, fault);
+        segment->torn = rc == 1 || (stray && is_next(partition, segment->number));
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* One node for each file. */
 static int nodes_collect(file_salvage *salvage,
                          etx__file_partition *partition,
                          etx__file_reader *reader) {
     for (size_t i = 0; i < salvage->list->count; i++) {
+        const struct etx__file_entry *entry = &salvage->list->entries[i];
         etx__file_fault fault = {0};
         etx__file_segment *segment;
-        etx__file_stamp stamp;
-        int stray;
-        int headed;
-        int rc;
-        if (salvage->list->entries[i].partition != partition->number)
+        if (entry->partition != partition->number)
             continue;
-        rc = etx__file_reader_open(reader, salvage->list->entries[i].number, &fault);
-        if (rc)
-            salvage_tell(salvage, partition->number, &fault);
-        if (rc && rc != ETX_ECORRUPT)
-            return salvage_fail(salvage, &fault);
-        headed = rc == 0;
-        stray = rc && fault.offset == 32;
-        rc = reader->fd >= 0 ? etx__file_reader_peek(reader, &stamp, &fault) : 0;
-        if (rc == ETX_ECORRUPT)
-            salvage_tell(salvage, partition->number, &fault);
-        else if (rc < 0)
-            return salvage_fail(salvage, &fault);
-        segment = etx__file_segment_new(salvage->log, salvage->list->entries[i].number);
+        segment = etx__file_segment_new(salvage->log, entry->number);
         if (!segment)
             return etx__file_say(salvage->words, ETX_ENOMEM, "out of memory");
-        segment->begun = rc == 1 && !first_torn(reader, stamp.slot, &fault);
-        segment->first = segment->begun ? stamp.slot : ETX__NONE;
-        segment->spoiled = !headed;
-        segment->torn = !segment->begun && (!headed || rc < 0) &&
-                        (segment_holds(reader) || (stray && is_next(partition, segment->number)));
+        if (node_judge(salvage, partition, reader, segment, &fault)) {
+            etx__file_segment_free(salvage->log, segment);
+            return salvage_fail(salvage, &fault);
+        }
         etx__file_queue_push(&partition->held, segment);
-        if (rc == 1 && !segment->begun)
-            salvage_tell(salvage, partition->number, &fault);
     }
     return 0;
 }
@@ -263,6 +287,9 @@ static void salvage_conclude(file_salvage *salvage,
     else if (!proven && (rest_doubtful(partition) || (!progress->any && !empty)))
         etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
                             "there may have been slots from here on; none are found");
+    else if (!known && state->mark)
+        etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, state->mark,
+                            "nothing tells whether the slots below were trimmed or are missing");
     if (!fault.rc)
         return;
     salvage_tell(salvage, partition->number, &fault);
@@ -276,13 +303,15 @@ static int state_salvage(file_salvage *salvage, etx__file_partition *partition, 
     *ret_known = 1;
     if (!rc)
         return 0;
-    if (rc != ETX_ECORRUPT && rc != ETX_EVERSION)
+    if (!is_damage(rc))
         return salvage_fail(salvage, &fault);
     salvage_tell(salvage, partition->number, &fault);
-    *ret_known = etx__file_state_load(partition, 1, &fault) == 0;
-    if (!*ret_known)
-        partition->state = (etx__file_state){0};
-    return 0;
+    rc = etx__file_state_load(partition, 1, &fault);
+    *ret_known = rc == 0;
+    if (rc == 0)
+        return 0;
+    partition->state = (etx__file_state){0};
+    return is_damage(rc) ? 0 : salvage_fail(salvage, &fault);
 }
 
 /* Reads the segments in their order. *ret_end: 2 the end, 1 it is torn, negative: damage. */
@@ -341,11 +370,13 @@ static int partition_salvage(file_salvage *salvage,
     etx__file_reader_free(&reader);
     if (end == 1 || end < 0)
         salvage_tell(salvage, partition->number, &fault);
-    if (!rc && end < 0)
+    if (rc)
+        return rc == fault.rc ? salvage_fail(salvage, &fault) : rc;
+    if (end < 0)
         salvage->lost = 1;
-    if (!rc && end >= 0)
+    else
         salvage_conclude(salvage, partition, &progress, known);
-    return rc;
+    return 0;
 }
 
 static int nothing_visit(const etx_slot *slot, void *user) {
@@ -361,8 +392,10 @@ static int unexplained_tell(file_salvage *salvage, etx__file_partition *partitio
     etx__file_partition_forget(partition);
     if (!rc)
         rc = etx__file_chain_load(partition, salvage->list, &fault);
-    if (rc != ETX_ECORRUPT)
+    if (rc == 0 || rc == 1)
         return 0;
+    if (rc != ETX_ECORRUPT)
+        return salvage_fail(salvage, &fault);
     salvage_tell(salvage, partition->number, &fault);
     salvage->lost = 1;
     return 0;

@@ -274,10 +274,8 @@ static int surplus(const etx__file_partition *partition) {
 }
 
 static void surplus_delete(etx__file_partition *partition) {
-    etx__file_segment *old = trimmed_pop(partition);
+    etx__file_segment *old = trimmed_pop(partition); /* nobody else takes one while we work */
     char name[ETX__NAME_SIZE];
-    if (!old)
-        return;
     etx__file_segment_name(name, partition->number, old->number);
     unlinkat(partition->log->dir_fd, name, 0);
     etx__file_segment_free(partition->log, old);
@@ -422,7 +420,7 @@ int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
         pthread_cond_wait(&log->changed, &log->mutex);
     }
     segment = etx__file_queue_pop(&partition->spares);
-    *ret_error = segment ? 0 : partition->spare_error ? partition->spare_error : EIO;
+    *ret_error = segment ? 0 : partition->spare_error;
     if (segment) {
         partition->half = 0;
         if (partition->current && partition->current->fd >= 0) {
@@ -437,5 +435,5 @@ int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
         pthread_cond_broadcast(&log->changed);
     }
     pthread_mutex_unlock(&log->mutex);
-    return segment ? 0 : *ret_error;
+    return *ret_error;
 }

@@ -71,7 +71,7 @@ int etx__file_state_store(etx__file_partition *partition, const etx__file_state 
     etx__file_state fresh = *state;
     int error;
     fresh.sequence = partition->state.sequence + 1;
-    if (partition->state_bad || partition->state_fd < 0)
+    if (partition->state_bad)
         return etx__file_state_make(partition, &fresh);
     error = state_write(partition, partition->state_fd, &fresh);
     if (error) {

@@ -249,6 +249,21 @@ static void test_many_unregistered(void **state) {
     world_free(w);
 }
 
+/* A refusal that waits for the log, and a log that is lost: the answer is the loss, not the words
+ * of the refusal. */
+static void test_words_of_a_lost_refusal(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world branches=1\nparticipant shop");
+    say(&w, "begin t a:tcc mode=interactive deadline=9000 nobody\nenlist t b:tcc:shop");
+    assert_false(is_answered(w, "enlist t"));
+    assert_non_null(w->waiter[w->waiters - 1].waiter.why);
+    say(&w, "forget");
+    assert_int_equal(answer_of(w, "enlist t"), ETX_EUNKNOWN);
+    assert_null(w->waiter[w->waiters - 1].waiter.why);
+    world_free(w);
+}
+
 /* A core that only looks has nothing to abort. */
 static void test_inspect_aborts_nothing(void **state) {
     (void)state;
@@ -302,6 +317,7 @@ int main(void) {
         cmocka_unit_test(test_refused_unheard),
         cmocka_unit_test(test_many_unregistered),
         cmocka_unit_test(test_inspect_aborts_nothing),
+        cmocka_unit_test(test_words_of_a_lost_refusal),
         cmocka_unit_test(test_outputs_overflow),
     };
     return cmocka_run_group_tests_name("core edges", tests, NULL, NULL);

@@ -236,6 +236,12 @@ static void test_drained(void **state) {
     say(&w, "tick 600\nabort x\nput"); /* an abort that comes before its begin counts */
     assert_false(etx__core_drained(w->core, now + 1000));
     assert_true(etx__core_drained(w->core, now + 1600));
+    void *memory = NULL;
+    etx__core *core = world_fold(w, 0, w->records, &memory);
+    fold_ended(core, "y", 9); /* numbers between them are nobody's */
+    assert_false(etx__core_drained(core, now + 1599));
+    assert_true(etx__core_drained(core, now + 1600));
+    free(memory);
     world_free(w);
 }
 

@@ -8,14 +8,7 @@ struct shop {
     _Atomic int query_reply;
     atomic_uint queries, resumes;
     _Atomic uint64_t run;
-<<<<<<< HEAD
     atomic_uint told;  /* bytes that a resume was given with the initiator */
-=======
-    char resumed[ETX_GID_MAX + 1];
-    atomic_int nested; /* `resumed` is written */
-    uint32_t child_ms; /* the deadline of that one */
-    atomic_int late;   /* it came before the child was held */
->>>>>>> 9b596331a7d7b6b9f10c3f374340e845435fcf00
     atomic_uint given; /* bytes of the result that a resume was given of step "one" */
 };
 
@@ -297,39 +290,8 @@ static void a_message_is_asked_about(void **state) {
 static int flow_in_two_runs(struct shop *shop, etx_tx *tx, etx_outcome *ret_outcome) {
     static const rig_order order = {2, 'D'};
     etx_reply reply = ETX_RETRY;
-<<<<<<< HEAD
-    etx_tx *tx = NULL;
-    (void)state;
-    shop_make(&shop);
-    options.gid = "flow";
-    options.mode = ETX_RESUMED;
-    options.initiator = "initiator";
-    options.resume_ms = 50;
-    options.initiator_payload = "at 7";
-    options.initiator_payload_len = 4;
-    rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
     etx_branch one = branch_of("step", "one", &order);
     etx_branch two = branch_of("step", "two", &order);
-    one.flags = two.flags = ETX_BY_INITIATOR;
-    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist one");
-    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_DONE, "first", 5, &reply), "result");
-    etx_tx_discard(tx);
-    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
-    shop_open(&shop);
-    assert_true(host_wait_for(&shop.resumes, 1));
-    assert_int_equal(shop.given, 5);
-    assert_int_equal(shop.told, 4);
-    rig_must(shop.engine, etx_tx_attach(shop.engine, "flow", shop.run, &tx), "attach");
-    rig_must(shop.engine, etx_tx_enlist(tx, &one), "enlist one again");
-    rig_must(shop.engine, etx_tx_result(tx, "one", ETX_REFUSED, "x", 1, &reply), "again");
-    assert_int_equal(reply, ETX_DONE); /* the first stands */
-    rig_must(shop.engine, etx_tx_enlist(tx, &two), "enlist two");
-    unsigned resumes = shop.resumes;
-    assert_true(host_wait_for(&shop.resumes, resumes + 1));
-=======
-    etx_branch one = branch_of("step", "one", &order);
-    etx_branch two = branch_of("step", "two", &order);
->>>>>>> 9b596331a7d7b6b9f10c3f374340e845435fcf00
     etx_branch three = branch_of("step", "three", &order);
     one.flags = two.flags = three.flags = ETX_BY_INITIATOR;
     int rc = etx_tx_enlist(tx, &one);
@@ -343,6 +305,7 @@ static int flow_in_two_runs(struct shop *shop, etx_tx *tx, etx_outcome *ret_outc
     shop_open(shop);
     assert_true(host_wait_for(&shop->resumes, resumes + 1));
     assert_int_equal(shop->given, 5);
+    assert_int_equal(shop->told, 4);
     rig_must(shop->engine, etx_tx_attach(shop->engine, "flow", shop->run, &tx), "attach");
     rc = etx_tx_enlist(tx, &one);
     rc = rc != 0 ? rc : etx_tx_result(tx, "one", ETX_REFUSED, "x", 1, &reply);
@@ -374,6 +337,8 @@ static void a_workflow_is_resumed(void **state) {
         etx_outcome outcome = ETX_OUTCOME_INIT;
         etx_tx *tx = NULL;
         shop_make(&shop);
+        options.initiator_payload = "at 7";
+        options.initiator_payload_len = 4;
         options.gid = "flow";
         options.mode = ETX_RESUMED;
         options.initiator = "initiator";
@@ -418,121 +383,6 @@ static void resumed_without_waiting(void **state) {
     shop_end(&shop);
 }
 
-<<<<<<< HEAD
-=======
-/* A branch that is a transaction itself: its Try holds the child, whom only the parent ends. */
-static etx_reply nest(etx_call *call, void *user) {
-    struct shop *shop = user;
-    char gid[ETX_GID_MAX + 1];
-    etx_tx *child = NULL;
-    etx_engine *engine = etx_call_engine(call);
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    static const rig_order order = {1, 'D'};
-    if (etx_gid_child(etx_call_gid(call), etx_call_branch(call), gid) != 0) {
-        return ETX_RETRY;
-    }
-    if (atomic_load(&shop->nested) == 0) { /* the same gid each time: written once */
-        snprintf(shop->resumed, sizeof shop->resumed, "%s", gid);
-        atomic_store(&shop->nested, 1);
-    }
-    options.gid = gid;
-    options.deadline_ms = shop->child_ms;
-    int rc = 0;
-    switch (etx_call_operation(call)) {
-        case ETX_FORWARD:
-            rc = etx_tx_begin(engine, &options, &child);
-            if (rc == 0) {
-                etx_branch branch = branch_of("bank", "inner", &order);
-                rc = etx_tx_enlist(child, &branch);
-                rc = rc != 0 ? rc : etx_tx_hold(child);
-                etx_tx_discard(child);
-            }
-            break;
-        case ETX_COMMIT:
-            rc = etx_tx_attach(engine, gid, 0, &child);
-            rc = rc != 0 ? rc : etx_tx_commit(child, &outcome);
-            break;
-        case ETX_UNDO:
-            rc = etx_tx_attach(engine, gid, 0, &child);
-            rc = rc != 0 ? rc : etx_tx_abort(child, &outcome);
-            break;
-        case ETX_QUERY:
-        case ETX_RESUME:
-            break;
-    }
-    if (etx_call_operation(call) == ETX_FORWARD && rc == ETX_ESTATE) {
-        etx_state child_is = rig_state(engine, gid);
-        if (child_is == ETX_ABORTING || child_is == ETX_ABORTED) {
-            atomic_store(&shop->late, 1);
-            return ETX_REFUSED;
-        }
-    }
-    return rc == 0 ? ETX_DONE : ETX_RETRY;
-}
-
-static bool child_is_held(struct shop *shop) {
-    uint64_t end = host_now_ms() + LONGEST_MS;
-    while (atomic_load(&shop->late) == 0) {
-        etx_status status = {.size = sizeof status};
-        if (atomic_load(&shop->nested) != 0 &&
-            etx_query(shop->engine, shop->resumed, &status) == 0 && status.state == ETX_ACTIVE &&
-            (status.marks & ETX_MARK_HELD)) {
-            return true;
-        }
-        assert_true(host_now_ms() < end);
-        usleep(1000);
-    }
-    return false;
-}
-
-/* False: the machine was slower than the child's deadline. */
-static bool nested_in_time(uint32_t child_ms, bool commit) {
-    struct shop shop;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    shop_make(&shop);
-    shop.child_ms = child_ms;
-    etx_participant participant = ETX_PARTICIPANT_INIT;
-    participant.name = "nest";
-    participant.kind = ETX_TCC;
-    participant.forward = nest;
-    participant.commit = nest;
-    participant.undo = nest;
-    participant.user = &shop;
-    rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "nest");
-    etx_tx *tx = begin(&shop, "parent", 0);
-    enlist(&shop, tx, "nest", "outer");
-    bool held = child_is_held(&shop);
-    if (held) {
-        uint64_t past = host_now_ms() + child_ms + 100; /* its deadline, which no longer counts */
-        while (host_now_ms() < past) {
-            usleep(10000);
-        }
-        assert_int_equal(rig_state(shop.engine, shop.resumed), ETX_ACTIVE);
-        rig_must(shop.engine, commit ? etx_tx_commit(tx, &outcome) : etx_tx_abort(tx, &outcome),
-                 "decide");
-        assert_int_equal(outcome.state, commit ? ETX_COMMITTED : ETX_ABORTED);
-        assert_int_equal(rig_state(shop.engine, shop.resumed),
-                         commit ? ETX_COMMITTED : ETX_ABORTED);
-        assert_int_equal(rig_bank_effect(&shop.bank, shop.resumed), commit);
-    } else {
-        etx_tx_discard(tx); /* the refusal decides */
-    }
-    shop_end(&shop);
-    return held;
-}
-
-static void nested_ones_end_with_their_parent(void **state) {
-    (void)state;
-    for (int commit = 0; commit < 2; commit++) {
-        uint32_t child_ms = 200;
-        while (!nested_in_time(child_ms, commit)) {
-            child_ms *= 2;
-            assert_true(child_ms < LONGEST_MS);
-        }
-    }
-}
-
 /* Waits for too short a time, until it is told how far it is: that may be too much for it too. */
 static void is_told(struct shop *shop, etx_wait wait, etx_outcome *outcome) {
     uint64_t end = host_now_ms() + LONGEST_MS;
@@ -542,7 +392,6 @@ static void is_told(struct shop *shop, etx_wait wait, etx_outcome *outcome) {
     } while (outcome->state == ETX_NONE && host_now_ms() < end);
 }
 
->>>>>>> 9b596331a7d7b6b9f10c3f374340e845435fcf00
 /* How far it is, when the patience is over first. */
 static void a_wait_that_is_too_short_tells_how_far_it_is(void **state) {
     static const rig_order order = {1, 'D'};

@@ -1,0 +1,478 @@
+/* What the system may answer, one call at a time: each is an error with the right name, or is got
+ * over; nothing leaks, and the log is well afterwards. */
+#include "../../../src/integration/log/file.h"
+#include "calls.h"
+#include "fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static unsigned descriptors(void) {
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static int setup(void **state) {
+    calls_clear();
+    return fixture_setup(state);
+}
+
+static int teardown(void **state) {
+    calls_clear();
+    return fixture_teardown(state);
+}
+
+static int open_new(log_fixture *fixture, const char *name) {
+    log_subject *subject = &fixture->subject;
+    snprintf(subject->url, sizeof subject->url, "file:%s/%s?partitions=1&segment=1M", subject->dir,
+             name);
+    return fixture_open(fixture, 0);
+}
+
+static void expect(log_fixture *fixture, int rc, int wanted, const char *words) {
+    if (rc != wanted || !strstr(fixture->subject.message, words))
+        fail_msg("%d '%s', not %d '%s'", rc, fixture->subject.message, wanted, words);
+}
+
+/* ---- making and opening */
+
+/* What cannot be made, and why: which the caller can do something about is told apart. */
+static void test_a_log_that_cannot_be_made(void **state) {
+    log_fixture *fixture = *state;
+    static const struct {
+        call_kind kind;
+        int error;
+        const char *name;
+        int rc;
+        const char *words;
+    } all[] = {{CALL_MKDIR, EACCES, NULL, ETX_EINVALID, "make it by hand"},
+               {CALL_MKDIR, EPERM, NULL, ETX_EINVALID, "make it by hand"},
+               {CALL_MKDIR, EROFS, NULL, ETX_EINVALID, "make it by hand"},
+               {CALL_MKDIR, EDQUOT, NULL, ETX_EFULL, "cannot make"},
+               {CALL_OPEN, EACCES, "home.tmp", ETX_EINVALID, "change its owner or mode"},
+               {CALL_OPEN, EPERM, "home.tmp", ETX_EINVALID, "change its owner or mode"},
+               {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "change its owner or mode"},
+               {CALL_OPEN, EFBIG, "home.tmp", ETX_EFULL, "home.tmp"},
+               {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "use the account"},
+               {CALL_OPEN, EIO, "lock", ETX_EIO, "lock for writing"},
+               {CALL_RANDOM, EIO, NULL, ETX_EIO, "no random numbers"},
+               {CALL_THREAD, EAGAIN, NULL, ETX_ENOMEM, "helper thread"},
+               {CALL_LIST, EMFILE, NULL, ETX_EIO, "cannot list"},
+               {CALL_WRITE, 0, NULL, ETX_EIO, "owner"},
+               {CALL_ALLOCATE, ENOSPC, NULL, ETX_EFULL, "cannot make the segments"},
+               {CALL_MEMORY, 0, NULL, ETX_ENOMEM, "out of memory"}};
+    fixture_close(fixture, 1);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char name[32];
+        uint64_t count;
+        unsigned before = descriptors();
+        snprintf(name, sizeof name, "made-%zu", i);
+        calls_fail(all[i].kind, 1, all[i].error, all[i].name);
+        expect(fixture, open_new(fixture, name), all[i].rc, all[i].words);
+        assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
+        assert_int_equal(descriptors(), before);
+        calls_clear();
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+        assert_int_equal(descriptors(), before);
+    }
+}
+
+/* Each listing of the directory fails in turn. */
+static void test_listings(void **state) {
+    log_fixture *fixture = *state;
+    uint64_t count;
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    for (int at = 1, struck = 1; struck; at++) {
+        unsigned before = descriptors();
+        calls_fail(CALL_LIST, at, EMFILE, NULL);
+        int rc = open_new(fixture, at % 2 ? "log" : "another");
+        struck = calls_now()->fault[CALL_LIST].struck != 0;
+        if (!rc)
+            fixture_close(fixture, 0);
+        calls_clear();
+        if (rc)
+            assert_int_equal(rc, ETX_EIO);
+        assert_int_equal(descriptors(), before);
+        fixture_command("rm -rf '%s/another'", fixture->subject.dir);
+    }
+    assert_int_equal(open_new(fixture, "log"), 0);
+    fixture_close(fixture, 1);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(count, 3);
+}
+
+/* A making that was interrupted is taken apart; what is gone already is no trouble. */
+static void test_the_rest_of_a_making(void **state) {
+    log_fixture *fixture = *state;
+    uint64_t count;
+    fixture_close(fixture, 1);
+    for (int i = 0; i < 2; i++) {
+        fixture_command("mv '%s/log/home' '%s/log/home.tmp'", fixture->subject.dir,
+                        fixture->subject.dir);
+        calls_fail(CALL_UNLINK, 1, i ? ENOENT : EACCES, ".seg");
+        int rc = fixture_read(fixture, 0, &count);
+        assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, 1);
+        expect(fixture, rc, i ? 0 : ETX_EIO, i ? "" : "cannot remove");
+        calls_clear();
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    }
+}
+
+/* `home` cut short is damage. */
+static void test_a_short_home(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    fixture_command("truncate -s 100 '%s/log/home'", fixture->subject.dir);
+    expect(fixture, fixture_open(fixture, 0), ETX_ECORRUPT, "home at byte 0 is damaged");
+}
+
+/* Files of a plain user are their own; those of root go to whom the directory belongs to. */
+static void count_own(void *user) {
+    ++*(int *)user;
+}
+
+static void test_owners(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    uint64_t count;
+    int owned = 0;
+    if (geteuid() != 0)
+        skip();
+    fixture_close(fixture, 1);
+    calls_now()->user = &owned;
+    calls_now()->on_own = count_own;
+    fixture_command("chgrp 65534 '%s'/log/*", dir); /* only the group is another */
+    fixture_command("rm '%s/log/lock'", dir);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(owned, 1);
+    struct stat found;
+    assert_int_equal(stat(fixture_path(fixture, "log/lock"), &found), 0);
+    assert_int_equal(found.st_gid, 65534);
+    fixture_command("rm '%s/log/lock'", dir);
+    calls_fail(CALL_OWN, 1, EPERM, NULL); /* a file system without owners */
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(calls_now()->fault[CALL_OWN].struck, 1);
+    fixture_command("rm '%s/log/lock'", dir);
+    owned = 0;
+    calls_now()->plain_user = 1;
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(owned, 0);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    char text[4] = "abc";
+    const etx__file_words none = {text, 0};
+    assert_int_equal(etx__file_error_code(EDQUOT), ETX_EFULL);
+    assert_int_equal(etx__file_error_code(EFBIG), ETX_EFULL);
+    assert_int_equal(etx__file_error_code(EBADF), ETX_EIO);
+    assert_non_null(strstr(etx__file_reason(EPERM), "may not be read by this user"));
+    assert_int_equal(etx__file_say(&none, ETX_EIO, "long words"), ETX_EIO);
+    assert_string_equal(text, "abc");
+}
+
+static void test_grades(void **state) {
+    log_fixture *fixture = *state;
+    static const long memory[] = {0x01021994, 0x858458f6};
+    etx_log_info info = {.size = sizeof info};
+    for (int i = 0; i < 2; i++) {
+        calls_now()->fs_type = memory[i];
+        fixture->subject.ops->info(fixture->subject.log, &info);
+        assert_int_equal(info.grade, ETX_VOLATILE);
+    }
+    calls_now()->fs_type = 0xef53;
+    fixture->subject.ops->info(fixture->subject.log, &info);
+    assert_int_equal(info.grade, ETX_LOCAL);
+}
+
+/* Closed in a forked child it is only forgotten: no file is touched, and the parent goes on. */
+static void test_close_in_a_child(void **state) {
+    log_fixture *fixture = *state;
+    calls_now()->other_process = 1;
+    fixture->subject.ops->close(fixture->subject.log, 1);
+    calls_clear();
+    fixture_puts(fixture, 3, 100);
+    ((etx__file_log *)(void *)fixture->subject.log)->lock_fd = -1; /* as it left it */
+    fixture_close(fixture, 1);
+    uint64_t count;
+    fixture_command("rm '%s/log/owner' '%s/log/lock'", fixture->subject.dir, fixture->subject.dir);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(count, 3);
+}
+
+/* ---- the lock */
+
+static void test_locks(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    fixture_close(fixture, 1);
+    calls_fail(CALL_FLOCK, 1, EINTR, NULL);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    fixture_close(fixture, 1);
+    calls_fail(CALL_FLOCK, 1, ENOLCK, NULL);
+    expect(fixture, fixture_open(fixture, 0), ETX_EIO, "cannot look at the lock");
+    calls_fail(CALL_FCNTL, 1, ENOLCK, NULL);
+    expect(fixture, fixture_open(fixture, 0), ETX_EIO, "cannot lock");
+    fixture_command("echo '4711 99' > '%s/log/owner'", dir);
+    calls_fail(CALL_FCNTL, 1, EACCES, NULL);
+    calls_now()->lock_is = 1; /* gone before we could ask whose it is */
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
+    calls_fail(CALL_FCNTL, 1, EAGAIN, NULL);
+    calls_now()->lock_is = 2; /* of a process that has no number here */
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
+    etx_file_report report = {.size = sizeof report};
+    assert_int_equal(
+        etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, NULL, 0), 0);
+    assert_int_equal(report.in_use, 1);
+    assert_int_equal(report.owner_pid, 0);
+}
+
+static void no_sleep(void *user) {
+    (void)user;
+}
+
+/* Somebody who looks, and never ends. */
+static void test_a_guard_that_is_never_free(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    int fd = open(fixture_path(fixture, "log"), O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    fixture_command("flock -n -x '%s/log' true", fixture->subject.dir);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    calls_now()->on_sleep = no_sleep;
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "cannot look at the lock");
+    assert_int_equal(calls_now()->sleeps, 500);
+    close(fd);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
+/* `owner` where nobody's process is named: it counts for nothing. */
+static void test_owners_that_are_none(void **state) {
+    log_fixture *fixture = *state;
+    char own[40];
+    const char *none[] = {"0 5", "4711", "4194000 7", own};
+    uint64_t count;
+    snprintf(own, sizeof own, "%d 7", (int)getpid()); /* our number, another start */
+    fixture_close(fixture, 1);
+    for (int i = 0; i < 4; i++) {
+        fixture_command("rm -f '%s/log/lock'; echo '%s' > '%s/log/owner'", fixture->subject.dir,
+                        none[i], fixture->subject.dir);
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    }
+    /* What /proc says is no line of a process: then its start is not known. */
+    calls_now()->proc = "no brackets";
+    fixture_command("rm '%s/log/lock'; echo '1 5' > '%s/log/owner'", fixture->subject.dir,
+                    fixture->subject.dir);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    calls_now()->proc = "1 (init) S too short";
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    calls_now()->proc = NULL;
+    calls_fail(CALL_OPEN, 1, ENFILE, "/stat");
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
+}
+
+/* Whether we have it open ourselves cannot be told: then it is taken as open. */
+static void test_descriptors_that_cannot_be_listed(void **state) {
+    log_fixture *fixture = *state;
+    etx_log *held = fixture->subject.log;
+    calls_fail(CALL_LIST, 1, EMFILE, "/proc/self/fd");
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "by this process");
+    calls_fail(CALL_STAT_NAME, 1, ENOENT, "0"); /* one that was closed meanwhile */
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "by this process");
+    fixture->subject.log = held;
+    fixture_puts(fixture, 1, 10);
+}
+
+/* `lock` was removed, and it cannot be found out whether the directory is ours still: no new
+ * segment is begun; once it can, the log goes on. */
+static void test_a_removed_lock(void **state) {
+    log_fixture *fixture = *state;
+    fixture_await(fixture, 2);
+    for (int i = 0; i < 2; i++) {
+        fixture_command("rm '%s/log/lock'", fixture->subject.dir);
+        calls_fail(i ? CALL_FCNTL : CALL_FLOCK, 1, i ? EAGAIN : ENOLCK, NULL);
+        for (int k = 0; !calls_now()->fault[i ? CALL_FCNTL : CALL_FLOCK].struck && k < 200; k++)
+            fixture_puts(fixture, 1, 20000);
+        calls_clear();
+        fixture_puts(fixture, 100, 20000);
+    }
+    assert_true(chain_check(&fixture->subject, 0, 0, NULL) > 200);
+}
+
+/* ---- segments */
+
+static etx_log_space space_of(log_fixture *fixture) {
+    etx_log_space space = {.size = sizeof space};
+    assert_int_equal(fixture->subject.ops->space(fixture->subject.log, 0, &space), 0);
+    return space;
+}
+
+/* A file system that cannot allocate ahead, of either kind, is written to all the same. */
+static void test_no_allocation_ahead(void **state) {
+    log_fixture *fixture = *state;
+    static const int errors[] = {EOPNOTSUPP, ENOSYS};
+    fixture_close(fixture, 1);
+    for (int i = 0; i < 2; i++) {
+        uint64_t count;
+        calls_fail(CALL_ALLOCATE, 1, errors[i], NULL);
+        assert_int_equal(open_new(fixture, i ? "one" : "two"), 0);
+        assert_int_equal(calls_now()->fault[CALL_ALLOCATE].struck, 1);
+        fixture->chain.next = fixture->chain.checksum = 0;
+        fixture_puts(fixture, 60, 20000);
+        fixture_close(fixture, 0);
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+        assert_int_equal(count, 60);
+    }
+}
+
+/* A spare that was not finished lies in the way, and can or cannot be removed. */
+static void test_a_spare_in_the_way(void **state) {
+    log_fixture *fixture = *state;
+    fixture_await(fixture, 2);
+    for (int i = 0; i < 2; i++) {
+        fixture_command("echo junk > '%s/log/p00-spare.tmp'", fixture->subject.dir);
+        if (i)
+            calls_fail(CALL_UNLINK, 1, EIO, "spare.tmp");
+        fixture_puts(fixture, 100, 20000);
+    }
+    assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, 1);
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 200);
+}
+
+/* Full is what has an error and no spare. What a partition that cannot be opened anew holds is not
+ * known, and counts as nothing. */
+static void test_space(void **state) {
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = fixture->subject.ops;
+    char words[200];
+    uint8_t sector[512];
+    fixture_await(fixture, 2);
+    fixture_puts(fixture, 5, 20000);
+    assert_false(space_of(fixture).full);
+    for (int i = 0; i < 3000 && !space_of(fixture).full; i++) {
+        calls_fail(CALL_ALLOCATE, 1, ENOSPC, NULL);
+        if (i < 30)
+            fixture_puts(fixture, 1, 20000); /* beyond the half */
+        usleep(10 * 1000);
+    }
+    assert_true(space_of(fixture).full);
+    assert_int_equal(ops->reopen(fixture->subject.log, 0, words, sizeof words), 0);
+    assert_false(space_of(fixture).full); /* one spare, and one is wanted */
+    calls_clear();
+    memset(sector, 7, sizeof sector);
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096, sector, sizeof sector);
+    assert_int_equal(ops->reopen(fixture->subject.log, 0, words, sizeof words), ETX_ECORRUPT);
+    assert_int_equal(space_of(fixture).bytes_used, 0);
+}
+
+/* A slot that is filled, and cannot be shown: that is not known, with the damage as the reason. */
+static void test_an_occupied_slot_that_cannot_be_read(void **state) {
+    log_fixture *fixture = *state;
+    uint8_t bytes[100];
+    fixture_puts(fixture, 5, 100);
+    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4096 + 30, "#", 1);
+    etx_put put = put_make(&fixture->chain, 1, bytes, batch_fill(1, bytes, sizeof bytes));
+    assert_int_equal(fixture->subject.ops->put(fixture->subject.log, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(put.error, ETX_ECORRUPT);
+    assert_non_null(strstr(put.message, "cannot be read"));
+    fixture_puts(fixture, 3, 100); /* it goes on */
+}
+
+/* ---- sync cost */
+
+static int cost_of(log_fixture *fixture, uint32_t ms, etx_sync_cost *ret_cost) {
+    ret_cost->size = sizeof *ret_cost;
+    fixture->subject.message[0] = 0;
+    return etx_log_file_sync_cost(fixture->subject.dir, ms, ret_cost, fixture->subject.message,
+                                  sizeof fixture->subject.message);
+}
+
+static void test_sync_cost_fails(void **state) {
+    log_fixture *fixture = *state;
+    static const struct {
+        call_kind kind;
+        int at;
+        int error;
+        const char *name;
+        int rc;
+    } all[] = {{CALL_MEMORY, 1, 0, NULL, ETX_ENOMEM},    {CALL_MEMORY, 2, 0, NULL, ETX_ENOMEM},
+               {CALL_MEMORY, 3, 0, NULL, ETX_ENOMEM},    {CALL_OPEN, 1, EOPNOTSUPP, NULL, ETX_EIO},
+               {CALL_WRITE, 1, ENOSPC, NULL, ETX_EFULL}, {CALL_WRITE, 17, EIO, NULL, ETX_EIO},
+               {CALL_SYNC, 1, EIO, NULL, ETX_EIO}};
+    etx_sync_cost cost;
+    fixture_close(fixture, 1);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        unsigned before = descriptors();
+        calls_fail(all[i].kind, all[i].at, all[i].error, all[i].name);
+        expect(fixture, cost_of(fixture, 1, &cost), all[i].rc, "cannot measure");
+        assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
+        calls_clear();
+        assert_int_equal(descriptors(), before);
+    }
+}
+
+static void no_opens(const char *name, void *user) {
+    int *left = user;
+    if (strstr(name, "/proc/self/fd/") && (*left)-- > 0)
+        calls_fail(CALL_OPEN, 1, EINVAL, NULL);
+}
+
+/* Without O_DIRECT it is measured as it is then; and a disk that takes no time gives no rate. */
+static void test_sync_cost_odd(void **state) {
+    log_fixture *fixture = *state;
+    etx_sync_cost cost;
+    int left = 1;
+    fixture_close(fixture, 1);
+    calls_now()->user = &left;
+    calls_now()->on_open = no_opens;
+    assert_int_equal(cost_of(fixture, 1, &cost), 0);
+    assert_true(cost.count > 0 && cost.per_s > 0);
+    left = 2;
+    expect(fixture, cost_of(fixture, 1, &cost), ETX_EIO, "cannot measure");
+    calls_clear();
+    calls_now()->pretend_writes = 1;
+    assert_int_equal(cost_of(fixture, 1000, &cost), 0);
+    assert_int_equal(cost.count, 65536); /* as many as are kept */
+    assert_true(cost.per_s == 0 && cost.p99_us == 0);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(test_a_log_that_cannot_be_made),
+        CASE(test_listings),
+        CASE(test_the_rest_of_a_making),
+        CASE(test_a_short_home),
+        CASE(test_owners),
+        CASE(test_words),
+        CASE(test_grades),
+        CASE(test_close_in_a_child),
+        CASE(test_locks),
+        CASE(test_a_guard_that_is_never_free),
+        CASE(test_owners_that_are_none),
+        CASE(test_descriptors_that_cannot_be_listed),
+        CASE(test_a_removed_lock),
+        CASE(test_no_allocation_ahead),
+        CASE(test_a_spare_in_the_way),
+        CASE(test_space),
+        CASE(test_an_occupied_slot_that_cannot_be_read),
+        CASE(test_sync_cost_fails),
+        CASE(test_sync_cost_odd),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
