@@ -56,8 +56,8 @@ ETX_API int etx_log_file_verify(const char *dir,
  * and can take its place once that is lost; never start engines on both, each would decide by
  * itself. 0 is for a copy to look at: it gets an id of its own; the gids that ETX made name the
  * original still (ETX_EUNAVAILABLE here), and no engine starts with this home (ETX_ECONFLICT) but
- * one with ETX_INSPECT. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_EINVALID (DEST lies in
- * DIR), ETX_ECORRUPT. */
+ * one with ETX_INSPECT. Errors as verify, and ETX_EBUSY (DEST not empty), ETX_EINVALID (DEST lies
+ * in DIR), ETX_ECORRUPT. */
 ETX_API int etx_log_file_backup(const char *dir,
                                 const char *dest,
                                 int same_id,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stage of scripts/test that is named alone runs on what was built for it, never on an old build."""
+"""A stage of scripts/test that is named alone runs on builds made for it, on no old one."""
 import os
 import re
 import subprocess

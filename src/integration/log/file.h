@@ -58,13 +58,6 @@ typedef struct etx__file_queue {
     uint32_t count;
 } etx__file_queue;
 
-/* Slots, and the bytes of their groups: what a report counts, of a log that is verified and of a
- * copy that is made. */
-typedef struct etx__file_tally {
-    uint64_t slots;
-    uint64_t bytes;
-} etx__file_tally;
-
 typedef struct etx__file_log etx__file_log;
 
 typedef struct etx__file_partition {

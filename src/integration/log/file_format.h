@@ -28,6 +28,13 @@ typedef struct etx__file_home {
     uint8_t look; /* a copy to be looked at: no program runs on it */
 } etx__file_home;
 
+/* Slots, and the bytes of their groups: what a report counts, of a log that is verified and of a
+ * copy that is made. */
+typedef struct etx__file_tally {
+    uint64_t slots;
+    uint64_t bytes;
+} etx__file_tally;
+
 typedef enum etx__file_state_flags {
     ETX__STATE_CLEAN = 1 << 0, /* closed in order: the last slot is settled - 1 */
     ETX__STATE_EMPTY = 1 << 1  /* made by repair: no slot is left, the next one is `mark` */
