@@ -133,7 +133,6 @@ etx__tx *etx__body_make(etx__core *core,
     if (begin->initiator_payload.len > 0) {
         uint8_t *payload = take(&cut, begin->initiator_payload.len);
         memcpy(payload, begin->initiator_payload.data, begin->initiator_payload.len);
-        tx->s.initiator_payload = payload;
         tx->s.initiator_payload_len = (uint32_t)begin->initiator_payload.len;
     }
     tx->s.deadline_ms = begin->deadline_ms;

@@ -139,7 +139,7 @@ static void image_of_live(const etx__tx *tx,
     ret_move->begin.durability = tx->s.durability;
     ret_move->begin.initiator = (etx_bytes){tx->s.initiator, tx->s.initiator_len};
     ret_move->begin.initiator_payload =
-        (etx_bytes){tx->s.initiator_payload, tx->s.initiator_payload_len};
+        (etx_bytes){tx->s.initiator + tx->s.initiator_len + 1, tx->s.initiator_payload_len};
     ret_move->begin.resume_ms = tx->s.resume_ms;
     ret_move->begin.branch_count = tx->s.branch_count;
     ret_move->begin.branches = branches;

@@ -88,9 +88,8 @@ typedef enum etx__list {
 
 /* The durable part of a live transaction. */
 typedef struct etx__tx_state {
-    const uint8_t *initiator; /* ends with NUL */
-    const uint8_t *initiator_payload;
-    uint8_t *reason; /* reason_len, NUL; in a block behind the gid, from reason_at on */
+    const uint8_t *initiator; /* ends with NUL, and its payload follows */
+    uint8_t *reason;          /* reason_len, NUL; in a block behind the gid, from reason_at on */
     uint64_t deadline_ms;
     uint64_t decided_ms;
     uint32_t resume_ms;

@@ -49,7 +49,9 @@ const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
     if (ret_len != NULL) {
         *ret_len = len;
     }
-    return len == 0 ? NULL : branch != NULL ? branch->s.payload : tx->initiator_payload;
+    return len == 0         ? NULL
+           : branch != NULL ? branch->s.payload
+                            : tx->initiator + tx->initiator_len + 1;
 }
 
 uint64_t etx_call_begin_ms(const etx_call *call) {
