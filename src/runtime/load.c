@@ -45,7 +45,10 @@ static int read_batch(reader *r, const etx_slot *slot) {
         size_t used = 0;
         int rc =
             codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, &r->room, &record, &used);
-        if (rc == ETX_EBUSY && etx_record_room_grow(&r->room) == 0) {
+        if (rc == ETX_EBUSY) {
+            if (etx_record_room_grow(&r->room) != 0) {
+                return fail(r, ETX_ENOMEM, slot->slot, "no memory for a record");
+            }
             continue;
         }
         if (rc != 0) {
