@@ -390,6 +390,21 @@ static void test_repair_of_a_broken_chain(void **state) {
     assert_int_equal(repaired(fixture, NULL), 3);
 }
 
+/* What was trimmed is not copied, also where its segment is there yet. */
+static void test_repair_above_the_mark(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    uint64_t mark;
+    told all;
+    fixture_puts(fixture, 100, 20000);
+    assert_int_equal(fixture->subject.ops->trim(fixture->subject.log, 0, 50), 0);
+    fixture_close(fixture, 1);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(report.slots, 50);
+    assert_int_equal(repaired(fixture, &mark), 50);
+    assert_int_equal(mark, 50);
+}
+
 /* The last group was acknowledged, and there is nothing where it stood. */
 static void test_repair_below_the_settled_mark(void **state) {
     log_fixture *fixture = *state;
@@ -411,7 +426,7 @@ static void test_repair_of_strays(void **state) {
     etx_file_report report = {.size = sizeof report};
     told all;
     fixture_puts(fixture, 60, 20000);
-    fixture_close(fixture, 1);
+    fixture_close(fixture, 0);
     fixture_command("cp '%s/log/p00-00000001.seg' '%s/log/p00-00000019.seg'", dir, dir);
     assert_int_equal(repair(fixture, 0, &all, &report), 0);
     assert_int_equal(repaired(fixture, NULL), 60);
@@ -513,6 +528,7 @@ int main(void) {
         CASE(test_without_a_state),
         CASE(test_two_damages),
         CASE(test_repair_of_a_broken_chain),
+        CASE(test_repair_above_the_mark),
         CASE(test_repair_below_the_settled_mark),
         CASE(test_repair_of_strays),
         CASE(test_repair_of_nothing),
