@@ -78,10 +78,10 @@ static int read_batch(reader *r, const etx_slot *slot) {
         int rc =
             codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, &r->room, &record, &used);
         if (rc == ETX_EBUSY) {
-            rc = etx_record_room_grow(&r->room);
-            if (rc == 0) {
-                continue;
+            if (etx_record_room_grow(&r->room) != 0) {
+                return fail(r, ETX_ENOMEM, slot->slot, "no memory for a record");
             }
+            continue;
         }
         if (rc != 0) {
             return fail_at(r, rc, slot->slot, at);

@@ -205,7 +205,8 @@ static int group_take(const etx__file_partition *partition,
     return group->slot < partition->state.mark ? 0 : progress->visit(&slot, progress->user);
 }
 
-/* Reads one segment to its limit, or to where it ends. 1: here is damage, or the end. */
+/* Reads one segment, which begins with the next slot, to its limit, or to where it ends. 1: here is
+ * damage, or the end. */
 static int segment_salvage(etx__file_partition *partition,
                            etx__file_reader *reader,
                            const etx__file_segment *segment,
@@ -221,13 +222,12 @@ static int segment_salvage(etx__file_partition *partition,
         etx__file_group group;
         *ret_offset = offset;
         rc = etx__file_reader_group(reader, offset, slot, &group, fault);
-        if (rc == ETX_ECORRUPT || (!rc && progress->any && slot == progress->next &&
-                                   group.predecessor != progress->checksum))
+        if (rc == ETX_ECORRUPT || (!rc && progress->any && group.predecessor != progress->checksum))
             return 1;
         if (rc)
             return rc;
         offset += group.length;
-        rc = progress->any && slot < progress->next ? 0 : group_take(partition, progress, &group);
+        rc = group_take(partition, progress, &group);
         if (rc)
             return rc;
     }
@@ -281,7 +281,7 @@ static void salvage_conclude(file_salvage *salvage,
     int proven = known && (state->flags & (ETX__STATE_CLEAN | ETX__STATE_EMPTY)) &&
                  (progress->any ? progress->next : state->mark) == state->settled;
     int empty = !progress->any && first && first->number == 1 && !rest_doubtful(partition);
-    if (known && progress->next < state->settled && !(proven && !progress->any))
+    if (known && progress->next < state->settled && !proven)
         etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
                             "the slots from here on are missing");
     else if (!proven && (rest_doubtful(partition) || (!progress->any && !empty)))

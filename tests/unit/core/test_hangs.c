@@ -46,13 +46,17 @@ static void test_limit_lowered(void **state) {
     (void)state;
     for (int answer = 0; answer < 2; answer++) {
         world *w = NULL;
-        say(&w, "world\nparticipant shop attempts=3 first=10 cap=10\nbegin t a:tcc nobody\nput");
+        say(&w,
+            "world\nparticipant shop attempts=3 first=10 cap=10\nbegin t a:tcc b:tcc nobody\nput");
         say(&w, "reply t a retry\ntick next");
         etx__policy policy = w->policy[0];
         policy.attempts_max = 1;
         etx__event event = {.type = ETX__EV_REGISTERED};
         event.u.registered.policy = &policy;
         world_step(w, &event);
+        say(&w, "reply t b working"); /* all is looked at */
+        assert_int_equal(known(w, "t")->state, ETX_ACTIVE);
+        say(&w, "tick next\nreply t b done");
         assert_int_equal(known(w, "t")->state, ETX_ACTIVE);
         say(&w, answer ? "reply t a done" : "reply t a retry");
         assert_int_equal(known(w, "t")->state, answer ? ETX_COMMITTING : ETX_ABORTING);

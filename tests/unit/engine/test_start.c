@@ -1,5 +1,5 @@
 /* Starting, where something is wanting: threads, a place for one more participant, what an adapter
- * should give. Linked with --wrap=pthread_create. */
+ * should give. Linked with --wrap. */
 #include "rig.h"
 
 #include <errno.h>
@@ -65,6 +65,80 @@ static etx_reply never_called(etx_call *call, void *user) {
     (void)call;
     (void)user;
     return ETX_RETRY;
+}
+
+int __real_etx_record_room_grow(etx_record_room *room);
+int __wrap_etx_record_room_grow(etx_record_room *room);
+int __wrap_etx_record_room_grow(etx_record_room *room) {
+    return atomic_load(thread_fails()) < 0 ? ETX_ENOMEM : __real_etx_record_room_grow(room);
+}
+
+/* No memory for a record that is read: the start says that, and not that the log is bad. */
+static void no_memory_to_read(void **state) {
+    (void)state;
+    rig_log log;
+    rig_bank bank;
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    for (int start = 0; start < 3; start++) {
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_engine *engine = rig_engine(NULL, log.url, NULL);
+        rig_bank_register(&bank, engine, "bank", ETX_TCC, 0);
+        atomic_store(thread_fails(), start == 1 ? -1 : 0);
+        int rc = etx_engine_start(engine);
+        atomic_store(thread_fails(), 0);
+        if (start == 1) {
+            char message[512];
+            etx_engine_message(engine, message, sizeof message);
+            assert_int_equal(rc, ETX_ENOMEM);
+            assert_non_null(strstr(message, "no memory for a record"));
+            etx_engine_free(engine);
+            continue;
+        }
+        rig_must(engine, rc, "start");
+        rig_must(engine, etx_tx_run(rig_pair(engine, "bank", "one", 'D'), &outcome), "run");
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+        rig_close(engine, ETX_CLOSE_FINISH);
+    }
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
+/* A callback has not returned, its core was forgotten, and then the engine is closed and freed: all
+ * goes when it returns. */
+static void a_callback_outlives_the_engine(void **state) {
+    (void)state;
+    rig_log log;
+    rig_bank bank;
+    host_bank slow;
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    host_bank_make(&slow);
+    slow.gated = true;
+    etx_engine *engine = rig_engine(NULL, log.url, NULL);
+    etx_participant participant = host_participant("slow", ETX_TCC, 0, &slow);
+    rig_must(engine, etx_engine_register(engine, &participant), "register");
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    rig_done done = {0};
+    etx_tx *tx = NULL;
+    rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, "slow", "x", 1), "add");
+    assert_int_equal(etx_tx_submit(tx, rig_done_fn, &done), 0);
+    assert_true(host_wait_for(&slow.blocked, 1));
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_log_fail(&log, RIG_BROKEN_WRITTEN, 1);
+    etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome);
+    assert_true(host_wait_for(&slow.blocked, 2)); /* the new core calls again */
+    assert_int_equal(etx_engine_close(engine, ETX_CLOSE_LEAVE, 100), ETX_EBUSY);
+    etx_engine_free(engine);
+    for (int i = 0; i < 8; i++) {
+        sem_post(&slow.gate);
+    }
+    assert_true(host_wait_for(&log.closed, 1));
+    usleep(100 * 1000);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
 }
 
 /* As many participants as there can be, and no more; the last one is called. */
@@ -244,9 +318,10 @@ static void calls_never_made(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_never_made), cmocka_unit_test(each_thread_fails),
-        cmocka_unit_test(all_places_taken), cmocka_unit_test(a_slot_without_bytes),
-        cmocka_unit_test(no_reopen),        cmocka_unit_test(chosen_elsewhere_meanwhile),
+        cmocka_unit_test(each_thread_fails), cmocka_unit_test(no_memory_to_read),
+        cmocka_unit_test(all_places_taken),  cmocka_unit_test(a_slot_without_bytes),
+        cmocka_unit_test(no_reopen),         cmocka_unit_test(chosen_elsewhere_meanwhile),
+        cmocka_unit_test(calls_never_made),  cmocka_unit_test(a_callback_outlives_the_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

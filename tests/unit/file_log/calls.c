@@ -81,7 +81,7 @@ WRAP(ssize_t, pread64, int fd, void *to, size_t len, off_t offset) {
     const char *proc = calls_now()->proc;
     if (fails(CALL_READ, NULL))
         return -1;
-    if (proc && len == 1023) {
+    if (proc && len + (size_t)offset == 1023) {
         size_t have = strlen(proc) > (size_t)offset ? strlen(proc) - (size_t)offset : 0;
         memcpy(to, proc + offset, have);
         return (ssize_t)have;
@@ -121,6 +121,10 @@ WRAP(int, fcntl64, int fd, int command, ...) {
     va_end(more);
     if (command == F_SETLK && fails(CALL_FCNTL, NULL))
         return -1;
+    if (command == F_GETLK && calls_now()->lock_is == 3) {
+        errno = ENOLCK;
+        return -1;
+    }
     if (command == F_GETLK && calls_now()->lock_is) {
         lock->l_type = calls_now()->lock_is == 1 ? F_UNLCK : F_WRLCK;
         lock->l_pid = 0;

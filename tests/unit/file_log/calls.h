@@ -36,7 +36,7 @@ typedef struct calls {
         unsigned struck;
     } fault[CALL_KINDS];
     void *user;
-    void (*on_sleep)(void *user); /* instead of sleeping */
+    void (*on_sleep)(void *user);                  /* instead of sleeping */
     void (*on_open)(const char *name, void *user); /* by the thread that cleared all this */
     void (*on_own)(void *user);
     pthread_t thread;
@@ -45,7 +45,7 @@ typedef struct calls {
     int other_process;  /* getpid says another number */
     int plain_user;     /* geteuid is not 0 */
     long fs_type;       /* fstatfs says it, if it is not 0 */
-    int lock_is;        /* F_GETLK says F_UNLCK (1), or locked by an unknown process (2) */
+    int lock_is;        /* F_GETLK: F_UNLCK (1), locked by an unknown process (2), an error (3) */
     const char *proc;   /* what is read of a /proc/PID/stat, or NULL */
 } calls;
 

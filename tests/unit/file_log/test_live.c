@@ -229,6 +229,12 @@ static void test_the_end_grows(void **state) {
     }
     assert_int_equal(look(fixture, &count), 0);
     assert_int_equal(count, 5);
+    growth never = {.fixture = fixture, .pauses = -1};
+    uint8_t junk[SECTOR];
+    memset(junk, 7, sizeof junk);
+    calls_now()->user = &never;
+    file_patch(segment(fixture, 1), 7 * BLOCK, junk, sizeof junk);
+    assert_int_equal(look(fixture, &count), ETX_ECORRUPT); /* it does not become one */
 }
 
 /* ---- trimmed while it is read */

@@ -116,23 +116,23 @@ static void test_gaps_below_the_mark(void **state) {
     assert_int_equal(count, 10);
 }
 
-/* A group that would reach over the end of its segment. */
+/* The beginning of a group that would reach over the end of its segment. */
 static void test_a_group_beyond_the_end(void **state) {
     log_fixture *fixture = *state;
     uint8_t *bytes = malloc(SEGMENT);
     uint8_t batch[9000];
     assert_non_null(bytes);
-    fixture_puts(fixture, 85, 8000); /* 85 groups of three blocks: none is left */
+    fixture_puts(fixture, 84, 8000); /* of three blocks each: three are left */
     etx__file_home home = home_of(fixture);
     fixture_close(fixture, 0);
     etx__file_group group = {.segment = 1,
-                             .slot = 85,
+                             .slot = 84,
                              .nonce = 77,
                              .predecessor = fixture->chain.checksum,
-                             .batch = {batch, batch_fill(85, batch, sizeof batch)}};
-    group.checksum = etx_slot_checksum(0, 85, 77, group.predecessor, group.batch);
+                             .batch = {batch, batch_fill(84, batch, sizeof batch)}};
+    group.checksum = etx_slot_checksum(0, 84, 77, group.predecessor, group.batch);
     etx__file_group_encode(bytes, etx__file_seed(home.id, 0), home.id, &group);
-    uint64_t groups = 85;
+    uint64_t groups = 84;
     uint64_t end = BLOCK + groups * etx__file_group_length(8000);
     while (end + BLOCK < SEGMENT) { /* to where one block is left */
         etx__file_group one = {
@@ -149,7 +149,7 @@ static void test_a_group_beyond_the_end(void **state) {
     group.slot = groups;
     etx__file_group_encode(bytes, etx__file_seed(home.id, 0), home.id, &group);
     file_patch(segment(fixture, 1), end, bytes, BLOCK);
-    expect(fixture, ETX_ECORRUPT, 0, "p00-00000001.seg at byte");
+    expect(fixture, 0, groups, ""); /* no group, and not all of one: it is cut like a torn one */
     free(bytes);
 }
 
@@ -358,6 +358,124 @@ static void test_two_damages(void **state) {
     }
 }
 
+/* Writes a small group, whole, that follows from `predecessor`; returns its checksum. */
+static uint32_t group_forge(log_fixture *fixture,
+                            const etx__file_home *home,
+                            uint32_t number,
+                            uint64_t offset,
+                            uint64_t slot,
+                            uint32_t predecessor) {
+    uint8_t block[BLOCK];
+    uint8_t batch[100];
+    etx__file_group group = {
+        .segment = number, .slot = slot, .nonce = 77, .predecessor = predecessor};
+    group.batch = (etx_bytes){batch, batch_fill(slot, batch, sizeof batch)};
+    group.checksum = etx_slot_checksum(0, slot, 77, predecessor, group.batch);
+    etx__file_group_encode(block, etx__file_seed(home->id, 0), home->id, &group);
+    file_patch(segment(fixture, number), offset, block, sizeof block);
+    return group.checksum;
+}
+
+/* Repair takes no slot that does not follow from the one before it. */
+static void test_repair_of_a_broken_chain(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    told all;
+    fixture_puts(fixture, 6, 100);
+    etx__file_home home = home_of(fixture);
+    fixture_close(fixture, 0);
+    group_forge(fixture, &home, 1, 4 * BLOCK, 3, 12345);
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 3);
+}
+
+/* What was trimmed is not copied, also where its segment is there yet. */
+static void test_repair_above_the_mark(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    uint64_t mark;
+    told all;
+    fixture_puts(fixture, 100, 20000);
+    assert_int_equal(fixture->subject.ops->trim(fixture->subject.log, 0, 50), 0);
+    fixture_close(fixture, 1);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(report.slots, 50);
+    assert_int_equal(repaired(fixture, &mark), 50);
+    assert_int_equal(mark, 50);
+}
+
+/* The last group was acknowledged, and there is nothing where it stood. */
+static void test_repair_below_the_settled_mark(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    const uint8_t zeros[BLOCK] = {0};
+    told all;
+    fixture_puts(fixture, 6, 100);
+    fixture_close(fixture, 1);
+    file_patch(segment(fixture, 1), 6 * BLOCK, zeros, sizeof zeros);
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 5);
+}
+
+/* A file under another's name: where no segment is missing it hides nothing, whatever its number. */
+static void test_repair_of_strays(void **state) {
+    log_fixture *fixture = *state;
+    const char *dir = fixture->subject.dir;
+    etx_file_report report = {.size = sizeof report};
+    told all;
+    fixture_puts(fixture, 60, 20000);
+    fixture_close(fixture, 0);
+    fixture_command("cp '%s/log/p00-00000001.seg' '%s/log/p00-00000019.seg'", dir, dir);
+    assert_int_equal(repair(fixture, 0, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 60);
+    fixture_command("rm '%s/log/p00-00000019.seg'", dir);
+    fixture_command("cp '%s/log/p00-00000002.seg' '%s/log/p00-00000001.seg'", dir, dir);
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+}
+
+/* Of a log that held nothing: damage where the first slot would be, or no first segment. */
+static void test_repair_of_nothing(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    uint8_t junk[BLOCK];
+    told all;
+    memset(junk, 0x33, sizeof junk);
+    fixture_await(fixture, 2);
+    fixture_close(fixture, 0);
+    file_patch(segment(fixture, 1), BLOCK, junk, sizeof junk);
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 0);
+    fixture_command("rm '%s'", segment(fixture, 1));
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 0);
+}
+
+/* After two poisonings: the last group was copied on twice, and the copy in the middle counts for
+ * nothing. */
+static void test_repair_of_a_superseded_segment(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    told all;
+    fixture_puts(fixture, 30, 20000); /* beyond the half: two spares */
+    fixture_await(fixture, 3);
+    fixture_puts(fixture, 1, 100);
+    uint32_t last = fixture->chain.checksum;
+    fixture_puts(fixture, 1, 100);
+    etx__file_home home = home_of(fixture);
+    fixture_close(fixture, 0);
+    group_forge(fixture, &home, 2, BLOCK, 31, last);
+    group_forge(fixture, &home, 3, BLOCK, 31, last);
+    expect(fixture, 0, 32, "");
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(all.count, 0);
+    assert_int_equal(repaired(fixture, NULL), 32);
+}
+
 /* A copy goes where it is told, however that is written. */
 static void test_destinations(void **state) {
     log_fixture *fixture = *state;
@@ -372,6 +490,10 @@ static void test_destinations(void **state) {
     int plain = etx_log_file_backup("log", "plain", 1, NULL, message, sizeof message);
     int slash = etx_log_file_backup("log", "with///", 1, NULL, message, sizeof message);
     int root = etx_log_file_backup("log", "///", 1, NULL, message, sizeof message);
+    assert_int_not_equal(/* another file system, on which nothing can be made */
+                         etx_log_file_backup("log", "/proc/etx-copy", 1, NULL, message,
+                                             sizeof message),
+                         0);
     assert_int_equal(chdir(source), 0);
     int inside = etx_log_file_backup(".", "within", 1, NULL, message, sizeof message);
     assert_int_equal(chdir(here), 0);
@@ -405,6 +527,12 @@ int main(void) {
         CASE(test_nothing_to_infer_from),
         CASE(test_without_a_state),
         CASE(test_two_damages),
+        CASE(test_repair_of_a_broken_chain),
+        CASE(test_repair_above_the_mark),
+        CASE(test_repair_below_the_settled_mark),
+        CASE(test_repair_of_strays),
+        CASE(test_repair_of_nothing),
+        CASE(test_repair_of_a_superseded_segment),
         CASE(test_destinations),
         CASE(test_options_of_the_same_length),
     };

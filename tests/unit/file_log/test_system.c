@@ -95,10 +95,11 @@ static void test_listings(void **state) {
     uint64_t count;
     fixture_puts(fixture, 3, 100);
     fixture_close(fixture, 1);
-    for (int at = 1, struck = 1; struck; at++) {
+    for (int at = 1, made = 0; made < 2; at++) {
         unsigned before = descriptors();
+        int struck;
         calls_fail(CALL_LIST, at, EMFILE, NULL);
-        int rc = open_new(fixture, at % 2 ? "log" : "another");
+        int rc = open_new(fixture, made ? "log" : "another");
         struck = calls_now()->fault[CALL_LIST].struck != 0;
         if (!rc)
             fixture_close(fixture, 0);
@@ -107,6 +108,8 @@ static void test_listings(void **state) {
             assert_int_equal(rc, ETX_EIO);
         assert_int_equal(descriptors(), before);
         fixture_command("rm -rf '%s/another'", fixture->subject.dir);
+        made += !struck;
+        at = struck ? at : 0;
     }
     assert_int_equal(open_new(fixture, "log"), 0);
     fixture_close(fixture, 1);
@@ -230,6 +233,9 @@ static void test_locks(void **state) {
     calls_fail(CALL_FCNTL, 1, EACCES, NULL);
     calls_now()->lock_is = 1; /* gone before we could ask whose it is */
     expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
+    calls_fail(CALL_FCNTL, 1, EACCES, NULL);
+    calls_now()->lock_is = 3; /* it cannot be asked */
+    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
     calls_fail(CALL_FCNTL, 1, EAGAIN, NULL);
     calls_now()->lock_is = 2; /* of a process that has no number here */
     expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
@@ -280,6 +286,9 @@ static void test_owners_that_are_none(void **state) {
     calls_now()->proc = "1 (init) S too short";
     assert_int_equal(fixture_read(fixture, 0, &count), 0);
     calls_now()->proc = NULL;
+    calls_fail(CALL_READ, 1, EIO, NULL); /* of /proc: nothing is read before it */
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(calls_now()->fault[CALL_READ].struck, 1);
     calls_fail(CALL_OPEN, 1, ENFILE, "/stat");
     assert_int_equal(fixture_read(fixture, 0, &count), 0);
     assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
@@ -351,6 +360,66 @@ static void test_a_spare_in_the_way(void **state) {
     }
     assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, 1);
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 200);
+}
+
+/* A spare that a torn group stands in: until that is cut nothing is begun, and cutting can fail. */
+static void test_a_torn_spare(void **state) {
+    log_fixture *fixture = *state;
+    etx_log_info info = {.size = sizeof info};
+    uint8_t block[4096];
+    uint8_t batch[100];
+    uint64_t count;
+    int failed = 0;
+    fixture_puts(fixture, 5, 100);
+    fixture_await(fixture, 2);
+    fixture->subject.ops->info(fixture->subject.log, &info);
+    fixture_close(fixture, 0);
+    etx__file_group group = {.segment = 2, .slot = 5, .nonce = 77};
+    group.batch = (etx_bytes){batch, batch_fill(5, batch, sizeof batch)};
+    etx__file_group_encode(block, etx__file_seed(info.id, 0), info.id, &group);
+    file_patch(fixture_path(fixture, "log/p00-00000002.seg"), 4096, block, 1024);
+    for (int at = 1, struck = 1; struck; at++) {
+        calls_fail(CALL_OPEN, at, EIO, "p00-00000002.seg");
+        int rc = fixture_read(fixture, 0, &count);
+        struck = calls_now()->fault[CALL_OPEN].struck != 0;
+        assert_int_equal(rc, struck ? ETX_EIO : 0);
+        failed += struck;
+    }
+    assert_int_equal(count, 5);
+    assert_true(failed >= 3); /* to look, to judge, to cut */
+}
+
+/* A file that is cut short, and cannot be read either: repair says the same as without the error,
+ * or that it cannot. */
+static void test_repair_of_a_short_segment(void **state) {
+    log_fixture *fixture = *state;
+    char source[300];
+    fixture_puts(fixture, 60, 20000);
+    fixture_close(fixture, 0);
+    fixture_command("truncate -s 1000 '%s/log/p00-00000002.seg'", fixture->subject.dir);
+    snprintf(source, sizeof source, "%s/log", fixture->subject.dir);
+    for (int at = 0, struck = 1; struck; at++) { /* without an error first */
+        etx_file_report report = {.size = sizeof report};
+        fixture_command("rm -rf '%s/repaired'", fixture->subject.dir);
+        calls_fail(CALL_READ, at, EIO, NULL);
+        int rc = etx_log_file_repair(source, fixture_path(fixture, "repaired"), 1, NULL, NULL,
+                                     &report, NULL, 0);
+        struck = calls_now()->fault[CALL_READ].struck != 0;
+        if (rc == 0)
+            assert_int_equal(report.slots, 42);
+        else
+            assert_true(struck);
+        struck |= at == 0;
+    }
+}
+
+static void test_a_root_that_does_not_open(void **state) {
+    log_fixture *fixture = *state;
+    char source[300];
+    snprintf(source, sizeof source, "%s/log", fixture->subject.dir);
+    calls_fail(CALL_OPEN, 1, EMFILE, "///");
+    assert_int_equal(etx_log_file_backup(source, "///", 1, NULL, NULL, 0), ETX_EBUSY);
+    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
 }
 
 /* Full is what has an error and no spare. What a partition that cannot be opened anew holds is not
@@ -469,6 +538,9 @@ int main(void) {
         CASE(test_a_removed_lock),
         CASE(test_no_allocation_ahead),
         CASE(test_a_spare_in_the_way),
+        CASE(test_a_torn_spare),
+        CASE(test_repair_of_a_short_segment),
+        CASE(test_a_root_that_does_not_open),
         CASE(test_space),
         CASE(test_an_occupied_slot_that_cannot_be_read),
         CASE(test_sync_cost_fails),
