@@ -19,15 +19,26 @@ static void answer_text(net_request *request, const char *text) {
     (void)net_request_answer(request, &answer);
 }
 
+typedef struct later {
+    rig *self;
+    net_request *request;
+} later;
+
 static void *answer_later(void *user) {
+    later one = *(later *)user;
+    free(user);
     usleep(2000);
-    answer_text(user, "later");
+    answer_text(one.request, "later");
+    atomic_fetch_sub(&one.self->later, 1);
     return NULL;
 }
 
-static void start_later(net_request *request) {
+static void start_later(rig *self, net_request *request) {
     pthread_t thread;
-    pthread_create(&thread, NULL, answer_later, request);
+    later *one = malloc(sizeof *one);
+    *one = (later){self, request};
+    atomic_fetch_add(&self->later, 1);
+    pthread_create(&thread, NULL, answer_later, one);
     pthread_detach(thread);
 }
 
@@ -130,7 +141,7 @@ static void handle(net_request *request, void *user) {
     memcpy(word, path.bytes, path.len < 31 ? path.len : 31);
     atomic_fetch_add(&self->handled, 1);
     if (strcmp(word, "/later") == 0) {
-        start_later(request);
+        start_later(self, request);
     } else if (strcmp(word, "/hold") == 0) {
         net_request_on_gone(request, on_gone, self);
     } else if (strcmp(word, "/stream") == 0) {
@@ -157,10 +168,6 @@ static void handle(net_request *request, void *user) {
 static void *run_loop(void *user) {
     rig *self = user;
     net_loop_run(self->loop);
-    net_server_free(self->server);
-    usleep(5000); /* answers that are on their way from other threads */
-    net_loop_turn(self->loop, 0);
-    net_loop_free(self->loop);
     return NULL;
 }
 
@@ -183,6 +190,12 @@ void rig_start(rig *self) {
 void rig_stop(rig *self) {
     net_loop_stop(self->loop);
     pthread_join(self->thread, NULL);
+    net_loop_turn(self->loop, 0); /* from now on it is this thread's */
+    net_server_free(self->server);
+    while (atomic_load(&self->later) > 0) { /* answers on their way from other threads */
+        usleep(500);
+    }
+    net_loop_free(self->loop);
 }
 
 typedef struct errand {

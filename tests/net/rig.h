@@ -35,6 +35,7 @@ typedef struct rig {
     _Atomic int gone;
     _Atomic int smuggled; /* requests of /smuggled */
     _Atomic int refused_writes;
+    _Atomic int later; /* threads that are to answer */
 } rig;
 
 void rig_start(rig *self);
