@@ -20,9 +20,9 @@ typedef struct net_loop net_loop;
 /* Creates a loop. `*ret_loop` is freed by net_loop_free.
  * Errors: NET_ENOMEM; NET_ESYSTEM (no descriptors left). Any thread. */
 int net_loop_create(net_loop **ret_loop);
-/* Nothing may be pending: servers and clients of the loop are freed before it, and no other thread is
- * within a call of it (a thread may still be within net_loop_post when its task has run). Tasks that
- * are still posted are run. NULL is allowed. */
+/* Nothing may be pending: servers and clients of the loop are freed before it, and no other thread
+ * is within a call of it (a thread may still be within net_loop_post when its task has run). Tasks
+ * that are still posted are run. NULL is allowed. */
 void net_loop_free(net_loop *loop);
 
 /* Runs until net_loop_stop: 0, or NET_ESYSTEM. A stop that came before the run ends it at once;
