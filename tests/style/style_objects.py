@@ -75,7 +75,7 @@ def check_globals(objects):
     """No variable outlives a function, but in the file that has main."""
     findings = []
     for source, paths in sorted(objects.items()):
-        if not source.startswith(("src/", "cli/", "examples/")):
+        if not source.startswith(("src/", "net/", "cli/", "examples/")):
             continue
         for path in paths:
             if "main" in defined(path):
@@ -115,13 +115,13 @@ def check_core(objects):
 
 
 def check_names(objects):
-    """Every symbol that others could see begins with etx_."""
+    """Every symbol that others could see begins with etx_, in net/ with net_."""
     findings = []
     for source, paths in sorted(objects.items()):
-        if source.startswith("src/"):
-            for path in paths:
-                findings += [Finding(source, 1, f"symbol {name} does not begin with etx_")
-                             for name in sorted(defined(path)) if not name.startswith("etx_")]
+        prefix = {"src": "etx_", "net": "net_"}.get(source.split("/")[0])
+        for path in paths if prefix else []:
+            findings += [Finding(source, 1, f"symbol {name} does not begin with {prefix}")
+                         for name in sorted(defined(path)) if not name.startswith(prefix)]
     return unique(findings)
 
 

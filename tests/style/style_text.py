@@ -221,6 +221,13 @@ def switch_labels(code, position):
 
 FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "limits.h"}
 CORE_SYSTEM = FREESTANDING | {"string.h"}
+# What net/ may need beside itself (the C library, the parser, OpenSSL), and what others may of it.
+NET_SYSTEM = re.compile(
+    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|signal|stdarg"
+    r"|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$")
+NET_PARTICIPANT = "src/integration/participant"
+NET_PUBLIC = {f"net/{name}.h" for name in (
+    "address", "client", "error", "http", "loop", "server", "tls", "url")}
 CORE_PROTOCOL = {"src/protocol/assert.h", "src/protocol/hash.h"}
 
 
@@ -229,7 +236,7 @@ def layer_of(path):
     parts = path.split("/")
     if parts[0] == "src" and len(parts) > 2:
         return "/".join(parts[:3]) if parts[1] == "integration" else "/".join(parts[:2])
-    if parts[0] in ("cli", "etxd", "examples", "bench", "include"):
+    if parts[0] in ("cli", "etxd", "examples", "bench", "include", "net"):
         return parts[0]
     return None
 
@@ -247,7 +254,11 @@ def resolve(root, path, name):
 
 def may_include(layer, path, target):
     """Whether a file of that layer may include the target, a file of the tree."""
+    if layer == "net":
+        return target.startswith("net/")
     if target.startswith("include/etx/"):
+        return True
+    if target in NET_PUBLIC and layer in ("cli", "etxd", "bench", NET_PARTICIPANT):
         return True
     if layer == "include":
         return False
@@ -276,6 +287,8 @@ def check_includes(root, path, text):
         elif quote == '"':
             findings.append(Finding(path, line, f'"{name}" is not in the tree'))
         elif layer == "src/core" and name not in CORE_SYSTEM:
+            findings.append(Finding(path, line, f"{layer} must not include <{name}>"))
+        elif layer == "net" and not NET_SYSTEM.match(name):
             findings.append(Finding(path, line, f"{layer} must not include <{name}>"))
         elif layer == "include" and name not in FREESTANDING:
             findings.append(Finding(path, line, f"a public header must not include <{name}>"))

@@ -110,7 +110,8 @@ class Tree(unittest.TestCase):
     def test_includes(self):
         for path in ("include/etx/etx.h", "src/core/fold.h", "src/runtime/shard.h",
                      "src/protocol/assert.h", "src/protocol/other.h", "cli/demo.h",
-                     "src/integration/log/file.h", "src/integration/codec/json.h"):
+                     "src/integration/log/file.h", "src/integration/codec/json.h",
+                     "net/guard.h", "net/server.h", "net/client.h"):
             self.write(path, "/* A header. */\n")
         good = {"src/core/a.c": ["<etx/etx.h>", '"fold.h"', "<string.h>", '"src/core/fold.h"',
                                  '"../protocol/assert.h"', '"protocol/assert.h"', "<stdint.h>"],
@@ -119,6 +120,9 @@ class Tree(unittest.TestCase):
                 "src/integration/log/a.c": ["<etx/etx.h>", '"file.h"', "<unistd.h>"],
                 "cli/a.c": ["<etx/etx.h>", '"demo.h"', "<jansson.h>"],
                 "tests/unit/a.c": ['"../../src/core/fold.h"'],
+                "net/a.c": ['"guard.h"', "<http_parser.h>", "<openssl/ssl.h>", "<sys/epoll.h>"],
+                "etxd/a.c": ["<etx/etx.h>", '"../net/server.h"'],
+                "src/integration/participant/a.c": ['"../../../net/client.h"'],
                 "include/etx/a.h": ["<etx/etx.h>", "<stddef.h>"]}
         bad = {"src/core/a.c": ["<stdio.h>", '"../runtime/shard.h"', '"protocol/other.h"',
                                 "<time.h>", "<core/nothing.h>"],
@@ -128,6 +132,10 @@ class Tree(unittest.TestCase):
                                            '"../../protocol/assert.h"', "<core/fold.h>"],
                "cli/a.c": ['"../src/runtime/shard.h"', '"core/fold.h"'],
                "examples/a.c": ['"../src/protocol/other.h"'],
+               "net/a.c": ["<etx/etx.h>", "<jansson.h>", "<curl/curl.h>", '"../src/core/fold.h"'],
+               "etxd/a.c": ['"../net/guard.h"', '"../src/core/fold.h"'],
+               "src/runtime/b.c": ['"../../net/client.h"'],
+               "src/integration/log/b.c": ['"../../../net/client.h"'],
                "include/etx/a.h": ["<stdio.h>", '"../../src/core/fold.h"']}
         for path, lines in good.items():
             for line in lines:

@@ -1,0 +1,365 @@
+/* The guard: a state machine over the bytes of RFC 9112, in its strict form. */
+#include "guard.h"
+
+enum { TOKEN = 1, VALUE = 2, TARGET = 4, HEX = 8 };
+
+typedef enum state {
+    BEGIN,
+    BEGIN_LF,
+    METHOD,
+    TARGET_BYTES,
+    VERSION, /* "HTTP/1.x" */
+    VERSION_END,
+    STATUS_CODE,
+    STATUS_END,
+    STATUS_TEXT,
+    LINE_LF,
+    FIELD,
+    NAME,
+    FIELD_VALUE,
+    HEAD_LF,
+    SIZE,
+    SIZE_MORE,
+    EXTENSION,
+    SIZE_LF,
+    DATA_CR,
+    DATA_LF,
+    ENDED,
+} state;
+
+static const char version_text[] = "HTTP/";
+
+static unsigned class_of(unsigned char c) {
+    /* RFC 9110: token characters, beside letters and digits */
+    static const uint8_t classes[256] = {
+        ['\t'] = VALUE,
+        [' '] = VALUE,
+        ['!'] = TOKEN | VALUE | TARGET,
+        ['"'] = VALUE | TARGET,
+        ['#'] = TOKEN | VALUE,
+        ['$' ... '\''] = TOKEN | VALUE | TARGET,
+        ['('] = VALUE | TARGET,
+        [')'] = VALUE | TARGET,
+        ['*'] = TOKEN | VALUE | TARGET,
+        ['+'] = TOKEN | VALUE | TARGET,
+        [','] = VALUE | TARGET,
+        ['-'] = TOKEN | VALUE | TARGET,
+        ['.'] = TOKEN | VALUE | TARGET,
+        ['/'] = VALUE | TARGET,
+        ['0' ... '9'] = TOKEN | VALUE | TARGET | HEX,
+        [':' ... '@'] = VALUE | TARGET,
+        ['A' ... 'F'] = TOKEN | VALUE | TARGET | HEX,
+        ['G' ... 'Z'] = TOKEN | VALUE | TARGET,
+        ['[' ... ']'] = VALUE | TARGET,
+        ['^' ... '`'] = TOKEN | VALUE | TARGET,
+        ['a' ... 'f'] = TOKEN | VALUE | TARGET | HEX,
+        ['g' ... 'z'] = TOKEN | VALUE | TARGET,
+        ['{'] = VALUE | TARGET,
+        ['|'] = TOKEN | VALUE | TARGET,
+        ['}'] = VALUE | TARGET,
+        ['~'] = TOKEN | VALUE | TARGET,
+        [0x80 ... 0xff] = VALUE,
+    };
+    return classes[c];
+}
+
+int net__is_token(char c) {
+    return (class_of((unsigned char)c) & TOKEN) != 0;
+}
+
+int net__is_value(const char *text, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        if (!(class_of((unsigned char)text[i]) & VALUE)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void net__guard_begin(net__guard *guard, int response) {
+    *guard = (net__guard){.state = response ? VERSION : BEGIN, .response = (uint8_t)response};
+}
+
+static state refuse(net__guard *guard, int status, const char *reason) {
+    guard->status = status;
+    guard->reason = reason;
+    return ENDED;
+}
+
+static state begin_request(net__guard *guard, char c) {
+    if (c == '\r' && guard->empty_lines < 2) {
+        guard->empty_lines++;
+        return BEGIN_LF;
+    }
+    guard->index = 1;
+    return net__is_token(c) ? METHOD : refuse(guard, 400, "the method is not valid");
+}
+
+static state in_method(net__guard *guard, char c) {
+    if (c == ' ') {
+        return TARGET_BYTES;
+    }
+    if (!net__is_token(c) || ++guard->index > 32) {
+        return refuse(guard, 400, "the method is not valid");
+    }
+    return METHOD;
+}
+
+static state in_target(net__guard *guard, const net__guard_limits *limits, char c) {
+    if (c == ' ' && guard->line_len > 0) {
+        guard->index = 0;
+        return VERSION;
+    }
+    if (!(class_of((unsigned char)c) & TARGET)) {
+        return refuse(guard, 400, "the target has a byte that no target has");
+    }
+    if (++guard->line_len > limits->target_bytes_max) {
+        return refuse(guard, 414, "the target is too long");
+    }
+    return TARGET_BYTES;
+}
+
+/* "HTTP/1.1": the letters, a digit, a point, a digit. */
+static state in_version(net__guard *guard, char c) {
+    unsigned at = guard->index++;
+    int digit = c >= '0' && c <= '9';
+    if (at < 5 ? c != version_text[at] : at == 6 ? c != '.' : !digit) {
+        return refuse(guard, 400, "the version is not valid");
+    }
+    if (at == 5 && c != '1') {
+        guard->status = 505; /* told when the version is whole */
+    }
+    if (at < 7) {
+        return VERSION;
+    }
+    return guard->status == 505 ? refuse(guard, 505, "the version is not HTTP/1.1") : VERSION_END;
+}
+
+static state after_version(net__guard *guard, char c) {
+    if (c == (guard->response ? ' ' : '\r')) {
+        guard->index = 0;
+        return guard->response ? STATUS_CODE : LINE_LF;
+    }
+    return refuse(guard, 400, "the first line does not end after the version");
+}
+
+static state in_status(net__guard *guard, char c) {
+    if (c < '0' || c > '9' || (guard->index == 0 && (c == '0' || c > '5'))) {
+        return refuse(guard, 400, "the status is not valid");
+    }
+    return ++guard->index < 3 ? STATUS_CODE : STATUS_END;
+}
+
+static state in_field(net__guard *guard, const net__guard_limits *limits, char c) {
+    if (c == '\r') {
+        return HEAD_LF;
+    }
+    if (!net__is_token(c)) {
+        return refuse(
+            guard, 400,
+            c == ' ' || c == '\t' ? "a header is folded" : "a header's name is not valid");
+    }
+    if (++guard->headers > limits->headers_max) {
+        return refuse(guard, 431, "there are too many headers");
+    }
+    return NAME;
+}
+
+static state in_name(net__guard *guard, char c) {
+    if (c == ':') {
+        return FIELD_VALUE;
+    }
+    return net__is_token(c) ? NAME : refuse(guard, 400, "a header's name is not valid");
+}
+
+static state in_value(net__guard *guard, char c) {
+    if (c == '\r') {
+        return LINE_LF;
+    }
+    return class_of((unsigned char)c) & VALUE
+               ? FIELD_VALUE
+               : refuse(guard, 400, "a header has a control character or a bare line feed");
+}
+
+static state expect_lf(net__guard *guard, char c, state next) {
+    return c == '\n' ? next : refuse(guard, 400, "a carriage return without its line feed");
+}
+
+static state step_head(net__guard *guard, const net__guard_limits *limits, char c) {
+    switch ((state)guard->state) {
+        case BEGIN:
+            return begin_request(guard, c);
+        case BEGIN_LF:
+            return expect_lf(guard, c, BEGIN);
+        case METHOD:
+            return in_method(guard, c);
+        case TARGET_BYTES:
+            return in_target(guard, limits, c);
+        case VERSION:
+            return in_version(guard, c);
+        case VERSION_END:
+            return after_version(guard, c);
+        case STATUS_CODE:
+            return in_status(guard, c);
+        case STATUS_END:
+            return c == ' '    ? STATUS_TEXT
+                   : c == '\r' ? LINE_LF
+                               : refuse(guard, 400, "the status is not valid");
+        case STATUS_TEXT:
+            return in_value(guard, c) == FIELD_VALUE ? STATUS_TEXT : c == '\r' ? LINE_LF : ENDED;
+        case LINE_LF:
+            return expect_lf(guard, c, FIELD);
+        case FIELD:
+            return in_field(guard, limits, c);
+        case NAME:
+            return in_name(guard, c);
+        case FIELD_VALUE:
+            return in_value(guard, c);
+        case HEAD_LF:
+            return expect_lf(guard, c, SIZE);
+        case SIZE:
+        case SIZE_MORE:
+        case EXTENSION:
+        case SIZE_LF:
+        case DATA_CR:
+        case DATA_LF:
+        case ENDED:
+            break;
+    }
+    return ENDED;
+}
+
+/* How many of the bytes stand in the middle of a target, name or value: they need no step. */
+static size_t skip_plain(const net__guard *guard, const char *bytes, size_t len) {
+    unsigned wanted = guard->state == FIELD_VALUE ? VALUE : guard->state == NAME ? TOKEN : 0;
+    size_t at = 0;
+    while (at < len && (class_of((unsigned char)bytes[at]) & wanted)) {
+        at++;
+    }
+    return at;
+}
+
+net__guard_end net__guard_head(net__guard *guard,
+                               const net__guard_limits *limits,
+                               const char *bytes,
+                               size_t len,
+                               size_t *ret_used) {
+    size_t room = limits->head_bytes_max - guard->head_len;
+    size_t end = len < room ? len : room;
+    size_t at = 0;
+    while (at < end && guard->state != ENDED && guard->state != SIZE) {
+        at += skip_plain(guard, bytes + at, end - at);
+        if (at < end) {
+            guard->state = (uint8_t)step_head(guard, limits, bytes[at++]);
+        }
+    }
+    guard->head_len += (uint32_t)at;
+    *ret_used = at;
+    if (guard->state == SIZE) {
+        guard->line_len = 0;
+        return NET__GUARD_DONE;
+    }
+    if (guard->state != ENDED && at < len) {
+        (void)refuse(guard, guard->state < LINE_LF && !guard->response ? 414 : 431,
+                     "the head is too long");
+        guard->state = ENDED;
+    }
+    return guard->state == ENDED ? NET__GUARD_REFUSED : NET__GUARD_MORE;
+}
+
+static int hex_of(char c) {
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+static state in_size(net__guard *guard, char c) {
+    if (class_of((unsigned char)c) & HEX) {
+        if (++guard->line_len > 15) {
+            return refuse(guard, 400, "a chunk's size is too long");
+        }
+        guard->chunk_len = guard->chunk_len << 4 | (unsigned)hex_of(c);
+        return SIZE_MORE;
+    }
+    if (guard->state == SIZE_MORE && (c == ';' || c == '\r')) {
+        return c == ';' ? EXTENSION : SIZE_LF;
+    }
+    return refuse(guard, 400, "a chunk's size is not valid");
+}
+
+static state after_size(net__guard *guard, char c) {
+    if (c != '\n') {
+        return refuse(guard, 400, "a carriage return without its line feed");
+    }
+    guard->line_len = 0;
+    guard->data_left = guard->chunk_len;
+    guard->chunk_len = 0;
+    return guard->data_left > 0 ? DATA_CR : FIELD;
+}
+
+static state step_chunks(net__guard *guard, const net__guard_limits *limits, char c) {
+    switch ((state)guard->state) {
+        case SIZE:
+        case SIZE_MORE:
+            return in_size(guard, c);
+        case EXTENSION:
+            return in_value(guard, c) == FIELD_VALUE ? EXTENSION : c == '\r' ? SIZE_LF : ENDED;
+        case SIZE_LF:
+            return after_size(guard, c);
+        case DATA_CR:
+            return c == '\r' ? DATA_LF : refuse(guard, 400, "a chunk is longer than its size");
+        case DATA_LF:
+            return expect_lf(guard, c, SIZE);
+        case FIELD:
+            return in_field(guard, limits, c);
+        case NAME:
+            return in_name(guard, c);
+        case FIELD_VALUE:
+            return in_value(guard, c);
+        case LINE_LF:
+            return expect_lf(guard, c, FIELD);
+        case HEAD_LF:
+            return expect_lf(guard, c, BEGIN);
+        case BEGIN:
+        case BEGIN_LF:
+        case METHOD:
+        case TARGET_BYTES:
+        case VERSION:
+        case VERSION_END:
+        case STATUS_CODE:
+        case STATUS_END:
+        case STATUS_TEXT:
+        case ENDED:
+            break;
+    }
+    return ENDED;
+}
+
+/* Whether a byte in this state is beyond sizes and data, and counts as extra. */
+static int is_extra(unsigned where) {
+    return where == EXTENSION || (where >= LINE_LF && where <= FIELD_VALUE);
+}
+
+net__guard_end net__guard_chunks(net__guard *guard,
+                                 const net__guard_limits *limits,
+                                 const char *bytes,
+                                 size_t len,
+                                 size_t *ret_used) {
+    size_t at = 0;
+    net__guard_end end = NET__GUARD_MORE;
+    while (at < len && end == NET__GUARD_MORE) {
+        unsigned before = guard->state;
+        guard->state = (uint8_t)step_chunks(guard, limits, bytes[at++]);
+        guard->extras_len += (uint32_t)is_extra(before);
+        if (guard->extras_len > limits->chunk_extras_max && guard->state != ENDED) {
+            guard->state = (uint8_t)refuse(guard, 431, "chunk extensions or trailers are too long");
+        }
+        if (guard->state == ENDED) {
+            end = NET__GUARD_REFUSED;
+        } else if (guard->state == BEGIN) {
+            end = NET__GUARD_DONE;
+        } else if (before == SIZE_LF && guard->state == DATA_CR) {
+            end = NET__GUARD_DATA;
+        }
+    }
+    *ret_used = at;
+    return end;
+}

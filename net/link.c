@@ -1,0 +1,402 @@
+/* A client's connection: connecting, sending one request at a time, reading its answer. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "calling.h"
+
+enum { ATTEMPT_MIN_MS = 250, IN_KEEP = 4096 };
+
+static void drive(net__link *link, int readable);
+
+int net__link_has_sent(const net__link *link) {
+    return link->state == NET__LINK_BUSY && link->transport.accepted != link->base;
+}
+
+/* ---- the end */
+
+static void leave_idle(net__link *link) {
+    if (link->idle_previous == NULL) {
+        return;
+    }
+    *link->idle_previous = link->idle_next;
+    if (link->idle_next != NULL) {
+        link->idle_next->idle_previous = link->idle_previous;
+    }
+    link->idle_previous = NULL;
+    link->target->client->counts.kept--;
+}
+
+static void bury(net_task *task) {
+    net__link *link = (net__link *)(void *)((char *)task - offsetof(net__link, end));
+    net_client *client = link->target->client;
+    link->target->links--;
+    net__target_pump(link->target);
+    free(link->in.bytes);
+    free(link);
+    net__client_release(client);
+}
+
+void net__link_close(net__link *link) {
+    net_client *client = link->target->client;
+    if (link->state == NET__LINK_CLOSED) {
+        return;
+    }
+    if (link->state != NET__LINK_IDLE && link->transport.ssl != NULL) {
+        /* a goodbye could carry the rest of a request with it */
+        SSL_set_quiet_shutdown(link->transport.ssl, 1);
+    }
+    link->state = NET__LINK_CLOSED;
+    leave_idle(link);
+    net_timer_stop(client->loop, &link->timer);
+    net_watch_remove(client->loop, &link->watch);
+    net__transport_close(&link->transport);
+    *link->previous = link->next;
+    if (link->next != NULL) {
+        link->next->previous = link->previous;
+    }
+    client->counts.connections--;
+    net_loop_defer(client->loop, &link->end);
+}
+
+/* The link is of no use any more to its request. */
+static void fail(net__link *link, int error, const char *detail) {
+    int stale = link->used && link->message.seen == 0 && link->in.len == 0 && link->interim == 0 &&
+                error == NET_ECLOSED;
+    net__call_fail(link->call, error, net__link_has_sent(link), stale, detail);
+}
+
+/* The connection has ended before the answer did. */
+static void lose(net__link *link) {
+    net__call *call = link->call;
+    net__target *target = link->target;
+    if (!net__link_has_sent(link) && link->used && call->tries < NET__TRIES_MAX) {
+        call->link = NULL;
+        link->call = NULL;
+        net__link_close(link);
+        net__target_queue(target, call, 1);
+        net__target_pump(target);
+        return;
+    }
+    int tls = link->transport.ssl != NULL && link->transport.reason != NULL;
+    fail(link, tls ? NET_ETLS : NET_ECLOSED,
+         tls ? link->transport.reason : "the connection ended before the answer's end");
+}
+
+/* ---- sending and reading */
+
+static void ask_loop(net__link *link) {
+    int writing = link->state == NET__LINK_BUSY && link->call != NULL && !link->write_failed &&
+                  link->sent < link->call->out.len;
+    unsigned events = net__transport_events(&link->transport, 1, writing);
+    if (net_watch_set(link->target->client->loop, &link->watch, events) != 0) {
+        lose(link);
+    }
+}
+
+static void send_request(net__link *link) {
+    net__buffer *out = &link->call->out;
+    while (link->sent < out->len && !link->write_failed) {
+        struct iovec piece = {out->bytes + link->sent, out->len - link->sent};
+        ssize_t count = net__transport_write(&link->transport, &piece, 1, NULL);
+        if (count == NET__AGAIN) {
+            return;
+        }
+        if (count == NET__BROKEN) {
+            link->write_failed = 1; /* an answer may be here all the same */
+            return;
+        }
+        link->sent += (size_t)count;
+    }
+}
+
+static void rest(net__link *link) {
+    net__target *target = link->target;
+    net_client *client = target->client;
+    link->state = NET__LINK_IDLE;
+    link->used = 1;
+    net__buffer_clear(&link->in, IN_KEEP);
+    link->idle_next = target->idle;
+    link->idle_previous = &target->idle;
+    if (target->idle != NULL) {
+        target->idle->idle_previous = &link->idle_next;
+    }
+    target->idle = link;
+    client->counts.kept++;
+    net_timer_start(client->loop, &link->timer, client->options.idle_ms);
+    if (net_watch_set(client->loop, &link->watch, NET_READABLE) != 0) {
+        net__link_close(link);
+    }
+}
+
+/* The answer is whole; `extra` bytes came behind it, which nobody has asked for. */
+static void complete(net__link *link, const char *bytes, size_t extra, int ended) {
+    net__target *target = link->target;
+    int kept = link->message.keep_alive && extra == 0 && !ended && !link->write_failed &&
+               link->sent == link->call->out.len && !net__transport_pending(&link->transport);
+    net__call_answer(link->call, bytes);
+    if (link->state == NET__LINK_CLOSED) {
+        return; /* the callback has freed the client */
+    }
+    if (kept) {
+        rest(link);
+    } else {
+        net__link_close(link);
+    }
+    net__target_pump(target);
+}
+
+static void refuse(net__link *link) {
+    int status = link->message.guard.status;
+    int large = status == 413 || status == 431;
+    fail(link, large ? NET_ETOOBIG : NET_EPROTOCOL, link->message.guard.reason);
+}
+
+/* Whether an answer that is not the last may be skipped. */
+static int is_interim(net__link *link) {
+    unsigned status = link->message.parser.status_code;
+    return status < 200 && status != 101 && ++link->interim <= NET__INTERIM_MAX;
+}
+
+/* Takes the bytes of the answer so far. */
+static void take(net__link *link, char *bytes, size_t len) {
+    size_t left = len;
+    for (;;) {
+        net__reading reading = net__message_read(&link->message, &link->limits, bytes, &left);
+        if (reading == NET__READING_REFUSED) {
+            refuse(link);
+            return;
+        }
+        if (reading == NET__READING_MORE) {
+            break;
+        }
+        size_t used = link->message.used;
+        if (link->message.parser.status_code >= 200) {
+            complete(link, bytes, left - used, 0);
+            return;
+        }
+        if (!is_interim(link)) {
+            fail(link, NET_EPROTOCOL, "an answer before the answer that was not asked for");
+            return;
+        }
+        bytes += used;
+        left -= used;
+        net__message_begin(&link->message, 1, link->call->head);
+    }
+    if (net__message_ends(&link->message) && !link->call->until_close) {
+        fail(link, NET_EPROTOCOL, "the answer does not say where it ends");
+        return;
+    }
+    if (left > 0 && bytes != link->in.bytes) {
+        if (link->in.len == 0 && net__buffer_reserve(&link->in, left) != 0) {
+            fail(link, NET_ENOMEM, "");
+            return;
+        }
+        memmove(link->in.bytes, bytes, left);
+    }
+    link->in.len = left;
+}
+
+/* Reads once: 1 there may be more. */
+static int read_answer(net__link *link) {
+    char *bytes = link->target->client->scratch;
+    size_t kept = link->in.len;
+    size_t room = NET__CALL_SCRATCH;
+    if (kept > 0) {
+        if (net__buffer_reserve(&link->in, kept < NET__CALL_SCRATCH ? 4096 : NET__CALL_SCRATCH)) {
+            fail(link, NET_ENOMEM, "");
+            return 0;
+        }
+        bytes = link->in.bytes;
+        room = link->in.size - kept;
+    }
+    ssize_t count = net__transport_read(&link->transport, bytes + kept, room);
+    if (count > 0) {
+        take(link, bytes, kept + (size_t)count);
+        return link->state == NET__LINK_BUSY && link->call != NULL &&
+               (link->write_failed || net__transport_pending(&link->transport));
+    }
+    if (count == NET__EOF && net__message_ends(&link->message)) {
+        complete(link, bytes, 0, 1);
+    } else if (count != NET__AGAIN || link->write_failed) {
+        lose(link);
+    }
+    return 0;
+}
+
+static void drive(net__link *link, int readable) {
+    send_request(link);
+    int more = readable || link->write_failed || net__transport_pending(&link->transport);
+    while (more) {
+        more = read_answer(link);
+    }
+    if (link->state == NET__LINK_BUSY) {
+        ask_loop(link);
+    }
+}
+
+void net__link_use(net__link *link, net__call *call) {
+    net_client *client = link->target->client;
+    leave_idle(link);
+    net_timer_stop(client->loop, &link->timer);
+    client->counts.reused += link->used != 0;
+    link->call = call;
+    call->link = link;
+    call->tries++;
+    link->state = NET__LINK_BUSY;
+    link->base = link->transport.accepted;
+    link->sent = 0;
+    link->interim = 0;
+    link->write_failed = 0;
+    link->in.len = 0;
+    link->limits = (net__message_limits){
+        .guard = {.head_bytes_max = client->options.header_bytes_max,
+                  .target_bytes_max = UINT16_MAX,
+                  .headers_max = NET__HEADERS_MAX,
+                  .chunk_extras_max = client->options.header_bytes_max},
+        .body_bytes_max = call->answer_bytes_max,
+    };
+    net__message_begin(&link->message, 1, call->head);
+    drive(link, 0);
+}
+
+/* ---- connecting */
+
+static void set_attempt_timer(net__link *link) {
+    net_loop *loop = link->target->client->loop;
+    uint64_t now = net_loop_now_ms(loop);
+    uint64_t left = link->connect_by > now ? link->connect_by - now : 1;
+    uint64_t addresses = (uint64_t)(link->target->address_count - link->address);
+    uint64_t share = addresses > 1 ? left / addresses : left;
+    net_timer_start(loop, &link->timer,
+                    share < ATTEMPT_MIN_MS && left > ATTEMPT_MIN_MS ? ATTEMPT_MIN_MS : share);
+}
+
+/* Whether the address may be used, and a connection to it was begun. */
+static int begin_attempt(net__link *link, const net_address *address) {
+    net__target *target = link->target;
+    const net_client_options *options = &target->client->options;
+    int fd;
+    if (options->vet != NULL && options->vet(&target->url, address, options->user) != 0) {
+        link->forbidden = 1;
+        return 0;
+    }
+    if (net__address_connect(address, &fd) != 0) {
+        return 0;
+    }
+    if (net__transport_open(&link->transport, fd, target->tls, target->url.host,
+                            target->url.kind == NET_HOST_NAME) != 0) {
+        close(fd);
+        link->transport.fd = -1;
+        return 0;
+    }
+    link->watch.fd = fd;
+    if (net_watch_set(target->client->loop, &link->watch, NET_WRITABLE) != 0) {
+        net__transport_close(&link->transport);
+        return 0;
+    }
+    set_attempt_timer(link);
+    return 1;
+}
+
+static void try_addresses(net__link *link) {
+    net__target *target = link->target;
+    for (; link->address < target->address_count; link->address++) {
+        if (begin_attempt(link, &target->addresses[link->address])) {
+            return;
+        }
+    }
+    int forbidden = link->forbidden && target->address_count == 1;
+    fail(link, forbidden ? NET_EFORBIDDEN : NET_ECONNECT,
+         forbidden ? "the address is not allowed" : "no address of the target can be connected to");
+}
+
+static void try_next(net__link *link) {
+    net_watch_remove(link->target->client->loop, &link->watch);
+    net__transport_close(&link->transport);
+    link->address++;
+    try_addresses(link);
+}
+
+static void shake(net__link *link) {
+    int rc = net__transport_shake(&link->transport);
+    link->state = NET__LINK_SHAKING;
+    if (rc == NET__BROKEN) {
+        fail(link, NET_ETLS, link->transport.reason);
+    } else if (rc == NET__AGAIN) {
+        ask_loop(link);
+    } else {
+        net_timer_stop(link->target->client->loop, &link->timer);
+        net__link_use(link, link->call);
+    }
+}
+
+static void connected(net__link *link) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(link->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        try_next(link);
+    } else {
+        shake(link);
+    }
+}
+
+static void link_ready(net_watch *watch, unsigned events) {
+    net__link *link = (net__link *)(void *)((char *)watch - offsetof(net__link, watch));
+    switch (link->state) {
+        case NET__LINK_CONNECTING:
+            connected(link);
+            break;
+        case NET__LINK_SHAKING:
+            shake(link);
+            break;
+        case NET__LINK_BUSY:
+            drive(link, (events & (NET_READABLE | NET_BROKEN)) != 0);
+            break;
+        case NET__LINK_IDLE:
+            net__link_close(link); /* its end, or bytes that nobody has asked for */
+            break;
+        case NET__LINK_CLOSED:
+            break;
+    }
+}
+
+static void out_of_time(net_timer *timer) {
+    net__link *link = (net__link *)(void *)((char *)timer - offsetof(net__link, timer));
+    uint64_t now = net_loop_now_ms(link->target->client->loop);
+    if (link->state == NET__LINK_IDLE) {
+        net__link_close(link);
+    } else if (link->state == NET__LINK_CONNECTING && now < link->connect_by) {
+        try_next(link);
+    } else {
+        fail(link, NET_ETIMEOUT, "no connection came about in time");
+    }
+}
+
+void net__link_open(net__target *target, net__call *call) {
+    net_client *client = target->client;
+    net__link *link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        net__call_fail(call, NET_ENOMEM, 0, 0, "");
+        return;
+    }
+    link->target = target;
+    link->call = call;
+    call->link = link;
+    link->transport.fd = -1;
+    link->watch.ready = link_ready;
+    link->timer.fire = out_of_time;
+    link->end.run = bury;
+    link->next = client->links;
+    link->previous = &client->links;
+    if (client->links != NULL) {
+        client->links->previous = &link->next;
+    }
+    client->links = link;
+    client->holds++;
+    client->counts.connections++;
+    client->counts.opened++;
+    target->links++;
+    link->connect_by = net_loop_now_ms(client->loop) + call->connect_ms;
+    try_addresses(link);
+}

@@ -1,0 +1,275 @@
+/* The event loop: epoll, level-triggered, a timer wheel, and a list that other threads push onto.
+ *
+ * Waking: a thread that posts pushes its task, and writes to the eventfd only if the loop had said
+ * that it goes to sleep. The loop says so first and then looks at the list once more; both sides
+ * use sequentially consistent operations, so one of them sees the other. */
+#include "loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wheel.h"
+
+enum { EVENTS_MAX = 256 };
+
+struct net_loop {
+    int epoll;
+    int wake;
+    _Atomic(net_task *) posted; /* newest first */
+    _Atomic int asleep;
+    _Atomic int stopped;
+    _Atomic(pthread_t) owner;
+    uint64_t base_ms;
+    int turning;
+    net_task *deferred;
+    net_task **deferred_end;
+    int events_at; /* the event being dealt with */
+    int events_count;
+    struct epoll_event events[EVENTS_MAX];
+    net__wheel wheel;
+};
+
+static uint64_t clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int net_loop_create(net_loop **ret_loop) {
+    net_loop *loop = calloc(1, sizeof *loop);
+    if (loop == NULL) {
+        return NET_ENOMEM;
+    }
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (loop->epoll < 0 || loop->wake < 0 ||
+        epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) != 0) {
+        if (loop->epoll >= 0) {
+            close(loop->epoll);
+        }
+        if (loop->wake >= 0) {
+            close(loop->wake);
+        }
+        free(loop);
+        return NET_ESYSTEM;
+    }
+    loop->base_ms = clock_ms();
+    loop->deferred_end = &loop->deferred;
+    atomic_store(&loop->owner, pthread_self());
+    *ret_loop = loop;
+    return 0;
+}
+
+static void wake_up(net_loop *loop) {
+    uint64_t one = 1;
+    ssize_t rc;
+    do {
+        rc = write(loop->wake, &one, sizeof one);
+    } while (rc < 0 && errno == EINTR);
+}
+
+void net_loop_post(net_loop *loop, net_task *task) {
+    net_task *newest = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+    do {
+        task->next = newest;
+    } while (!atomic_compare_exchange_weak(&loop->posted, &newest, task));
+    if (atomic_load(&loop->asleep) && atomic_exchange(&loop->asleep, 0)) {
+        wake_up(loop);
+    }
+}
+
+void net_loop_stop(net_loop *loop) {
+    atomic_store(&loop->stopped, 1);
+    if (atomic_exchange(&loop->asleep, 0)) {
+        wake_up(loop);
+    }
+}
+
+void net_loop_defer(net_loop *loop, net_task *task) {
+    task->next = NULL;
+    *loop->deferred_end = task;
+    loop->deferred_end = &task->next;
+}
+
+uint64_t net_loop_now_ms(const net_loop *loop) {
+    return loop->wheel.now_ms;
+}
+
+int net_loop_is_here(const net_loop *loop) {
+    return pthread_equal(atomic_load_explicit(&loop->owner, memory_order_relaxed), pthread_self());
+}
+
+static void run_tasks(net_task *task) {
+    while (task != NULL) {
+        net_task *next = task->next;
+        task->run(task);
+        task = next;
+    }
+}
+
+static void run_posted(net_loop *loop) {
+    net_task *newest = atomic_load_explicit(&loop->posted, memory_order_relaxed) == NULL
+                           ? NULL
+                           : atomic_exchange(&loop->posted, NULL);
+    net_task *oldest = NULL;
+    while (newest != NULL) {
+        net_task *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    run_tasks(oldest);
+}
+
+static void run_deferred(net_loop *loop) {
+    while (loop->deferred != NULL) {
+        net_task *first = loop->deferred;
+        loop->deferred = NULL;
+        loop->deferred_end = &loop->deferred;
+        run_tasks(first);
+    }
+}
+
+void net_loop_free(net_loop *loop) {
+    if (loop == NULL) {
+        return;
+    }
+    atomic_store(&loop->owner, pthread_self());
+    while (atomic_load(&loop->posted) != NULL || loop->deferred != NULL) {
+        run_posted(loop);
+        run_deferred(loop);
+    }
+    close(loop->epoll);
+    close(loop->wake);
+    free(loop);
+}
+
+/* How long epoll may wait. */
+static int wait_ms(net_loop *loop, int timeout_ms) {
+    uint64_t next = net__wheel_next(&loop->wheel);
+    uint64_t now = clock_ms() - loop->base_ms;
+    if (next <= now) {
+        return 0;
+    }
+    if (next == UINT64_MAX || next - now > INT32_MAX) {
+        return timeout_ms;
+    }
+    int until = (int)(next - now);
+    return timeout_ms < 0 || until < timeout_ms ? until : timeout_ms;
+}
+
+static int wait_for_events(net_loop *loop, int timeout_ms) {
+    if (timeout_ms != 0) {
+        atomic_store(&loop->asleep, 1);
+        if (atomic_load(&loop->posted) != NULL || atomic_load(&loop->stopped)) {
+            timeout_ms = 0;
+        }
+    }
+    int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, timeout_ms);
+    if (atomic_load_explicit(&loop->asleep, memory_order_relaxed)) {
+        atomic_store(&loop->asleep, 0);
+    }
+    if (count < 0 && errno != EINTR) {
+        return NET_ESYSTEM;
+    }
+    loop->events_count = count < 0 ? 0 : count;
+    return 0;
+}
+
+static void run_event(net_loop *loop, const struct epoll_event *event) {
+    net_watch *watch = event->data.ptr;
+    if (watch == NULL) {
+        uint64_t count;
+        ssize_t ignored = read(loop->wake, &count, sizeof count);
+        (void)ignored;
+        return;
+    }
+    unsigned events = (event->events & (EPOLLIN | EPOLLRDHUP) ? NET_READABLE : 0) |
+                      (event->events & EPOLLOUT ? NET_WRITABLE : 0) |
+                      (event->events & (EPOLLERR | EPOLLHUP) ? NET_BROKEN : 0);
+    watch->ready(watch, events);
+}
+
+int net_loop_turn(net_loop *loop, int timeout_ms) {
+    if (!net_loop_is_here(loop)) {
+        atomic_store(&loop->owner, pthread_self());
+    }
+    int wait = loop->deferred != NULL ? 0 : timeout_ms == 0 ? 0 : wait_ms(loop, timeout_ms);
+    int rc = wait_for_events(loop, wait);
+    if (rc != 0) {
+        return rc;
+    }
+    loop->turning = 1;
+    net__wheel_advance(&loop->wheel, clock_ms() - loop->base_ms);
+    for (loop->events_at = 0; loop->events_at < loop->events_count; loop->events_at++) {
+        if (loop->events[loop->events_at].events != 0) {
+            run_event(loop, &loop->events[loop->events_at]);
+        }
+    }
+    loop->events_count = 0;
+    run_posted(loop);
+    run_deferred(loop);
+    loop->turning = 0;
+    return 0;
+}
+
+int net_loop_run(net_loop *loop) {
+    int rc = 0;
+    while (rc == 0 && !atomic_load_explicit(&loop->stopped, memory_order_relaxed)) {
+        rc = net_loop_turn(loop, -1);
+    }
+    atomic_store(&loop->stopped, 0);
+    return rc;
+}
+
+void net_timer_start(net_loop *loop, net_timer *timer, uint64_t delay_ms) {
+    uint64_t now = loop->turning ? loop->wheel.now_ms : clock_ms() - loop->base_ms;
+    net__wheel_remove(&loop->wheel, timer);
+    net__wheel_add(&loop->wheel, timer, now + delay_ms);
+}
+
+void net_timer_stop(net_loop *loop, net_timer *timer) {
+    net__wheel_remove(&loop->wheel, timer);
+}
+
+int net_timer_runs(const net_timer *timer) {
+    return timer->previous != NULL;
+}
+
+int net_watch_set(net_loop *loop, net_watch *watch, unsigned events) {
+    if (watch->added && watch->events == events) {
+        return 0;
+    }
+    struct epoll_event event = {
+        .events = (events & NET_READABLE ? EPOLLIN | EPOLLRDHUP : 0) |
+                  (events & NET_WRITABLE ? (uint32_t)EPOLLOUT : 0),
+        .data.ptr = watch,
+    };
+    if (epoll_ctl(loop->epoll, watch->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event)) {
+        return NET_ESYSTEM;
+    }
+    watch->added = 1;
+    watch->events = events;
+    return 0;
+}
+
+void net_watch_remove(net_loop *loop, net_watch *watch) {
+    if (!watch->added) {
+        return;
+    }
+    struct epoll_event none = {0};
+    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, &none);
+    watch->added = 0;
+    for (int i = loop->events_at; i < loop->events_count; i++) {
+        if (loop->events[i].data.ptr == watch) {
+            loop->events[i].events = 0;
+        }
+    }
+}
