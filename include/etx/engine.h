@@ -25,7 +25,10 @@ typedef struct etx_options {
     const char *node;          /* this node's name; default: "node" */
     uint32_t flags;            /* etx_engine_flags */
     uint32_t shards;           /* engine threads; default: processors, at most 4 */
-    uint32_t workers;          /* threads for callbacks that block; default 16 */
+    uint32_t workers;          /* threads for callbacks that block; default 16. Those whose
+                                * callbacks wait for the engine itself do not count: others take
+                                * their place, up to 16 times as many in all, at most 1024, and
+                                * end when they are not needed */
     uint32_t transactions_max; /* in flight, over all homes; default 1,048,576 */
     uint32_t branches_max;     /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
     uint32_t payload_max;      /* bytes of one branch's payload, or of one result; default 1 MiB */

@@ -116,5 +116,9 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);
 /* Is this thread one of the pool's? */
 int etx__workers_inside(const etx_engine *engine);
+/* A callback on this thread, one of the pool's, waits for the engine, until the second: another
+ * thread may take its place. */
+void etx__workers_wait_begins(etx_engine *engine);
+void etx__workers_wait_ends(etx_engine *engine);
 
 #endif
