@@ -29,11 +29,18 @@ typedef struct etx_options {
                                 * callbacks wait for the engine itself do not count: others take
                                 * their place, up to 16 times as many in all, at most 1024, and
                                 * end when they are not needed */
-    uint32_t transactions_max; /* in flight, over all homes; default 1,048,576 */
+    uint32_t transactions_max; /* in flight, over all homes and partitions; default 1,048,576.
+                                * What other shards begin at the same instant may come on top:
+                                * one transaction of each */
     uint32_t branches_max;     /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
     uint32_t payload_max;      /* bytes of one branch's payload, or of one result; default 1 MiB */
-    uint64_t memory_max;       /* bytes for transactions in flight and remembered; default 4 GiB:
-                                * address space is taken at start, memory only as it is used */
+    /* Bytes for transactions in flight and remembered, over all homes and partitions; default
+     * 4 GiB. What begins leaves a sixteenth of it free, for results and reasons. Address space is
+     * taken at start, memory only as it is used: so much for a home with one partition; twice as
+     * much for one with several (each may hold twice its even part, and 64 MiB at least), or once,
+     * if twice is refused. Tables come on top: some 240 bytes for each of transactions_max, and
+     * 110 for each of history_max; with several partitions twice the former. */
+    uint64_t memory_max;
     uint64_t history_max;      /* finished transactions remembered; default 1,000,000 */
     uint64_t history_age_ms;   /* ... no older than this; default 24 h */
     uint32_t patience_ms;      /* how long a caller waits for an answer; default 30,000 */

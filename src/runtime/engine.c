@@ -176,6 +176,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     engine->allocator = allocator;
     engine->alive = alive;
     engine->holders = 1;
+    engine->ample = 2;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->message_lock, NULL);
     etx__stash_init(&engine->handles, &engine->allocator, sizeof(etx_tx));
@@ -364,6 +365,13 @@ static int load_all(etx_engine *engine) {
         return etx__engine_fail(engine, rc, "no threads for the log");
     }
     rc = do_everywhere(engine, ETX__JOB_READ);
+    if (rc == ETX_ENOMEM) { /* with less address space */
+        engine->ample = 1;
+        for (uint32_t i = 0; i < engine->partition_count; i++) {
+            etx__partition_unload(engine->partition[i]);
+        }
+        rc = do_everywhere(engine, ETX__JOB_READ);
+    }
     rc = rc != 0 ? rc : etx__chosen_check(engine);
     return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
 }

@@ -495,6 +495,9 @@ void etx__request_handle(etx_tx *request) {
     }
     etx__event event = {.type = ETX__EV_BEGIN};
     fill_event(request, &event);
+    if (begin || request->type == ETX__EV_ENLIST || request->type == ETX__EV_ABORT) {
+        etx__limits_tell(partition);
+    }
     int free_it = set_waiter(request, &event);
     shard->asking = request;
     etx__partition_step(partition, &event);

@@ -64,6 +64,7 @@ struct etx_engine {
     uint32_t chosen_home;
     etx__partition **partition; /* of all homes, by place */
     uint32_t partition_count;
+    uint32_t ample; /* a partition has room for so many times its even part */
     etx__shard *shard;
     uint32_t shard_count;
     etx__worker_pool *workers;
