@@ -11,8 +11,7 @@ static int pool_has_room(const etx__core *core) {
 
 static int room_to_begin(const etx__core *core) {
     uint64_t most = core->options.memory_max;
-    return pool_has_room(core) &&
-           core->pool.used_bytes + core->others.bytes + most / 16 < most;
+    return pool_has_room(core) && core->pool.used_bytes + core->others.bytes + most / 16 < most;
 }
 
 int etx__refuse(const etx__core *core, int rc, const char *why) {

@@ -128,6 +128,7 @@ typedef struct big {
     size_t len;
     _Atomic int rc;
     atomic_uint asked;
+    atomic_int said;
 } big;
 
 /* Gives too large a result first, a small one when it is asked again. */
@@ -137,6 +138,9 @@ static etx_reply answer_big(etx_call *call, void *user) {
     size_t len = atomic_fetch_add(&b->asked, 1) == 0 ? b->len : 3;
     int rc = etx_call_result(call, bytes, len);
     if (len == b->len) {
+        char message[256];
+        etx_engine_message(etx_call_engine(call), message, sizeof message);
+        atomic_store(&b->said, strstr(message, "1025 bytes is over payload_max") != NULL);
         atomic_store(&b->rc, rc);
     }
     return ETX_DONE;
@@ -162,6 +166,7 @@ static void test_results_over_the_limit_are_asked_again(void **state) {
     assert_int_equal(host_run(engine, "big", &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&b.rc), ETX_EINVALID);
+    assert_true(atomic_load(&b.said)); /* to its thread, whatever others heard */
     assert_true(atomic_load(&b.asked) >= 3);
     host_engine_end(engine);
 }
@@ -207,7 +212,10 @@ static void test_too_many_in_flight(void **state) {
 }
 
 /* Begins with gids of its own, which all partitions share, until one is refused; how many went. */
-static unsigned begin_many(etx_engine *engine, unsigned most, size_t payload, etx_outcome *outcome) {
+static unsigned begin_many(etx_engine *engine,
+                           unsigned most,
+                           size_t payload,
+                           etx_outcome *outcome) {
     static char bytes[4096];
     for (unsigned i = 0; i < most; i++) {
         char gid[32];
