@@ -106,6 +106,16 @@ int etx__core_fold(etx__core *core, const etx_record *record) {
     return rc;
 }
 
+etx_state etx__core_durable_state(const etx__core *core, const etx__entry *entry) {
+    if (entry->rests_on <= core->durable) {
+        return (etx_state)entry->state;
+    }
+    if (entry->tx == NULL || entry->first_seq > core->durable) {
+        return ETX_NONE;
+    }
+    return entry->tx->r.decided_seq <= core->durable ? (etx_state)entry->state : ETX_ACTIVE;
+}
+
 static void image_of_branch(const etx__branch *branch,
                             etx_record_branch *ret_branch,
                             etx_record_progress *ret_progress) {

@@ -259,6 +259,8 @@ uint32_t etx__core_hash(etx_bytes gid);
 void etx__core_prefetch(const etx__core *core, uint32_t hash);
 /* The entry of a gid, or NULL. */
 const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash);
+/* How far a transaction is in the log: of one that is decided, and not durably so, ETX_ACTIVE. */
+etx_state etx__core_durable_state(const etx__core *core, const etx__entry *entry);
 uint32_t etx__core_hash_of(const etx__core *core, const etx__entry *entry);
 /* All that is durable of a transaction, as MOVE says it; the branches and progress are put where
  * the caller gives room for ETX_BRANCHES_MAX of each. */
