@@ -33,8 +33,8 @@ void etx__limits_tell(etx__partition *partition) {
         etx__limits_look(shard);
     }
     etx__others *others = &partition->memory->core->others;
-    others->live = shard->others.live + live -
-                   atomic_load_explicit(&partition->live, memory_order_relaxed);
+    others->live =
+        shard->others.live + live - atomic_load_explicit(&partition->live, memory_order_relaxed);
     others->bytes = shard->others.bytes + bytes -
                     atomic_load_explicit(&partition->memory_used, memory_order_relaxed);
 }

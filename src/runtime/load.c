@@ -128,8 +128,7 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
     const etx_options *o = &partition->home->engine->options;
     *ret_options = (etx__core_options){
         .transactions_max = o->transactions_max,
-        .transactions_room =
-            (uint32_t)part_of(partition, o->transactions_max, TRANSACTIONS_LEAST),
+        .transactions_room = (uint32_t)part_of(partition, o->transactions_max, TRANSACTIONS_LEAST),
         .branches_max = o->branches_max,
         .history_max = history_share(partition, o->history_max),
         .history_age_ms = o->history_age_ms,

@@ -153,7 +153,7 @@ void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 
 /* ---- on any one thread that owns the partition */
-int etx__partition_read(etx__partition *partition);  /* into partition->loaded */
+int etx__partition_read(etx__partition *partition); /* into partition->loaded */
 void etx__partition_unload(etx__partition *partition);
 int etx__partition_claim(etx__partition *partition); /* what was read, and is the newest */
 int etx__partition_load(etx__partition *partition);  /* both, while the engine runs */

@@ -446,9 +446,8 @@ static int set_waiter(etx_tx *request, etx__event *event) {
 static int could_begin(const etx_tx *request) {
     const etx__core *core = request->partition->memory->core;
     return !request->old &&
-           (!request->chosen ||
-            etx__core_find(core, (etx_bytes){request->gid, request->gid_len}, request->hash) ==
-                NULL);
+           (!request->chosen || etx__core_find(core, (etx_bytes){request->gid, request->gid_len},
+                                               request->hash) == NULL);
 }
 
 void etx__request_handle(etx_tx *request) {

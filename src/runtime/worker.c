@@ -32,13 +32,13 @@ struct etx__worker_pool {
     struct running *calls; /* whose callbacks have not returned */
     uint32_t running;      /* so many */
     uint32_t threads;
-    uint32_t waiting; /* for a call */
-    uint32_t inside;  /* whose callbacks wait for the engine */
-    uint32_t limit;   /* of threads, those inside included */
+    uint32_t waiting;  /* for a call */
+    uint32_t inside;   /* whose callbacks wait for the engine */
+    uint32_t limit;    /* of threads, those inside included */
     uint32_t started;  /* threads, ever: for their names */
     uint32_t ordinary; /* threads that are not extra: at most etx_options.workers, and stay */
     uint8_t stopping;
-    uint8_t stuck; /* it was told that all hang */
+    uint8_t stuck;     /* it was told that all hang */
     pthread_key_t own; /* set in the pool's threads */
 };
 

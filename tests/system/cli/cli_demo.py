@@ -33,8 +33,8 @@ class Demo(Case):
 
     def test_text(self):
         result = self.expect(0, "demo", "--seconds", "0.5", "--kills", "1")
-        for word in ("Three banks", "killed 1 time in", "killed 1 time:", "audit found", "What next",
-                     cli_common.binary() + " log show"):
+        for word in ("Three banks", "killed 1 time in", "killed 1 time:", "audit found",
+                     "What next", cli_common.binary() + " log show"):
             self.assertIn(word, result.stdout)
         self.assertNotIn("\033", result.stdout)
         self.assertNotIn("\r", result.stdout)

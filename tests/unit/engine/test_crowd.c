@@ -1,5 +1,5 @@
-/* Callbacks that wait for the engine on its own workers: others take their place, up to a bound, and
- * go when they are not needed any more. */
+/* Callbacks that wait for the engine on its own workers: others take their place, up to a bound,
+ * and go when they are not needed any more. */
 #include "rig.h"
 
 #include <dirent.h>

@@ -320,8 +320,8 @@ static void a_repeat_on_a_full_disk_is_answered(void **state) {
     assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", "paid", 'R'), &outcome),
                      ETX_ECONFLICT);
     rig_done done = {0};
-    assert_int_equal(
-        etx_tx_submit(rig_pair(town.engine, "bank", "paid", 'D'), rig_done_fn, &done), 0);
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", "paid", 'D'), rig_done_fn, &done),
+                     0);
     assert_true(host_wait_for(&done.count, 1));
     assert_int_equal(done.rc, 0);
     assert_int_equal(done.outcome.state, ETX_COMMITTED);
