@@ -20,6 +20,7 @@ enum {
 typedef struct running {
     struct running *next, **link;
     uint64_t until_us; /* then its timeout is over */
+    pthread_t thread;
 } running;
 
 struct etx__worker_pool {
@@ -29,8 +30,8 @@ struct etx__worker_pool {
     pthread_cond_t idle;
     etx__due *ring;
     uint32_t first, count, room;
-    struct running *calls; /* whose callbacks have not returned */
-    uint32_t running;      /* so many */
+    struct running *calls;    /* whose callbacks have not returned */
+    _Atomic uint32_t running; /* so many; written with the lock held */
     uint32_t threads;
     uint32_t waiting;  /* for a call */
     uint32_t inside;   /* whose callbacks wait for the engine */
@@ -38,8 +39,7 @@ struct etx__worker_pool {
     uint32_t started;  /* threads, ever: for their names */
     uint32_t ordinary; /* threads that are not extra: at most etx_options.workers, and stay */
     uint8_t stopping;
-    uint8_t stuck;     /* it was told that all hang */
-    pthread_key_t own; /* set in the pool's threads */
+    uint8_t stuck; /* it was told that all hang */
 };
 
 static uint32_t limit_of(uint32_t workers) {
@@ -49,7 +49,6 @@ static uint32_t limit_of(uint32_t workers) {
 
 static void pool_free(etx_engine *engine, etx__worker_pool *pool) {
     etx__engine_release(engine, pool->ring, pool->room * sizeof *pool->ring);
-    pthread_key_delete(pool->own);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->idle);
@@ -116,6 +115,7 @@ static etx__reply *spare_or_wait(etx__worker_pool *pool) {
 
 static void call_begins(etx__worker_pool *pool, running *call, const etx__due *due) {
     call->until_us = etx__clock_us() + (uint64_t)due->call.timeout_ms * 1000;
+    call->thread = pthread_self();
     call->next = pool->calls;
     call->link = &pool->calls;
     if (call->next != NULL) {
@@ -139,7 +139,6 @@ static int worker_turn(void *argument) {
     etx_engine *engine = pool->engine;
     etx__due due;
     etx__reply *spare;
-    pthread_setspecific(pool->own, pool);
     pthread_mutex_lock(&pool->lock);
     int extra = ++pool->ordinary > engine->options.workers;
     pool->ordinary -= (uint32_t)extra;
@@ -205,8 +204,7 @@ int etx__workers_start(etx_engine *engine) {
     pool->limit = limit_of(engine->options.workers);
     pool->room = 256;
     pool->ring = etx__engine_alloc(engine, pool->room * sizeof *pool->ring);
-    if (pool->ring == NULL || pthread_key_create(&pool->own, NULL) != 0) {
-        etx__engine_release(engine, pool->ring, pool->room * sizeof *pool->ring);
+    if (pool->ring == NULL) {
         etx__engine_release(engine, pool, sizeof *pool);
         return ETX_ENOMEM;
     }
@@ -308,7 +306,17 @@ void etx__workers_free(etx_engine *engine) {
 }
 
 int etx__workers_inside(const etx_engine *engine) {
-    return engine->workers != NULL && pthread_getspecific(engine->workers->own) != NULL;
+    etx__worker_pool *pool = engine->workers;
+    int inside = 0;
+    if (pool == NULL || atomic_load_explicit(&pool->running, memory_order_relaxed) == 0) {
+        return 0; /* this thread would have seen its own call */
+    }
+    pthread_mutex_lock(&pool->lock);
+    for (const running *call = pool->calls; call != NULL; call = call->next) {
+        inside |= pthread_equal(call->thread, pthread_self()) != 0;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return inside;
 }
 
 void etx__workers_wait_begins(etx_engine *engine) {
