@@ -97,7 +97,8 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
  * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
- * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. */
+ * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EINVALID,
+ * ETX_ESTATE, ETX_ENOMEM. */
 ETX_API int etx_engine_start(etx_engine *engine);
 
 typedef enum etx_close_mode {

@@ -297,8 +297,6 @@ static int log_open(etx__file_log *log,
         return rc;
     if (!list.home && !create)
         rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
-    if (!rc && list.home && !log->read_only)
-        rc = dir_check_writable(log, words);
     etx__file_list_free(&log->allocator, &list);
     if (!rc && !log->read_only)
         rc = etx__file_lock_take(log, words);
@@ -314,7 +312,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = log->read_only ? 0 : names_sync(log, words);
+    rc = log->read_only ? 0 : dir_check_writable(log, words);
+    if (!rc && !log->read_only)
+        rc = names_sync(log, words);
     if (!rc && !url->copy)
         rc = etx__file_home_read(log, words);
     if (!rc)
