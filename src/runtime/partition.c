@@ -130,13 +130,22 @@ static void take_out(etx__partition *partition, const etx__out *out) {
     partition->wake_ms = out->wake_ms;
 }
 
-/* How many are in flight: known before anybody is answered. */
-static void note_live(etx__partition *partition, uint32_t live) {
+/* How many are in flight, in how much memory: known before anybody is answered. */
+static void note_use(etx__partition *partition, const etx__core *core) {
+    etx__shard *shard = partition->shard;
+    uint64_t used = atomic_load_explicit(&partition->memory_used, memory_order_relaxed);
+    uint32_t live = core->live;
+    if (used != core->pool.used_bytes) {
+        uint64_t others = atomic_load_explicit(&shard->bytes, memory_order_relaxed) - used;
+        used = core->pool.used_bytes;
+        atomic_store_explicit(&partition->memory_used, used, memory_order_relaxed);
+        atomic_store_explicit(&shard->bytes, others + used, memory_order_relaxed);
+    }
     uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
     if (live != before) {
         atomic_store_explicit(&partition->live, live, memory_order_relaxed);
-        before = atomic_load_explicit(&partition->shard->live, memory_order_relaxed) - before;
-        atomic_store_explicit(&partition->shard->live, before + live, memory_order_relaxed);
+        before = atomic_load_explicit(&shard->live, memory_order_relaxed) - before;
+        atomic_store_explicit(&shard->live, before + live, memory_order_relaxed);
     }
 }
 
@@ -148,7 +157,7 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         event->now = partition->shard->now;
         out = etx__core_step(memory->core, event);
         more = out->more;
-        note_live(partition, memory->core->live);
+        note_use(partition, memory->core);
         take_out(partition, out);
     } while (more && event->type == ETX__EV_FORGET);
 }
@@ -391,7 +400,6 @@ void etx__partition_gauges(etx__partition *partition) {
     atomic_store_explicit(&partition->stalled, core->stalled, memory_order_relaxed);
     atomic_store_explicit(&partition->remembered, core->remembered, memory_order_relaxed);
     atomic_store_explicit(&partition->calls_out, core->calls, memory_order_relaxed);
-    atomic_store_explicit(&partition->memory_used, core->pool.used_bytes, memory_order_relaxed);
     atomic_store_explicit(&partition->oldest_ms, etx__core_known_since(core), memory_order_relaxed);
 }
 

@@ -236,6 +236,34 @@ static void test_owner_of_new_files(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A directory that takes no new files is refused at once, not when the last segment is full. */
+static void test_directory_takes_no_files(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    fixture_close(fixture, 1);
+    fixture_command("chmod 755 '%s' && chmod 500 '%s/log'", fixture->subject.dir,
+                    fixture->subject.dir);
+    if (geteuid() == 0)
+        fixture_command("chown -R 65534:65534 '%s/log'", fixture->subject.dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uint64_t count;
+        if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
+            _exit(1);
+        if (fixture_open(fixture, 0) != ETX_EINVALID ||
+            !strstr(fixture->subject.message, "takes no new files"))
+            _exit(2);
+        if (fixture_read(fixture, ETX_LOG_READ_ONLY, &count) != 0 || count == 0)
+            _exit(3);
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    fixture_command("chmod 700 '%s/log'", fixture->subject.dir);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
 static void test_descriptors_close_on_exec(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 1, 100);
@@ -259,6 +287,7 @@ int main(void) {
         CASE(test_verify_keeps_the_lock),
         CASE(test_orphan_holds_nothing),
         CASE(test_stale_owner),
+        CASE(test_directory_takes_no_files),
         CASE(test_killed_owner),
         CASE(test_read_only_directory),
         CASE(test_descriptors_close_on_exec),
