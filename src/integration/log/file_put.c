@@ -49,8 +49,9 @@ static etx_put_result append_full(etx_put *put, int error) {
     put->error = etx__file_error_code(error);
     if (error == ENOENT || error == ESTALE) {
         snprintf(put->message, sizeof put->message, "no segment can be made: %s",
-                 error == ENOENT ? "the directory is gone"
-                                 : "another process has taken the log ('lock' was removed)");
+                 error == ENOENT
+                     ? "the directory is gone"
+                     : "another process has taken the log (its lock was lost or removed)");
         return ETX_PUT_NOT_WRITTEN;
     }
     snprintf(put->message, sizeof put->message, "no segment can be made: %s%s", strerror(error),
