@@ -7,6 +7,7 @@
 
 #include <etx/log_file.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -17,6 +18,7 @@
 #define ETX__PARTITIONS_DEFAULT 4u
 #define ETX__NAME_SIZE 32
 #define ETX__NONE UINT64_MAX
+#define ETX__IRREGULAR ENOTBLK /* an errno of ours: it is no regular file */
 
 /* Where an error is put into words; either may be absent. */
 typedef struct etx__file_words {
@@ -65,6 +67,14 @@ typedef struct etx__file_tally {
     uint64_t bytes;
 } etx__file_tally;
 
+/* Where the last slot that may not be cut stands. */
+typedef struct etx__file_settled {
+    uint64_t next; /* that slot, plus one */
+    uint64_t offset;
+    uint32_t checksum;
+    uint32_t segment;
+} etx__file_settled;
+
 typedef struct etx__file_log etx__file_log;
 
 typedef struct etx__file_partition {
@@ -97,6 +107,9 @@ typedef struct etx__file_partition {
     uint8_t half;         /* the current segment is half full: two spares are wanted */
     uint8_t wanted_at_once;
     uint8_t working; /* the helper works on it */
+    uint8_t storing; /* its state is being written */
+    uint8_t settle;  /* `begun` is to be made durable */
+    etx__file_settled begun;
     uint8_t held_up; /* the helper must not begin */
 } etx__file_partition;
 
@@ -174,12 +187,14 @@ int etx__file_error_code(int error);
 etx_allocator etx__file_allocator(const etx_allocator *given);
 int etx__file_buffer_reserve(const etx_allocator *allocator, etx__file_buffer *buffer, size_t size);
 void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buffer);
+int etx__file_open_at(int dir_fd, const char *name, int flags);
 int etx__file_write(int fd, const void *data, size_t len, uint64_t offset);
 int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len);
 int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to);
 int etx__file_sync_dir(int dir_fd);
 int etx__file_random(void *data, size_t len);
 void etx__file_own(int dir_fd, int fd);
+const char *etx__file_why(int error);
 const char *etx__file_reason(int error);
 uint64_t etx__file_now_ms(void);
 
@@ -204,6 +219,9 @@ int etx__file_id_draw(char first, char ret_id[ETX_HOME_ID_LEN + 1]);
 int etx__file_state_make(etx__file_partition *partition, const etx__file_state *state);
 int etx__file_state_load(etx__file_partition *partition, int tolerant, etx__file_fault *fault);
 int etx__file_state_store(etx__file_partition *partition, const etx__file_state *state);
+int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags);
+void etx__file_settle_begun(etx__file_partition *partition);
+void etx__file_settle_soon(etx__file_partition *partition);
 
 /* file_lock.c: one process, one engine. */
 int etx__file_lock_take(etx__file_log *log, const etx__file_words *words);
@@ -265,7 +283,6 @@ etx_put_result etx__file_append(etx__file_partition *partition, etx_put *put);
 etx_put_result etx__file_put(etx_log *log, etx_put *put);
 int etx__file_trim(etx_log *log, uint32_t partition, uint64_t below);
 int etx__file_space(etx_log *log, uint32_t partition, etx_log_space *ret_space);
-int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags);
 
 /* file.c and file_url.c */
 int etx__file_url_parse(const char *url, etx__file_url *ret_url, const etx__file_words *words);

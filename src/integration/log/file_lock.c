@@ -83,7 +83,7 @@ static void owner_describe(char text[OWNER_SIZE]) {
 
 /* 0: there is no such file, or it cannot be read. */
 static int owner_read(int dir_fd, char text[OWNER_SIZE]) {
-    int fd = openat(dir_fd, "owner", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int fd = etx__file_open_at(dir_fd, "owner", O_RDONLY);
     size_t len = 0;
     if (fd >= 0) {
         if (etx__file_read(fd, text, OWNER_SIZE, 0, &len))
@@ -167,7 +167,7 @@ static long lock_lost(int dir_fd) {
 
 /* Always the same length, in place: that works on a full disk too. */
 static int owner_write(int dir_fd, const char text[OWNER_SIZE]) {
-    int fd = openat(dir_fd, "owner", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = etx__file_open_at(dir_fd, "owner", O_WRONLY | O_CREAT);
     int error = fd < 0 ? errno : 0;
     if (!error)
         etx__file_own(dir_fd, fd);
@@ -222,21 +222,26 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
     int rc;
     int fd;
     if (held_by_us(log->dir_fd))
-        return etx__file_say(words, ETX_EBUSY,
-                             "%s is in use by this process (%ld): one engine has it open already",
-                             log->dir, (long)getpid());
+        return etx__file_say(
+            words, ETX_EBUSY,
+            "%s is in use by this process (%ld): another engine has it open, or one "
+            "engine has it twice in its list of homes",
+            log->dir, (long)getpid());
     owner = lock_removed(log->dir_fd);
     if (owner)
         return etx__file_say(words, ETX_EBUSY,
                              "%s is in use by the process %ld, though its file 'lock' was removed: "
                              "end that process first",
                              log->dir, owner);
-    fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = etx__file_open_at(log->dir_fd, "lock", O_RDWR | O_CREAT);
     if (fd >= 0)
         etx__file_own(log->dir_fd, fd);
+    if (fd < 0 && errno != EACCES && errno != EPERM && errno != EROFS)
+        return etx__file_say(words, ETX_EIO, "cannot open %s/lock for writing: %s", log->dir,
+                             etx__file_why(errno));
     if (fd < 0)
         return etx__file_say(
-            words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
+            words, errno == EPERM ? ETX_EIO : ETX_EINVALID,
             "cannot open %s/lock for writing: %s; use the account that the directory "
             "belongs to. (To look at the records, reading is enough: 'etx log')",
             log->dir, strerror(errno));
@@ -260,7 +265,7 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
     if (error) {
         close(fd);
         return etx__file_say(words, etx__file_error_code(error), "cannot write %s/owner: %s",
-                             log->dir, strerror(error));
+                             log->dir, etx__file_why(error));
     }
     log->lock_fd = fd;
     return 0;
@@ -278,6 +283,19 @@ int etx__file_lock_take(etx__file_log *log, const etx__file_words *words) {
     return rc;
 }
 
+/* All is as it was, but for the lock, perhaps, which nobody has: it is ours from here on. Without the
+ * guard: who comes just now has the lock by then, or is kept out by it. */
+static int lock_kept(const etx__file_log *log, const struct stat *held) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char mine[OWNER_SIZE];
+    char found[OWNER_SIZE];
+    struct stat there;
+    owner_describe(mine);
+    owner_read(log->dir_fd, found);
+    return !fstatat(log->dir_fd, "lock", &there, 0) && is_same(&there, held) &&
+           strcmp(mine, found) == 0 && !fcntl(log->lock_fd, F_SETLK, &lock);
+}
+
 /* The lock once more, whether it was lost or not, or removed, as long as `owner` says that nobody
  * came between. Who only removed `owner` gets it back. */
 static int lock_again(etx__file_log *log, const struct stat *held) {
@@ -290,7 +308,7 @@ static int lock_again(etx__file_log *log, const struct stat *held) {
     int fd = log->lock_fd;
     owner_describe(mine);
     if (!same)
-        fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600);
+        fd = etx__file_open_at(log->dir_fd, "lock", O_RDWR | O_CREAT);
     if (fd < 0)
         return errno;
     if ((named ? strcmp(mine, found) != 0 : !same) || fcntl(fd, F_SETLK, &lock)) {
@@ -313,7 +331,7 @@ static int lock_again(etx__file_log *log, const struct stat *held) {
 int etx__file_lock_check(etx__file_log *log) {
     struct stat held;
     int error;
-    if (fstat(log->lock_fd, &held))
+    if (fstat(log->lock_fd, &held) || lock_kept(log, &held))
         return 0;
     error = guard_take(log->dir_fd);
     if (error)
@@ -356,7 +374,7 @@ int etx__file_lock_probe(const char *dir, int *ret_pid) {
     if (held_by_us(dir_fd)) {
         in_use = 1;
         *ret_pid = (int)getpid();
-    } else if (guarded && (fd = openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC)) >= 0) {
+    } else if (guarded && (fd = etx__file_open_at(dir_fd, "lock", O_RDONLY)) >= 0) {
         in_use = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
         *ret_pid = in_use && lock.l_pid > 0 ? (int)lock.l_pid : 0;
         close(fd);
