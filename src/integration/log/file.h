@@ -3,11 +3,11 @@
 #ifndef ETX_INTEGRATION_LOG_FILE_H
 #define ETX_INTEGRATION_LOG_FILE_H
 
+#include "file_disk.h"
 #include "file_format.h"
 
 #include <etx/log_file.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -16,32 +16,7 @@
 #define ETX__AHEAD (4 << 20)
 #define ETX__SEGMENT_DEFAULT ((uint64_t)16 << 20)
 #define ETX__PARTITIONS_DEFAULT 4u
-#define ETX__NAME_SIZE 32
 #define ETX__NONE UINT64_MAX
-#define ETX__IRREGULAR ENOTBLK /* an errno of ours: it is no regular file */
-
-/* Where an error is put into words; either may be absent. */
-typedef struct etx__file_words {
-    char *text;
-    size_t size;
-} etx__file_words;
-
-/* Something bad at a place. Open turns it into a message, verify into a finding. */
-typedef struct etx__file_fault {
-    int rc;
-    etx_file_state state;
-    char file[ETX__NAME_SIZE];
-    uint64_t offset;
-    uint64_t slot;
-    char text[192];
-} etx__file_fault;
-
-typedef struct etx__file_buffer {
-    void *block;
-    size_t block_size;
-    uint8_t *data; /* aligned to ETX__BLOCK */
-    size_t size;
-} etx__file_buffer;
 
 typedef struct etx__file_segment {
     struct etx__file_segment *next;
@@ -74,8 +49,6 @@ typedef struct etx__file_settled {
     uint32_t checksum;
     uint32_t segment;
 } etx__file_settled;
-
-typedef struct etx__file_log etx__file_log;
 
 typedef struct etx__file_partition {
     etx__file_log *log;
@@ -169,34 +142,6 @@ typedef struct etx__file_url {
     uint8_t copy;          /* a copy is made: synced and given its `home` at its end */
     uint8_t look;          /* ... to be looked at */
 } etx__file_url;
-
-/* file_disk.c: words, buffers, whole reads and writes. What returns int: 0 or an errno. */
-int etx__file_say(const etx__file_words *words, int rc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-int etx__file_fault_set(etx__file_fault *fault,
-                        int rc,
-                        const char *file,
-                        uint64_t offset,
-                        uint64_t slot,
-                        const char *format,
-                        ...) __attribute__((format(printf, 6, 7)));
-int etx__file_fault_say(const etx__file_log *log,
-                        const etx__file_fault *fault,
-                        const etx__file_words *words);
-int etx__file_error_code(int error);
-etx_allocator etx__file_allocator(const etx_allocator *given);
-int etx__file_buffer_reserve(const etx_allocator *allocator, etx__file_buffer *buffer, size_t size);
-void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buffer);
-int etx__file_open_at(int dir_fd, const char *name, int flags);
-int etx__file_write(int fd, const void *data, size_t len, uint64_t offset);
-int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len);
-int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to);
-int etx__file_sync_dir(int dir_fd);
-int etx__file_random(void *data, size_t len);
-void etx__file_own(int dir_fd, int fd);
-const char *etx__file_why(int error);
-const char *etx__file_reason(int error);
-uint64_t etx__file_now_ms(void);
 
 /* file_dir.c: the directory, its home file and its names. */
 void etx__file_segment_name(char name[ETX__NAME_SIZE], uint32_t partition, uint32_t number);

@@ -283,8 +283,8 @@ int etx__file_lock_take(etx__file_log *log, const etx__file_words *words) {
     return rc;
 }
 
-/* All is as it was, but for the lock, perhaps, which nobody has: it is ours from here on. Without the
- * guard: who comes just now has the lock by then, or is kept out by it. */
+/* All is as it was, but for the lock, perhaps, which nobody has: it is ours from here on. Without
+ * the guard: who comes just now has the lock by then, or is kept out by it. */
 static int lock_kept(const etx__file_log *log, const struct stat *held) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char mine[OWNER_SIZE];

@@ -115,8 +115,8 @@ static void old_segments_go_and_live_ones_stay(void **state) {
     shop_end(&shop);
 }
 
-/* A log that is full does not wait for the usual amount: what is dead goes by itself, after a restart
- * with nothing in flight, and while it runs; then transactions are taken again. */
+/* A log that is full does not wait for the usual amount: what is dead goes by itself, after a
+ * restart with nothing in flight, and while it runs; then transactions are taken again. */
 static void a_full_log_gives_back_what_is_dead(void **state) {
     struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
