@@ -87,7 +87,8 @@ ETX_API int etx_engine_home(etx_engine *engine, const char *url);
  * refuses another one than before (see docs/guarantees.md). */
 ETX_API int etx_engine_chosen_home(etx_engine *engine, unsigned place);
 /* Adds an adapter of the program's own, before etx_engine_home names its scheme; `ops` is
- * borrowed. */
+ * borrowed. Errors: ETX_EINVALID, ETX_ECONFLICT (a scheme that is built in), ETX_EBUSY,
+ * ETX_ESTATE. */
 ETX_API int etx_engine_log(etx_engine *engine, const etx_log_ops *ops);
 /* Adds a codec of the program's own, for reading and (as etx_options.codec) writing; borrowed.
  * Before start. */

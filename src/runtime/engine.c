@@ -240,6 +240,12 @@ int etx_engine_log(etx_engine *engine, const etx_log_ops *ops) {
         return etx__engine_fail(engine, ETX_EINVALID,
                                 "the log adapter lacks a version, a scheme or a function");
     }
+    if (strcmp(ops->scheme, etx_log_file()->scheme) == 0 ||
+        strcmp(ops->scheme, etx_log_memory()->scheme) == 0) {
+        return etx__engine_fail(engine, ETX_ECONFLICT,
+                                "the scheme '%s:' is built in: give the adapter another one",
+                                ops->scheme);
+    }
     if (engine->log_ops_count == ETX__LOGS_MAX) {
         return etx__engine_fail(engine, ETX_EBUSY, "16 log adapters at most");
     }

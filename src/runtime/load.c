@@ -332,12 +332,16 @@ int etx__partition_load(etx__partition *partition) {
     return keep_loaded(partition, rc != 0 ? rc : claim(partition));
 }
 
+enum { LOOK_MS = 200 }; /* from the opening until the log is asked how much room it has */
+
 void etx__partition_install(etx__partition *partition) {
     etx_assert(partition->memory == NULL); /* what was there was forgotten before */
     partition->memory = partition->loaded;
     partition->loaded = NULL;
     partition->retries = 0;
     partition->retry_ms = 0;
+    partition->fresh = 1;
+    partition->room_ms = etx__clock_us() / 1000 + LOOK_MS;
     register_all(partition, partition->memory->core);
     atomic_store(&partition->nonce, partition->owner.nonce);
     atomic_store(&partition->recovered, partition->memory->core->live);

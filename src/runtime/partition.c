@@ -192,16 +192,28 @@ static void count_durable(etx__partition *partition, const etx__batch *batch) {
     etx__count(&partition->ended, batch->ended);
 }
 
+/* Full; or newly opened, when a log that was full before may not have noticed yet. */
+static int looks_for_room(const etx__partition *partition) {
+    return (partition->full || partition->fresh) && !partition->busy;
+}
+
 static void watch_room(etx__partition *partition) {
     etx_log_space space = {.size = sizeof space};
     etx__home *home = partition->home;
-    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0 ||
-        space.full == partition->full) {
+    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0) {
+        return;
+    }
+    partition->unit = space.trim_unit;
+    partition->room =
+        space.bytes_total > space.bytes_used ? space.bytes_total - space.bytes_used : 0;
+    if (space.full == partition->full) {
         return;
     }
     partition->full = space.full;
     if (space.full) {
-        static const char why[] = "no space left: only what has begun can end. Free space there";
+        static const char why[] =
+            "no space left: only what has begun can end. Free space there; records that nothing "
+            "needs go by themselves if there is room to";
         etx__home_down(home, ETX_EFULL, why);
         etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, why);
     } else {
@@ -427,9 +439,11 @@ void etx__partition_tick(etx__partition *partition) {
     if (partition->busy && partition->flying != NULL) {
         watch_put(partition);
     }
-    if (partition->full && !partition->busy && now >= partition->room_ms) {
+    if (looks_for_room(partition) && now >= partition->room_ms) {
+        partition->fresh = 0;
         partition->room_ms = now + 200;
         watch_room(partition);
+        etx__partition_trim(partition, 0);
     }
     etx__partition_gauges(partition);
 }
@@ -449,7 +463,7 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
     if (partition->unsettled) {
         wake = sooner(wake, partition->shard->now.mono_ms + LACK_MS);
     }
-    if (partition->full && !partition->busy) {
+    if (looks_for_room(partition)) {
         wake = sooner(wake, partition->room_ms);
     }
     if (partition->busy) {

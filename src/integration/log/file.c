@@ -31,7 +31,7 @@ static int direct_probe(const etx__file_log *log, const char *name) {
     etx__file_buffer buffer = {0};
     size_t len = 0;
     int works = 0;
-    int fd = openat(log->dir_fd, name, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    int fd = etx__file_open_at(log->dir_fd, name, O_RDONLY | O_DIRECT);
     if (fd >= 0 && !etx__file_buffer_reserve(&log->allocator, &buffer, ETX__BLOCK))
         works = !etx__file_read(fd, buffer.data, ETX__SECTOR, 0, &len) && len == ETX__SECTOR;
     if (fd >= 0)
@@ -129,7 +129,7 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         words, etx__file_error_code(error),
         "cannot make the segments in %s: %s (a log of %u partitions takes %llu MiB "
         "at first, and twice that when in use)",
-        log->dir, strerror(error), log->home.partitions,
+        log->dir, etx__file_why(error), log->home.partitions,
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
