@@ -226,7 +226,7 @@ static void print_json(const run_total *total) {
         "\"digest\":\"%016llx\",\"events\":%llu,\"transactions\":%llu,\"committed\":%llu,"
         "\"aborted\":%llu,\"crashes\":%llu,\"takeovers\":%llu,\"pauses\":%llu,\"puts\":%llu,"
         "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
-        "\"failovers\":%llu,\"forced\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
+        "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
         (unsigned long long)s->events, (unsigned long long)s->transactions,
@@ -236,7 +236,8 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->unknown_puts, (unsigned long long)s->calls,
         (unsigned long long)s->moves, (unsigned long long)s->outages,
         (unsigned long long)s->failovers, (unsigned long long)s->forced,
-        (unsigned long long)total->failure.seed, total->failure.promise);
+        (unsigned long long)s->restarts, (unsigned long long)total->failure.seed,
+        total->failure.promise);
 }
 
 static void print_total(const run_total *total) {

@@ -65,6 +65,7 @@ struct sim_truth {
     uint32_t partition;
     /* durable in its home's log */
     uint8_t begun, decided, ended, held, forced, never_begun; /* decided: 0, 1 abort, 2 commit */
+    uint8_t parked;   /* by an operator, as the newest record says */
     uint8_t confused; /* it was begun with the other content */
     uint32_t branches;
     uint8_t result[SIM_BRANCHES]; /* of forward operations: 1 recorded, 2 with bytes */

@@ -70,7 +70,7 @@ struct sim_node {
     uint32_t life; /* which incarnation; what belongs to an older one is void */
     uint8_t up, paused, entered, late_names;
     uint8_t cut[SIM_STORES]; /* cannot reach the store */
-    int64_t wall_offset_ms;
+    int64_t wall_offset_ms, wall_least_ms, wall_most_ms; /* its clock: now, and ever */
     uint64_t paused_until_us;
     etx_engine *engine;
     sim_thread thread[SIM_THREADS];
@@ -114,7 +114,7 @@ struct sim_store {
 
 typedef struct sim_stats {
     uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
-    uint64_t unknown_puts, outages, failovers, forced, moves;
+    uint64_t unknown_puts, outages, failovers, forced, moves, restarts;
 } sim_stats;
 
 struct sim {
@@ -122,6 +122,7 @@ struct sim {
     uint64_t random[SIM_STREAMS];
     uint32_t chance[SIM_FAULTS]; /* of 10,000 */
     uint8_t healing;             /* faults have stopped */
+    uint8_t restarts;            /* ... and then all nodes are started anew; else none is */
     uint64_t now_us;
     uint64_t order;
     struct sim_event *heap;
@@ -168,6 +169,12 @@ void sim_say(sim *s, const char *gid, const char *format, ...)
 void sim_break(sim *s, const char *promise, const char *gid, const char *format, ...)
     __attribute__((format(printf, 4, 5), noreturn));
 const char *sim_fault_name(sim_fault fault);
+void sim_run_until(sim *s, uint64_t until_us);
+void sim_store_back(sim *s, void *store); /* all reach it again */
+
+/* ---- live.c */
+/* Faults stop, and everything must end. */
+void sim_live_on(sim *s);
 
 /* ---- swarm.c */
 /* Draws which faults this seed has, how many nodes, stores and transactions. */
@@ -238,8 +245,8 @@ void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
 void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
 void sim_operator_act(sim *s);
-/* Whatever was parked by hand goes on. */
-void sim_operator_resume_all(sim *s);
+/* What an operator parked goes on; what he forced apart he settles. */
+void sim_operator_resume(sim *s);
 
 /* ---- truth.c */
 sim_truth *sim_truth_of(sim *s, const char *gid, size_t len);

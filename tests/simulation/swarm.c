@@ -142,6 +142,7 @@ void sim_draw(sim *s) {
     draw_stores(s);
     draw_nodes(s);
     s->forgets = draw(s, 3) == 0;
+    s->restarts = draw(s, 4) == 0;
     s->plans = 4 + draw(s, SIM_PLANS - 3);
     for (uint32_t i = 0; i < s->plans; i++) {
         draw_plan(s, i);

@@ -88,7 +88,10 @@ static void moved(sim *s, sim_truth *truth, const etx_record_move *move, uint64_
     }
 }
 
-static void settled(sim_truth *truth, const etx_record_force *force) {
+static void forced(sim_truth *truth, const etx_record_force *force) {
+    if (force->action != ETX_FORCE_SETTLE) {
+        truth->parked = force->action == ETX_FORCE_PARK;
+    }
     if (force->action == ETX_FORCE_SETTLE && force->branch < SIM_BRANCHES) {
         truth->row[force->branch].settled = 1;
         truth->forced = 1;
@@ -141,7 +144,7 @@ static void note(sim *s,
             decided(s, truth, &record->u.decide);
             break;
         case ETX_RECORD_FORCE:
-            settled(truth, &record->u.force);
+            forced(truth, &record->u.force);
             break;
         case ETX_RECORD_MOVE:
             moved(s, truth, &record->u.move, slot);
