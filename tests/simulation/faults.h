@@ -38,8 +38,8 @@
     X(FAILOVER, "failover", 30) /* of a store: what nobody was told of vanishes */             \
     X(REGRESS, "regress", 4)    /* of a store: restored from an older backup */                \
     X(POWER, "power", 5000)     /* a crash takes what was not synced, too */                   \
-    X(DISK_ERROR, "disk-error", 60)                                                            \
-    X(DISK_FULL, "disk-full", 30)                                                              \
+    X(DISK_ERROR, "disk-error", 120)                                                            \
+    X(DISK_FULL, "disk-full", 120)                                                              \
     X(CLOCK, "clock", 30) /* a wall clock jumps */                                             \
     X(OPERATOR, "operator", 60)                                                                \
     X(LOOK, "look", 1500)           /* somebody asks about a gid */                            \

@@ -65,8 +65,11 @@ void sim_local_lost(sim_node *node) {
 /* Now and then: an error, a disk that is full for a while, and the helper's work. */
 void sim_local_fault(sim_node *node) {
     static const int errors[] = {EIO, ENOSPC};
-    static const disk_kind kinds[] = {DISK_WRITE,    DISK_SYNC,     DISK_CREATE, DISK_RENAME,
-                                      DISK_SYNC_DIR, DISK_ALLOCATE, DISK_READ};
+    /* Most often where each put comes by. */
+    static const disk_kind kinds[] = {DISK_WRITE,    DISK_WRITE,    DISK_WRITE, DISK_SYNC,
+                                      DISK_SYNC,     DISK_CREATE,   DISK_RENAME, DISK_SYNC_DIR,
+                                      DISK_ALLOCATE, DISK_READ};
+    enum { KINDS = sizeof kinds / sizeof kinds[0], PUTS = 5 };
     sim *s = node->world;
     disk *of = s->store[SIM_STORES + node->place].disk;
     if (of == NULL) {
@@ -76,8 +79,9 @@ void sim_local_fault(sim_node *node) {
         disk_fault_clear(of);
         disk_limit_set(of, UINT64_MAX);
     } else if (sim_happens(s, SIM_DISK_ERROR)) {
-        disk_fault fault = {.kind = kinds[sim_below(s, SIM_STORING, 7)],
-                            .at = 1 + sim_below(s, SIM_STORING, 8),
+        uint32_t which = sim_below(s, SIM_STORING, KINDS);
+        disk_fault fault = {.kind = kinds[which],
+                            .at = 1 + sim_below(s, SIM_STORING, which < PUTS ? 4 : 2),
                             .error = errors[sim_below(s, SIM_STORING, 2)]};
         sim_say(s, NULL, "%s: its disk will fail at the %llu. %s", node->name,
                 (unsigned long long)fault.at, disk_kind_name(fault.kind));
@@ -85,7 +89,7 @@ void sim_local_fault(sim_node *node) {
         disk_fault_add(of, &fault);
     } else if (sim_happens(s, SIM_DISK_FULL)) {
         sim_say(s, NULL, "%s: its disk is full", node->name);
-        disk_limit_set(of, disk_used(of) + sim_below(s, SIM_STORING, 65536));
+        disk_limit_set(of, disk_used(of) + sim_below(s, SIM_STORING, 32768));
     } else if (sim_below(s, SIM_STORING, 20) == 0) {
         disk_limit_set(of, UINT64_MAX);
     }

@@ -226,7 +226,9 @@ static void print_json(const run_total *total) {
         "\"digest\":\"%016llx\",\"events\":%llu,\"transactions\":%llu,\"committed\":%llu,"
         "\"aborted\":%llu,\"crashes\":%llu,\"takeovers\":%llu,\"pauses\":%llu,\"puts\":%llu,"
         "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
-        "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
+        "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
+        "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
+        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
         (unsigned long long)s->events, (unsigned long long)s->transactions,
@@ -236,7 +238,11 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->unknown_puts, (unsigned long long)s->calls,
         (unsigned long long)s->moves, (unsigned long long)s->outages,
         (unsigned long long)s->failovers, (unsigned long long)s->forced,
-        (unsigned long long)s->restarts, (unsigned long long)total->failure.seed,
+        (unsigned long long)s->restarts, (unsigned long long)s->late_puts,
+        (unsigned long long)s->erased, (unsigned long long)s->regressed,
+        (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
+        (unsigned long long)s->flips, (unsigned long long)s->refusals,
+        (unsigned long long)s->lies, (unsigned long long)total->failure.seed,
         total->failure.promise);
 }
 

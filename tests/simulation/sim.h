@@ -63,8 +63,16 @@ typedef struct sim_thread {
     uint8_t alive, writer;
 } sim_thread;
 
+/* What a node was acknowledged last, of one partition. */
+typedef struct sim_known {
+    uint64_t nonce, slot;
+    uint32_t checksum;
+    uint8_t lost; /* and the store does not have it any more, as it told the node */
+} sim_known;
+
 struct sim_node {
     sim *world;
+    sim_known known[SIM_STORES][SIM_PARTITIONS];
     uint32_t place;
     char name[8];
     uint32_t life; /* which incarnation; what belongs to an older one is void */
@@ -96,6 +104,7 @@ typedef struct sim_shelf { /* one partition of a store */
     sim_slot *slot;
     uint64_t count, room;
     uint64_t mark; /* below it is trimmed */
+    uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
     uint64_t told; /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
 } sim_shelf;
@@ -115,6 +124,7 @@ struct sim_store {
 typedef struct sim_stats {
     uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
     uint64_t unknown_puts, outages, failovers, forced, moves, restarts;
+    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies;
 } sim_stats;
 
 struct sim {
