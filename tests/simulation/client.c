@@ -184,8 +184,8 @@ typedef struct wire_branch {
     etx_branch branch;
     uint32_t payload[2];
     char name[16];
-    char before[16];
-    const char *depends_on[1];
+    char before[SIM_BRANCHES][8];
+    const char *depends_on[SIM_BRANCHES];
 } wire_branch;
 
 static void fill_branch(const sim_plan *plan, uint32_t place, wire_branch *to) {
@@ -201,12 +201,17 @@ static void fill_branch(const sim_plan *plan, uint32_t place, wire_branch *to) {
     to->branch.flags = (from->by_initiator ? (uint32_t)ETX_BY_INITIATOR : 0) |
                        (from->wants ? (uint32_t)ETX_WANTS_RESULTS : 0) |
                        (from->refuses && from->forgets ? 0 : (uint32_t)ETX_KEEPS_REFUSALS);
-    if (from->depends_on != 0) {
-        snprintf(to->before, sizeof to->before, "b%d", __builtin_ctz(from->depends_on));
-        to->depends_on[0] = to->before;
-        to->branch.depends_on = to->depends_on;
-        to->branch.depends_on_count = 1;
+    uint32_t count = 0;
+    to->branch.independent = from->alone;
+    for (uint32_t i = 0; i < SIM_BRANCHES; i++) {
+        if (from->depends_on & (1u << i)) {
+            snprintf(to->before[count], sizeof to->before[count], "b%u", i);
+            to->depends_on[count] = to->before[count];
+            count++;
+        }
     }
+    to->branch.depends_on = count > 0 ? to->depends_on : NULL;
+    to->branch.depends_on_count = count;
 }
 
 static void fill_options(const sim_plan *plan, etx_tx_options *options) {

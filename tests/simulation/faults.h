@@ -28,6 +28,7 @@
     X(LATE, "late", 1500)     /* arrives after seconds */                                      \
     X(REFUSE, "refuse", 2500) /* a business no */                                              \
     X(FAIL, "fail", 2000)     /* unknown, although it was done or not */                       \
+    X(LIE, "lie", 60) /* a participant says, once, what is not so */                           \
     X(WORKING, "working", 2000)                                                                \
     X(STUCK, "stuck", 300) /* a participant that never answers while faults last */            \
     X(PUT_UNKNOWN, "put-unknown", 800)                                                         \
@@ -40,11 +41,12 @@
     X(POWER, "power", 5000)     /* a crash takes what was not synced, too */                   \
     X(DISK_ERROR, "disk-error", 120)                                                            \
     X(DISK_FULL, "disk-full", 120)                                                              \
+    X(FLIP, "flip", 1500) /* of a bit on a disk, while its node is down */                     \
     X(CLOCK, "clock", 30) /* a wall clock jumps */                                             \
     X(OPERATOR, "operator", 60)                                                                \
     X(LOOK, "look", 1500)           /* somebody asks about a gid */                            \
     X(EARLY, "early", 600)          /* an abort comes before its begin */                      \
-    X(NEST, "nest", 1500)           /* a branch is a transaction itself */                     \
+    X(NEST, "nest", 3000)           /* a branch is a transaction itself */                     \
     X(SILENT, "silent", 2500)       /* an initiator goes away */                               \
     X(REPEAT, "repeat", 4000)       /* a client asks again, perhaps another node */            \
     X(CONFUSED, "confused", 400)    /* ... with other content under the same gid */            \

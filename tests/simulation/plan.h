@@ -21,6 +21,7 @@ typedef struct sim_plan_branch {
     uint8_t nests;      /* it is a transaction itself */
     uint8_t wants;      /* results of those it depends on */
     uint8_t depends_on; /* bits of places */
+    uint8_t alone;      /* not even a step of a saga waits for the one before */
     int32_t delta;      /* of its account; a plan's sum is 0 */
 } sim_plan_branch;
 
@@ -50,6 +51,7 @@ typedef struct sim_row {
     uint8_t commit, undo;
     uint8_t calls;   /* bit 1 << operation: asked for by some node */
     uint8_t settled; /* by hand */
+    uint8_t lied;    /* its participant, about it */
     int32_t applied;
     uint32_t handled;
 } sim_row;

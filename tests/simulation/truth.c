@@ -207,6 +207,27 @@ static void check_results(sim *s, const sim_truth *truth, uint32_t place, const 
     }
 }
 
+/* Forward after all that it depends on, back before any of it. Who lied or forgot is left out. */
+static void check_order(sim *s, const sim_truth *truth, uint32_t place, etx_operation operation) {
+    const sim_plan *plan = truth->plan;
+    for (uint32_t i = 0; i < plan->branches; i++) {
+        const sim_plan_branch *other = &plan->branch[i];
+        const sim_row *row = &truth->row[i];
+        int vague = row->lied || row->settled || other->nests || other->forgets;
+        int has_forward = other->kind != ETX_MESSAGE && other->kind != ETX_NOTIFICATION;
+        if (operation == ETX_FORWARD && (plan->branch[place].depends_on & (1u << i)) && !vague &&
+            has_forward && row->forward != SIM_ROW_DONE && truth->decided == 0) {
+            sim_break(s, "the order that was asked for", truth->gid,
+                      "branch %u is called before %u is done", place, i);
+        }
+        if (operation == ETX_UNDO && (other->depends_on & (1u << place)) && !vague && has_forward &&
+            row->forward == SIM_ROW_DONE && !row->undo) {
+            sim_break(s, "the order that was asked for", truth->gid,
+                      "branch %u is undone before %u", place, i);
+        }
+    }
+}
+
 void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call) {
     etx_operation operation = etx_call_operation(call);
     sim_row *row = &truth->row[place];
@@ -222,6 +243,7 @@ void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *ca
         sim_break(s, "no call before its record is durable", truth->gid,
                   "branch %u is called before the decision is in the log", place);
     }
+    check_order(s, truth, place, operation);
     row->calls |= (uint8_t)(1u << operation);
     if ((row->calls & (1u << ETX_COMMIT)) && (row->calls & (1u << ETX_UNDO))) {
         sim_break(s, "a decision never changes", truth->gid, "branch %u: commit and undo", place);
@@ -293,13 +315,17 @@ void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below
 
 /* ---- the end */
 
+static int32_t wanted_of(const sim_truth *truth, uint32_t place) {
+    return truth->plan != NULL && truth->decided == 2 ? truth->plan->branch[place].delta : 0;
+}
+
 static void audit_branch(sim *s, const sim_truth *truth, uint32_t place) {
     const sim_plan_branch *plan = &truth->plan->branch[place];
     const sim_row *row = &truth->row[place];
     int commits = truth->decided == 2;
-    int32_t wanted = commits ? plan->delta : 0;
+    int32_t wanted = wanted_of(truth, place);
     int tolerated = plan->kind == ETX_NOTIFICATION;
-    if (row->settled || tolerated) {
+    if (row->settled || row->lied || tolerated) {
         return;
     }
     if (row->applied != wanted) {
@@ -338,7 +364,7 @@ void sim_truth_audit(sim *s) {
         audit_one(s, truth);
         int exact = !is_void(truth) && !truth->forced;
         for (uint32_t i = 0; exact && i < SIM_BRANCHES; i++) {
-            sum += truth->row[i].applied;
+            sum += truth->row[i].lied ? wanted_of(truth, i) : truth->row[i].applied;
         }
     }
     for (uint32_t i = 0; i < s->plans; i++) {

@@ -30,7 +30,7 @@ static sim_stream stream_of(sim_fault fault) {
     if (fault <= SIM_TAKEOVER || fault == SIM_CLOCK || fault == SIM_LATE_NAME) {
         return SIM_CRASHES;
     }
-    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_DISK_FULL) {
+    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_FLIP) {
         return SIM_STORING;
     }
     return fault >= SIM_OPERATOR || fault == SIM_REFUSE ? SIM_LOAD : SIM_NET;
