@@ -26,13 +26,19 @@ static const sim_store *store_of(const etx__partition *partition) {
     return ((const sim_adapter *)(const void *)partition->home->log)->store;
 }
 
+/* Who was superseded, and has had nothing to write since, does not know it. */
+static int is_owner(const etx__partition *partition) {
+    const sim_shelf *shelf = &store_of(partition)->shelf[partition->number];
+    return partition->state != ETX__GONE &&
+           (shelf->count == 0 || shelf->slot[shelf->count - 1].own == partition->owner.nonce);
+}
+
 static int in_flight(const sim *s) {
     for (uint32_t i = 0; i < s->nodes; i++) {
         const etx_engine *engine = s->node[i].engine;
         for (uint32_t p = 0; s->node[i].up && p < engine->partition_count; p++) {
             const etx__partition *partition = engine->partition[p];
-            if (partition->state != ETX__GONE && partition->live > 0 &&
-                !store_of(partition)->regressed) {
+            if (is_owner(partition) && partition->live > 0 && !store_of(partition)->regressed) {
                 return 1;
             }
         }
@@ -81,7 +87,7 @@ static const sim_node *owner_of(const sim *s, const sim_store *store, uint32_t n
         for (uint32_t p = 0; s->node[i].up && p < engine->partition_count; p++) {
             const etx__partition *partition = engine->partition[p];
             if (store_of(partition) == store && partition->number == number &&
-                partition->state == ETX__OPEN) {
+                partition->state == ETX__OPEN && is_owner(partition)) {
                 return &s->node[i];
             }
         }

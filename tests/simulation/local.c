@@ -48,6 +48,69 @@ static uint32_t choose(void *user, uint32_t ways) {
     return sim_below(user, SIM_STORING, ways);
 }
 
+/* ---- damage */
+
+static uint8_t byte_at(const disk *of, const sim_flip *flip) {
+    uint8_t byte = 0;
+    disk_file_read(of, flip->path, flip->offset, &byte, 1);
+    return byte;
+}
+
+/* One bit of one file is another one when it is opened next. */
+static void flip_bit(sim_node *node, disk *of) {
+    sim *s = node->world;
+    static const char directory[] = "log";
+    uint32_t count = 0;
+    while (disk_file_name(of, directory, count) != NULL) {
+        count++;
+    }
+    if (count == 0 || node->flip.there) {
+        return;
+    }
+    sim_flip *flip = &node->flip;
+    const char *name = disk_file_name(of, directory, sim_below(s, SIM_STORING, count));
+    snprintf(flip->path, sizeof flip->path, "%s/%s", directory, name);
+    uint64_t size = disk_file_size(of, flip->path);
+    if (size == 0) {
+        return;
+    }
+    flip->offset = sim_below(s, SIM_STORING, (uint32_t)size);
+    flip->bit = (uint8_t)sim_below(s, SIM_STORING, 8);
+    disk_file_flip(of, flip->path, flip->offset, flip->bit);
+    flip->byte = byte_at(of, flip);
+    flip->there = 1;
+    s->stats.flips++;
+    sim_say(s, NULL, "%s: bit %u of %s at %llu is damaged", node->name, flip->bit, flip->path,
+            (unsigned long long)flip->offset);
+}
+
+/* As from a good copy. What was written over it since is good. */
+void sim_local_mend(sim_node *node) {
+    disk *of = node->world->store[SIM_STORES + node->place].disk;
+    sim_flip *flip = &node->flip;
+    if (flip->there && disk_file_size(of, flip->path) > flip->offset &&
+        byte_at(of, flip) == flip->byte) {
+        disk_file_flip(of, flip->path, flip->offset, flip->bit);
+        sim_say(node->world, NULL, "%s: %s is mended", node->name, flip->path);
+    }
+    flip->there = 0;
+}
+
+int sim_local_refused(sim_node *node, const char *message) {
+    const char *name = strrchr(node->flip.path, '/');
+    if (!node->flip.there) {
+        return 0;
+    }
+    node->world->stats.refusals++;
+    if (strstr(message, name) == NULL || strpbrk(strstr(message, name), "0123456789") == NULL) {
+        sim_break(node->world, "damage is told with its place", NULL, "%s: bit %u at %llu of %s: %s",
+                  node->name, node->flip.bit, (unsigned long long)node->flip.offset,
+                  node->flip.path, message);
+    }
+    sim_local_mend(node);
+    return 1;
+}
+
 void sim_local_lost(sim_node *node) {
     sim *s = node->world;
     disk *of = s->store[SIM_STORES + node->place].disk;
@@ -59,6 +122,9 @@ void sim_local_lost(sim_node *node) {
     if (sim_happens(s, SIM_POWER)) {
         sim_say(s, NULL, "%s: its machine lost power", node->name);
         disk_crash(of, choose, s);
+    }
+    if (sim_happens(s, SIM_FLIP)) {
+        flip_bit(node, of);
     }
 }
 
@@ -78,6 +144,7 @@ void sim_local_fault(sim_node *node) {
     if (s->healing) {
         disk_fault_clear(of);
         disk_limit_set(of, UINT64_MAX);
+        sim_local_mend(node);
     } else if (sim_happens(s, SIM_DISK_ERROR)) {
         uint32_t which = sim_below(s, SIM_STORING, KINDS);
         disk_fault fault = {.kind = kinds[which],

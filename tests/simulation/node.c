@@ -160,6 +160,9 @@ static void start(sim_node *node, void *what) {
         char message[256];
         etx_engine_message(engine, message, sizeof message);
         sim_say(s, NULL, "%s: cannot start: %s", node->name, message);
+        if (rc == ETX_ECORRUPT && sim_local_refused(node, message)) {
+            longjmp(node->out, 1);
+        }
         if (rc == ETX_ECORRUPT || rc == ETX_EVERSION || rc == ETX_ECONFLICT || s->healing) {
             *ret_rc = rc;
         }
