@@ -84,6 +84,7 @@ static void monitor(const etx_event *event, void *user) {
     const char *gid = event->gid[0] != 0 ? event->gid : NULL;
     sim_say(s, gid, "%s: %s %s%s%s", node->name, etx_event_name(event->type), event->branch,
             event->reason[0] != 0 ? ": " : "", event->reason);
+    sim_said_event(s, event);
     if (event->type == ETX_EVENT_PARTITION_LOST) {
         s->stats.takeovers++;
         check_lost(node, event);

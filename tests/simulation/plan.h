@@ -72,6 +72,8 @@ struct sim_truth {
     uint32_t branches;
     uint8_t result[SIM_BRANCHES]; /* of forward operations: 1 recorded, 2 with bytes */
     uint64_t full_slot;           /* the newest BEGIN or MOVE */
+    /* what BEGIN and ENLIST said: sums */
+    uint64_t said, deadline_ms, said_branch[SIM_BRANCHES], said_digest[SIM_BRANCHES];
     /* told to a client */
     uint8_t told; /* bits 1 abort, 2 commit */
     sim_row row[SIM_BRANCHES];

@@ -283,6 +283,12 @@ void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below
 /* At the end. */
 void sim_truth_audit(sim *s);
 
+/* ---- said.c */
+void sim_said_begin(sim_truth *truth, const etx_record_begin *begin);
+void sim_said_enlist(sim_truth *truth, const etx_record_enlist *enlist);
+void sim_said_move(sim *s, const sim_truth *truth, const etx_record_move *move);
+void sim_said_event(sim *s, const etx_event *event);
+
 /* ---- refold.c */
 /* Is what the node has in memory what its logs say? */
 void sim_refold_check(sim *s, sim_node *node);

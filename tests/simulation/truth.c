@@ -86,6 +86,7 @@ static void moved(sim *s, sim_truth *truth, const etx_record_move *move, uint64_
         sim_break(s, "nothing unended is forgotten", truth->gid, "a MOVE has %u of %u branches",
                   move->begin.branch_count, truth->branches);
     }
+    sim_said_move(s, truth, move);
 }
 
 static void forced(sim_truth *truth, const etx_record_force *force) {
@@ -125,9 +126,11 @@ static void note(sim *s,
         case ETX_RECORD_BEGIN:
             begun(s, truth, store, partition, slot);
             truth->branches = record->u.begin.branch_count;
+            sim_said_begin(truth, &record->u.begin);
             truth->confused = is_confused(&record->u.begin);
             break;
         case ETX_RECORD_ENLIST:
+            sim_said_enlist(truth, &record->u.enlist);
             truth->branches++;
             break;
         case ETX_RECORD_HELD:
