@@ -18,7 +18,8 @@ enum {
     SIM_PARTITIONS = 2,
     SIM_THREADS = 16,
     SIM_BUCKETS = 512,
-    SIM_SIZES = 64
+    SIM_SIZES = 64,
+    SIM_BUSY_MS = 12000
 };
 
 /* Streams of chance, apart from each other, so that leaving out one kind of fault changes little
@@ -44,8 +45,11 @@ typedef struct sim_options {
     uint64_t seed;
     uint32_t without; /* bit 1 << sim_fault */
     uint32_t plans;   /* at most so many transactions; 0: as drawn */
+    uint32_t nodes;   /* at most so many; 0: as drawn */
+    uint32_t busy_ms; /* faults stop after it; 0: SIM_BUSY_MS */
+    uint8_t absent[SIM_PLANS]; /* clients that do not come */
     FILE *trace;      /* or NULL */
-    const char *only; /* traced: lines about this gid alone; or NULL */
+    const char *only; /* traced: of gids this one, its children and its parent; or NULL */
 } sim_options;
 
 /* ---- events */

@@ -44,6 +44,9 @@ static void draw_nodes(sim *s) {
         s->store[SIM_STORES + i].slack = draw(s, 3) == 0 ? 0 : 128u << draw(s, 6);
     }
     s->nodes = s->locals == SIM_LOCAL_ONLY ? 1 : 1 + draw(s, SIM_NODES);
+    if (s->options.nodes > 0 && s->options.nodes < s->nodes) {
+        s->nodes = s->options.nodes;
+    }
     for (uint32_t i = 0; i < SIM_NODES; i++) {
         sim_node *node = &s->node[i];
         node->world = s;
@@ -178,6 +181,9 @@ void sim_draw(sim *s) {
     }
     if (s->options.plans > 0 && s->options.plans < s->plans) {
         s->plans = s->options.plans;
+    }
+    for (uint32_t i = 0; i < s->plans; i++) {
+        s->plan[i].over = s->options.absent[i];
     }
     sim_say(s, NULL, "seed %llu: %u nodes, %u stores of %u partitions, %u transactions",
             (unsigned long long)s->options.seed, s->nodes, s->stores, s->partitions, s->plans);

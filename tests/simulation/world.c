@@ -143,6 +143,15 @@ static void digest_line(sim *s, const char *line) {
     }
 }
 
+/* The same, a child, or a parent. */
+static int is_kin(const char *gid, const char *other) {
+    size_t len = strlen(gid);
+    size_t other_len = strlen(other);
+    size_t least = len < other_len ? len : other_len;
+    return strncmp(gid, other, least) == 0 &&
+           (len == other_len || (len < other_len ? other[least] : gid[least]) == '/');
+}
+
 void sim_say(sim *s, const char *gid, const char *format, ...) {
     char line[600];
     int head = snprintf(line, sizeof line, "%8llu.%03u ", (unsigned long long)(s->now_us / 1000),
@@ -153,7 +162,7 @@ void sim_say(sim *s, const char *gid, const char *format, ...) {
     va_end(list);
     digest_line(s, line);
     if (s->options.trace != NULL &&
-        (s->options.only == NULL || gid == NULL || strcmp(gid, s->options.only) == 0)) {
+        (s->options.only == NULL || gid == NULL || is_kin(gid, s->options.only))) {
         fprintf(s->options.trace, "%s%s%s\n", line, gid != NULL ? "  " : "",
                 gid != NULL ? gid : "");
     }
@@ -291,7 +300,7 @@ static void clean(sim *s, const sim_options *options) {
 }
 
 static void run_all(sim *s) {
-    enum { BUSY_US = 12000000 };
+    uint32_t busy_ms = s->options.busy_ms > 0 ? s->options.busy_ms : SIM_BUSY_MS;
     sim_draw(s);
     sim_local_make(s);
     for (uint32_t i = 0; i < s->nodes; i++) {
@@ -299,7 +308,7 @@ static void run_all(sim *s) {
     }
     sim_client_start(s);
     sim_at(s, 20000, misfortune, NULL);
-    sim_run_until(s, s->now_us + BUSY_US);
+    sim_run_until(s, s->now_us + busy_ms * 1000ull);
     sim_live_on(s);
     sim_truth_audit(s);
 }
