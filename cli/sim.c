@@ -39,11 +39,12 @@ static int asks_for_help(int argc, char **argv) {
 }
 
 static int explain(void) {
-    (void)puts("Usage: etx sim [--seeds A..B | --seed N | --explore CONFIG] [OPTION...]\n"
-               "\n"
-               "Looks for a broken promise: whole nodes, made of the real library, in a simulated\n"
-               "world. A program of its own does it, etx-sim, which is not installed here: it\n"
-               "comes with the whole of ETX (meson install -C build), and then tells its options.");
+    (void)puts(
+        "Usage: etx sim [--seeds A..B | --seed N | --explore CONFIG] [OPTION...]\n"
+        "\n"
+        "Looks for a broken promise: whole nodes, made of the real library, in a simulated\n"
+        "world. A program of its own does it, etx-sim, which is not installed here: it\n"
+        "comes with the whole of ETX (meson install -C build), and then tells its options.");
     return 0;
 }
 

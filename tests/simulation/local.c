@@ -103,9 +103,9 @@ int sim_local_refused(sim_node *node, const char *message) {
     }
     node->world->stats.refusals++;
     if (strstr(message, name) == NULL || strpbrk(strstr(message, name), "0123456789") == NULL) {
-        sim_break(node->world, "damage is told with its place", NULL, "%s: bit %u at %llu of %s: %s",
-                  node->name, node->flip.bit, (unsigned long long)node->flip.offset,
-                  node->flip.path, message);
+        sim_break(node->world, "damage is told with its place", NULL,
+                  "%s: bit %u at %llu of %s: %s", node->name, node->flip.bit,
+                  (unsigned long long)node->flip.offset, node->flip.path, message);
     }
     sim_local_mend(node);
     return 1;
@@ -132,8 +132,8 @@ void sim_local_lost(sim_node *node) {
 void sim_local_fault(sim_node *node) {
     static const int errors[] = {EIO, ENOSPC};
     /* Most often where each put comes by. */
-    static const disk_kind kinds[] = {DISK_WRITE,    DISK_WRITE,    DISK_WRITE, DISK_SYNC,
-                                      DISK_SYNC,     DISK_CREATE,   DISK_RENAME, DISK_SYNC_DIR,
+    static const disk_kind kinds[] = {DISK_WRITE,    DISK_WRITE,  DISK_WRITE,  DISK_SYNC,
+                                      DISK_SYNC,     DISK_CREATE, DISK_RENAME, DISK_SYNC_DIR,
                                       DISK_ALLOCATE, DISK_READ};
     enum { KINDS = sizeof kinds / sizeof kinds[0], PUTS = 5 };
     sim *s = node->world;

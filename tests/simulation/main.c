@@ -134,7 +134,21 @@ static int read_clients(const char *text, sim_options *one) {
     return 1;
 }
 
-enum { SEEDS = 256, SECONDS, SEED, TRACE, ONLY, WITHOUT, TRANSACTIONS, FAULTS, DIGEST, JSON, CLIENTS, NODES, BUSY };
+enum {
+    SEEDS = 256,
+    SECONDS,
+    SEED,
+    TRACE,
+    ONLY,
+    WITHOUT,
+    TRANSACTIONS,
+    FAULTS,
+    DIGEST,
+    JSON,
+    CLIENTS,
+    NODES,
+    BUSY
+};
 
 static const struct option longs[] = {{"seeds", required_argument, NULL, SEEDS},
                                       {"seconds", required_argument, NULL, SECONDS},
@@ -293,7 +307,8 @@ static void print_json(const run_total *total) {
         "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
         "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
         "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
-        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
+        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"seed\":%llu,"
+        "\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
         (unsigned long long)s->events, (unsigned long long)s->transactions,
@@ -306,9 +321,8 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->restarts, (unsigned long long)s->late_puts,
         (unsigned long long)s->erased, (unsigned long long)s->regressed,
         (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
-        (unsigned long long)s->flips, (unsigned long long)s->refusals,
-        (unsigned long long)s->lies, (unsigned long long)total->failure.seed,
-        total->failure.promise);
+        (unsigned long long)s->flips, (unsigned long long)s->refusals, (unsigned long long)s->lies,
+        (unsigned long long)total->failure.seed, total->failure.promise);
 }
 
 static void print_total(const run_total *total) {
@@ -387,7 +401,7 @@ static int check_words(const words *w) {
     return -1;
 }
 
-/* `--explore NAME` and `--explore=NAME`, wherever they stand: all other words are the explorer's. */
+/* `--explore NAME` and `--explore=NAME`, wherever they stand: other words are the explorer's. */
 static int explore_words(int argc, char **argv, char **ret_words) {
     int count = 0;
     int found = 0;

@@ -23,7 +23,7 @@ typedef struct run_many_options {
     double seconds;       /* 0: all seeds */
     uint32_t jobs;
     sim_options one; /* what of them all */
-    int digest; /* of all seeds: the same wherever the same seeds run */
+    int digest;      /* of all seeds: the same wherever the same seeds run */
 } run_many_options;
 
 typedef struct run_total {

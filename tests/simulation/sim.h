@@ -43,13 +43,13 @@ typedef enum sim_locals {
 /* What a seed draws; `without` leaves faults out (to make a story short). */
 typedef struct sim_options {
     uint64_t seed;
-    uint32_t without; /* bit 1 << sim_fault */
-    uint32_t plans;   /* at most so many transactions; 0: as drawn */
-    uint32_t nodes;   /* at most so many; 0: as drawn */
-    uint32_t busy_ms; /* faults stop after it; 0: SIM_BUSY_MS */
+    uint32_t without;          /* bit 1 << sim_fault */
+    uint32_t plans;            /* at most so many transactions; 0: as drawn */
+    uint32_t nodes;            /* at most so many; 0: as drawn */
+    uint32_t busy_ms;          /* faults stop after it; 0: SIM_BUSY_MS */
     uint8_t absent[SIM_PLANS]; /* clients that do not come */
-    FILE *trace;      /* or NULL */
-    const char *only; /* traced: of gids this one, its children and its parent; or NULL */
+    FILE *trace;               /* or NULL */
+    const char *only;          /* traced: of gids this one, its children and its parent; or NULL */
 } sim_options;
 
 /* ---- events */
@@ -90,7 +90,7 @@ struct sim_node {
     char name[8];
     uint32_t life; /* which incarnation; what belongs to an older one is void */
     uint8_t up, paused, entered, late_names;
-    uint8_t cut[SIM_STORES]; /* cannot reach the store */
+    uint8_t cut[SIM_STORES];                             /* cannot reach the store */
     int64_t wall_offset_ms, wall_least_ms, wall_most_ms; /* its clock: now, and ever */
     uint64_t paused_until_us;
     etx_engine *engine;
@@ -116,9 +116,9 @@ typedef struct sim_slot {
 typedef struct sim_shelf { /* one partition of a store */
     sim_slot *slot;
     uint64_t count, room;
-    uint64_t mark; /* below it is trimmed */
+    uint64_t mark;  /* below it is trimmed */
     uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
-    uint64_t told; /* slots below it were acknowledged, themselves or by one behind them */
+    uint64_t told;  /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
 } sim_shelf;
 

@@ -5,25 +5,30 @@
 
 #include "run.h"
 
-enum { LINES = 60, HEAD = 15, LINE = 640, KEPT = 4096 };
+enum { LINES = 60, HEAD = 15, LINE = 640, KEPT = 4096, ROUTINES = 8 };
 
 typedef struct lines {
     char (*text)[LINE];
     uint32_t count;
-    uint32_t folded, times; /* of one kind, not told yet */
+    uint32_t folded[ROUTINES]; /* not told yet */
 } lines;
 
-/* What every node does all the time: 0 is none of it. */
-static uint32_t routine_of(const char *line) {
-    static const char *const routines[] = {": written",      "is trimmed",  ": cannot start",
-                                           "wall clock",     "hears: ETX_EUNAVAILABLE",
-                                           ": home-up",      "call-unknown", ": home-down"};
-    for (uint32_t i = 0; i < sizeof routines / sizeof routines[0]; i++) {
-        if (strstr(line, routines[i]) != NULL) {
-            return i + 1;
-        }
-    }
-    return 0;
+typedef struct routine {
+    const char *sign, *word;
+} routine;
+
+/* What every node does all the time. */
+static const routine *routines(void) {
+    static const routine all[ROUTINES] = {
+        {": written", "slots written"},
+        {"is trimmed", "trims"},
+        {": cannot start", "starts in vain"},
+        {"wall clock", "jumps of wall clocks"},
+        {"hears: ETX_EUNAVAILABLE", "answers that a home is away"},
+        {"call-unknown", "calls without an answer"},
+        {": home-up", "homes up"},
+        {": home-down", "homes down"}};
+    return all;
 }
 
 static void keep(lines *of, const char *line) {
@@ -33,34 +38,31 @@ static void keep(lines *of, const char *line) {
 }
 
 static void unfold(lines *of) {
-    static const char *const words[] = {"",
-                                        "slots written",
-                                        "trims",
-                                        "starts in vain",
-                                        "jumps of wall clocks",
-                                        "answers that a home is away",
-                                        "homes well again",
-                                        "calls without an answer",
-                                        "homes away"};
-    char line[LINE];
-    if (of->times > 0) {
-        snprintf(line, sizeof line, "             ... %u %s ...\n", of->times, words[of->folded]);
+    char line[LINE] = "";
+    size_t len = 0;
+    for (uint32_t i = 0; i < ROUTINES; i++) {
+        if (of->folded[i] > 0) {
+            len += (size_t)snprintf(line + len, sizeof line - len, "%s %u %s",
+                                    len > 0 ? "," : "             ...", of->folded[i],
+                                    routines()[i].word);
+            of->folded[i] = 0;
+        }
+    }
+    if (len > 0) {
+        snprintf(line + len, sizeof line - len, " ...\n");
         keep(of, line);
     }
-    of->times = 0;
 }
 
 static void take(lines *of, const char *line) {
-    uint32_t routine = routine_of(line);
-    if (routine != of->folded || routine == 0) {
-        unfold(of);
+    for (uint32_t i = 0; i < ROUTINES; i++) {
+        if (strstr(line, routines()[i].sign) != NULL) {
+            of->folded[i]++;
+            return;
+        }
     }
-    of->folded = routine;
-    if (routine == 0) {
-        keep(of, line);
-    } else {
-        of->times++;
-    }
+    unfold(of);
+    keep(of, line);
 }
 
 static void tell(const lines *of, FILE *to) {

@@ -182,14 +182,15 @@ static void print_json_row(const explore_config *config,
                            const explore_found *found,
                            int broken,
                            int follows) {
-    printf("%s{\"name\":\"%s\",\"states\":%llu,\"transitions\":%llu,\"depth\":%u,"
-           "\"cores\":%llu,\"seconds\":%.1f,\"cpu_seconds\":%.1f,\"complete\":%s,"
-           "\"broken\":%s,\"wrong\":\"%s\"}",
-           follows ? "," : "", config->name, (unsigned long long)found->states,
-           (unsigned long long)found->transitions, (unsigned)found->depth,
-           (unsigned long long)found->cores, found->seconds, found->cpu_seconds,
-           found->complete ? "true" : "false", broken ? "true" : "false",
-           found->broken ? found->wrong : "");
+    printf(
+        "%s{\"name\":\"%s\",\"states\":%llu,\"transitions\":%llu,\"depth\":%u,"
+        "\"cores\":%llu,\"seconds\":%.1f,\"cpu_seconds\":%.1f,\"complete\":%s,"
+        "\"broken\":%s,\"wrong\":\"%s\"}",
+        follows ? "," : "", config->name, (unsigned long long)found->states,
+        (unsigned long long)found->transitions, (unsigned)found->depth,
+        (unsigned long long)found->cores, found->seconds, found->cpu_seconds,
+        found->complete ? "true" : "false", broken ? "true" : "false",
+        found->broken ? found->wrong : "");
     fflush(stdout);
 }
 
