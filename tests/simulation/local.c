@@ -56,6 +56,12 @@ static uint8_t byte_at(const disk *of, const sim_flip *flip) {
     return byte;
 }
 
+/* 0: something else stands there by now. A file that is gone may have another name. */
+static int is_damaged(const disk *of, const sim_flip *flip) {
+    return flip->there &&
+           (disk_file_size(of, flip->path) <= flip->offset || byte_at(of, flip) == flip->byte);
+}
+
 /* One bit of one file is another one when it is opened next. */
 static void flip_bit(sim_node *node, disk *of) {
     sim *s = node->world;
@@ -64,7 +70,7 @@ static void flip_bit(sim_node *node, disk *of) {
     while (disk_file_name(of, directory, count) != NULL) {
         count++;
     }
-    if (count == 0 || node->flip.there) {
+    if (count == 0 || is_damaged(of, &node->flip)) {
         return;
     }
     sim_flip *flip = &node->flip;
@@ -88,25 +94,44 @@ static void flip_bit(sim_node *node, disk *of) {
 void sim_local_mend(sim_node *node) {
     disk *of = node->world->store[SIM_STORES + node->place].disk;
     sim_flip *flip = &node->flip;
-    if (flip->there && disk_file_size(of, flip->path) > flip->offset &&
-        byte_at(of, flip) == flip->byte) {
+    if (is_damaged(of, flip) && disk_file_size(of, flip->path) > flip->offset) {
         disk_file_flip(of, flip->path, flip->offset, flip->bit);
         sim_say(node->world, NULL, "%s: %s is mended", node->name, flip->path);
+        flip->there = 0;
     }
-    flip->there = 0;
+}
+
+/* The file that a refusal names, and whether it gives a place there. */
+static int named_in(const char *message, char *path, size_t size) {
+    const char *name = strstr(message, "/log/");
+    size_t len = name != NULL ? strcspn(name + 1, " :") : 0;
+    if (len == 0 || len >= size || strpbrk(name + 1 + len, "0123456789") == NULL) {
+        return 0;
+    }
+    memcpy(path, name + 1, len);
+    path[len] = 0;
+    return 1;
 }
 
 int sim_local_refused(sim_node *node, const char *message) {
-    const char *name = strrchr(node->flip.path, '/');
-    if (!node->flip.there) {
+    disk *of = node->world->store[SIM_STORES + node->place].disk;
+    sim_flip *flip = &node->flip;
+    char path[sizeof flip->path];
+    if (!flip->there) {
         return 0;
     }
-    node->world->stats.refusals++;
-    if (strstr(message, name) == NULL || strpbrk(strstr(message, name), "0123456789") == NULL) {
-        sim_break(node->world, "damage is told with its place", NULL,
-                  "%s: bit %u at %llu of %s: %s", node->name, node->flip.bit,
-                  (unsigned long long)node->flip.offset, node->flip.path, message);
+    int named = named_in(message, path, sizeof path);
+    /* Another name: the segment was used again under it, with what is damaged. */
+    if (named && strcmp(path, flip->path) != 0 && disk_file_size(of, path) > flip->offset) {
+        memcpy(flip->path, path, sizeof path);
+        named = byte_at(of, flip) == flip->byte;
     }
+    if (!named) {
+        sim_break(node->world, "damage is told with its place", NULL,
+                  "%s: bit %u at %llu of %s: %s", node->name, flip->bit,
+                  (unsigned long long)flip->offset, flip->path, message);
+    }
+    node->world->stats.refusals++;
     sim_local_mend(node);
     return 1;
 }
@@ -308,6 +333,9 @@ static int local_reopen(etx_log *log, uint32_t partition, char *message, size_t 
     int rc = file_ops()->reopen(of->inner, partition, message, message_size);
     sim_say(of->store->world, NULL, "%s: own disk, %u, is opened anew: %s", of->node->name,
             partition, etx_error_name(rc));
+    if (rc == ETX_ECORRUPT) {
+        sim_local_refused(of->node, message);
+    }
     return rc;
 }
 
