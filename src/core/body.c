@@ -86,17 +86,6 @@ static size_t body_size(const etx_record_begin *begin, const etx_record_progress
     return size;
 }
 
-/* A branch's bytes are read again when a later one depends on it. */
-static void mark_wanted(etx__tx *tx, const etx__branch *branch) {
-    tx->r.ordered |= branch->s.depends_on_count > 0;
-    if (!(branch->s.flags & ETX_WANTS_RESULTS)) {
-        return;
-    }
-    for (uint16_t i = 0; i < branch->s.depends_on_count; i++) {
-        tx->branch[branch->s.depends_on[i]]->r.bytes_wanted = 1;
-    }
-}
-
 etx__tx *etx__body_make(etx__core *core,
                         const etx_record_begin *begin,
                         const etx_record_progress *progress) {
@@ -124,9 +113,7 @@ etx__tx *etx__body_make(etx__core *core,
         branch_fill(&branches[i], &begin->branches[i], progress != NULL ? progress[i].digest : 0,
                     &cut);
         branches[i].s.place = i;
-    }
-    for (uint16_t i = 0; i < begin->branch_count; i++) {
-        mark_wanted(tx, &branches[i]);
+        tx->r.ordered |= branches[i].s.depends_on_count > 0;
     }
     tx->s.initiator = take_text(&cut, begin->initiator);
     tx->s.initiator_len = (uint8_t)begin->initiator.len;
@@ -185,7 +172,7 @@ int etx__body_add(etx__core *core, etx__tx *tx, const etx_record_branch *from, u
     branch->s.place = tx->s.branch_count;
     tx->branch[tx->s.branch_count++] = branch;
     tx->image_size += (uint32_t)size;
-    mark_wanted(tx, branch);
+    tx->r.ordered |= branch->s.depends_on_count > 0;
     return 0;
 }
 

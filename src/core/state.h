@@ -55,7 +55,6 @@ typedef struct etx__branch_run {
     uint8_t forward; /* known: recorded or answered */
     uint8_t finish;
     uint8_t called;       /* this owner has called its forward operation */
-    uint8_t bytes_wanted; /* a result that a later call is given */
     uint8_t dirty;        /* bit 1 << operation: answered, not recorded */
     uint8_t no_room;      /* its forward operation is done, and its result cannot be kept */
 } etx__branch_run;

@@ -299,7 +299,7 @@ int etx__partition_put(etx__partition *partition, int may_inline) {
     return 1;
 }
 
-static uint64_t pause_ms(uint32_t retries) {
+uint64_t etx__partition_pause_ms(uint32_t retries) {
     uint64_t pause = 20ull << (retries < 9 ? retries : 9);
     return pause < 5000 ? pause : 5000;
 }
@@ -323,7 +323,7 @@ static void watch_put(etx__partition *partition) {
 
 static void put_later(etx__partition *partition, uint8_t again) {
     partition->again = again;
-    partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+    partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
 }
 
 static void poisoned(etx__partition *partition) {
@@ -334,7 +334,7 @@ static void poisoned(etx__partition *partition) {
     etx__home_down(home, ETX_EUNAVAILABLE, why);
     etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, why);
     etx__partition_forget(partition, ETX_EUNKNOWN);
-    partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+    partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
 }
 
 static void gone(etx__partition *partition, etx_event_type type, const char *why) {
@@ -399,7 +399,7 @@ void etx__partition_job_done(etx__partition *partition) {
             etx__home_well(partition->home);
             return;
         }
-        partition->retry_ms = partition->shard->now.mono_ms + pause_ms(partition->retries++);
+        partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
         etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);
     }
 }

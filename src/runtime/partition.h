@@ -139,6 +139,8 @@ void etx__partition_step(etx__partition *partition, etx__event *event);
  * begun or done. */
 int etx__partition_put(etx__partition *partition, int may_inline);
 int etx__partition_put_due(const etx__partition *partition);
+/* How long after the `retries`-th failure in a row a put, or a reopening, is tried again. */
+uint64_t etx__partition_pause_ms(uint32_t retries);
 /* What the writer's job came to. */
 void etx__partition_job_done(etx__partition *partition);
 /* Time has passed. */

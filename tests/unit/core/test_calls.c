@@ -93,6 +93,35 @@ static void test_notification(void **state) {
     }
 }
 
+/* Its own limit goes before its participant's, which is more here. */
+static void test_notification_of_its_own_limit(void **state) {
+    (void)state;
+    static const uint16_t none[] = {0};
+    world *w = NULL;
+    etx__event event;
+    etx_record_branch branch = {.name = text_of("a"),
+                                .participant = text_of("shop"),
+                                .depends_on = none,
+                                .kind = ETX_NOTIFICATION,
+                                .attempts_max = 2};
+    etx_record_begin begin = {.mode = ETX_SUBMITTED,
+                              .durability = ETX_LOCAL,
+                              .marks = ETX_MARK_CHOSEN,
+                              .branch_count = 1,
+                              .branches = &branch};
+    say(&w, "world\nparticipant shop first=10 cap=10 attempts=7");
+    begin.time_ms = w->now.wall_ms;
+    world_event(w, &event, ETX__EV_BEGIN, "t");
+    event.u.begin.begin = &begin;
+    world_step(w, &event);
+    say(&w, "put\nreply t a retry");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+    say(&w, "tick next\nreply t a retry\nput");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTED);
+    assert_int_equal(w->calls, 2);
+    world_free(w);
+}
+
 static void test_stalled(void **state) {
     (void)state;
     world *w = NULL;
@@ -221,6 +250,7 @@ int main(void) {
         cmocka_unit_test(test_whose_numbers),
         cmocka_unit_test(test_working_keeps_the_interval),
         cmocka_unit_test(test_notification),
+        cmocka_unit_test(test_notification_of_its_own_limit),
         cmocka_unit_test(test_stalled),
         cmocka_unit_test(test_stalled_initiator),
         cmocka_unit_test(test_late_and_repeated_answers),

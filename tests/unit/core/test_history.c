@@ -287,10 +287,23 @@ static void test_unknown_aborts_leave_room(void **state) {
     world_free(w);
 }
 
+/* It is remembered for A from its end on, however long it took. */
+static void test_age_counts_from_the_end(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=10 age=1000\nparticipant shop");
+    say(&w, "begin t1 a:message nobody\nput\ntick 5000\nreply t1 a done\nput\ntick 900\nput");
+    assert_true(is_known(w, 1));
+    say(&w, "tick 200\nput");
+    assert_false(is_known(w, 1));
+    world_free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_n),
         cmocka_unit_test(test_age),
+        cmocka_unit_test(test_age_counts_from_the_end),
         cmocka_unit_test(test_drained),
         cmocka_unit_test(test_undurable_stays),
         cmocka_unit_test(test_moves_out_of_order),

@@ -68,10 +68,32 @@ static void test_in_order(void **state) {
     set(f, 0, UINT64_MAX); /* taking away what is not there */
 }
 
+/* The last takes the place of what is taken away. Where it is due before all that stands above that
+ * place, it goes up. */
+static void test_the_last_goes_up(void **state) {
+    static const uint64_t due[] = {0, 100, 1, 200, 201, 101, 102, 103, 104, 10};
+    static const uint64_t then[] = {0, 1, 10, 100, 102, 103, 104, 200, 201, UINT64_MAX};
+    fixture *f = *state;
+    for (int i = 0; i < 10; i++) {
+        set(f, i, due[i]); /* each stays where it comes: fours of children */
+    }
+    set(f, 5, UINT64_MAX);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(etx__timer_next(f->w->core), then[i]);
+        for (int j = 0; j < 10 && then[i] != UINT64_MAX; j++) {
+            if (f->due[j] == then[i]) {
+                set(f, j, UINT64_MAX);
+                break;
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_last_goes_up, setup, teardown),
     };
     return cmocka_run_group_tests_name("core timers", tests, NULL, NULL);
 }

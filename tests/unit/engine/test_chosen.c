@@ -270,6 +270,49 @@ static void a_copy_to_look_at_takes_no_program(void **state) {
     pair_end(&pair);
 }
 
+/* As another owner would, which takes chosen gids elsewhere. */
+static void claim_for(rig_log *log, const char *home_id) {
+    uint8_t batch[256] = {1};
+    etx_record own = {.type = ETX_RECORD_OWN};
+    own.u.own.nonce = 4711;
+    own.u.own.time_ms = 1;
+    own.u.own.node = (etx_bytes){"other", 5};
+    own.u.own.chosen_home = (etx_bytes){home_id, strlen(home_id)};
+    assert_true(etx_codec_binary()->bound(&own) < sizeof batch);
+    size_t len = 1 + etx_codec_binary()->encode(&own, batch + 1);
+    rig_log_put(log, 0, 4711, (etx_bytes){batch, len});
+}
+
+/* While its log was broken another program took the home over, and chosen gids with it: who reads
+ * the log anew goes by what it says now. */
+static void a_log_that_is_read_anew_is_checked_again(void **state) {
+    struct pair pair;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_home_status status = {.size = sizeof status};
+    (void)state;
+    pair_make(&pair);
+    rig_log single;
+    rig_log_make(&single, NULL, "partitions=1");
+    etx_engine *engine = engine_of(&pair, NULL, &single, NULL, 0);
+    rig_start(engine);
+    run(engine, "mine");
+    atomic_store(&single.reopen_rc, ETX_EIO);
+    rig_log_fail(&single, RIG_BROKEN, 1);
+    assert_int_equal(etx_tx_run(rig_pair(engine, "bank", "other", 'D'), &outcome), ETX_EUNKNOWN);
+    claim_for(&single, "f234567");
+    atomic_store(&single.reopen_rc, 0);
+    do {
+        usleep(1000);
+        assert_int_equal(etx_engine_home_status(engine, 0, &status), 0);
+    } while (!status.usable && strstr(status.why, "f234567") == NULL);
+    assert_int_equal(status.usable, 0);
+    assert_int_equal(etx_tx_run(rig_pair(engine, "bank", "mine", 'D'), &outcome),
+                     ETX_EUNAVAILABLE);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    rig_log_end(&single);
+    pair_end(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_look_changes_nothing),
@@ -278,6 +321,7 @@ int main(void) {
         cmocka_unit_test(a_drained_home_gives_them_up),
         cmocka_unit_test(the_operator_accepts_by_name),
         cmocka_unit_test(a_trim_does_not_forget_it),
+        cmocka_unit_test(a_log_that_is_read_anew_is_checked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

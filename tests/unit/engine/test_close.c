@@ -192,12 +192,88 @@ static void what_nobody_waits_for_is_written(void **state) {
     rig_log_end(&log);
 }
 
+/* Its forward call waits at the gate, then asks what became of its transaction. */
+struct asker {
+    etx_engine *engine;
+    sem_t gate;
+    atomic_uint called;
+    int rc;
+    etx_status status;
+};
+
+static etx_reply ask(etx_call *call, void *user) {
+    struct asker *asker = user;
+    atomic_fetch_add(&asker->called, 1);
+    while (sem_wait(&asker->gate) != 0) {
+    }
+    asker->rc = etx_query(asker->engine, etx_call_gid(call), &asker->status);
+    return ETX_DONE;
+}
+
+static etx_reply nothing(etx_call *call, void *user) {
+    (void)call;
+    (void)user;
+    return ETX_DONE;
+}
+
+static void *close_body(void *argument) {
+    rig_check(etx_engine_close(argument, ETX_CLOSE_FINISH, 60000) == 0);
+    return NULL;
+}
+
+/* Its transaction was ended by hand, and nothing is in flight: the close waits for the callback all
+ * the same, and it is answered until it returns. */
+static void a_callback_is_answered_until_it_returns(void **state) {
+    rig_log log;
+    pthread_t closing;
+    struct asker asker = {.status = {.size = sizeof(etx_status)}};
+    etx_participant participant = ETX_PARTICIPANT_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=1");
+    assert_int_equal(sem_init(&asker.gate, 0, 0), 0);
+    asker.engine = rig_engine(NULL, log.url, NULL);
+    participant.name = "asker";
+    participant.kind = ETX_TCC;
+    participant.user = &asker;
+    participant.forward = ask;
+    participant.commit = participant.undo = nothing;
+    rig_must(asker.engine, etx_engine_register(asker.engine, &participant), "register");
+    rig_start(asker.engine);
+    options.gid = "t";
+    rig_must(asker.engine, etx_tx_new(asker.engine, &options, &tx), "new");
+    rig_must(asker.engine, etx_tx_add(tx, "asker", NULL, 0), "add");
+    rig_must(asker.engine, etx_tx_submit(tx, NULL, NULL), "submit");
+    assert_true(host_wait_for(&asker.called, 1));
+    rig_must(asker.engine,
+             etx_force_by_hand(asker.engine, "t", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "why"),
+             "abort");
+    rig_must(asker.engine,
+             etx_force_by_hand(asker.engine, "t", ETX_FORCE_DONE, "0", ETX_UNDO, "ann", "why"),
+             "done");
+    assert_true(rig_reaches(asker.engine, "t", ETX_ABORTED, 0));
+    assert_int_equal(pthread_create(&closing, NULL, close_body, asker.engine), 0);
+    while (etx_tx_new(asker.engine, NULL, &tx) == 0) {
+        etx_tx_discard(tx);
+    }
+    usleep(20000); /* a close that does not wait goes on now */
+    sem_post(&asker.gate);
+    pthread_join(closing, NULL);
+    assert_int_equal(asker.rc, 0);
+    assert_int_equal(asker.status.state, ETX_ABORTED);
+    etx_engine_free(asker.engine);
+    sem_destroy(&asker.gate);
+    rig_log_end(&log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hanging_put_holds_up_nobody),
         cmocka_unit_test(patience_ends),
         cmocka_unit_test(close_in_a_storm),
         cmocka_unit_test(what_nobody_waits_for_is_written),
+        cmocka_unit_test(a_callback_is_answered_until_it_returns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,6 +187,30 @@ static void what_never_was_is_told_apart(void **state) {
     shop_end(&shop);
 }
 
+/* The last N are known, though partitions do not get an equal share of them. */
+static void uneven_partitions_keep_the_last_n(void **state) {
+    enum { N = 100 };
+    struct shop shop;
+    etx_outcome outcome;
+    char gid[16];
+    (void)state;
+    shop_make(&shop);
+    rig_log_end(&shop.log);
+    rig_log_make(&shop.log, NULL, "partitions=2");
+    shop.options.history_max = N;
+    shop_open(&shop);
+    for (int i = 0; i < N; i++) {
+        snprintf(gid, sizeof gid, "t-%d", i);
+        rig_must(shop.engine, run(&shop, gid, 'D', &outcome), "run");
+    }
+    assert_true(rig_written(shop.engine, N));
+    for (int i = 0; i < N; i++) {
+        snprintf(gid, sizeof gid, "t-%d", i);
+        assert_int_equal(rig_state(shop.engine, gid), ETX_COMMITTED);
+    }
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeat_runs_nothing),
@@ -194,6 +218,7 @@ int main(void) {
         cmocka_unit_test(the_window_is_small),
         cmocka_unit_test(strict_refuses_rather_than_forgets),
         cmocka_unit_test(what_never_was_is_told_apart),
+        cmocka_unit_test(uneven_partitions_keep_the_last_n),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

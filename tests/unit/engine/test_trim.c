@@ -235,6 +235,27 @@ static void moves_do_not_breed_moves(void **state) {
     shop_end(&shop);
 }
 
+/* What stood in the log at the start counts: restarts do not let it grow beyond its bounds. */
+static void what_was_there_at_the_start_counts(void **state) {
+    enum { EACH = 180 }; /* of 16 KiB: less than a log may hold, and more than half of it */
+    struct shop shop;
+    (void)state;
+    shop_make(&shop, 10);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    rig_log_end(&shop.log);
+    rig_log_make(&shop.log, NULL, "partitions=1");
+    shop_open(&shop, 10);
+    busy(&shop, EACH, 16 * 1024);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    assert_int_equal(shop.log.trims, 0);
+    shop_open(&shop, 10);
+    busy(&shop, EACH, 16 * 1024);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    assert_true(shop.log.trims > 0);
+    shop_open(&shop, 10);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_segments_go_and_live_ones_stay),
@@ -242,6 +263,7 @@ int main(void) {
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
         cmocka_unit_test(moves_do_not_breed_moves),
+        cmocka_unit_test(what_was_there_at_the_start_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,6 +106,41 @@ static void test_what_is_read_back_is_written_again(void **state) {
     }
 }
 
+/* A name that a process gave which died before it was durable is there to see, and may be gone
+ * tomorrow: it is durable before anything is written under it. */
+static void test_names_found_are_made_durable(void **state) {
+    log_fixture *fixture = *state;
+    static const char name[] = "p00-00000001.seg";
+    fixture_puts(fixture, 3, 5000);
+    fixture_close(fixture, 0);
+    int dir = open(fixture_path(fixture, "log"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir >= 0);
+    disk_watch();
+    assert_int_equal(renameat(dir, name, dir, "aside.tmp"), 0);
+    assert_int_equal(renameat(dir, "aside.tmp", dir, name), 0);
+    close(dir);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    expect_nothing_wrong();
+    disk_end();
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 3);
+}
+
+/* So is a trim mark that is found: only then do segments go by it. */
+static void test_a_mark_found_is_made_durable(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 120, 20000);
+    assert_int_equal(fixture->subject.ops->trim(fixture->subject.log, 0, 100), 0);
+    fixture_close(fixture, 0);
+    disk_watch();
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    const disk_file *file = disk_find("p00.state");
+    assert_non_null(file);
+    assert_true(file->writes > 0);
+    assert_false(file->unsynced);
+    disk_end();
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 20);
+}
+
 /* Each read of an open, and of a get behind it, fails in turn: it is an error, and nothing is
  * called damaged, cut or lost. */
 static void test_a_read_error_is_no_damage(void **state) {
@@ -138,6 +174,8 @@ int main(void) {
         CASE(test_old_numbers_are_gone),
         CASE(test_the_mark_comes_first),
         CASE(test_what_is_read_back_is_written_again),
+        CASE(test_names_found_are_made_durable),
+        CASE(test_a_mark_found_is_made_durable),
         CASE(test_a_read_error_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,6 +73,20 @@ static void test_not_written_is_given_back(void **state) {
     assert_int_equal(etx__owner_judge(&owner, &put, ETX_PUT_WRITTEN), ETX__DURABLE);
 }
 
+/* Doubt is of one put: once that stands, the next one's refusal is a promise again. */
+static void test_doubt_ends_with_its_put(void **state) {
+    (void)state;
+    etx__owner owner = claimed();
+    etx_put put;
+    etx__owner_fill(&owner, batch, &put);
+    assert_int_equal(etx__owner_judge(&owner, &put, ETX_PUT_UNKNOWN), ETX__AGAIN);
+    etx__owner_fill(&owner, batch, &put);
+    assert_int_equal(etx__owner_judge(&owner, &put, ETX_PUT_WRITTEN), ETX__DURABLE);
+    etx__owner_fill(&owner, batch, &put);
+    assert_int_equal(put.slot, 12);
+    assert_int_equal(etx__owner_judge(&owner, &put, ETX_PUT_NOT_WRITTEN), ETX__GIVE_BACK);
+}
+
 static etx__verdict find(etx__owner *owner, uint64_t nonce, uint32_t checksum, uint8_t trimmed) {
     etx_put put;
     etx__owner_fill(owner, batch, &put);
@@ -258,6 +272,7 @@ int main(void) {
         cmocka_unit_test(test_claim_and_put),
         cmocka_unit_test(test_unknown_is_settled_by_the_same_put),
         cmocka_unit_test(test_not_written_is_given_back),
+        cmocka_unit_test(test_doubt_ends_with_its_put),
         cmocka_unit_test(test_occupied),
         cmocka_unit_test(test_proof),
         cmocka_unit_test(test_proof_that_fails),
