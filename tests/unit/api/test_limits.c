@@ -324,7 +324,7 @@ static void test_what_an_initiator_is_given(void **state) {
     assert_int_equal(etx_tx_new(engine, &tx_options, &tx), ETX_EINVALID); /* to nobody */
     tx_options.initiator = "shop";
     assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), 0);
-    etx_tx_discard(tx);
+    assert_int_equal(etx_tx_abort(tx, NULL), 0);
     tx_options.initiator_payload_len = 65;
     assert_int_equal(etx_tx_begin(engine, &tx_options, &tx), ETX_EINVALID);
     tx_options.initiator_payload = NULL;
