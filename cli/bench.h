@@ -91,7 +91,7 @@ typedef struct bench_results {
     double p50_us, p99_us, p999_us, max_us;
     double cpu_us_per_tx;
     uint64_t rss_bytes;
-    double sync_p50_us, sync_per_s;
+    double sync_p50_us, sync_p99_us, sync_per_s;
     uint64_t puts;
     double tx_per_put;
     uint64_t put_p50_us;

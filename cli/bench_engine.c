@@ -222,6 +222,9 @@ void etx__bench_sync_cost(bench_run *run, bench_results *results) {
     if (results->sync_p50_us < 0 || cost.p50_us < results->sync_p50_us) {
         results->sync_p50_us = cost.p50_us;
     }
+    if (results->sync_p99_us < 0 || cost.p99_us < results->sync_p99_us) {
+        results->sync_p99_us = cost.p99_us;
+    }
     if (cost.per_s > results->sync_per_s) {
         results->sync_per_s = cost.per_s;
     }

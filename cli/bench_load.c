@@ -217,7 +217,7 @@ static int load_blocking(bench_run *run, bench_results *results) {
 }
 
 int etx__bench_load(bench_run *run) {
-    bench_results results = {.sync_p50_us = -1, .sync_per_s = -1};
+    bench_results results = {.sync_p50_us = -1, .sync_p99_us = -1, .sync_per_s = -1};
     bench_engine_options engine_options = {0};
     int async = strcmp(run->options.callers, "async") == 0;
     int code;

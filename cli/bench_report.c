@@ -31,6 +31,7 @@ static void report_json(bench_run *run, const bench_results *r) {
     etx__out_real(object, "cpu_us_per_tx", r->cpu_us_per_tx);
     etx__out_number(object, "rss_bytes", r->rss_bytes);
     etx__out_real(object, "sync_p50_us", r->sync_p50_us);
+    etx__out_real(object, "sync_p99_us", r->sync_p99_us);
     etx__out_real(object, "sync_per_s", r->sync_per_s);
     etx__out_real(object, "p50_per_sync", ratio(r->p50_us, r->sync_p50_us));
     etx__out_real(object, "p99_per_sync", ratio(r->p99_us, r->sync_p50_us));
@@ -67,6 +68,7 @@ static void report_text(bench_run *run, const bench_results *r) {
     print_row(to, "puts", (double)r->puts, "", -1);
     print_row(to, "tx per put", r->tx_per_put, "", -1);
     print_row(to, "one sync", r->sync_p50_us, "us (p50)", -1);
+    print_row(to, "", r->sync_p99_us, "us (p99)", ratio(r->sync_p99_us, r->sync_p50_us));
     print_row(to, "syncs", r->sync_per_s, "/s", -1);
     if (r->errors > 0) {
         char error[ETX_REASON_MAX + 40];

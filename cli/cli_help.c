@@ -45,7 +45,8 @@ const char *etx__cli_nearest(const char *word,
     size_t i;
     for (i = 0; (name = name_at(table, i)) != NULL; i++) {
         size_t edits = count_edits(word, name);
-        if (edits < best_edits) {
+        /* who types another first letter means something else: 'foo' is not near 'log' */
+        if (edits < best_edits && (edits <= 1 || name[0] == word[0])) {
             best_edits = edits;
             best = name;
         }

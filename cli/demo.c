@@ -86,9 +86,9 @@ static int make_banks(cli_context *cli, const char *dir) {
 
 static void explain_start(cli_context *cli, const demo_options *options, const char *dir) {
     if (!options->json) {
-        fprintf(cli->out,
-                "Three banks in %s; the coordinator will be killed %llu times in %.1f s.\n", dir,
-                (unsigned long long)options->kills, (double)options->duration_ms / 1e3);
+        fprintf(cli->out, "Three banks in %s; the coordinator will be killed %llu %s in %.1f s.\n",
+                dir, (unsigned long long)options->kills, etx__demo_times(options->kills),
+                (double)options->duration_ms / 1e3);
         fflush(cli->out);
     }
 }

@@ -126,6 +126,8 @@ int etx__demo_run(cli_context *cli,
 /* Reads ledgers and log. `tamper`: spoils something first, to see that it is found. CLI_OK (look
  * into the findings) or CLI_BAD. */
 int etx__demo_audit(cli_context *cli, const char *dir, const char *tamper, demo_findings *findings);
+/* "time" or "times". */
+const char *etx__demo_times(uint64_t count);
 int etx__demo_is_sound(const demo_findings *findings);
 void etx__demo_report_text(cli_context *cli,
                            const demo_options *options,

@@ -1,6 +1,12 @@
 /* What the demo says at the end: in words, or as one JSON object. */
+#include <string.h>
+
 #include "cli_json.h"
 #include "demo.h"
+
+const char *etx__demo_times(uint64_t count) {
+    return count == 1 ? "time" : "times";
+}
 
 void etx__demo_report_json(cli_context *cli,
                            const demo_options *options,
@@ -26,8 +32,12 @@ void etx__demo_report_json(cli_context *cli,
     etx__out_number(object, "errors", history->errors);
     etx__out_number(object, "accounts", findings->accounts);
     json_object_set_new(object, "money", json_integer(findings->money));
-    etx__out_number(object, "seed", options->seed);
-    etx__out_text(object, "dir", dir);
+    if (!options->audit) { /* else what made it had another */
+        etx__out_number(object, "seed", options->seed);
+    }
+    if (options->dir != NULL) { /* else it is removed */
+        etx__out_text(object, "dir", dir);
+    }
     etx__out_line(cli->out, object);
 }
 
@@ -53,10 +63,11 @@ void etx__demo_report_text(cli_context *cli,
                 history->seconds > 0 ? (double)ended / history->seconds : 0);
         fprintf(
             to,
-            "  The coordinator was killed %llu times: %llu times with transfers in flight, %llu "
+            "  The coordinator was killed %llu %s: %llu %s with transfers in flight, %llu "
             "while it\n  read its log. %llu calls were cut off inside a bank; restarts found %llu "
             "unfinished transfers.\n",
-            (unsigned long long)history->kills, (unsigned long long)history->kills_in_flight,
+            (unsigned long long)history->kills, etx__demo_times(history->kills),
+            (unsigned long long)history->kills_in_flight, etx__demo_times(history->kills_in_flight),
             (unsigned long long)history->kills_starting, (unsigned long long)history->calls_cut,
             (unsigned long long)history->recovered);
     } else {
@@ -82,13 +93,15 @@ void etx__demo_report_text(cli_context *cli,
     fprintf(to, "\nEvery transfer happened in all banks or in none; the money adds up to %lld.\n",
             (long long)findings->money);
     fprintf(to, "\n%sWhat next%s\n", bold, plain);
+    const char *kept = options->dir != NULL ? dir : "./demo";
+    const char *etx = cli->program != NULL ? cli->program : "etx";
     if (options->dir == NULL) {
-        fputs("  etx demo --dir ./demo             keep it, and look with the commands below\n",
-              to);
+        fprintf(to, "  %s demo --dir ./demo\n      keep it, and look with the commands below\n",
+                etx);
     }
-    fprintf(to, "  etx log show %s/log           what the coordinator wrote down\n",
-            options->dir != NULL ? dir : "./demo");
-    fprintf(to, "  etx tx list --home file:%s/log --ended --limit 5\n",
-            options->dir != NULL ? dir : "./demo");
-    fputs("  man libetx                        the same in a service of your own\n", to);
+    fprintf(to, "  %s log show %s/log\n      what the coordinator wrote down\n", etx, kept);
+    fprintf(to, "  %s tx list --home file:%s/log --ended --limit 5\n", etx, kept);
+    if (strchr(etx, '/') == NULL) { /* else its manual is not installed */
+        fputs("  man libetx\n      the same in a service of your own\n", to);
+    }
 }

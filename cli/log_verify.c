@@ -1,12 +1,16 @@
 /* `etx log verify`: reads every byte of a log and says whether it is sound. */
 #include "log_command.h"
 
+#include <string.h>
+
 typedef struct verify_options {
     int json;
 } verify_options;
 
 typedef struct verify_run {
     cli_context *cli;
+    const char *dir;
+    unsigned damages; /* findings that are more than a file which is not the log's */
     json_t *findings; /* NULL: text */
 } verify_run;
 
@@ -25,13 +29,14 @@ static const cli_command command = {
     "  etx log verify /var/lib/shop/etx --json | jq .findings\n",
     "  0  sound\n"
     "  1  a torn tail, which opening will cut\n"
-    "  2  corrupt; or bad usage, no log there, or it cannot be read\n",
+    "  2  corrupt, or a foreign file in it; or bad usage, no log there, or it cannot be read\n",
     1,
     1,
 };
 
 static void note_finding(const etx_file_finding *finding, void *user) {
     verify_run *run = user;
+    run->damages += strcmp(finding->file, run->dir) != 0;
     if (run->findings != NULL) {
         json_array_append_new(run->findings, etx__log_finding_json(finding));
     } else {
@@ -52,6 +57,8 @@ static void print_report(cli_context *cli, verify_run *run, const etx_file_repor
         fputs(
             "A crash tore the last write: opening the log cuts it; nothing acknowledged is lost.\n",
             cli->out);
+    } else if (report->state == ETX_FILE_CORRUPT && run->damages == 0) {
+        fputs("The log is sound: move away what is not its own, and it opens.\n", cli->out);
     } else if (report->state == ETX_FILE_CORRUPT) {
         fputs("Restore a backup, or see what 'etx log repair' can save.\n", cli->out);
     }
@@ -59,7 +66,7 @@ static void print_report(cli_context *cli, verify_run *run, const etx_file_repor
 
 int etx__command_log_verify(cli_context *cli, int argc, char **argv) {
     verify_options options = {0};
-    verify_run run = {cli, NULL};
+    verify_run run = {.cli = cli};
     etx_file_report report = {.size = sizeof report};
     char message[LOG_MESSAGE_MAX] = "";
     cli_args args;
@@ -68,9 +75,9 @@ int etx__command_log_verify(cli_context *cli, int argc, char **argv) {
     if (code != CLI_RUN) {
         return code;
     }
+    run.dir = etx__log_dir(args.values[0]);
     run.findings = options.json ? json_array() : NULL;
-    rc = etx_log_file_verify(etx__log_dir(args.values[0]), note_finding, &run, &report, message,
-                             sizeof message);
+    rc = etx_log_file_verify(run.dir, note_finding, &run, &report, message, sizeof message);
     if (rc != 0) {
         code = etx__log_fail(cli, rc, message);
     } else {

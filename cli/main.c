@@ -58,6 +58,7 @@ static int print_version(cli_context *cli) {
 int main(int argc, char **argv) {
     cli_context cli = {.out = stdout, .err = stderr, .stop = &stop_asked, .path = "etx"};
     int code;
+    cli.program = argc > 0 && strchr(argv[0], '/') != NULL ? argv[0] : "etx";
     cli.color = wants_color(STDOUT_FILENO);
     cli.color_err = wants_color(STDERR_FILENO);
     catch_signals();

@@ -167,7 +167,9 @@ json_t *etx__tx_status_json(const etx_status *status) {
     etx__out_number(object, "partition", status->partition);
     etx__out_number(object, "begin_ms", status->begin_ms);
     etx__out_number(object, "deadline_ms", status->deadline_ms);
-    etx__out_number(object, "decided_ms", status->decided_ms);
+    if ((status->marks & ETX_MARK_ENDED) == 0) { /* it is not remembered any longer */
+        etx__out_number(object, "decided_ms", status->decided_ms);
+    }
     etx__out_number(object, "ended_ms", status->ended_ms);
     etx__out_number(object, "branches_count", status->branch_count);
     etx__out_text(object, "reason", status->reason);

@@ -21,22 +21,34 @@ typedef enum etx_engine_flags {
 
 /* Options. 0 or NULL in any member means the default given here. Copied by create. */
 typedef struct etx_options {
-    size_t size;               /* sizeof(etx_options), set by the initialiser; 0 is refused */
-    const char *node;          /* this node's name; default: "node" */
-    uint32_t flags;            /* etx_engine_flags */
-    uint32_t shards;           /* engine threads; default: processors, at most 4 */
-    uint32_t workers;          /* threads for callbacks that block; default 16 */
-    uint32_t transactions_max; /* in flight, over all homes; default 1,048,576 */
-    uint32_t branches_max;     /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
-    uint32_t payload_max;      /* bytes of one branch's payload, or of one result; default 1 MiB */
-    uint64_t memory_max;       /* bytes for transactions in flight and remembered; default 4 GiB:
-                                * address space is taken at start, memory only as it is used */
-    uint64_t history_max;      /* finished transactions remembered; default 1,000,000 */
-    uint64_t history_age_ms;   /* ... no older than this; default 24 h */
-    uint32_t patience_ms;      /* how long a caller waits for an answer; default 30,000 */
-    uint32_t deadline_ms;      /* interactive and resumed transactions; default 60,000 */
-    uint32_t call_timeout_ms;  /* default 30,000 */
-    /* first pause after an unknown result; doubled each time; default 100 */
+    size_t size;      /* sizeof(etx_options), set by the initialiser; 0 is refused */
+    const char *node; /* this node's name; default: "node" */
+    uint32_t flags;   /* etx_engine_flags */
+    uint32_t shards;  /* engine threads, at most 16; default: processors, at most 4 */
+    /* Threads for callbacks that block, at most 4096; default 16. Those whose callbacks wait for
+     * the engine itself do not count: others take their place, up to 16 times as many in all, at
+     * most 1024, and end when they are not needed. */
+    uint32_t workers;
+    /* In flight, over all homes and partitions; default 1,048,576, at most 64 Mi. What other shards
+     * begin at the same instant may come on top: one transaction of each. */
+    uint32_t transactions_max;
+    uint32_t branches_max; /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
+    /* bytes of one branch's payload, or of one result; default 1 MiB, at most 64 MiB */
+    uint32_t payload_max;
+    /* Bytes for transactions in flight and remembered, over all homes and partitions; default
+     * 4 GiB, at least 4 MiB. What begins leaves a sixteenth of it free, for results and reasons.
+     * Address space is taken at start, memory only as it is used: so much for a home with one
+     * partition; twice as much for one with several (each may hold twice its even part, and 64 MiB
+     * at least), or once, if twice is refused. Tables come on top: some 240 bytes for each of
+     * transactions_max, and 110 for each of history_max; with several partitions twice the
+     * former. */
+    uint64_t memory_max;
+    uint64_t history_max; /* finished transactions remembered; default 1,000,000, at most 256 Mi */
+    uint64_t history_age_ms;  /* ... no older than this; default 24 h */
+    uint32_t patience_ms;     /* how long a caller waits for an answer; default 30,000 */
+    uint32_t deadline_ms;     /* interactive and resumed transactions; default 60,000 */
+    uint32_t call_timeout_ms; /* default 30,000 */
+    /* first pause after an unknown result; doubled each time; default 100, at most retry_cap_ms */
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */
@@ -62,7 +74,8 @@ typedef struct etx_options {
             ETX_DURABILITY_DEFAULT, 0, 0, 0, 0                                           \
     }
 
-/* Makes an engine that does nothing yet. Errors: ETX_EINVALID, ETX_ENOMEM. Any thread. */
+/* Makes an engine that does nothing yet. Errors: ETX_EINVALID (etx_engine_message(NULL, ...) names
+ * the member and its range), ETX_ENOMEM. Any thread. */
 ETX_API int etx_engine_create(const etx_options *options, etx_engine **ret_engine);
 
 /* Adds a home at the end of the list of preference, before start: "file:DIR", "memory:", or the
@@ -74,7 +87,8 @@ ETX_API int etx_engine_home(etx_engine *engine, const char *url);
  * refuses another one than before (see docs/guarantees.md). */
 ETX_API int etx_engine_chosen_home(etx_engine *engine, unsigned place);
 /* Adds an adapter of the program's own, before etx_engine_home names its scheme; `ops` is
- * borrowed. */
+ * borrowed. Errors: ETX_EINVALID, ETX_ECONFLICT (a scheme that is built in), ETX_EBUSY,
+ * ETX_ESTATE. */
 ETX_API int etx_engine_log(etx_engine *engine, const etx_log_ops *ops);
 /* Adds a codec of the program's own, for reading and (as etx_options.codec) writing; borrowed.
  * Before start. */
@@ -107,8 +121,9 @@ ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t t
 ETX_API void etx_engine_free(etx_engine *engine);
 
 /* The message of the calling thread's last error, with what each layer was doing; of the last of
- * any thread, if it had none (or sixteen others had one since). Copied, cut to `size`, ends with
- * NUL. What went wrong with a transaction is in its outcome's reason as well. Any thread. */
+ * any thread, if it had none (or sixteen others had one since). With NULL for the engine: why the
+ * calling thread's newest etx_engine_create that failed did. Copied, cut to `size`, ends with NUL.
+ * What went wrong with a transaction is in its outcome's reason as well. Any thread. */
 ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
 
 /* A home as it is now. Strings are copies. */

@@ -80,7 +80,8 @@ typedef struct etx_outcome {
  * returns it. */
 typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 
-/* ---- builder. A handle belongs to one thread at a time. */
+/* ---- builder. A handle belongs to one thread at a time. Whatever makes one sets *ret_tx to NULL
+ * on every error (if the pointer is given). */
 
 /* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
 ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
@@ -187,7 +188,9 @@ typedef struct etx_status {
     etx_durability durability;
     char home[ETX_HOME_ID_LEN + 1];
     uint32_t partition;
-    uint64_t begin_ms, deadline_ms, decided_ms, ended_ms;
+    uint64_t begin_ms;
+    uint64_t deadline_ms, decided_ms; /* 0: none; and both 0 once it is ended and remembered only */
+    uint64_t ended_ms;
     /* when ETX will do something by itself, ms from now; UINT64_MAX: it waits */
     uint64_t next_ms;
     uint32_t branch_count; /* 0 once it is ended and remembered only */

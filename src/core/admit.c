@@ -2,10 +2,16 @@
  * nothing. */
 #include "rules.h"
 
-/* What has begun must end: the last sixteenth of the pool is for results and reasons. */
-static int room_to_begin(const etx__core *core) {
+/* What has begun must end: the last sixteenth of the pool, and of what all cores may use, is for
+ * results and reasons. */
+static int pool_has_room(const etx__core *core) {
     uint64_t reserve = core->pool.capacity_bytes / 16;
     return core->pool.used_bytes + reserve < core->pool.capacity_bytes;
+}
+
+static int room_to_begin(const etx__core *core) {
+    uint64_t most = core->options.memory_max;
+    return pool_has_room(core) && core->pool.used_bytes + core->others.bytes + most / 16 < most;
 }
 
 int etx__refuse(const etx__core *core, int rc, const char *why) {
@@ -16,7 +22,10 @@ int etx__refuse(const etx__core *core, int rc, const char *why) {
 static int no_room(const etx__core *core) {
     return etx__refuse(
         core, ETX_EBUSY,
-        "memory_max is used up by what is in flight and remembered: try again later");
+        pool_has_room(core)
+            ? "memory_max is used up by what is in flight and remembered: try again later"
+            : "its partition's part of memory_max is used up by what is in flight and remembered: "
+              "try again later");
 }
 
 static int too_many_branches(const etx__core *core) {
@@ -36,9 +45,14 @@ static int admit_begin(const etx__core *core, const etx__entry *entry, const etx
     if (record->u.begin.branch_count > core->options.branches_max) {
         return too_many_branches(core);
     }
-    if (core->live >= core->options.transactions_max) {
+    if (core->live + core->others.live >= core->options.transactions_max) {
         return etx__refuse(core, ETX_EBUSY,
                            "transactions_max transactions are in flight: try again later");
+    }
+    if (core->live >= core->options.transactions_room) {
+        return etx__refuse(core, ETX_EBUSY,
+                           "its partition's part of transactions_max is in flight: try again "
+                           "later");
     }
     return room_to_begin(core) ? 0 : no_room(core);
 }

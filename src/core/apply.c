@@ -20,7 +20,7 @@ static etx__entry *entry_live(etx__core *core,
                               const etx_record_begin *begin,
                               const etx_record_progress *progress,
                               int *ret_rc) {
-    if (core->live >= core->options.transactions_max) {
+    if (core->live >= core->options.transactions_room) {
         *ret_rc = ETX_EBUSY;
         return NULL;
     }

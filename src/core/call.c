@@ -279,7 +279,7 @@ static void stall(etx__core *core,
         tx->r.stalled = 1;
         core->stalled++;
         etx__tell(core, ETX_EVENT_STALLED, entry, branch, attempt,
-                  "parked: it is tried on at the longest interval");
+                  "stalled: it is tried on at the longest interval");
     }
 }
 

@@ -19,12 +19,17 @@ static size_t take(size_t *size, size_t bytes) {
     return at;
 }
 
+static uint32_t room_of(const etx__core_options *options) {
+    return options->transactions_room != 0 ? options->transactions_room : options->transactions_max;
+}
+
 static layout lay_out(const etx__core_options *options) {
+    uint32_t room = room_of(options);
     layout l;
     memset(&l, 0, sizeof l);
     /* What ended and is not durable yet may not be forgotten: so much slack. */
-    l.ended_room = options->history_max + options->transactions_max + 64;
-    l.entries_max = (uint32_t)(options->transactions_max + l.ended_room);
+    l.ended_room = options->history_max + room + 64;
+    l.entries_max = (uint32_t)(room + l.ended_room);
     l.buckets = l.entries_max + ETX__BUCKETS_FIRST;
     l.core = take(&l.size, sizeof(etx__core));
     l.out = take(&l.size, sizeof(etx__out));
@@ -41,7 +46,7 @@ static layout lay_out(const etx__core_options *options) {
     l.entry = take(&l.size, l.entries_max * sizeof(etx__entry));
     l.chained = take(&l.size, l.entries_max * sizeof(struct etx__chained));
     l.index = take(&l.size, (size_t)l.buckets * sizeof(uint32_t));
-    l.timer = take(&l.size, options->transactions_max * sizeof(etx__timer));
+    l.timer = take(&l.size, room * sizeof(etx__timer));
     l.ended = take(&l.size, l.ended_room * sizeof(uint32_t));
     l.spans = take(&l.size, etx__pool_table_size(options->pool_size));
     l.region = take(&l.size, options->pool_size);
@@ -58,6 +63,8 @@ etx__core *etx__core_init(void *memory, const etx__core_options *options) {
     etx__core *core = (etx__core *)(void *)(at + l.core);
     memset(core, 0, sizeof *core);
     core->options = *options;
+    core->options.transactions_room = room_of(options);
+    core->options.memory_max = options->memory_max != 0 ? options->memory_max : options->pool_size;
     core->out = (etx__out *)(void *)(at + l.out);
     core->policy = (etx__policy *)(void *)(at + l.policy);
     core->named = (uint16_t *)(void *)(at + l.named);
@@ -97,6 +104,16 @@ int etx__core_fold(etx__core *core, const etx_record *record) {
     }
     etx__history_trim(core);
     return rc;
+}
+
+etx_state etx__core_durable_state(const etx__core *core, const etx__entry *entry) {
+    if (entry->rests_on <= core->durable) {
+        return (etx_state)entry->state;
+    }
+    if (entry->tx == NULL || entry->first_seq > core->durable) {
+        return ETX_NONE;
+    }
+    return entry->tx->r.decided_seq <= core->durable ? (etx_state)entry->state : ETX_ACTIVE;
 }
 
 static void image_of_branch(const etx__branch *branch,

@@ -21,7 +21,8 @@ typedef struct etx__policy {
 } etx__policy;
 
 typedef struct etx__core_options {
-    uint32_t transactions_max;
+    uint32_t transactions_max;  /* in flight, with those of etx__core.others */
+    uint32_t transactions_room; /* ... in this core; 0: transactions_max */
     uint32_t branches_max;
     uint64_t history_max;
     uint64_t history_age_ms;
@@ -31,7 +32,8 @@ typedef struct etx__core_options {
     uint8_t inspect;
     uint8_t history_strict;
     uint64_t first_serial; /* of calls: no other core of the partition gave it */
-    size_t pool_size;      /* bytes for transactions, payloads and results */
+    uint64_t memory_max;   /* bytes, with those of etx__core.others; 0: pool_size */
+    size_t pool_size;      /* bytes for transactions, payloads and results in this core */
 } etx__core_options;
 
 typedef enum etx__event_type {
@@ -186,6 +188,11 @@ typedef struct etx__timer {
     uint32_t entry;
 } etx__timer;
 
+/* What the engine's other cores have. */
+typedef struct etx__others {
+    uint64_t live, bytes;
+} etx__others;
+
 typedef struct etx__core {
     etx__core_options options;
     etx__pool pool;
@@ -227,6 +234,7 @@ typedef struct etx__core {
         uint32_t first, last;
     } list[2];
     uint32_t named_mask;
+    etx__others others;                      /* set before what may begin */
     etx__tx *buried;                         /* ended: freed at the next step */
     etx__waiter *absent_first, *absent_last; /* asked about what is not live; by seq */
     uint8_t started;                         /* recovered: acts */
@@ -251,6 +259,8 @@ uint32_t etx__core_hash(etx_bytes gid);
 void etx__core_prefetch(const etx__core *core, uint32_t hash);
 /* The entry of a gid, or NULL. */
 const etx__entry *etx__core_find(const etx__core *core, etx_bytes gid, uint32_t hash);
+/* How far a transaction is in the log: of one that is decided, and not durably so, ETX_ACTIVE. */
+etx_state etx__core_durable_state(const etx__core *core, const etx__entry *entry);
 uint32_t etx__core_hash_of(const etx__core *core, const etx__entry *entry);
 /* All that is durable of a transaction, as MOVE says it; the branches and progress are put where
  * the caller gives room for ETX_BRANCHES_MAX of each. */

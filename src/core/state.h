@@ -101,6 +101,7 @@ typedef struct etx__tx_state {
 typedef struct etx__tx_run {
     etx__waiter *waiters;
     uint64_t queued_seq;  /* in ETX__UNDURABLE: to be looked at once this is durable */
+    uint64_t decided_seq; /* of its DECIDE, if this owner wrote it */
     uint64_t run_no;      /* resumed: of the run that is valid now */
     uint64_t silent_ms;   /* resumed: when the initiator counts as silent. monotonic */
     uint64_t grace_ms;    /* the deadline does not count before this. monotonic */

@@ -46,6 +46,9 @@ int etx__append(etx__core *core,
     if (waited) {
         entry->rests_on = core->seq;
     }
+    if (kept->type == ETX_RECORD_DECIDE && entry->tx != NULL) {
+        entry->tx->r.decided_seq = core->seq;
+    }
     out->want |= (uint8_t)(want != 0);
     if (ret_entry != NULL) {
         *ret_entry = entry;

@@ -67,7 +67,7 @@ void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms) {
     }
     etx__timer timer = {due_ms, tx->entry};
     if (tx->r.timer == 0) {
-        etx_assert(core->timer_count < core->options.transactions_max);
+        etx_assert(core->timer_count < core->options.transactions_room);
         sift_up(core, core->timer_count++, timer);
         return;
     }

@@ -23,7 +23,7 @@ static inline uint64_t load_word(const unsigned char *at) {
 }
 
 static int name_is_valid(const unsigned char *at, size_t len, size_t max) {
-    if (len - 1 >= max) { /* 0 wraps around */
+    if (len - 1 >= max || at == NULL) { /* 0 wraps around */
         return 0;
     }
     if (len < 8) {

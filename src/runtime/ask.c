@@ -217,8 +217,10 @@ static void glance(etx_tx *request) {
     const etx__core *core = partition->memory->core;
     const etx__entry *entry =
         etx__core_find(core, (etx_bytes){request->gid, request->gid_len}, request->hash);
-    if (entry != NULL && entry->rests_on <= core->durable) {
+    etx_state state = entry != NULL ? etx__core_durable_state(core, entry) : ETX_NONE;
+    if (state != ETX_NONE) {
         etx__outcome_fill(partition, entry, &request->outcome);
+        request->outcome.state = state;
     }
     etx__request_answer(request, 0);
 }

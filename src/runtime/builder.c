@@ -94,8 +94,16 @@ static int handle_make(etx_engine *engine,
     return 0;
 }
 
+/* A caller that does not look at the error finds no handle. */
+static void no_handle(etx_tx **ret_tx) {
+    if (ret_tx != NULL) {
+        *ret_tx = NULL;
+    }
+}
+
 int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx_options ours = ETX_TX_OPTIONS_INIT;
+    no_handle(ret_tx);
     return handle_make(engine, options, &ours, ret_tx);
 }
 
@@ -527,6 +535,7 @@ static etx_tx *begin_request(const etx_tx *tx) {
 
 int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx *tx = NULL;
+    no_handle(ret_tx);
     int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
                             : etx__engine_refuse(engine, ETX_EINVALID);
     if (rc != 0) {
@@ -555,6 +564,7 @@ int etx_tx_begin_async(etx_engine *engine,
                        void *user,
                        etx_tx **ret_tx) {
     etx_tx *tx = NULL;
+    no_handle(ret_tx);
     int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
                             : etx__engine_refuse(engine, ETX_EINVALID);
     if (rc != 0) {
@@ -574,6 +584,7 @@ int etx_tx_begin_async(etx_engine *engine,
 }
 
 int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
+    no_handle(ret_tx);
     int rc = ret_tx != NULL ? 0 : etx__engine_refuse(engine, ETX_EINVALID);
     etx_tx *tx = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (tx == NULL) {

@@ -88,17 +88,20 @@ const void *etx_call_result_of(const etx_call *call, const char *branch, size_t 
 
 int etx_call_result(etx_call *call, const void *data, size_t len) {
     if (data == NULL && len > 0) {
-        return ETX_EINVALID;
+        return etx__engine_fail(call->engine, ETX_EINVALID, "a result without its bytes");
     }
     call->too_long = len > call->engine->options.payload_max;
     if (call->too_long) {
-        return ETX_EINVALID;
+        return etx__engine_fail(call->engine, ETX_EINVALID,
+                                "a result of %zu bytes is over payload_max, %u", len,
+                                call->engine->options.payload_max);
     }
     if (len > sizeof call->kept && len > call->result_room) {
         uint8_t *block = etx__engine_alloc(call->engine, len);
         if (block == NULL) {
             call->too_long = 1;
-            return ETX_EBUSY;
+            return etx__engine_fail(call->engine, ETX_EBUSY, "no memory for a result of %zu bytes",
+                                    len);
         }
         etx__engine_release(call->engine, call->result_room > 0 ? call->result : NULL,
                             call->result_room);
@@ -116,7 +119,7 @@ int etx_call_result(etx_call *call, const void *data, size_t len) {
 
 int etx_call_reason(etx_call *call, const char *text) {
     if (text == NULL) {
-        return ETX_EINVALID;
+        return etx__engine_refuse(call->engine, ETX_EINVALID);
     }
     size_t len = strnlen(text, ETX_REASON_MAX);
     memcpy(call->reason, text, len);

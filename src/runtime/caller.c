@@ -49,8 +49,7 @@ static int abandon(etx_tx *request, char *ret_gid) {
     return atomic_compare_exchange_strong(&request->state, &state, ETX__ABANDONED);
 }
 
-static int wait_for_answer(etx_tx *request, char *ret_gid) {
-    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+static int wait_until(etx_tx *request, uint64_t until, char *ret_gid) {
     while (atomic_load(&request->state) != ETX__ANSWERED) {
         uint64_t now = etx__clock_us();
         if (now < until) {
@@ -60,6 +59,21 @@ static int wait_for_answer(etx_tx *request, char *ret_gid) {
         }
     }
     return 0;
+}
+
+static int wait_for_answer(etx_tx *request, char *ret_gid) {
+    etx_engine *engine = request->engine;
+    if (atomic_load(&request->state) == ETX__ANSWERED) {
+        return 0;
+    }
+    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+    if (!etx__workers_inside(engine)) {
+        return wait_until(request, until, ret_gid);
+    }
+    etx__workers_wait_begins(engine);
+    int rc = wait_until(request, until, ret_gid);
+    etx__workers_wait_ends(engine);
+    return rc;
 }
 
 static const char impatient[] = "no answer within the caller's patience: ask etx_query by gid";

@@ -124,44 +124,50 @@ static int not_started(etx_engine *engine) {
 
 /* ---- create */
 
-static int take_monitor(etx_engine *engine) {
+static const char *take_monitor(etx_engine *engine) {
     const etx_monitor *given = engine->options.monitor;
     uint64_t quiet = 1u << ETX_EVENT_BEGUN | 1u << ETX_EVENT_DECIDED | 1u << ETX_EVENT_ENDED;
     if (given == NULL) {
-        return 0;
+        return NULL;
     }
     if (etx__options_take(&engine->monitor, sizeof engine->monitor, given, given->size) != 0) {
-        return ETX_EINVALID;
+        return "monitor: its size is not known to this version: use ETX_MONITOR_INIT";
     }
     if (engine->monitor.on_event != NULL) {
         engine->monitored = engine->monitor.events != 0 ? engine->monitor.events : ~quiet;
     }
-    return 0;
+    return NULL;
 }
 
-static int take_names(etx_engine *engine) {
+static const char *take_names(etx_engine *engine) {
     const char *node = engine->options.node != NULL ? engine->options.node : "node";
     const char *accept = engine->options.accept_chosen_home;
-    if (etx_name_check(node, strlen(node)) != 0 ||
-        (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN)) {
-        return ETX_EINVALID;
+    if (etx_name_check(node, strlen(node)) != 0) {
+        return "node: 1 to 64 printable characters, no space";
+    }
+    if (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN) {
+        return "accept_chosen_home: the id of a home, as etx_home_status.id says it";
     }
     memcpy(engine->node, node, strlen(node) + 1);
     if (accept != NULL) {
         memcpy(engine->accept_chosen_home, accept, ETX_HOME_ID_LEN + 1);
     }
-    return 0;
+    return NULL;
 }
 
 int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     etx_options ours = ETX_OPTIONS_INIT;
-    if (ret_engine == NULL ||
-        (options != NULL && etx__options_take(&ours, sizeof ours, options, options->size) != 0)) {
-        return ETX_EINVALID;
+    if (ret_engine == NULL) {
+        return etx__engine_none(ETX_EINVALID, "ret_engine is NULL");
+    }
+    if (options != NULL && etx__options_take(&ours, sizeof ours, options, options->size) != 0) {
+        return etx__engine_none(ETX_EINVALID,
+                                "size: not known to this version: use ETX_OPTIONS_INIT");
     }
     etx__options_fill(&ours);
-    if (etx__options_wrong(&ours) != NULL || ours.codec->version != ETX_CODEC_VERSION) {
-        return ETX_EINVALID;
+    const char *wrong = etx__options_wrong(&ours);
+    if (wrong != NULL) {
+        return etx__engine_none(ETX_EINVALID, wrong);
     }
     etx_allocator allocator = ours.allocator != NULL ? *ours.allocator : etx__allocator;
     etx_engine *engine = allocator.allocate(allocator.user, sizeof *engine);
@@ -170,12 +176,13 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
         if (engine != NULL) {
             allocator.release(allocator.user, engine, sizeof *engine);
         }
-        return ETX_ENOMEM;
+        return etx__engine_none(ETX_ENOMEM, "no memory for an engine");
     }
     engine->options = ours;
     engine->allocator = allocator;
     engine->alive = alive;
     engine->holders = 1;
+    engine->ample = 2;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->message_lock, NULL);
     etx__stash_init(&engine->handles, &engine->allocator, sizeof(etx_tx));
@@ -184,9 +191,11 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     engine->log_ops[engine->log_ops_count++] = etx_log_memory();
     engine->codecs[etx_codec_binary()->id] = etx_codec_binary();
     engine->codecs[ours.codec->id] = ours.codec;
-    if (take_monitor(engine) != 0 || take_names(engine) != 0) {
+    const char *odd = take_monitor(engine);
+    odd = odd != NULL ? odd : take_names(engine);
+    if (odd != NULL) {
         etx__engine_drop(engine);
-        return ETX_EINVALID;
+        return etx__engine_none(ETX_EINVALID, odd);
     }
     *ret_engine = engine;
     return 0;
@@ -230,6 +239,12 @@ int etx_engine_log(etx_engine *engine, const etx_log_ops *ops) {
         ops->get == NULL || ops->trim == NULL || ops->space == NULL) {
         return etx__engine_fail(engine, ETX_EINVALID,
                                 "the log adapter lacks a version, a scheme or a function");
+    }
+    if (strcmp(ops->scheme, etx_log_file()->scheme) == 0 ||
+        strcmp(ops->scheme, etx_log_memory()->scheme) == 0) {
+        return etx__engine_fail(engine, ETX_ECONFLICT,
+                                "the scheme '%s:' is built in: give the adapter another one",
+                                ops->scheme);
     }
     if (engine->log_ops_count == ETX__LOGS_MAX) {
         return etx__engine_fail(engine, ETX_EBUSY, "16 log adapters at most");
@@ -364,6 +379,13 @@ static int load_all(etx_engine *engine) {
         return etx__engine_fail(engine, rc, "no threads for the log");
     }
     rc = do_everywhere(engine, ETX__JOB_READ);
+    if (rc == ETX_ENOMEM) { /* with less address space */
+        engine->ample = 1;
+        for (uint32_t i = 0; i < engine->partition_count; i++) {
+            etx__partition_unload(engine->partition[i]);
+        }
+        rc = do_everywhere(engine, ETX__JOB_READ);
+    }
     rc = rc != 0 ? rc : etx__chosen_check(engine);
     return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
 }

@@ -38,9 +38,9 @@ static int fail_at(reader *r, int rc, uint64_t slot, size_t at) {
 static int fail_full(reader *r, uint64_t slot) {
     const etx__core *core = r->core;
     char what[128];
-    if (core->live >= core->options.transactions_max) {
+    if (core->live >= core->options.transactions_room) {
         snprintf(what, sizeof what, "more are in flight than transactions_max (%u): raise it",
-                 core->options.transactions_max);
+                 core->options.transactions_room);
     } else {
         snprintf(what, sizeof what,
                  "what is in flight and remembered needs more than memory_max (%zu): raise it",
@@ -114,10 +114,21 @@ static uint64_t history_share(const etx__partition *partition, uint64_t all) {
     return count == 1 ? all : (all + all / 4) / count + partition->home->turn;
 }
 
+/* memory_max and transactions_max hold for the engine; but what a partition may take of them has
+ * its place from start. Load is nearly even: so much more than an even part of its home is enough,
+ * and all of it where a log holds more. */
+static uint64_t part_of(const etx__partition *partition, uint64_t all, uint64_t least) {
+    uint64_t part = all / partition->home->partition_count * partition->home->engine->ample;
+    part = part > least ? part : least;
+    return partition->whole || part > all ? all : part;
+}
+
 static void core_options(const etx__partition *partition, etx__core_options *ret_options) {
+    enum { TRANSACTIONS_LEAST = 1 << 16, BYTES_LEAST = 64 << 20 };
     const etx_options *o = &partition->home->engine->options;
     *ret_options = (etx__core_options){
         .transactions_max = o->transactions_max,
+        .transactions_room = (uint32_t)part_of(partition, o->transactions_max, TRANSACTIONS_LEAST),
         .branches_max = o->branches_max,
         .history_max = history_share(partition, o->history_max),
         .history_age_ms = o->history_age_ms,
@@ -132,7 +143,8 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
         .inspect = (o->flags & ETX_INSPECT) != 0,
         .history_strict = (o->flags & ETX_HISTORY_STRICT) != 0,
         .first_serial = partition->generation << 40,
-        .pool_size = o->memory_max,
+        .memory_max = o->memory_max,
+        .pool_size = part_of(partition, o->memory_max, BYTES_LEAST) & ~(uint64_t)(ETX__SPAN - 1),
     };
 }
 
@@ -243,20 +255,12 @@ static void register_all(etx__partition *partition, etx__core *core) {
     }
 }
 
-/* Reads the log into a new core, partition->loaded. */
-static int read_all(etx__partition *partition) {
+static int read_into(etx__partition *partition) {
     etx__home *home = partition->home;
     uint64_t mark = 0;
     reader all = {.partition = partition,
                   .message = partition->message,
                   .message_size = sizeof partition->message};
-    partition->message[0] = 0;
-    if (partition->generation > 0 && home->ops->reopen != NULL) {
-        int rc = home->ops->reopen(home->log, partition->number, all.message, all.message_size);
-        if (rc != 0) {
-            return rc;
-        }
-    }
     partition->loaded = memory_make(partition);
     if (partition->loaded == NULL) {
         snprintf(all.message, all.message_size, "no memory for partition %u: lower memory_max",
@@ -286,6 +290,30 @@ static int keep_loaded(etx__partition *partition, int rc) {
     return rc;
 }
 
+/* Reads the log into a new core, partition->loaded. */
+static int read_all(etx__partition *partition) {
+    const etx__home *home = partition->home;
+    partition->message[0] = 0;
+    if (atomic_load(&home->engine->life) != ETX__NEW && home->ops->reopen != NULL) {
+        int rc = home->ops->reopen(home->log, partition->number, partition->message,
+                                   sizeof partition->message);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    int rc = read_into(partition);
+    if (rc == ETX_EBUSY && !partition->whole) {
+        partition->whole = 1;
+        keep_loaded(partition, rc);
+        rc = read_into(partition);
+    }
+    return rc;
+}
+
+void etx__partition_unload(etx__partition *partition) {
+    keep_loaded(partition, ETX_ENOMEM);
+}
+
 int etx__partition_read(etx__partition *partition) {
     return keep_loaded(partition, read_all(partition));
 }
@@ -304,12 +332,16 @@ int etx__partition_load(etx__partition *partition) {
     return keep_loaded(partition, rc != 0 ? rc : claim(partition));
 }
 
+enum { LOOK_MS = 200 }; /* from the opening until the log is asked how much room it has */
+
 void etx__partition_install(etx__partition *partition) {
     etx_assert(partition->memory == NULL); /* what was there was forgotten before */
     partition->memory = partition->loaded;
     partition->loaded = NULL;
     partition->retries = 0;
     partition->retry_ms = 0;
+    partition->fresh = 1;
+    partition->room_ms = etx__clock_us() / 1000 + LOOK_MS;
     register_all(partition, partition->memory->core);
     atomic_store(&partition->nonce, partition->owner.nonce);
     atomic_store(&partition->recovered, partition->memory->core->live);
@@ -344,6 +376,7 @@ void etx__partition_forget(etx__partition *partition, int rc) {
     partition->memory = NULL;
     uint32_t before = atomic_exchange(&partition->live, 0);
     atomic_fetch_sub(&partition->shard->live, before);
+    atomic_fetch_sub(&partition->shard->bytes, atomic_exchange(&partition->memory_used, 0));
 }
 
 /* ---- partitions and their writers */

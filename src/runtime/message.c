@@ -5,6 +5,14 @@
 
 #include "request.h"
 
+/* Why this thread got no engine: there is none to keep it. The one variable of the library. */
+static _Thread_local const char *no_engine;
+
+int etx__engine_none(int rc, const char *why) {
+    no_engine = why;
+    return rc;
+}
+
 /* Each thread's newest message, of the last few threads that had one: an error of another thread
  * does not take its place. With the lock held. */
 static struct etx__said *said_by(etx_engine *engine, uintptr_t thread) {
@@ -68,7 +76,11 @@ void etx_engine_message(etx_engine *engine, char *message, size_t size) {
         return;
     }
     message[0] = 0;
-    if (engine == NULL || *engine->alive == 0) {
+    if (engine == NULL) {
+        snprintf(message, size, "%s", no_engine != NULL ? no_engine : "");
+        return;
+    }
+    if (*engine->alive == 0) {
         return;
     }
     uintptr_t self = (uintptr_t)pthread_self();

@@ -63,26 +63,35 @@ const char *etx__options_wrong(const etx_options *o) {
     if (o->flags & ~flags) {
         return "flags: unknown bits are set";
     }
-    if (o->shards > 16 || o->workers > 4096) {
-        return "shards may be 16 at most, workers 4096";
+    if (o->shards > 16) {
+        return "shards: 16 at most";
+    }
+    if (o->workers > 4096) {
+        return "workers: 4096 at most";
     }
     if (o->branches_max > ETX_BRANCHES_MAX) {
-        return "branches_max may be 1024 at most";
+        return "branches_max: 1024 at most";
     }
     if (o->payload_max > (64u << 20)) {
-        return "payload_max may be 64 MiB at most";
+        return "payload_max: 67108864 (64 MiB) at most";
     }
-    if (o->transactions_max > (64u << 20) || o->history_max > (256u << 20)) {
-        return "transactions_max may be 64 Mi at most, history_max 256 Mi";
+    if (o->transactions_max > (64u << 20)) {
+        return "transactions_max: 67108864 at most";
+    }
+    if (o->history_max > (256u << 20)) {
+        return "history_max: 268435456 at most";
     }
     if (o->memory_max < (4u << 20)) {
-        return "memory_max must be 4 MiB at least";
+        return "memory_max: 4194304 (4 MiB) at least";
     }
     if (o->durability < ETX_VOLATILE || o->durability > ETX_REPLICATED) {
-        return "durability is none of volatile, local, replicated";
+        return "durability: ETX_VOLATILE, ETX_LOCAL or ETX_REPLICATED";
     }
     if (o->retry_first_ms > o->retry_cap_ms) {
-        return "retry_first_ms is above retry_cap_ms";
+        return "retry_first_ms: retry_cap_ms (30000 unless told) at most";
+    }
+    if (o->codec->version != ETX_CODEC_VERSION) {
+        return "codec: its version is not this library's (ETX_CODEC_VERSION)";
     }
     return NULL;
 }

@@ -130,13 +130,22 @@ static void take_out(etx__partition *partition, const etx__out *out) {
     partition->wake_ms = out->wake_ms;
 }
 
-/* How many are in flight: known before anybody is answered. */
-static void note_live(etx__partition *partition, uint32_t live) {
+/* How many are in flight, in how much memory: known before anybody is answered. */
+static void note_use(etx__partition *partition, const etx__core *core) {
+    etx__shard *shard = partition->shard;
+    uint64_t used = atomic_load_explicit(&partition->memory_used, memory_order_relaxed);
+    uint32_t live = core->live;
+    if (used != core->pool.used_bytes) {
+        uint64_t others = atomic_load_explicit(&shard->bytes, memory_order_relaxed) - used;
+        used = core->pool.used_bytes;
+        atomic_store_explicit(&partition->memory_used, used, memory_order_relaxed);
+        atomic_store_explicit(&shard->bytes, others + used, memory_order_relaxed);
+    }
     uint32_t before = atomic_load_explicit(&partition->live, memory_order_relaxed);
     if (live != before) {
         atomic_store_explicit(&partition->live, live, memory_order_relaxed);
-        before = atomic_load_explicit(&partition->shard->live, memory_order_relaxed) - before;
-        atomic_store_explicit(&partition->shard->live, before + live, memory_order_relaxed);
+        before = atomic_load_explicit(&shard->live, memory_order_relaxed) - before;
+        atomic_store_explicit(&shard->live, before + live, memory_order_relaxed);
     }
 }
 
@@ -148,7 +157,7 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
         event->now = partition->shard->now;
         out = etx__core_step(memory->core, event);
         more = out->more;
-        note_live(partition, memory->core->live);
+        note_use(partition, memory->core);
         take_out(partition, out);
     } while (more && event->type == ETX__EV_FORGET);
 }
@@ -183,16 +192,28 @@ static void count_durable(etx__partition *partition, const etx__batch *batch) {
     etx__count(&partition->ended, batch->ended);
 }
 
+/* Full; or newly opened, when a log that was full before may not have noticed yet. */
+static int looks_for_room(const etx__partition *partition) {
+    return (partition->full || partition->fresh) && !partition->busy;
+}
+
 static void watch_room(etx__partition *partition) {
     etx_log_space space = {.size = sizeof space};
     etx__home *home = partition->home;
-    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0 ||
-        space.full == partition->full) {
+    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0) {
+        return;
+    }
+    partition->unit = space.trim_unit;
+    partition->room =
+        space.bytes_total > space.bytes_used ? space.bytes_total - space.bytes_used : 0;
+    if (space.full == partition->full) {
         return;
     }
     partition->full = space.full;
     if (space.full) {
-        static const char why[] = "no space left: only what has begun can end. Free space there";
+        static const char why[] =
+            "no space left: only what has begun can end. Free space there; records that nothing "
+            "needs go by themselves if there is room to";
         etx__home_down(home, ETX_EFULL, why);
         etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, why);
     } else {
@@ -394,7 +415,6 @@ void etx__partition_gauges(etx__partition *partition) {
     atomic_store_explicit(&partition->stalled, core->stalled, memory_order_relaxed);
     atomic_store_explicit(&partition->remembered, core->remembered, memory_order_relaxed);
     atomic_store_explicit(&partition->calls_out, core->calls, memory_order_relaxed);
-    atomic_store_explicit(&partition->memory_used, core->pool.used_bytes, memory_order_relaxed);
     atomic_store_explicit(&partition->oldest_ms, etx__core_known_since(core), memory_order_relaxed);
 }
 
@@ -422,9 +442,11 @@ void etx__partition_tick(etx__partition *partition) {
     if (partition->busy && partition->flying != NULL) {
         watch_put(partition);
     }
-    if (partition->full && !partition->busy && now >= partition->room_ms) {
+    if (looks_for_room(partition) && now >= partition->room_ms) {
+        partition->fresh = 0;
         partition->room_ms = now + 200;
         watch_room(partition);
+        etx__partition_trim(partition, 0);
     }
     etx__partition_gauges(partition);
 }
@@ -444,7 +466,7 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
     if (partition->unsettled) {
         wake = sooner(wake, partition->shard->now.mono_ms + LACK_MS);
     }
-    if (partition->full && !partition->busy) {
+    if (looks_for_room(partition)) {
         wake = sooner(wake, partition->room_ms);
     }
     if (partition->busy) {

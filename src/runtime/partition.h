@@ -91,6 +91,8 @@ struct etx__partition {
     uint64_t put_start_us, put_usual_us;
     uint64_t retry_ms; /* monotonic */
     uint64_t room_ms;  /* full: when to look for room again. monotonic */
+    uint64_t room;     /* bytes that the log can take without more space from its store */
+    uint64_t unit;     /* bytes that go at once when it is trimmed; 0: not known */
     uint32_t retries;
     /* trimming */
     etx__mark mark[ETX__MARKS];
@@ -116,6 +118,8 @@ struct etx__partition {
     uint8_t has_writer;
     uint8_t stuck; /* its writer has not come back */
     uint8_t full;
+    uint8_t whole; /* its core has room for all that the engine may have */
+    uint8_t fresh; /* opened a moment ago: look for room once, at room_ms */
     /* metrics */
     _Atomic uint64_t begun, committed, aborted, ended, recovered;
     _Atomic uint64_t puts, put_bytes, put_records, put_failures, inline_puts, trims, moves;
@@ -154,7 +158,8 @@ void etx__partition_trim(etx__partition *partition, size_t bytes);
 void etx__partition_mark(etx__partition *partition, uint64_t slot, uint64_t seq, size_t bytes);
 
 /* ---- on any one thread that owns the partition */
-int etx__partition_read(etx__partition *partition);  /* into partition->loaded */
+int etx__partition_read(etx__partition *partition); /* into partition->loaded */
+void etx__partition_unload(etx__partition *partition);
 int etx__partition_claim(etx__partition *partition); /* what was read, and is the newest */
 int etx__partition_load(etx__partition *partition);  /* both, while the engine runs */
 /* Takes over what was loaded. The shard's. */

@@ -441,6 +441,15 @@ static int set_waiter(etx_tx *request, etx__event *event) {
     return 1;
 }
 
+/* Could it begin something? Not what repeats the begin of a gid that is known, or gone: that is
+ * answered as it stands, whatever there is room for. */
+static int could_begin(const etx_tx *request) {
+    const etx__core *core = request->partition->memory->core;
+    return !request->old &&
+           (!request->chosen || etx__core_find(core, (etx_bytes){request->gid, request->gid_len},
+                                               request->hash) == NULL);
+}
+
 void etx__request_handle(etx_tx *request) {
     etx__partition *partition = request->partition;
     etx__shard *shard = partition->shard;
@@ -460,7 +469,7 @@ void etx__request_handle(etx_tx *request) {
         return;
     }
     size_t bound = begin ? begin_bound(request) : 0;
-    if (begin && partition->full) {
+    if (begin && partition->full && could_begin(request)) {
         char why[ETX_REASON_MAX + 1];
         etx__home_why(partition->home, why, sizeof why);
         etx__request_refuse(request, ETX_EFULL, why);
@@ -485,6 +494,9 @@ void etx__request_handle(etx_tx *request) {
     }
     etx__event event = {.type = ETX__EV_BEGIN};
     fill_event(request, &event);
+    if (begin || request->type == ETX__EV_ENLIST || request->type == ETX__EV_ABORT) {
+        etx__limits_tell(partition);
+    }
     int free_it = set_waiter(request, &event);
     shard->asking = request;
     etx__partition_step(partition, &event);

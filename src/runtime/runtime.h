@@ -64,6 +64,7 @@ struct etx_engine {
     uint32_t chosen_home;
     etx__partition **partition; /* of all homes, by place */
     uint32_t partition_count;
+    uint32_t ample; /* a partition has room for so many times its even part */
     etx__shard *shard;
     uint32_t shard_count;
     etx__worker_pool *workers;
@@ -87,6 +88,8 @@ int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with what the code says, where there is no more to say; NULL is no engine. */
 int etx__engine_refuse(etx_engine *engine, int rc);
+/* The same where no engine is made; `why` is static. */
+int etx__engine_none(int rc, const char *why);
 void *etx__engine_alloc(const etx_engine *engine, size_t size);
 void etx__engine_release(const etx_engine *engine, void *block, size_t size);
 etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len);

@@ -249,6 +249,7 @@ uint64_t etx__shard_work(etx__shard *shard) {
     do {
         (void)(shard->taken != NULL || take_queue(shard));
         etx__shard_look(shard);
+        etx__limits_look(shard);
         tick_all(shard);
         take_held(shard);
         uint64_t until = shard->now.mono_us + usual_put_us(shard);

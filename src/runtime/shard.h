@@ -24,6 +24,8 @@ struct etx__shard {
     _Atomic uint32_t asleep;
     _Atomic uint64_t armed_ms; /* when the sleeping thread wakes by itself */
     _Atomic uint32_t live;     /* transactions in flight */
+    _Atomic uint64_t bytes;    /* of memory_max that its partitions use */
+    etx__others others;        /* what the other shards have of both, when looked at last */
     etx__partition **partition;
     uint32_t partition_count;
     etx__now now;
@@ -58,6 +60,11 @@ void etx__shard_look(etx__shard *shard);           /* reads the clock */
 void etx__shard_refuse(etx__shard *shard, int rc); /* all that is queued */
 /* After queueing a request: refuses it if the shard was closed meanwhile. */
 void etx__shard_refuse_late(etx__shard *shard);
+
+/* Looks at what the other shards have in flight and in memory. */
+void etx__limits_look(etx__shard *shard);
+/* Tells the partition's core what all others have, before what may begin. */
+void etx__limits_tell(etx__partition *partition);
 
 etx__pending *etx__shard_pending_take(etx__shard *shard);
 void etx__shard_pending_give(etx__shard *shard, etx__pending *pending);
@@ -116,5 +123,9 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);
 /* Is this thread one of the pool's? */
 int etx__workers_inside(const etx_engine *engine);
+/* A callback on this thread, one of the pool's, waits for the engine, until the second: another
+ * thread may take its place. */
+void etx__workers_wait_begins(etx_engine *engine);
+void etx__workers_wait_ends(etx_engine *engine);
 
 #endif

@@ -9,13 +9,19 @@
  * (Three, since small transactions, forgotten in time, never reach it: they need no moves at all.)
  * Beyond that the oldest part goes: moves for all that begins before a mark are appended, some with
  * each batch, no more than it has itself; once they are durable, everything below the mark's slot
- * is trimmed. A crash in between finds both, and the move stands for what was folded before. */
+ * is trimmed. A crash in between finds both, and the move stands for what was folded before.
+ *
+ * A log that is full does not wait for that much: what can go goes, as long as it gives back what
+ * the log trims at once, and its moves fit twice into what is left there, which is the reserve of
+ * those that have begun. Nobody need come for it: no batch brings the moves then. */
 
 enum {
     LITTLE = 4 * 1024 * 1024, /* bytes of records, unless the adapter says otherwise */
     SPACE = 8,                /* times as much in blocks */
     APART = 8,                /* marks: a part of it */
-    MOVES = 4 * 1024          /* bytes of moves beside what a batch has itself */
+    MOVES = 4 * 1024,         /* bytes of moves beside what a batch has itself */
+    FULL_MOVES = 32 * 1024,   /* ... in a log that is full */
+    FULL_ROOM = 128 * 1024    /* bytes left in it, beside its moves */
 };
 
 static uint64_t little(const etx__partition *partition) {
@@ -71,6 +77,16 @@ static const etx__mark *mark_to_trim(const etx__partition *partition, uint64_t n
     return found;
 }
 
+/* The log is full: the newest mark that gives something back, if there is room for the moves. */
+static const etx__mark *mark_to_make_room(const etx__partition *partition, uint64_t needed) {
+    if (!partition->full || partition->unit == 0 || partition->room < 2 * needed + FULL_ROOM) {
+        return NULL;
+    }
+    const etx__mark *mark = mark_to_trim(partition, needed);
+    return mark != NULL && mark->blocks - partition->trimmed.blocks >= partition->unit ? mark
+                                                                                       : NULL;
+}
+
 static void begin_moves(etx__partition *partition, const etx__mark *mark) {
     partition->moving_seq = mark->seq + 1;
     partition->moved_seq = 0;
@@ -86,7 +102,7 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
 static void go_on_moving(etx__partition *partition, size_t bytes) {
     const etx__core *core = partition->memory->core;
     uint64_t before = 0;
-    size_t most = bytes + MOVES;
+    size_t most = partition->full && bytes < FULL_MOVES ? FULL_MOVES : bytes + MOVES;
     while (core->seq != before && (partition->last == NULL || partition->last->len < most)) {
         enum { MANY = 64 }; /* moves of what has ended, in one step */
         uint32_t oldest = core->oldest != 0 ? core->oldest - 1 : ETX__NOBODY;
@@ -102,9 +118,9 @@ static void go_on_moving(etx__partition *partition, size_t bytes) {
     }
     if (core->oldest == 0 || core->entry[core->oldest - 1].first_seq >= partition->moving_seq) {
         partition->moved_seq = core->seq;
-        if (partition->last != NULL) {
-            partition->last->wanted = 1;
-        }
+    }
+    if (partition->last != NULL && (partition->moved_seq != 0 || partition->full)) {
+        partition->last->wanted = 1;
     }
 }
 
@@ -113,7 +129,8 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
         return;
     }
     if (partition->moving_seq != 0) {
-        if (partition->moved_seq == 0 && bytes > 0) { /* a log that does not grow can wait */
+        /* A log that does not grow can wait, unless it is full. */
+        if (partition->moved_seq == 0 && (bytes > 0 || partition->full)) {
             go_on_moving(partition, bytes);
         } else if (partition->moved_seq != 0 &&
                    partition->memory->core->durable >= partition->moved_seq) {
@@ -123,7 +140,8 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
         return;
     }
     uint64_t needed = bytes_needed(partition);
-    const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed) : NULL;
+    const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed)
+                                                        : mark_to_make_room(partition, needed);
     size_t own = etx__need_bytes(partition, ETX_NAME_MAX + ETX_HOME_ID_LEN);
     if (mark != NULL && etx__room_make(partition, own, 0)) {
         begin_moves(partition, mark);

@@ -4,10 +4,23 @@
 
 #include "shard.h"
 
+/* A callback may itself wait for the engine: a branch that is a transaction runs it, and the
+ * child's participants are on this pool too. If all workers were in such calls, none would be left
+ * for what they wait for. So a worker that waits inside the engine does not count: another thread
+ * takes its place while something is queued and nobody is idle. These extra threads take the
+ * newest call first, for what is waited for was queued last; and they end when there are enough
+ * without them. */
+enum {
+    EXTRA_TIMES = 16,   /* so many threads for each of etx_options.workers */
+    EXTRA_MOST = 1024,  /* ... and not more than this */
+    EXTRA_IDLE_MS = 200 /* so long an extra thread stays with nothing to do */
+};
+
 /* A call that a worker makes now: on its stack. */
 typedef struct running {
     struct running *next, **link;
     uint64_t until_us; /* then its timeout is over */
+    pthread_t thread;
 } running;
 
 struct etx__worker_pool {
@@ -17,36 +30,71 @@ struct etx__worker_pool {
     pthread_cond_t idle;
     etx__due *ring;
     uint32_t first, count, room;
-    struct running *calls; /* whose callbacks have not returned */
-    uint32_t running;      /* so many */
+    struct running *calls;    /* whose callbacks have not returned */
+    _Atomic uint32_t running; /* so many; written with the lock held */
     uint32_t threads;
-    uint32_t waiting;
+    uint32_t waiting;  /* for a call */
+    uint32_t inside;   /* whose callbacks wait for the engine */
+    uint32_t limit;    /* of threads, those inside included */
+    uint32_t started;  /* threads, ever: for their names */
+    uint32_t ordinary; /* threads that are not extra: at most etx_options.workers, and stay */
     uint8_t stopping;
     uint8_t stuck; /* it was told that all hang */
-    pthread_t *thread;
 };
+
+static uint32_t limit_of(uint32_t workers) {
+    uint32_t limit = workers > EXTRA_MOST / EXTRA_TIMES ? EXTRA_MOST : workers * EXTRA_TIMES;
+    return limit > workers ? limit : workers;
+}
 
 static void pool_free(etx_engine *engine, etx__worker_pool *pool) {
     etx__engine_release(engine, pool->ring, pool->room * sizeof *pool->ring);
-    etx__engine_release(engine, pool->thread, engine->options.workers * sizeof *pool->thread);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->idle);
     etx__engine_release(engine, pool, sizeof *pool);
 }
 
-static int next_call(etx__worker_pool *pool, etx__due *ret_due) {
-    pool->waiting++;
+/* More than `workers` that do not wait inside the engine. */
+static int too_many(const etx__worker_pool *pool) {
+    return pool->threads - pool->inside > pool->engine->options.workers;
+}
+
+/* Waits for something to do. 0: an extra thread that is not needed any more. */
+static int await_work(etx__worker_pool *pool, int extra) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += EXTRA_IDLE_MS * 1000000l;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     while (pool->count == 0 && !pool->stopping) {
-        pthread_cond_wait(&pool->work, &pool->lock);
+        if (!extra) {
+            pthread_cond_wait(&pool->work, &pool->lock);
+        } else if (too_many(pool) ||
+                   pthread_cond_timedwait(&pool->work, &pool->lock, &until) != 0) {
+            return pool->count > 0 && !pool->stopping;
+        }
     }
-    pool->waiting--;
-    if (pool->stopping) {
+    return !pool->stopping;
+}
+
+static int next_call(etx__worker_pool *pool, int extra, etx__due *ret_due) {
+    if (extra && too_many(pool)) {
         return 0;
     }
-    *ret_due = pool->ring[pool->first];
-    pool->first = (pool->first + 1) & (pool->room - 1);
+    pool->waiting++;
+    int more = await_work(pool, extra);
+    pool->waiting--;
+    if (!more) {
+        return 0;
+    }
     pool->count--;
+    if (extra) {
+        *ret_due = pool->ring[(pool->first + pool->count) & (pool->room - 1)];
+    } else {
+        *ret_due = pool->ring[pool->first];
+        pool->first = (pool->first + 1) & (pool->room - 1);
+    }
     if (pool->count == 0) {
         pool->first = 0; /* so that a long queue's memory is not walked through for ever */
     }
@@ -67,6 +115,7 @@ static etx__reply *spare_or_wait(etx__worker_pool *pool) {
 
 static void call_begins(etx__worker_pool *pool, running *call, const etx__due *due) {
     call->until_us = etx__clock_us() + (uint64_t)due->call.timeout_ms * 1000;
+    call->thread = pthread_self();
     call->next = pool->calls;
     call->link = &pool->calls;
     if (call->next != NULL) {
@@ -91,8 +140,10 @@ static int worker_turn(void *argument) {
     etx__due due;
     etx__reply *spare;
     pthread_mutex_lock(&pool->lock);
+    int extra = ++pool->ordinary > engine->options.workers;
+    pool->ordinary -= (uint32_t)extra;
     while ((spare = spare_or_wait(pool)) != NULL) {
-        if (!next_call(pool, &due)) {
+        if (!next_call(pool, extra, &due)) {
             etx__reply_free(engine, spare);
             break;
         }
@@ -111,15 +162,20 @@ static int worker_turn(void *argument) {
 }
 
 /* Threads are started as they are needed, up to the limit. With the lock held. */
-static void start_one(etx__worker_pool *pool) {
+static void start_if_needed(etx__worker_pool *pool) {
     etx_engine *engine = pool->engine;
-    pthread_t *thread = &pool->thread[pool->threads];
+    pthread_t thread;
+    if (pool->waiting >= pool->count || pool->stopping || pool->threads >= pool->limit ||
+        pool->threads - pool->inside >= engine->options.workers) {
+        return;
+    }
     etx__engine_hold(engine);
-    if (etx__thread_start(thread, "etx-work", pool->threads, worker_turn, pool) != 0) {
+    if (etx__thread_start(&thread, "etx-work", pool->started, worker_turn, pool) != 0) {
         atomic_fetch_sub(&engine->holders, 1);
         return;
     }
-    etx__thread_detach(*thread);
+    etx__thread_detach(thread);
+    pool->started++;
     pool->threads++;
 }
 
@@ -145,20 +201,20 @@ int etx__workers_start(etx_engine *engine) {
         return ETX_ENOMEM;
     }
     pool->engine = engine;
+    pool->limit = limit_of(engine->options.workers);
     pool->room = 256;
     pool->ring = etx__engine_alloc(engine, pool->room * sizeof *pool->ring);
-    pool->thread = etx__engine_alloc(engine, engine->options.workers * sizeof *pool->thread);
+    if (pool->ring == NULL) {
+        etx__engine_release(engine, pool, sizeof *pool);
+        return ETX_ENOMEM;
+    }
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->work, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->work, &monotonic);
     pthread_cond_init(&pool->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (pool->ring == NULL || pool->thread == NULL) {
-        pool_free(engine, pool);
-        return ETX_ENOMEM;
-    }
     engine->workers = pool;
     return 0;
 }
@@ -171,9 +227,7 @@ int etx__workers_give(etx_engine *engine, const etx__due *due) {
         return ETX_ENOMEM;
     }
     pool->ring[(pool->first + pool->count++) & (pool->room - 1)] = *due;
-    if (pool->waiting < pool->count && pool->threads < engine->options.workers && !pool->stopping) {
-        start_one(pool);
-    }
+    start_if_needed(pool);
     int wake = pool->waiting > 0;
     pthread_mutex_unlock(&pool->lock);
     if (wake) {
@@ -185,7 +239,8 @@ int etx__workers_give(etx_engine *engine, const etx__due *due) {
 /* Is every worker in a call that is past its timeout? Once for as long as it lasts. */
 static int stuck_now(etx__worker_pool *pool) {
     uint64_t now = etx__clock_us();
-    if (pool->stuck || pool->running < pool->engine->options.workers) {
+    uint32_t most = pool->engine->options.workers + pool->inside;
+    if (pool->stuck || pool->running < (most < pool->limit ? most : pool->limit)) {
         return 0;
     }
     for (const running *call = pool->calls; call != NULL; call = call->next) {
@@ -253,13 +308,28 @@ void etx__workers_free(etx_engine *engine) {
 int etx__workers_inside(const etx_engine *engine) {
     etx__worker_pool *pool = engine->workers;
     int inside = 0;
-    if (pool == NULL) {
-        return 0;
+    if (pool == NULL || atomic_load_explicit(&pool->running, memory_order_relaxed) == 0) {
+        return 0; /* this thread would have seen its own call */
     }
     pthread_mutex_lock(&pool->lock);
-    for (uint32_t i = 0; i < pool->threads; i++) {
-        inside |= pthread_equal(pool->thread[i], pthread_self()) != 0;
+    for (const running *call = pool->calls; call != NULL; call = call->next) {
+        inside |= pthread_equal(call->thread, pthread_self()) != 0;
     }
     pthread_mutex_unlock(&pool->lock);
     return inside;
+}
+
+void etx__workers_wait_begins(etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    pool->inside++;
+    start_if_needed(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void etx__workers_wait_ends(etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    pool->inside--;
+    pthread_mutex_unlock(&pool->lock);
 }

@@ -39,7 +39,8 @@ static etx_reply hear_commit(sim *s, sim_truth *truth, uint32_t place) {
     if (row->commit) {
         return ETX_DONE;
     }
-    if (has_forward && row->forward != SIM_ROW_DONE && !row->settled && !truth->store->regressed) {
+    if (has_forward && row->forward != SIM_ROW_DONE && !row->settled && !row->lied &&
+        !truth->store->regressed) {
         sim_break(s, "confirm never without its forward operation", truth->gid, "branch %u", place);
     }
     row->commit = 1;
@@ -75,6 +76,15 @@ etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t place, etx_operation 
         return ETX_RETRY;
     }
     etx_reply reply = ETX_RETRY;
+    int lies = sim_happens(s, SIM_LIE) && !truth->row[place].lied;
+    if (lies) {
+        s->stats.lies++;
+        truth->row[place].lied = 1;
+        if (sim_below(s, SIM_NET, 2) == 0) {
+            sim_say(s, truth->gid, "branch %u does nothing, and says that it did", place);
+            return ETX_DONE;
+        }
+    }
     switch (operation) {
         case ETX_FORWARD:
             reply = hear_forward(s, truth, place);
@@ -88,6 +98,10 @@ etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t place, etx_operation 
         case ETX_QUERY:
         case ETX_RESUME:
             break;
+    }
+    if (lies && (reply == ETX_DONE || reply == ETX_REFUSED)) {
+        sim_say(s, truth->gid, "branch %u says the contrary of what it did", place);
+        return reply == ETX_DONE ? ETX_REFUSED : ETX_DONE;
     }
     return fails ? ETX_RETRY : reply;
 }

@@ -90,6 +90,37 @@ static void submitted_answered(sim_plan *plan, int rc, const etx_outcome *outcom
               etx_error_name(rc));
 }
 
+/* What the initiator told of its own branches was not waited for: a successor may not know it, and
+ * then does not commit. */
+static int lacks_results(const sim_plan *plan, const sim_truth *truth) {
+    int lacks = truth->branches < plan->branches;
+    for (uint32_t i = 0; i < plan->branches; i++) {
+        lacks |= plan->branch[i].by_initiator && truth->result[i] == 0;
+    }
+    return lacks;
+}
+
+/* Each refusal of a step has one reason, and the truth must have it. (Whether what is not found
+ * lives is looked at wherever anybody is told so.) */
+static void check_refusal(const sim_plan *plan, int rc) {
+    sim *s = plan->world;
+    const sim_truth *truth = sim_truth_find(s, plan->gid, strlen(plan->gid));
+    int lied = 0;
+    for (uint32_t i = 0; truth != NULL && i < SIM_BRANCHES; i++) {
+        lied |= truth->row[i].lied;
+    }
+    int may = truth != NULL && truth->store != NULL && truth->store->regressed;
+    may |= rc == ETX_ENOTFOUND;
+    may |= rc == ETX_ESTATE && truth != NULL && (truth->decided != 0 || lacks_results(plan, truth));
+    may |= rc == ETX_ESTATE && plan->mode == ETX_RESUMED; /* another run is the valid one */
+    may |= rc == ETX_EGONE && (truth == NULL || !truth->begun || truth->ended);
+    may |= rc == ETX_ECONFLICT && truth != NULL && (truth->confused || lied);
+    if (!may) {
+        sim_break(s, "an honest answer", plan->gid, "step %u is answered %s", plan->step,
+                  etx_error_name(rc));
+    }
+}
+
 static void step_answered(sim_plan *plan, int rc, const etx_outcome *outcome) {
     sim *s = plan->world;
     if (rc == 0) {
@@ -103,6 +134,7 @@ static void step_answered(sim_plan *plan, int rc, const etx_outcome *outcome) {
         return;
     }
     if (rc == ETX_ESTATE || rc == ETX_ENOTFOUND || rc == ETX_EGONE || rc == ETX_ECONFLICT) {
+        check_refusal(plan, rc);
         give_up(plan, etx_error_name(rc));
         return;
     }
@@ -184,8 +216,8 @@ typedef struct wire_branch {
     etx_branch branch;
     uint32_t payload[2];
     char name[16];
-    char before[16];
-    const char *depends_on[1];
+    char before[SIM_BRANCHES][8];
+    const char *depends_on[SIM_BRANCHES];
 } wire_branch;
 
 static void fill_branch(const sim_plan *plan, uint32_t place, wire_branch *to) {
@@ -198,15 +230,25 @@ static void fill_branch(const sim_plan *plan, uint32_t place, wire_branch *to) {
     to->branch.name = to->name;
     to->branch.payload = to->payload;
     to->branch.payload_len = sizeof to->payload;
+    if (plan->number % 3 == 0) { /* a pace of its own */
+        to->branch.call_timeout_ms = 700;
+        to->branch.retry_first_ms = 30;
+        to->branch.retry_cap_ms = 1500;
+    }
     to->branch.flags = (from->by_initiator ? (uint32_t)ETX_BY_INITIATOR : 0) |
                        (from->wants ? (uint32_t)ETX_WANTS_RESULTS : 0) |
                        (from->refuses && from->forgets ? 0 : (uint32_t)ETX_KEEPS_REFUSALS);
-    if (from->depends_on != 0) {
-        snprintf(to->before, sizeof to->before, "b%d", __builtin_ctz(from->depends_on));
-        to->depends_on[0] = to->before;
-        to->branch.depends_on = to->depends_on;
-        to->branch.depends_on_count = 1;
+    uint32_t count = 0;
+    to->branch.independent = from->alone;
+    for (uint32_t i = 0; i < SIM_BRANCHES; i++) {
+        if (from->depends_on & (1u << i)) {
+            snprintf(to->before[count], sizeof to->before[count], "b%u", i);
+            to->depends_on[count] = to->before[count];
+            count++;
+        }
     }
+    to->branch.depends_on = count > 0 ? to->depends_on : NULL;
+    to->branch.depends_on_count = count;
 }
 
 static void fill_options(const sim_plan *plan, etx_tx_options *options) {

@@ -9,13 +9,17 @@
  * once) and wake long after others took over. Their wall clocks jump; their monotonic ones do not.
  * A store (a log that nodes share) may not be reachable from some nodes or from all. A put may
  * hang, may come to *unknown* with or without effect, and a copy of an unknown put may take effect
- * much later. What a store shows and nobody was told of may vanish again when it fails over. A
- * store that is restored from an older backup has lost what it acknowledged.
+ * much later, or at once, while the slot is still free; and what follows it may be refused. What a
+ * store shows and nobody was told of may vanish again when it fails over, most often just when
+ * somebody has seen it. A store that is restored from an older backup has lost what it
+ * acknowledged. Disks fail where puts come by, are full, and while a node is down a bit of a file
+ * turns over: that is refused, with the file and the place, and mended, or it is harmless.
  * Calls and answers are lost, late, duplicated and reordered. Participants keep a fence; they
- * refuse, fail, need long, are not there for a while, and some forget what they refused.
+ * refuse, fail, need long, are not there for a while, some forget what they refused, and some say
+ * once, of one operation, what is not so.
  * Initiators crash, fall silent, and repeat themselves to the wrong node. Operators park, resume
  * and force.
- * Then all faults stop, and everything must end. */
+ * Then all faults stop, and everything must end by itself. */
 
 /* What can go wrong: how often, in chances of 10,000 each time it could. X(name, text, most) */
 #define SIM_FAULT_MAP(X)                                                                       \
@@ -28,6 +32,7 @@
     X(LATE, "late", 1500)     /* arrives after seconds */                                      \
     X(REFUSE, "refuse", 2500) /* a business no */                                              \
     X(FAIL, "fail", 2000)     /* unknown, although it was done or not */                       \
+    X(LIE, "lie", 60)         /* a participant says, once, what is not so */                   \
     X(WORKING, "working", 2000)                                                                \
     X(STUCK, "stuck", 300) /* a participant that never answers while faults last */            \
     X(PUT_UNKNOWN, "put-unknown", 800)                                                         \
@@ -38,13 +43,14 @@
     X(FAILOVER, "failover", 30) /* of a store: what nobody was told of vanishes */             \
     X(REGRESS, "regress", 4)    /* of a store: restored from an older backup */                \
     X(POWER, "power", 5000)     /* a crash takes what was not synced, too */                   \
-    X(DISK_ERROR, "disk-error", 60)                                                            \
-    X(DISK_FULL, "disk-full", 30)                                                              \
+    X(DISK_ERROR, "disk-error", 120)                                                           \
+    X(DISK_FULL, "disk-full", 120)                                                             \
+    X(FLIP, "flip", 1500) /* of a bit on a disk, while its node is down */                     \
     X(CLOCK, "clock", 30) /* a wall clock jumps */                                             \
     X(OPERATOR, "operator", 60)                                                                \
     X(LOOK, "look", 1500)           /* somebody asks about a gid */                            \
     X(EARLY, "early", 600)          /* an abort comes before its begin */                      \
-    X(NEST, "nest", 1500)           /* a branch is a transaction itself */                     \
+    X(NEST, "nest", 3000)           /* a branch is a transaction itself */                     \
     X(SILENT, "silent", 2500)       /* an initiator goes away */                               \
     X(REPEAT, "repeat", 4000)       /* a client asks again, perhaps another node */            \
     X(CONFUSED, "confused", 400)    /* ... with other content under the same gid */            \

@@ -48,6 +48,94 @@ static uint32_t choose(void *user, uint32_t ways) {
     return sim_below(user, SIM_STORING, ways);
 }
 
+/* ---- damage */
+
+static uint8_t byte_at(const disk *of, const sim_flip *flip) {
+    uint8_t byte = 0;
+    disk_file_read(of, flip->path, flip->offset, &byte, 1);
+    return byte;
+}
+
+/* 0: something else stands there by now. A file that is gone may have another name. */
+static int is_damaged(const disk *of, const sim_flip *flip) {
+    return flip->there &&
+           (disk_file_size(of, flip->path) <= flip->offset || byte_at(of, flip) == flip->byte);
+}
+
+/* One bit of one file is another one when it is opened next. */
+static void flip_bit(sim_node *node, disk *of) {
+    sim *s = node->world;
+    static const char directory[] = "log";
+    uint32_t count = 0;
+    while (disk_file_name(of, directory, count) != NULL) {
+        count++;
+    }
+    if (count == 0 || is_damaged(of, &node->flip)) {
+        return;
+    }
+    sim_flip *flip = &node->flip;
+    const char *name = disk_file_name(of, directory, sim_below(s, SIM_STORING, count));
+    snprintf(flip->path, sizeof flip->path, "%s/%s", directory, name);
+    uint64_t size = disk_file_size(of, flip->path);
+    if (size == 0) {
+        return;
+    }
+    flip->offset = sim_below(s, SIM_STORING, (uint32_t)size);
+    flip->bit = (uint8_t)sim_below(s, SIM_STORING, 8);
+    disk_file_flip(of, flip->path, flip->offset, flip->bit);
+    flip->byte = byte_at(of, flip);
+    flip->there = 1;
+    s->stats.flips++;
+    sim_say(s, NULL, "%s: bit %u of %s at %llu is damaged", node->name, flip->bit, flip->path,
+            (unsigned long long)flip->offset);
+}
+
+/* As from a good copy. What was written over it since is good. */
+void sim_local_mend(sim_node *node) {
+    disk *of = node->world->store[SIM_STORES + node->place].disk;
+    sim_flip *flip = &node->flip;
+    if (is_damaged(of, flip) && disk_file_size(of, flip->path) > flip->offset) {
+        disk_file_flip(of, flip->path, flip->offset, flip->bit);
+        sim_say(node->world, NULL, "%s: %s is mended", node->name, flip->path);
+        flip->there = 0;
+    }
+}
+
+/* The file that a refusal names, and whether it gives a place there. */
+static int named_in(const char *message, char *path, size_t size) {
+    const char *name = strstr(message, "/log/");
+    size_t len = name != NULL ? strcspn(name + 1, " :") : 0;
+    if (len == 0 || len >= size || strpbrk(name + 1 + len, "0123456789") == NULL) {
+        return 0;
+    }
+    memcpy(path, name + 1, len);
+    path[len] = 0;
+    return 1;
+}
+
+int sim_local_refused(sim_node *node, const char *message) {
+    disk *of = node->world->store[SIM_STORES + node->place].disk;
+    sim_flip *flip = &node->flip;
+    char path[sizeof flip->path];
+    if (!flip->there) {
+        return 0;
+    }
+    int named = named_in(message, path, sizeof path);
+    /* Another name: the segment was used again under it, with what is damaged. */
+    if (named && strcmp(path, flip->path) != 0 && disk_file_size(of, path) > flip->offset) {
+        memcpy(flip->path, path, sizeof path);
+        named = byte_at(of, flip) == flip->byte;
+    }
+    if (!named) {
+        sim_break(node->world, "damage is told with its place", NULL,
+                  "%s: bit %u at %llu of %s: %s", node->name, flip->bit,
+                  (unsigned long long)flip->offset, flip->path, message);
+    }
+    node->world->stats.refusals++;
+    sim_local_mend(node);
+    return 1;
+}
+
 void sim_local_lost(sim_node *node) {
     sim *s = node->world;
     disk *of = s->store[SIM_STORES + node->place].disk;
@@ -60,13 +148,19 @@ void sim_local_lost(sim_node *node) {
         sim_say(s, NULL, "%s: its machine lost power", node->name);
         disk_crash(of, choose, s);
     }
+    if (sim_happens(s, SIM_FLIP)) {
+        flip_bit(node, of);
+    }
 }
 
 /* Now and then: an error, a disk that is full for a while, and the helper's work. */
 void sim_local_fault(sim_node *node) {
     static const int errors[] = {EIO, ENOSPC};
-    static const disk_kind kinds[] = {DISK_WRITE,    DISK_SYNC,     DISK_CREATE, DISK_RENAME,
-                                      DISK_SYNC_DIR, DISK_ALLOCATE, DISK_READ};
+    /* Most often where each put comes by. */
+    static const disk_kind kinds[] = {DISK_WRITE,    DISK_WRITE,  DISK_WRITE,  DISK_SYNC,
+                                      DISK_SYNC,     DISK_CREATE, DISK_RENAME, DISK_SYNC_DIR,
+                                      DISK_ALLOCATE, DISK_READ};
+    enum { KINDS = sizeof kinds / sizeof kinds[0], PUTS = 5 };
     sim *s = node->world;
     disk *of = s->store[SIM_STORES + node->place].disk;
     if (of == NULL) {
@@ -75,9 +169,11 @@ void sim_local_fault(sim_node *node) {
     if (s->healing) {
         disk_fault_clear(of);
         disk_limit_set(of, UINT64_MAX);
+        sim_local_mend(node);
     } else if (sim_happens(s, SIM_DISK_ERROR)) {
-        disk_fault fault = {.kind = kinds[sim_below(s, SIM_STORING, 7)],
-                            .at = 1 + sim_below(s, SIM_STORING, 8),
+        uint32_t which = sim_below(s, SIM_STORING, KINDS);
+        disk_fault fault = {.kind = kinds[which],
+                            .at = 1 + sim_below(s, SIM_STORING, which < PUTS ? 4 : 2),
                             .error = errors[sim_below(s, SIM_STORING, 2)]};
         sim_say(s, NULL, "%s: its disk will fail at the %llu. %s", node->name,
                 (unsigned long long)fault.at, disk_kind_name(fault.kind));
@@ -85,7 +181,7 @@ void sim_local_fault(sim_node *node) {
         disk_fault_add(of, &fault);
     } else if (sim_happens(s, SIM_DISK_FULL)) {
         sim_say(s, NULL, "%s: its disk is full", node->name);
-        disk_limit_set(of, disk_used(of) + sim_below(s, SIM_STORING, 65536));
+        disk_limit_set(of, disk_used(of) + sim_below(s, SIM_STORING, 32768));
     } else if (sim_below(s, SIM_STORING, 20) == 0) {
         disk_limit_set(of, UINT64_MAX);
     }
@@ -237,6 +333,9 @@ static int local_reopen(etx_log *log, uint32_t partition, char *message, size_t 
     int rc = file_ops()->reopen(of->inner, partition, message, message_size);
     sim_say(of->store->world, NULL, "%s: own disk, %u, is opened anew: %s", of->node->name,
             partition, etx_error_name(rc));
+    if (rc == ETX_ECORRUPT) {
+        sim_local_refused(of->node, message);
+    }
     return rc;
 }
 

@@ -10,9 +10,10 @@
 
 static const char help[] =
     "Usage: etx sim [--seeds A..B | --seconds S] [--jobs N] [--json]\n"
-    "       etx sim --seed N [--trace] [--only GID] [--without FAULT,...] [--transactions N]\n"
+    "       etx sim --seed N [--trace [--only GID]] [--without FAULT,...] [--clients LIST]\n"
+    "              [--transactions N] [--nodes N] [--busy-ms N] [--json]\n"
     "       etx sim --explore list | all | quick | CONFIG [--states N] [--seconds S] [--fair N]\n"
-    "                         [--trace] [--replay ACTIONS]\n"
+    "                         [--trace] [--replay ACTIONS] [--json]\n"
     "\n"
     "Looks for a broken promise: whole nodes, made of the real library, on one simulated clock, "
     "with\n"
@@ -28,9 +29,12 @@ static const char help[] =
     "  -j, --jobs N               processes (default: the processors)\n"
     "      --seed N               one seed again: the same, bit for bit\n"
     "      --trace                tells what happens, a line each\n"
-    "      --only GID             ... to this transaction, and to nodes and stores\n"
+    "      --only GID             ... of this transaction and its kin, and of nodes and stores\n"
     "      --without FAULT,...    leaves faults out (--faults names them)\n"
+    "      --clients LIST         only these: 3,17,40..42\n"
     "      --transactions N       at most so many\n"
+    "      --nodes N              at most so many\n"
+    "      --busy-ms N            faults stop after it (default: 12000)\n"
     "      --faults               names the faults\n"
     "      --digest               prints one number for all that happened, the same everywhere\n"
     "      --json                 one JSON object\n"
@@ -49,7 +53,7 @@ static const char help[] =
 typedef struct words {
     run_many_options many;
     sim_options one;
-    int single, trace, json;
+    int single, seeds, trace, json;
 } words;
 
 static int say_usage(const char *what, const char *word) {
@@ -105,7 +109,46 @@ static int read_faults(const char *text, uint32_t *ret_without) {
     return 1;
 }
 
-enum { SEEDS = 256, SECONDS, SEED, TRACE, ONLY, WITHOUT, TRANSACTIONS, FAULTS, DIGEST, JSON };
+/* "3,17,40..42": all others are absent. */
+static int read_clients(const char *text, sim_options *one) {
+    memset(one->absent, 1, sizeof one->absent);
+    while (*text != 0) {
+        char *end = NULL;
+        unsigned long first = strtoul(text, &end, 10);
+        unsigned long last = first;
+        if (end == text || text[0] == '-' || text[0] == '+') {
+            return 0;
+        }
+        if (strncmp(end, "..", 2) == 0) {
+            text = end + 2;
+            last = strtoul(text, &end, 10);
+        }
+        if (end == text || last < first || last >= SIM_PLANS || (*end != ',' && *end != 0)) {
+            return 0;
+        }
+        for (unsigned long i = first; i <= last; i++) {
+            one->absent[i] = 0;
+        }
+        text = end + (*end == ',');
+    }
+    return 1;
+}
+
+enum {
+    SEEDS = 256,
+    SECONDS,
+    SEED,
+    TRACE,
+    ONLY,
+    WITHOUT,
+    TRANSACTIONS,
+    FAULTS,
+    DIGEST,
+    JSON,
+    CLIENTS,
+    NODES,
+    BUSY
+};
 
 static const struct option longs[] = {{"seeds", required_argument, NULL, SEEDS},
                                       {"seconds", required_argument, NULL, SECONDS},
@@ -116,6 +159,9 @@ static const struct option longs[] = {{"seeds", required_argument, NULL, SEEDS},
                                       {"without", required_argument, NULL, WITHOUT},
                                       {"faults", no_argument, NULL, FAULTS},
                                       {"transactions", required_argument, NULL, TRANSACTIONS},
+                                      {"clients", required_argument, NULL, CLIENTS},
+                                      {"nodes", required_argument, NULL, NODES},
+                                      {"busy-ms", required_argument, NULL, BUSY},
                                       {"digest", no_argument, NULL, DIGEST},
                                       {"json", no_argument, NULL, JSON},
                                       {"help", no_argument, NULL, 'h'},
@@ -136,6 +182,7 @@ static int take_option(words *w, int option) {
     uint64_t number = 0;
     switch (option) {
         case SEEDS:
+            w->seeds = 1;
             return read_range(optarg, &w->many) ? -1 : say_usage("no range A..B", optarg);
         case SECONDS:
             if (!read_seconds(optarg, &w->many.seconds)) {
@@ -144,8 +191,11 @@ static int take_option(words *w, int option) {
             return -1;
         case 'j':
         case TRANSACTIONS:
+        case NODES:
+        case BUSY:
         case SEED:
-            if (!read_number(optarg, &number) || (option != SEED && (number < 1 || number > 256))) {
+            if (!read_number(optarg, &number) ||
+                (option != SEED && (number < 1 || number > (option == BUSY ? 1000000 : 256)))) {
                 return say_usage("no such number", optarg);
             }
             if (option == 'j') {
@@ -153,6 +203,10 @@ static int take_option(words *w, int option) {
             } else if (option == SEED) {
                 w->one.seed = number;
                 w->single = 1;
+            } else if (option == NODES) {
+                w->one.nodes = (uint32_t)number;
+            } else if (option == BUSY) {
+                w->one.busy_ms = (uint32_t)number;
             } else {
                 w->one.plans = (uint32_t)number;
             }
@@ -165,6 +219,8 @@ static int take_option(words *w, int option) {
             return -1;
         case WITHOUT:
             return read_faults(optarg, &w->one.without) ? -1 : say_usage("no such fault", optarg);
+        case CLIENTS:
+            return read_clients(optarg, &w->one) ? -1 : say_usage("no list of clients", optarg);
         case FAULTS:
             for (int i = 0; i < SIM_FAULTS; i++) {
                 printf("%s\n", sim_fault_name((sim_fault)i));
@@ -186,10 +242,35 @@ static int take_option(words *w, int option) {
 
 /* ---- telling */
 
+static void print_clients(const sim_options *options) {
+    const char *before = " --clients ";
+    if (memchr(options->absent, 1, SIM_PLANS) == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < SIM_PLANS; i++) {
+        uint32_t last = i;
+        while (last + 1 < SIM_PLANS && !options->absent[i] && !options->absent[last + 1]) {
+            last++;
+        }
+        if (!options->absent[i]) {
+            printf(last > i ? "%s%u..%u" : "%s%u", before, i, last);
+            before = ",";
+            i = last;
+        }
+    }
+}
+
 static void print_replay(const sim_options *options, const char *gid) {
     printf("replay:  etx sim --seed %llu --trace", (unsigned long long)options->seed);
     if (options->plans > 0) {
         printf(" --transactions %u", options->plans);
+    }
+    print_clients(options);
+    if (options->nodes > 0) {
+        printf(" --nodes %u", options->nodes);
+    }
+    if (options->busy_ms > 0 && options->busy_ms != SIM_BUSY_MS) {
+        printf(" --busy-ms %u", options->busy_ms);
     }
     const char *before = " --without ";
     for (int i = 0; i < SIM_FAULTS; i++) {
@@ -210,10 +291,8 @@ static int tell_failure(const run_result *failure, sim_options *options) {
     run_minimise(options, &shortest);
     printf("with as little as possible: %s: %s %s\n\n", shortest.promise, shortest.story,
            shortest.gid);
-    options->trace = stdout;
     options->only = shortest.gid[0] != 0 ? shortest.gid : NULL;
-    run_result again;
-    run_apart(options, &again);
+    run_story(options, stdout);
     printf("\n");
     print_replay(options, shortest.gid);
     return 1;
@@ -226,7 +305,10 @@ static void print_json(const run_total *total) {
         "\"digest\":\"%016llx\",\"events\":%llu,\"transactions\":%llu,\"committed\":%llu,"
         "\"aborted\":%llu,\"crashes\":%llu,\"takeovers\":%llu,\"pauses\":%llu,\"puts\":%llu,"
         "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
-        "\"failovers\":%llu,\"forced\":%llu,\"seed\":%llu,\"promise\":\"%s\"}\n",
+        "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
+        "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
+        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"seed\":%llu,"
+        "\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
         (unsigned long long)s->events, (unsigned long long)s->transactions,
@@ -236,6 +318,10 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->unknown_puts, (unsigned long long)s->calls,
         (unsigned long long)s->moves, (unsigned long long)s->outages,
         (unsigned long long)s->failovers, (unsigned long long)s->forced,
+        (unsigned long long)s->restarts, (unsigned long long)s->late_puts,
+        (unsigned long long)s->erased, (unsigned long long)s->regressed,
+        (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
+        (unsigned long long)s->flips, (unsigned long long)s->refusals, (unsigned long long)s->lies,
         (unsigned long long)total->failure.seed, total->failure.promise);
 }
 
@@ -251,10 +337,31 @@ static void print_total(const run_total *total) {
         (unsigned long long)s->outages, (unsigned long long)s->unknown_puts);
 }
 
+static void print_quoted(const char *text) {
+    for (; *text != 0; text++) {
+        printf(*text == '"' || *text == '\\' ? "\\%c" : (uint8_t)*text < 32 ? " " : "%c", *text);
+    }
+}
+
+static void print_one_json(const run_result *result) {
+    printf("{\"seed\":%llu,\"digest\":\"%016llx\",\"broken\":%d,\"promise\":\"",
+           (unsigned long long)result->seed, (unsigned long long)result->digest, result->broken);
+    print_quoted(result->promise);
+    printf("\",\"story\":\"");
+    print_quoted(result->story);
+    printf("\",\"gid\":\"");
+    print_quoted(result->gid);
+    printf("\"}\n");
+}
+
 static int run_one(words *w) {
     run_result result;
     w->one.trace = w->trace ? stdout : NULL;
     run_apart(&w->one, &result);
+    if (w->json) {
+        print_one_json(&result);
+        return result.broken;
+    }
     printf("seed %llu, digest %016llx: %s%s%s\n", (unsigned long long)result.seed,
            (unsigned long long)result.digest, result.broken ? result.promise : "all promises held",
            result.broken ? ": " : "", result.story);
@@ -263,8 +370,7 @@ static int run_one(words *w) {
 
 static int run_range(words *w) {
     run_total total;
-    w->many.without = w->one.without;
-    w->many.plans = w->one.plans;
+    w->many.one = w->one;
     run_many(&w->many, &total);
     if (w->json) {
         print_json(&total);
@@ -281,16 +387,55 @@ static int run_range(words *w) {
     return 0;
 }
 
-int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "--explore") == 0) {
-        return etx__explore_main(argc - 2, argv + 2);
+/* What does not go together. -1: nothing; else the exit code. */
+static int check_words(const words *w) {
+    if (!w->single && (w->trace || w->one.only != NULL)) {
+        return say_usage("needs --seed", w->trace ? "--trace" : "--only");
     }
+    if (w->single && (w->seeds || w->many.seconds > 0)) {
+        return say_usage("does not go with --seed", w->seeds ? "--seeds" : "--seconds");
+    }
+    if (w->json && w->trace) {
+        return say_usage("does not go with --json", "--trace");
+    }
+    return -1;
+}
+
+/* `--explore NAME` and `--explore=NAME`, wherever they stand: other words are the explorer's. */
+static int explore_words(int argc, char **argv, char **ret_words) {
+    int count = 0;
+    int found = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--explore") == 0) {
+            found = 1;
+        } else if (strncmp(argv[i], "--explore=", 10) == 0) {
+            found = 1;
+            ret_words[count++] = argv[i] + 10;
+        } else {
+            ret_words[count++] = argv[i];
+        }
+    }
+    return found ? count : -1;
+}
+
+int main(int argc, char **argv) {
+    char *others[64];
+    int count = argc <= 64 ? explore_words(argc, argv, others) : -1;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(others[i], "--help") == 0 || strcmp(others[i], "-h") == 0) {
+            fputs(help, stdout);
+            return 0;
+        }
+    }
+    if (count >= 0) {
+        return etx__explore_main(count, others);
+    }
+    char name[] = "etx sim";
+    argv[0] = name; /* what getopt's messages begin with */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     words w = {
         .many = {.first = 1, .last = 1000, .jobs = processors > 1 ? (uint32_t)processors : 1}};
-    int seeds = 0;
     for (int option; (option = getopt_long(argc, argv, "hj:", longs, NULL)) != -1;) {
-        seeds |= option == SEEDS;
         int code = take_option(&w, option);
         if (code >= 0) {
             return code;
@@ -299,7 +444,11 @@ int main(int argc, char **argv) {
     if (optind < argc) {
         return say_usage("an argument too many", argv[optind]);
     }
-    if (w.many.seconds > 0 && !seeds) {
+    int wrong = check_words(&w);
+    if (wrong >= 0) {
+        return wrong;
+    }
+    if (w.many.seconds > 0 && !w.seeds) {
         w.many.last = UINT64_MAX / 4;
     }
     return w.single ? run_one(&w) : run_range(&w);

@@ -46,11 +46,14 @@ static int is_over(const etx_outcome *outcome, int commit) {
 
 static void on_step(int rc, const etx_outcome *outcome, void *user);
 
-static int enlist(chain *c) {
+static int enlist(chain *c, const sim_plan *plan, uint32_t place) {
     etx_branch branch = ETX_BRANCH_INIT;
     uint32_t payload[2] = {SIM_PLANS + c->parent->plan->number, 0};
-    branch.participant = sim_bank_name(ETX_TCC);
-    branch.name = "b0";
+    char name[16];
+    snprintf(name, sizeof name, "b%u", place);
+    payload[1] = place;
+    branch.participant = sim_bank_name(plan->branch[place].kind);
+    branch.name = name;
     branch.payload = payload;
     branch.payload_len = sizeof payload;
     branch.flags = ETX_KEEPS_REFUSALS;
@@ -75,9 +78,10 @@ static void on_step(int rc, const etx_outcome *outcome, void *user) {
         return;
     }
     c->step++;
-    if (c->step == 1) {
-        rc = enlist(c);
-    } else if (c->step == 2) {
+    const sim_plan *plan = sim_nest_plan(s, c->parent->plan);
+    if (c->step <= plan->branches) {
+        rc = enlist(c, plan, c->step - 1);
+    } else if (c->step == plan->branches + 1) {
         rc = etx_tx_hold_async(c->child, on_step, c);
     } else {
         finish(c, ETX_DONE);

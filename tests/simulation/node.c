@@ -14,6 +14,7 @@ static void drop(sim_node *node) {
     node->life++;
     node->engine = NULL;
     node->threads = 0;
+    memset(node->known, 0, sizeof node->known);
     sim_machine_forget(node);
     for (int i = 0; i < SIM_THREADS; i++) {
         node->thread[i].alive = 0;
@@ -66,15 +67,30 @@ void sim_node_poke(sim_node *node) {
 
 /* ---- starting */
 
+static void check_lost(const sim_node *node, const etx_event *event) {
+    for (uint32_t i = 0; i < node->world->stores; i++) {
+        if (strcmp(node->world->store[i].id, event->home) == 0 &&
+            node->known[i][event->partition].lost) {
+            sim_break(node->world, "a store that went back is noticed", NULL,
+                      "%s says that another owns %s/%u, which has lost what it acknowledged",
+                      node->name, event->home, event->partition);
+        }
+    }
+}
+
 static void monitor(const etx_event *event, void *user) {
     sim_node *node = user;
     sim *s = node->world;
     const char *gid = event->gid[0] != 0 ? event->gid : NULL;
     sim_say(s, gid, "%s: %s %s%s%s", node->name, etx_event_name(event->type), event->branch,
             event->reason[0] != 0 ? ": " : "", event->reason);
+    sim_said_event(s, event);
     if (event->type == ETX_EVENT_PARTITION_LOST) {
         s->stats.takeovers++;
+        check_lost(node, event);
     }
+    s->stats.disk_errors += event->type == ETX_EVENT_LOG_POISONED;
+    s->stats.disk_full += event->type == ETX_EVENT_LOG_FULL;
 }
 
 static void node_options(sim_node *node, etx_options *options) {
@@ -145,6 +161,9 @@ static void start(sim_node *node, void *what) {
         char message[256];
         etx_engine_message(engine, message, sizeof message);
         sim_say(s, NULL, "%s: cannot start: %s", node->name, message);
+        if (rc == ETX_ECORRUPT && sim_local_refused(node, message)) {
+            longjmp(node->out, 1);
+        }
         if (rc == ETX_ECORRUPT || rc == ETX_EVERSION || rc == ETX_ECONFLICT || s->healing) {
             *ret_rc = rc;
         }

@@ -91,12 +91,14 @@ static void settle_crossed(sim *s, const sim_truth *truth, sim_node *node) {
     }
 }
 
-void sim_operator_resume_all(sim *s) {
+void sim_operator_resume(sim *s) {
     for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
         for (uint32_t i = 0; truth->begun && !truth->ended && i < s->nodes; i++) {
             order given = {.gid = truth->gid, .type = ETX__EV_UNPARK};
-            if (sim_node_ready(&s->node[i])) {
+            if (truth->parked && sim_node_ready(&s->node[i])) {
                 sim_node_run(&s->node[i], give, &given);
+            }
+            if (sim_node_ready(&s->node[i])) {
                 settle_crossed(s, truth, &s->node[i]);
             }
         }

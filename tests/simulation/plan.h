@@ -21,6 +21,7 @@ typedef struct sim_plan_branch {
     uint8_t nests;      /* it is a transaction itself */
     uint8_t wants;      /* results of those it depends on */
     uint8_t depends_on; /* bits of places */
+    uint8_t alone;      /* not even a step of a saga waits for the one before */
     int32_t delta;      /* of its account; a plan's sum is 0 */
 } sim_plan_branch;
 
@@ -50,6 +51,7 @@ typedef struct sim_row {
     uint8_t commit, undo;
     uint8_t calls;   /* bit 1 << operation: asked for by some node */
     uint8_t settled; /* by hand */
+    uint8_t lied;    /* its participant, about it */
     int32_t applied;
     uint32_t handled;
 } sim_row;
@@ -65,10 +67,13 @@ struct sim_truth {
     uint32_t partition;
     /* durable in its home's log */
     uint8_t begun, decided, ended, held, forced, never_begun; /* decided: 0, 1 abort, 2 commit */
+    uint8_t parked;   /* by an operator, as the newest record says */
     uint8_t confused; /* it was begun with the other content */
     uint32_t branches;
     uint8_t result[SIM_BRANCHES]; /* of forward operations: 1 recorded, 2 with bytes */
     uint64_t full_slot;           /* the newest BEGIN or MOVE */
+    /* what BEGIN and ENLIST said: sums */
+    uint64_t said, deadline_ms, said_branch[SIM_BRANCHES], said_digest[SIM_BRANCHES];
     /* told to a client */
     uint8_t told; /* bits 1 abort, 2 commit */
     sim_row row[SIM_BRANCHES];

@@ -22,8 +22,8 @@ typedef struct run_many_options {
     uint64_t first, last; /* seeds */
     double seconds;       /* 0: all seeds */
     uint32_t jobs;
-    uint32_t without, plans;
-    int digest; /* of all seeds: the same wherever the same seeds run */
+    sim_options one; /* what of them all */
+    int digest;      /* of all seeds: the same wherever the same seeds run */
 } run_many_options;
 
 typedef struct run_total {
@@ -37,7 +37,12 @@ typedef struct run_total {
 /* Stops at the first failure. Shows progress on a terminal. */
 void run_many(const run_many_options *options, run_total *ret_total);
 
-/* Leaves out faults and transactions as long as the seed still breaks a promise. */
+/* ---- minimise.c */
+/* Leaves out clients, faults, nodes and time as long as the seed breaks the same promise. */
 void run_minimise(sim_options *options, run_result *result);
+
+/* ---- story.c */
+/* In at most sixty lines. */
+void run_story(const sim_options *options, FILE *to);
 
 #endif

@@ -35,7 +35,7 @@ static double now_s(void) {
 
 static void work(const run_many_options *options, uint32_t number, int to) {
     sim *s = sim_make();
-    sim_options one = {.without = options->without, .plans = options->plans};
+    sim_options one = options->one;
     uint64_t step = (uint64_t)options->jobs * SHARE;
     double until = options->seconds > 0 ? now_s() + options->seconds : 0;
     for (uint64_t at = options->first + (uint64_t)number * SHARE; at <= options->last; at += step) {
@@ -81,7 +81,8 @@ static void start_job(const run_many_options *options, uint32_t number, job *ret
 /* It died within the share that it has not reported: which seed was it? */
 static void find_fatal(const run_many_options *options, const job *of, run_total *total) {
     for (uint64_t i = of->seed; i < of->seed + SHARE && i <= options->last; i++) {
-        sim_options one = {.seed = i, .without = options->without, .plans = options->plans};
+        sim_options one = options->one;
+        one.seed = i;
         run_apart(&one, &total->failure);
         if (total->failure.broken) {
             return;

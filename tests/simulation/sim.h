@@ -18,7 +18,8 @@ enum {
     SIM_PARTITIONS = 2,
     SIM_THREADS = 16,
     SIM_BUCKETS = 512,
-    SIM_SIZES = 64
+    SIM_SIZES = 64,
+    SIM_BUSY_MS = 12000
 };
 
 /* Streams of chance, apart from each other, so that leaving out one kind of fault changes little
@@ -42,10 +43,13 @@ typedef enum sim_locals {
 /* What a seed draws; `without` leaves faults out (to make a story short). */
 typedef struct sim_options {
     uint64_t seed;
-    uint32_t without; /* bit 1 << sim_fault */
-    uint32_t plans;   /* at most so many transactions; 0: as drawn */
-    FILE *trace;      /* or NULL */
-    const char *only; /* traced: lines about this gid alone; or NULL */
+    uint32_t without;          /* bit 1 << sim_fault */
+    uint32_t plans;            /* at most so many transactions; 0: as drawn */
+    uint32_t nodes;            /* at most so many; 0: as drawn */
+    uint32_t busy_ms;          /* faults stop after it; 0: SIM_BUSY_MS */
+    uint8_t absent[SIM_PLANS]; /* clients that do not come */
+    FILE *trace;               /* or NULL */
+    const char *only;          /* traced: of gids this one, its children and its parent; or NULL */
 } sim_options;
 
 /* ---- events */
@@ -63,14 +67,31 @@ typedef struct sim_thread {
     uint8_t alive, writer;
 } sim_thread;
 
+/* What a node was acknowledged last, of one partition. */
+typedef struct sim_known {
+    uint64_t nonce, slot;
+    uint32_t checksum;
+    uint8_t lost; /* and the store does not have it any more, as it told the node */
+} sim_known;
+
+/* A bit of a node's disk that is not what was written. */
+typedef struct sim_flip {
+    char path[96];
+    uint64_t offset;
+    uint8_t bit, byte; /* what the byte is since; another one was written over it */
+    uint8_t there;
+} sim_flip;
+
 struct sim_node {
     sim *world;
+    sim_flip flip;
+    sim_known known[SIM_STORES][SIM_PARTITIONS];
     uint32_t place;
     char name[8];
     uint32_t life; /* which incarnation; what belongs to an older one is void */
     uint8_t up, paused, entered, late_names;
-    uint8_t cut[SIM_STORES]; /* cannot reach the store */
-    int64_t wall_offset_ms;
+    uint8_t cut[SIM_STORES];                             /* cannot reach the store */
+    int64_t wall_offset_ms, wall_least_ms, wall_most_ms; /* its clock: now, and ever */
     uint64_t paused_until_us;
     etx_engine *engine;
     sim_thread thread[SIM_THREADS];
@@ -95,8 +116,9 @@ typedef struct sim_slot {
 typedef struct sim_shelf { /* one partition of a store */
     sim_slot *slot;
     uint64_t count, room;
-    uint64_t mark; /* below it is trimmed */
-    uint64_t told; /* slots below it were acknowledged, themselves or by one behind them */
+    uint64_t mark;  /* below it is trimmed */
+    uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
+    uint64_t told;  /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
 } sim_shelf;
 
@@ -114,7 +136,8 @@ struct sim_store {
 
 typedef struct sim_stats {
     uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
-    uint64_t unknown_puts, outages, failovers, forced, moves;
+    uint64_t unknown_puts, outages, failovers, forced, moves, restarts;
+    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies;
 } sim_stats;
 
 struct sim {
@@ -122,6 +145,7 @@ struct sim {
     uint64_t random[SIM_STREAMS];
     uint32_t chance[SIM_FAULTS]; /* of 10,000 */
     uint8_t healing;             /* faults have stopped */
+    uint8_t restarts;            /* ... and then all nodes are started anew; else none is */
     uint64_t now_us;
     uint64_t order;
     struct sim_event *heap;
@@ -168,6 +192,12 @@ void sim_say(sim *s, const char *gid, const char *format, ...)
 void sim_break(sim *s, const char *promise, const char *gid, const char *format, ...)
     __attribute__((format(printf, 4, 5), noreturn));
 const char *sim_fault_name(sim_fault fault);
+void sim_run_until(sim *s, uint64_t until_us);
+void sim_store_back(sim *s, void *store); /* all reach it again */
+
+/* ---- live.c */
+/* Faults stop, and everything must end. */
+void sim_live_on(sim *s);
 
 /* ---- swarm.c */
 /* Draws which faults this seed has, how many nodes, stores and transactions. */
@@ -217,6 +247,9 @@ void sim_local_free(sim *s);
 void sim_local_lost(sim_node *node); /* its process is gone, or its machine */
 void sim_local_fault(sim_node *node);
 void sim_local_help(sim_node *node);
+/* It could not start: is its disk damaged, and did it say where? Then that is mended. */
+int sim_local_refused(sim_node *node, const char *message);
+void sim_local_mend(sim_node *node);
 
 /* ---- bank.c */
 const char *sim_bank_name(uint8_t kind);
@@ -238,8 +271,8 @@ void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
 void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
 void sim_operator_act(sim *s);
-/* Whatever was parked by hand goes on. */
-void sim_operator_resume_all(sim *s);
+/* What an operator parked goes on; what he forced apart he settles. */
+void sim_operator_resume(sim *s);
 
 /* ---- truth.c */
 sim_truth *sim_truth_of(sim *s, const char *gid, size_t len);
@@ -253,6 +286,12 @@ void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known);
 void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below);
 /* At the end. */
 void sim_truth_audit(sim *s);
+
+/* ---- said.c */
+void sim_said_begin(sim_truth *truth, const etx_record_begin *begin);
+void sim_said_enlist(sim_truth *truth, const etx_record_enlist *enlist);
+void sim_said_move(sim *s, const sim_truth *truth, const etx_record_move *move);
+void sim_said_event(sim *s, const etx_event *event);
 
 /* ---- refold.c */
 /* Is what the node has in memory what its logs say? */

@@ -50,6 +50,13 @@ const char *sim_put_word(etx_put_result result) {
     return words[result];
 }
 
+/* Most faults come at any time. These come where they hurt: does this one, which the seed has, come
+ * now, once in `of` times? */
+static int strikes(sim *s, sim_fault fault, uint32_t of) {
+    uint32_t drawn = sim_below(s, SIM_STORING, of);
+    return !s->healing && s->chance[fault] > 0 && drawn == 0;
+}
+
 /* ---- slots */
 
 static uint64_t own_of(sim *s, const sim_shelf *shelf, etx_bytes batch, uint64_t nonce) {
@@ -137,12 +144,13 @@ static void put_again(sim *s, void *what) {
     } *late = what;
     sim_store *store = late->store;
     if (judge(store, &late->put, 1) == ETX_PUT_WRITTEN) {
+        s->stats.late_puts++;
         sim_say(s, NULL, "store %u: a late copy of slot %llu takes effect", store->place,
                 (unsigned long long)late->put.slot);
     }
 }
 
-/* A copy of the put is still on its way. */
+/* A copy of the put is still on its way: for long, or it takes the slot while that is free. */
 static void put_late(sim_store *store, const etx_put *put) {
     sim *s = store->world;
     struct late {
@@ -154,7 +162,24 @@ static void put_late(sim_store *store, const etx_put *put) {
     void *bytes = sim_alloc(s, put->batch.len);
     memcpy(bytes, put->batch.data, put->batch.len);
     late->put.batch.data = bytes;
-    sim_at(s, sim_about(s, 2000000), put_again, late);
+    uint64_t soon = sim_below(s, SIM_STORING, 400000);
+    uint64_t long_after = sim_about(s, 2000000);
+    sim_at(s, sim_below(s, SIM_STORING, 2) == 0 ? soon : long_after, put_again, late);
+}
+
+static void fail_over(sim *s, void *what) {
+    (void)s;
+    sim_store_failover(what);
+}
+
+/* Somebody knows of a slot that the store has not acknowledged: it may be gone before he asks. */
+static void seen_too_early(sim_store *store) {
+    sim *s = store->world;
+    int comes = strikes(s, SIM_FAILOVER, 3);
+    uint64_t in_us = sim_below(s, SIM_STORING, 80000);
+    if (comes) {
+        sim_at(s, in_us, fail_over, store);
+    }
 }
 
 static etx_put_result unknown(sim_store *store, etx_put *put, const char *why) {
@@ -165,6 +190,7 @@ static etx_put_result unknown(sim_store *store, etx_put *put, const char *why) {
     if (sim_happens(s, SIM_PUT_LATE)) {
         put_late(store, put);
     }
+    store->shelf[put->partition].doubt = put->slot + 1;
     return ETX_PUT_UNKNOWN;
 }
 
@@ -182,7 +208,8 @@ static etx_put_result put_once(sim_adapter *of, etx_put *put) {
                    ? not_written(put, "nobody is there to take it")
                    : unknown(store, put, "no answer: the connection broke");
     }
-    if (sim_happens(s, SIM_PUT_REFUSED)) {
+    int in_doubt = store->shelf[put->partition].doubt == put->slot + 1;
+    if (sim_happens(s, SIM_PUT_REFUSED) || (in_doubt && strikes(s, SIM_PUT_REFUSED, 2))) {
         return not_written(put, "too busy");
     }
     if (sim_happens(s, SIM_PUT_UNKNOWN)) {
@@ -191,14 +218,35 @@ static etx_put_result put_once(sim_adapter *of, etx_put *put) {
             put->found_nonce = 0;
             put->found_checksum = 0;
             put->found_trimmed = 0;
+            seen_too_early(store);
         }
         return unknown(store, put, "no answer in time");
     }
     etx_put_result result = judge(store, put, 1);
     if (result == ETX_PUT_WRITTEN) {
         sim_store_acknowledge(store, put->partition, put->slot);
+    } else if (result == ETX_PUT_OCCUPIED && put->slot >= store->shelf[put->partition].told) {
+        seen_too_early(store);
     }
     return result;
+}
+
+/* A store that has lost what it acknowledged is noticed by who was acknowledged: the next that his
+ * node says of that partition is LOG_REGRESSED, and it puts nothing more there. */
+static void note_regress(const sim_adapter *of, const etx_put *put, etx_put_result result) {
+    sim_known *known = &of->node->known[of->store->place][put->partition];
+    if (known->lost && known->nonce == put->nonce) {
+        sim_break(of->store->world, "a store that went back is noticed", NULL,
+                  "%s: writes on in store %u/%u, which lost slot %llu", of->node->name,
+                  of->store->place, put->partition, (unsigned long long)known->slot);
+    }
+    if (result == ETX_PUT_WRITTEN) {
+        *known = (sim_known){put->nonce, put->slot, put->checksum, 0};
+    } else if (result == ETX_PUT_PREDECESSOR && known->nonce == put->nonce &&
+               known->slot + 1 == put->slot && known->checksum == put->predecessor) {
+        known->lost = 1;
+        of->store->world->stats.regressed++;
+    }
 }
 
 static etx_put_result store_put(etx_log *log, etx_put *put) {
@@ -214,6 +262,7 @@ static etx_put_result store_put(etx_log *log, etx_put *put) {
     etx_put_result result = put_once(of, put);
     sim_say(s, NULL, "%s: store %u/%u slot %llu: %s", of->node->name, of->store->place,
             put->partition, (unsigned long long)put->slot, sim_put_word(result));
+    note_regress(of, put, result);
     sim_node_may_die(of->node);
     return result;
 }
@@ -229,6 +278,9 @@ static int store_get(etx_log *log,
     sim_adapter *of = (sim_adapter *)(void *)log;
     const sim_shelf *shelf = &of->store->shelf[partition];
     sim_node_may_die(of->node);
+    if (shelf->count > shelf->told) {
+        seen_too_early(of->store);
+    }
     *ret_mark = shelf->mark;
     for (uint64_t i = from > shelf->mark ? from : shelf->mark; i < shelf->count; i++) {
         if (!reachable(of)) {
@@ -309,6 +361,7 @@ void sim_store_failover(sim_store *store) {
         shelf->count = shelf->told;
     }
     s->stats.failovers++;
+    s->stats.erased += lost;
     sim_say(s, NULL, "store %u: fails over; %llu slots that nobody was told of are gone",
             store->place, (unsigned long long)lost);
 }
@@ -321,7 +374,7 @@ void sim_store_regress(sim_store *store) {
         sim_shelf *shelf = &store->shelf[i];
         uint64_t least = shelf->mark + 1;
         if (shelf->count > least) {
-            shelf->count -= sim_below(s, SIM_STORING, (uint32_t)(shelf->count - least));
+            shelf->count -= 1 + sim_below(s, SIM_STORING, (uint32_t)(shelf->count - least));
             shelf->told = shelf->told < shelf->count ? shelf->told : shelf->count;
         }
     }

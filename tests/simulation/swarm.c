@@ -44,6 +44,9 @@ static void draw_nodes(sim *s) {
         s->store[SIM_STORES + i].slack = draw(s, 3) == 0 ? 0 : 128u << draw(s, 6);
     }
     s->nodes = s->locals == SIM_LOCAL_ONLY ? 1 : 1 + draw(s, SIM_NODES);
+    if (s->options.nodes > 0 && s->options.nodes < s->nodes) {
+        s->nodes = s->options.nodes;
+    }
     for (uint32_t i = 0; i < SIM_NODES; i++) {
         sim_node *node = &s->node[i];
         node->world = s;
@@ -83,9 +86,37 @@ static void draw_branch(sim *s, sim_plan *plan, uint32_t place, uint8_t usual) {
     branch->by_initiator =
         plan->mode == ETX_RESUMED || (plan->mode == ETX_INTERACTIVE && draw(s, 2) == 0 &&
                                       (branch->kind == ETX_TCC || branch->kind == ETX_XA));
-    if (plan->mode == ETX_SUBMITTED && place > 0 && draw(s, 3) == 0) {
-        branch->depends_on = (uint8_t)(1u << draw(s, place));
-        branch->wants = draw(s, 2) == 0;
+}
+
+/* Chains, joins and diamonds: each depends on any of those before it in an order that may be that
+ * of the places, or the reverse. */
+static void draw_order(sim *s, sim_plan *plan) {
+    int reversed = draw(s, 3) == 0;
+    uint32_t joins = draw(s, 3) == 0;
+    for (uint32_t i = 0; reversed && i < plan->branches; i++) {
+        plan->branch[i].alone = 1;
+    }
+    for (uint32_t i = 1; plan->mode == ETX_SUBMITTED && i < plan->branches; i++) {
+        uint32_t place = reversed ? plan->branches - 1 - i : i;
+        uint32_t before = 0;
+        if (joins || draw(s, 3) == 0) {
+            before = joins ? draw(s, 1u << i) : 1u << draw(s, i);
+        }
+        before = reversed ? before << (place + 1) : before;
+        plan->branch[place].depends_on = (uint8_t)before;
+        plan->branch[place].wants = before != 0 && draw(s, 2) == 0;
+    }
+}
+
+/* What a nested one is itself: some branches, of the kinds that an initiator may enlist. */
+static void draw_child(sim *s, sim_plan *child) {
+    static const uint8_t kinds[] = {ETX_TCC, ETX_TCC, ETX_XA, ETX_MESSAGE};
+    child->branches = 1 + draw(s, 3);
+    for (uint32_t i = 0; i < child->branches; i++) {
+        sim_plan_branch *branch = &child->branch[i];
+        branch->kind = kinds[draw(s, 4)];
+        branch->refuses =
+            moves_money(branch->kind) && sim_happens(s, SIM_REFUSE) && draw(s, 4) == 0;
     }
 }
 
@@ -122,13 +153,14 @@ static void draw_plan(sim *s, uint32_t number) {
     for (uint32_t i = 0; i < plan->branches; i++) {
         draw_branch(s, plan, i, usual);
     }
+    draw_order(s, plan);
     draw_money(s, plan);
     plan->durability = draw(s, 4) == 0 ? ETX_REPLICATED : ETX_DURABILITY_DEFAULT;
     sim_plan *child = sim_nest_plan(s, plan);
     child->world = s;
     child->number = SIM_PLANS + number;
-    child->branches = 1;
-    child->branch[0].kind = ETX_TCC;
+    draw_child(s, child);
+    draw_money(s, child);
     if (plan->chosen) {
         const char *home = s->store[draw(s, SIM_STORES) % (s->stores > 0 ? s->stores : 1)].id;
         int named = s->stores > 0 && draw(s, 6) == 0;
@@ -142,12 +174,16 @@ void sim_draw(sim *s) {
     draw_stores(s);
     draw_nodes(s);
     s->forgets = draw(s, 3) == 0;
+    s->restarts = draw(s, 4) == 0;
     s->plans = 4 + draw(s, SIM_PLANS - 3);
     for (uint32_t i = 0; i < s->plans; i++) {
         draw_plan(s, i);
     }
     if (s->options.plans > 0 && s->options.plans < s->plans) {
         s->plans = s->options.plans;
+    }
+    for (uint32_t i = 0; i < s->plans; i++) {
+        s->plan[i].over = s->options.absent[i];
     }
     sim_say(s, NULL, "seed %llu: %u nodes, %u stores of %u partitions, %u transactions",
             (unsigned long long)s->options.seed, s->nodes, s->stores, s->partitions, s->plans);

@@ -86,9 +86,13 @@ static void moved(sim *s, sim_truth *truth, const etx_record_move *move, uint64_
         sim_break(s, "nothing unended is forgotten", truth->gid, "a MOVE has %u of %u branches",
                   move->begin.branch_count, truth->branches);
     }
+    sim_said_move(s, truth, move);
 }
 
-static void settled(sim_truth *truth, const etx_record_force *force) {
+static void forced(sim_truth *truth, const etx_record_force *force) {
+    if (force->action != ETX_FORCE_SETTLE) {
+        truth->parked = force->action == ETX_FORCE_PARK;
+    }
     if (force->action == ETX_FORCE_SETTLE && force->branch < SIM_BRANCHES) {
         truth->row[force->branch].settled = 1;
         truth->forced = 1;
@@ -122,9 +126,11 @@ static void note(sim *s,
         case ETX_RECORD_BEGIN:
             begun(s, truth, store, partition, slot);
             truth->branches = record->u.begin.branch_count;
+            sim_said_begin(truth, &record->u.begin);
             truth->confused = is_confused(&record->u.begin);
             break;
         case ETX_RECORD_ENLIST:
+            sim_said_enlist(truth, &record->u.enlist);
             truth->branches++;
             break;
         case ETX_RECORD_HELD:
@@ -141,7 +147,7 @@ static void note(sim *s,
             decided(s, truth, &record->u.decide);
             break;
         case ETX_RECORD_FORCE:
-            settled(truth, &record->u.force);
+            forced(truth, &record->u.force);
             break;
         case ETX_RECORD_MOVE:
             moved(s, truth, &record->u.move, slot);
@@ -204,6 +210,27 @@ static void check_results(sim *s, const sim_truth *truth, uint32_t place, const 
     }
 }
 
+/* Forward after all that it depends on, back before any of it. Who lied or forgot is left out. */
+static void check_order(sim *s, const sim_truth *truth, uint32_t place, etx_operation operation) {
+    const sim_plan *plan = truth->plan;
+    for (uint32_t i = 0; i < plan->branches; i++) {
+        const sim_plan_branch *other = &plan->branch[i];
+        const sim_row *row = &truth->row[i];
+        int vague = row->lied || row->settled || other->nests || other->forgets;
+        int has_forward = other->kind != ETX_MESSAGE && other->kind != ETX_NOTIFICATION;
+        if (operation == ETX_FORWARD && (plan->branch[place].depends_on & (1u << i)) && !vague &&
+            has_forward && row->forward != SIM_ROW_DONE && truth->decided == 0) {
+            sim_break(s, "the order that was asked for", truth->gid,
+                      "branch %u is called before %u is done", place, i);
+        }
+        if (operation == ETX_UNDO && (other->depends_on & (1u << place)) && !vague && has_forward &&
+            row->forward == SIM_ROW_DONE && !row->undo) {
+            sim_break(s, "the order that was asked for", truth->gid,
+                      "branch %u is undone before %u", place, i);
+        }
+    }
+}
+
 void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call) {
     etx_operation operation = etx_call_operation(call);
     sim_row *row = &truth->row[place];
@@ -219,6 +246,7 @@ void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *ca
         sim_break(s, "no call before its record is durable", truth->gid,
                   "branch %u is called before the decision is in the log", place);
     }
+    check_order(s, truth, place, operation);
     row->calls |= (uint8_t)(1u << operation);
     if ((row->calls & (1u << ETX_COMMIT)) && (row->calls & (1u << ETX_UNDO))) {
         sim_break(s, "a decision never changes", truth->gid, "branch %u: commit and undo", place);
@@ -290,13 +318,17 @@ void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below
 
 /* ---- the end */
 
+static int32_t wanted_of(const sim_truth *truth, uint32_t place) {
+    return truth->plan != NULL && truth->decided == 2 ? truth->plan->branch[place].delta : 0;
+}
+
 static void audit_branch(sim *s, const sim_truth *truth, uint32_t place) {
     const sim_plan_branch *plan = &truth->plan->branch[place];
     const sim_row *row = &truth->row[place];
     int commits = truth->decided == 2;
-    int32_t wanted = commits ? plan->delta : 0;
+    int32_t wanted = wanted_of(truth, place);
     int tolerated = plan->kind == ETX_NOTIFICATION;
-    if (row->settled || tolerated) {
+    if (row->settled || row->lied || tolerated) {
         return;
     }
     if (row->applied != wanted) {
@@ -335,7 +367,7 @@ void sim_truth_audit(sim *s) {
         audit_one(s, truth);
         int exact = !is_void(truth) && !truth->forced;
         for (uint32_t i = 0; exact && i < SIM_BRANCHES; i++) {
-            sum += truth->row[i].applied;
+            sum += truth->row[i].lied ? wanted_of(truth, i) : truth->row[i].applied;
         }
     }
     for (uint32_t i = 0; i < s->plans; i++) {

@@ -30,7 +30,7 @@ static sim_stream stream_of(sim_fault fault) {
     if (fault <= SIM_TAKEOVER || fault == SIM_CLOCK || fault == SIM_LATE_NAME) {
         return SIM_CRASHES;
     }
-    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_DISK_FULL) {
+    if (fault >= SIM_PUT_UNKNOWN && fault <= SIM_FLIP) {
         return SIM_STORING;
     }
     return fault >= SIM_OPERATOR || fault == SIM_REFUSE ? SIM_LOAD : SIM_NET;
@@ -143,6 +143,15 @@ static void digest_line(sim *s, const char *line) {
     }
 }
 
+/* The same, a child, or a parent. */
+static int is_kin(const char *gid, const char *other) {
+    size_t len = strlen(gid);
+    size_t other_len = strlen(other);
+    size_t least = len < other_len ? len : other_len;
+    return strncmp(gid, other, least) == 0 &&
+           (len == other_len || (len < other_len ? other[least] : gid[least]) == '/');
+}
+
 void sim_say(sim *s, const char *gid, const char *format, ...) {
     char line[600];
     int head = snprintf(line, sizeof line, "%8llu.%03u ", (unsigned long long)(s->now_us / 1000),
@@ -153,7 +162,7 @@ void sim_say(sim *s, const char *gid, const char *format, ...) {
     va_end(list);
     digest_line(s, line);
     if (s->options.trace != NULL &&
-        (s->options.only == NULL || gid == NULL || strcmp(gid, s->options.only) == 0)) {
+        (s->options.only == NULL || gid == NULL || is_kin(gid, s->options.only))) {
         fprintf(s->options.trace, "%s%s%s\n", line, gid != NULL ? "  " : "",
                 gid != NULL ? gid : "");
     }
@@ -172,7 +181,7 @@ void sim_break(sim *s, const char *promise, const char *gid, const char *format,
 
 /* ---- the course of a seed */
 
-static void run_until(sim *s, uint64_t until_us) {
+void sim_run_until(sim *s, uint64_t until_us) {
     while (s->events > 0 && s->heap[0].at_us <= until_us) {
         struct sim_event event = take_first(s);
         s->now_us = event.at_us > s->now_us ? event.at_us : s->now_us;
@@ -190,7 +199,10 @@ static void fault_of_node(sim *s, sim_node *node) {
     } else if (node->up && sim_happens(s, SIM_PAUSE)) {
         sim_node_pause(node, sim_about(s, 3000000));
     } else if (sim_happens(s, SIM_CLOCK)) {
-        node->wall_offset_ms += (int64_t)sim_below(s, SIM_CRASHES, 120000) - 60000;
+        int64_t to = node->wall_offset_ms + (int64_t)sim_below(s, SIM_CRASHES, 120000) - 60000;
+        node->wall_offset_ms = to;
+        node->wall_least_ms = to < node->wall_least_ms ? to : node->wall_least_ms;
+        node->wall_most_ms = to > node->wall_most_ms ? to : node->wall_most_ms;
         sim_say(s, NULL, "%s: its wall clock jumps to %+lld ms", node->name,
                 (long long)node->wall_offset_ms);
     } else if (node->up && sim_happens(s, SIM_TAKEOVER)) {
@@ -203,7 +215,7 @@ static void fault_of_node(sim *s, sim_node *node) {
     }
 }
 
-static void store_back(sim *s, void *what) {
+void sim_store_back(sim *s, void *what) {
     sim_store *store = what;
     (void)s;
     store->down = 0;
@@ -223,7 +235,7 @@ static void fault_of_store(sim *s, sim_store *store) {
         sim_say(s, NULL, "store %u: not reachable from %s", store->place,
                 whom < s->nodes ? s->node[whom].name : "anywhere");
         s->stats.outages++;
-        sim_at(s, sim_about(s, 4000000), store_back, store);
+        sim_at(s, sim_about(s, 4000000), sim_store_back, store);
     } else if (sim_happens(s, SIM_FAILOVER)) {
         sim_store_failover(store);
     } else if (sim_happens(s, SIM_REGRESS)) {
@@ -258,79 +270,6 @@ static void misfortune(sim *s, void *what) {
     }
 }
 
-static int in_flight(const sim *s) {
-    for (uint32_t i = 0; i < s->nodes; i++) {
-        const etx_engine *engine = s->node[i].engine;
-        for (uint32_t p = 0; s->node[i].up && p < engine->partition_count; p++) {
-            const etx__partition *partition = engine->partition[p];
-            if (partition->state != ETX__GONE && partition->live > 0 &&
-                !((const sim_adapter *)(const void *)partition->home->log)->store->regressed) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
-static int plans_wait(const sim *s) {
-    for (uint32_t i = 0; i < s->plans; i++) {
-        if (!s->plan[i].over) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Faults stop. The nodes are started one after another, so that the last owns all stores. */
-static void heal(sim *s) {
-    s->healing = 1;
-    sim_say(s, NULL, "faults stop");
-    for (uint32_t i = 0; i < s->stores; i++) {
-        store_back(s, &s->store[i]);
-    }
-    for (uint32_t i = 0; i < s->nodes; i++) {
-        sim_local_fault(&s->node[i]);
-        s->node[i].paused = 0;
-        s->node[i].paused_until_us = 0;
-        if (s->node[i].up) {
-            sim_node_crash(&s->node[i]);
-        }
-    }
-    /* What is on its way, late copies of puts too, comes to its end. */
-    run_until(s, s->now_us + 200000000);
-    for (uint32_t i = 0; i < s->nodes && !s->node[i].up; i++) {
-        sim_node_boot(&s->node[i]);
-    }
-}
-
-static void live_on(sim *s) {
-    enum { ROUNDS = 200, RETAKE = 25 };
-    for (int i = 0; i < ROUNDS; i++) {
-        sim_operator_resume_all(s);
-        run_until(s, s->now_us + 3000000);
-        if (!in_flight(s) && !plans_wait(s)) {
-            return;
-        }
-        /* Nodes that own a part of the partitions each do not reach each other's: one takes all. */
-        sim_node *taker = &s->node[(uint32_t)i / RETAKE % s->nodes];
-        if (i % RETAKE == RETAKE - 1 && taker->up) {
-            sim_node_crash(taker);
-        }
-    }
-    for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
-        if (truth->begun && !truth->ended && !truth->store->regressed) {
-            sim_break(s, "it ends", truth->gid, "unfinished ten minutes after the last fault");
-        }
-    }
-    for (uint32_t i = 0; i < s->plans; i++) {
-        if (!s->plan[i].over) {
-            sim_break(s, "it ends", s->plan[i].gid,
-                      "client %u has no answer ten minutes after the last fault", i);
-        }
-    }
-    sim_break(s, "it ends", NULL, "something is in flight, and no log knows it");
-}
-
 static void clean(sim *s, const sim_options *options) {
     sim_local_free(s);
     sim_node kept[SIM_NODES];
@@ -361,7 +300,7 @@ static void clean(sim *s, const sim_options *options) {
 }
 
 static void run_all(sim *s) {
-    enum { BUSY_US = 12000000 };
+    uint32_t busy_ms = s->options.busy_ms > 0 ? s->options.busy_ms : SIM_BUSY_MS;
     sim_draw(s);
     sim_local_make(s);
     for (uint32_t i = 0; i < s->nodes; i++) {
@@ -369,9 +308,8 @@ static void run_all(sim *s) {
     }
     sim_client_start(s);
     sim_at(s, 20000, misfortune, NULL);
-    run_until(s, s->now_us + BUSY_US);
-    heal(s);
-    live_on(s);
+    sim_run_until(s, s->now_us + busy_ms * 1000ull);
+    sim_live_on(s);
     sim_truth_audit(s);
 }
 

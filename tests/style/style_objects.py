@@ -19,6 +19,10 @@ DEFINED = re.compile(r"^(?:[0-9a-f]+)? *([A-Za-z]) (\S+)$")
 WRITABLE = re.compile(r"^(\.data(?!\.rel\.ro)|\.bss|\.tdata|\.tbss|\*COM\*)")
 
 
+# Excepted from "no variable outlives a function": CONTRIBUTING.md says why.
+VARIABLES = {("src/runtime/message.c", "no_engine")}
+
+
 def run(*command):
     """The command's standard output; an error with its standard error if it fails."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -81,7 +85,7 @@ def check_globals(objects):
             if "main" in defined(path):
                 continue
             findings += [Finding(source, 1, f"mutable global: {name}")
-                         for name in writable_objects(path)]
+                         for name in writable_objects(path) if (source, name) not in VARIABLES]
     return unique(findings)
 
 

@@ -31,7 +31,7 @@ static int direct_probe(const etx__file_log *log, const char *name) {
     etx__file_buffer buffer = {0};
     size_t len = 0;
     int works = 0;
-    int fd = openat(log->dir_fd, name, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    int fd = etx__file_open_at(log->dir_fd, name, O_RDONLY | O_DIRECT);
     if (fd >= 0 && !etx__file_buffer_reserve(&log->allocator, &buffer, ETX__BLOCK))
         works = !etx__file_read(fd, buffer.data, ETX__SECTOR, 0, &len) && len == ETX__SECTOR;
     if (fd >= 0)
@@ -129,7 +129,7 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         words, etx__file_error_code(error),
         "cannot make the segments in %s: %s (a log of %u partitions takes %llu MiB "
         "at first, and twice that when in use)",
-        log->dir, strerror(error), log->home.partitions,
+        log->dir, etx__file_why(error), log->home.partitions,
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
@@ -271,6 +271,18 @@ static int partitions_recover(etx__file_log *log,
     return 0;
 }
 
+/* Segments that are there can be written in a directory that takes no new ones: it would be found
+ * out when the last is full, and what waits then could not be decided. */
+static int dir_check_writable(const etx__file_log *log, const etx__file_words *words) {
+    if (faccessat(log->dir_fd, ".", W_OK | X_OK, AT_EACCESS) == 0 ||
+        (errno != EACCES && errno != EROFS))
+        return 0;
+    return etx__file_say(words, ETX_EINVALID,
+                         "%s takes no new files: %s; change its owner or mode, or use the account "
+                         "that it belongs to",
+                         log->dir, strerror(errno));
+}
+
 static int log_open(etx__file_log *log,
                     const etx_log_config *config,
                     const etx__file_url *url,
@@ -300,7 +312,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = log->read_only ? 0 : names_sync(log, words);
+    rc = log->read_only ? 0 : dir_check_writable(log, words);
+    if (!rc && !log->read_only)
+        rc = names_sync(log, words);
     if (!rc && !url->copy)
         rc = etx__file_home_read(log, words);
     if (!rc)

@@ -3,6 +3,7 @@
 #ifndef ETX_INTEGRATION_LOG_FILE_H
 #define ETX_INTEGRATION_LOG_FILE_H
 
+#include "file_disk.h"
 #include "file_format.h"
 
 #include <etx/log_file.h>
@@ -15,31 +16,7 @@
 #define ETX__AHEAD (4 << 20)
 #define ETX__SEGMENT_DEFAULT ((uint64_t)16 << 20)
 #define ETX__PARTITIONS_DEFAULT 4u
-#define ETX__NAME_SIZE 32
 #define ETX__NONE UINT64_MAX
-
-/* Where an error is put into words; either may be absent. */
-typedef struct etx__file_words {
-    char *text;
-    size_t size;
-} etx__file_words;
-
-/* Something bad at a place. Open turns it into a message, verify into a finding. */
-typedef struct etx__file_fault {
-    int rc;
-    etx_file_state state;
-    char file[ETX__NAME_SIZE];
-    uint64_t offset;
-    uint64_t slot;
-    char text[192];
-} etx__file_fault;
-
-typedef struct etx__file_buffer {
-    void *block;
-    size_t block_size;
-    uint8_t *data; /* aligned to ETX__BLOCK */
-    size_t size;
-} etx__file_buffer;
 
 typedef struct etx__file_segment {
     struct etx__file_segment *next;
@@ -58,7 +35,13 @@ typedef struct etx__file_queue {
     uint32_t count;
 } etx__file_queue;
 
-typedef struct etx__file_log etx__file_log;
+/* Where the last slot that may not be cut stands. */
+typedef struct etx__file_settled {
+    uint64_t next; /* that slot, plus one */
+    uint64_t offset;
+    uint32_t checksum;
+    uint32_t segment;
+} etx__file_settled;
 
 typedef struct etx__file_partition {
     etx__file_log *log;
@@ -90,6 +73,9 @@ typedef struct etx__file_partition {
     uint8_t half;         /* the current segment is half full: two spares are wanted */
     uint8_t wanted_at_once;
     uint8_t working; /* the helper works on it */
+    uint8_t storing; /* its state is being written */
+    uint8_t settle;  /* `begun` is to be made durable */
+    etx__file_settled begun;
     uint8_t held_up; /* the helper must not begin */
 } etx__file_partition;
 
@@ -150,32 +136,6 @@ typedef struct etx__file_url {
     uint8_t look;          /* ... to be looked at */
 } etx__file_url;
 
-/* file_disk.c: words, buffers, whole reads and writes. What returns int: 0 or an errno. */
-int etx__file_say(const etx__file_words *words, int rc, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-int etx__file_fault_set(etx__file_fault *fault,
-                        int rc,
-                        const char *file,
-                        uint64_t offset,
-                        uint64_t slot,
-                        const char *format,
-                        ...) __attribute__((format(printf, 6, 7)));
-int etx__file_fault_say(const etx__file_log *log,
-                        const etx__file_fault *fault,
-                        const etx__file_words *words);
-int etx__file_error_code(int error);
-etx_allocator etx__file_allocator(const etx_allocator *given);
-int etx__file_buffer_reserve(const etx_allocator *allocator, etx__file_buffer *buffer, size_t size);
-void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buffer);
-int etx__file_write(int fd, const void *data, size_t len, uint64_t offset);
-int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len);
-int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to);
-int etx__file_sync_dir(int dir_fd);
-int etx__file_random(void *data, size_t len);
-void etx__file_own(int dir_fd, int fd);
-const char *etx__file_reason(int error);
-uint64_t etx__file_now_ms(void);
-
 /* file_dir.c: the directory, its home file and its names. */
 void etx__file_segment_name(char name[ETX__NAME_SIZE], uint32_t partition, uint32_t number);
 void etx__file_spare_name(char name[ETX__NAME_SIZE], uint32_t partition);
@@ -197,6 +157,9 @@ int etx__file_id_draw(char first, char ret_id[ETX_HOME_ID_LEN + 1]);
 int etx__file_state_make(etx__file_partition *partition, const etx__file_state *state);
 int etx__file_state_load(etx__file_partition *partition, int tolerant, etx__file_fault *fault);
 int etx__file_state_store(etx__file_partition *partition, const etx__file_state *state);
+int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags);
+void etx__file_settle_begun(etx__file_partition *partition);
+void etx__file_settle_soon(etx__file_partition *partition);
 
 /* file_lock.c: one process, one engine. */
 int etx__file_lock_take(etx__file_log *log, const etx__file_words *words);
@@ -258,7 +221,6 @@ etx_put_result etx__file_append(etx__file_partition *partition, etx_put *put);
 etx_put_result etx__file_put(etx_log *log, etx_put *put);
 int etx__file_trim(etx_log *log, uint32_t partition, uint64_t below);
 int etx__file_space(etx_log *log, uint32_t partition, etx_log_space *ret_space);
-int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags);
 
 /* file.c and file_url.c */
 int etx__file_url_parse(const char *url, etx__file_url *ret_url, const etx__file_words *words);

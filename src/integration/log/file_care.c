@@ -183,8 +183,11 @@ static void dir_verify(file_verify *verify, const etx__file_list *list) {
     etx__file_fault fault = {0};
     if (!list->foreign[0])
         return;
-    etx__file_fault_set(&fault, ETX_EINVALID, "", 0, 0,
-                        "the directory holds a file that is not the log's: '%s'", list->foreign);
+    etx__file_fault_set(
+        &fault, ETX_EINVALID, "", 0, 0,
+        "the directory holds a file that is not the log's: '%.80s'; move it away, and "
+        "the log opens if nothing else is found",
+        list->foreign);
     finding_tell(verify, 0, &fault);
 }
 

@@ -134,7 +134,7 @@ int etx__file_list_read(int dir_fd,
     int rc = 0;
     *ret_list = (etx__file_list){0};
     if (!dir) {
-        rc = etx__file_say(words, ETX_EIO, "cannot list the directory: %s", strerror(errno));
+        rc = etx__file_say(words, ETX_EIO, "cannot list the directory: %s", etx__file_why(errno));
         if (fd >= 0)
             close(fd);
         return rc;
@@ -164,14 +164,30 @@ void etx__file_list_free(const etx_allocator *allocator, etx__file_list *list) {
     *list = (etx__file_list){0};
 }
 
+/* mkdir found nothing to make it in: is there no directory above, or one that takes none? */
+static int refuse_parent(const etx__file_log *log, const etx__file_words *words) {
+    char above[sizeof log->dir];
+    char *slash;
+    struct stat found;
+    snprintf(above, sizeof above, "%s", log->dir);
+    slash = strrchr(above, '/');
+    if (slash && slash > above)
+        *slash = 0;
+    if (slash && !stat(above, &found))
+        return etx__file_say(words, ETX_EINVALID,
+                             "cannot make %s: no directory can be made in %s; name one on a disk",
+                             log->dir, slash > above ? above : "/");
+    return etx__file_say(words, ETX_ENOTFOUND,
+                         "cannot make %s: the directory above it does not exist; make it "
+                         "first (mkdir -p), owned by the user that runs this",
+                         log->dir);
+}
+
 /* Opens log->dir, making it (mode 0700) if `create` and its parent is there. */
 int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words) {
     if (create && mkdir(log->dir, 0700) && errno != EEXIST) {
         if (errno == ENOENT)
-            return etx__file_say(words, ETX_ENOTFOUND,
-                                 "cannot make %s: the directory above it does not exist; make it "
-                                 "first (mkdir -p), owned by the user that runs this",
-                                 log->dir);
+            return refuse_parent(log, words);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
             return etx__file_say(words, ETX_EINVALID,
                                  "cannot make %s: %s; make it by hand, owned by the user that runs "
@@ -191,14 +207,14 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
         return etx__file_say(
             words, ETX_EINVALID,
             "%s may not be read by this user: change its owner or run as its owner", log->dir);
-    return etx__file_say(words, ETX_EIO, "cannot open %s: %s", log->dir, strerror(errno));
+    return etx__file_say(words, ETX_EIO, "cannot open %s: %s", log->dir, etx__file_why(errno));
 }
 
 /* Reads and checks the home file into log->home. */
 int etx__file_home_read(etx__file_log *log, const etx__file_words *words) {
     uint8_t sector[ETX__SECTOR + 1];
     size_t len = 0;
-    int fd = openat(log->dir_fd, "home", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int fd = etx__file_open_at(log->dir_fd, "home", O_RDONLY);
     int error = fd < 0 ? errno : etx__file_read(fd, sector, sizeof sector, 0, &len);
     int rc;
     if (fd >= 0)
@@ -224,7 +240,7 @@ int etx__file_home_read(etx__file_log *log, const etx__file_words *words) {
 /* Writes log->home durably under `name`. */
 int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_words *words) {
     uint8_t sector[ETX__SECTOR];
-    int fd = openat(log->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = etx__file_open_at(log->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC);
     int error = fd < 0 ? errno : 0;
     etx__file_home_encode(sector, &log->home);
     if (!error)
@@ -243,7 +259,7 @@ int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_w
                              strerror(error));
     if (error)
         return etx__file_say(words, etx__file_error_code(error), "cannot write %s/%s: %s", log->dir,
-                             name, strerror(error));
+                             name, etx__file_why(error));
     return 0;
 }
 
@@ -284,7 +300,7 @@ static int segment_unused(const etx__file_log *log,
     int error;
     int fd;
     etx__file_segment_name(name, entry->partition, entry->number);
-    fd = openat(log->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fd = etx__file_open_at(log->dir_fd, name, O_RDONLY);
     if (fd < 0)
         return errno;
     error = etx__file_read(fd, sector, sizeof sector, ETX__BLOCK, &len);
@@ -326,7 +342,7 @@ int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__fil
 
 /* Says, durably and before anything else is written, that the directory is an unfinished copy. */
 int etx__file_mark_copy(etx__file_log *log, const etx__file_words *words) {
-    int fd = openat(log->dir_fd, "copying", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = etx__file_open_at(log->dir_fd, "copying", O_WRONLY | O_CREAT);
     int error = fd < 0 || fsync(fd) ? errno : etx__file_sync_dir(log->dir_fd);
     if (fd >= 0)
         etx__file_own(log->dir_fd, fd);

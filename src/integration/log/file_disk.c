@@ -106,6 +106,21 @@ void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buf
     *buffer = (etx__file_buffer){0};
 }
 
+/* Opens a file of the log, which may not be ours to wait for: a FIFO would hang us, a device do
+ * anything. A new one has mode 0600. The descriptor, or -1 and an errno. */
+int etx__file_open_at(int dir_fd, const char *name, int flags) {
+    int fd = openat(dir_fd, name, flags | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat found;
+    if (fd < 0 && (errno == ENXIO || errno == EISDIR))
+        errno = ETX__IRREGULAR;
+    if (fd >= 0 && !fstat(fd, &found) && !S_ISREG(found.st_mode)) {
+        close(fd);
+        fd = -1;
+        errno = ETX__IRREGULAR;
+    }
+    return fd;
+}
+
 /* A short write is no error: the rest follows. An error is final. */
 int etx__file_write(int fd, const void *data, size_t len, uint64_t offset) {
     const uint8_t *from = data;
@@ -175,11 +190,23 @@ void etx__file_own(int dir_fd, int fd) {
         errno = 0; /* a file system without owners: there is nobody to lock out */
 }
 
+/* What the operating system said, and what to do where its words do not tell. */
+const char *etx__file_why(int error) {
+    if (error == ETX__IRREGULAR)
+        return "it is no regular file: move it away, and put back what belongs there";
+    if (error == EMFILE)
+        return "this process has too many files open: raise its limit (ulimit -n, LimitNOFILE=); "
+               "a log takes up to 5 for each of its partitions";
+    if (error == ENFILE)
+        return "the machine has too many files open: raise its limit (fs.file-max)";
+    return strerror(error);
+}
+
 /* Why a file could not be opened or read. */
 const char *etx__file_reason(int error) {
     return error == EACCES || error == EPERM
                ? "may not be read by this user: change its owner or run as its owner"
-               : strerror(error);
+               : etx__file_why(error);
 }
 
 uint64_t etx__file_now_ms(void) {

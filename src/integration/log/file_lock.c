@@ -2,13 +2,16 @@
  *
  * `lock` carries a POSIX record lock: it ends with our process whatever children we leave behind,
  * which flock and open-file-description locks do not. But it does not exclude a second open in
- * the same process, and closing any descriptor of the file drops it. So `owner` names the process
- * (pid and start time), a second open is refused by that before `lock` is touched, and a brief
- * flock on the directory serialises those who look. An `owner` left by a process that is dead, or
- * by ourselves before an exec, counts for nothing: then no descriptor of ours is open on `lock`.
+ * the same process, and it is gone when the process closes any descriptor of the file: a backup or
+ * a checksum made in our process ends it, and we hear nothing of it. So `owner` names the process
+ * (pid, start time, boot and pid namespace), and keeps others out as long as that process lives and
+ * has the log open, whatever became of the lock; a close of any kind takes the name away. A second
+ * open here is refused by it before `lock` is touched, and a brief flock on the directory
+ * serialises those who look. An `owner` left by a process that is dead, of another boot or pid
+ * namespace, or that went on as another program (exec), counts for nothing: then the lock decides.
  *
- * Somebody may remove `lock`: then a living `owner` keeps others out, and the log itself looks
- * before each new segment whether it still has the directory. */
+ * Somebody may remove `lock`, or the lock may be gone: the log itself looks before each new segment
+ * whether it still has the directory, and takes the lock again if nobody came between. */
 #include "file.h"
 
 #include <dirent.h>
@@ -22,8 +25,11 @@
 #include <unistd.h>
 
 #define OWNER_SIZE 64
+#define HERE_SIZE 32
 
-/* Field 22 of /proc/PID/stat, behind the last ')'; 0: there is no such process. */
+/* Field 22 of /proc/PID/stat, behind the last ')'; 0: there is no such process, or it is dead and
+ * only waited for: a zombie (field 3) of one thread (field 20). One whose first thread has ended
+ * before others looks like one, but has more. */
 static unsigned long long process_start(long pid) {
     char stat[1024];
     char path[64];
@@ -35,8 +41,12 @@ static unsigned long long process_start(long pid) {
     if (fd >= 0 && !etx__file_read(fd, stat, sizeof stat - 1, 0, &len)) {
         stat[len] = 0;
         const char *at = strrchr(stat, ')');
-        for (int field = 2; at && field < 22; field++)
+        int zombie = at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0);
+        for (int field = 2; at && field < 22; field++) {
             at = strchr(at + 1, ' ');
+            if (field + 1 == 20 && at && zombie && strtol(at + 1, NULL, 10) <= 1)
+                at = NULL;
+        }
         if (at)
             start = strtoull(at + 1, NULL, 10);
     }
@@ -45,14 +55,35 @@ static unsigned long long process_start(long pid) {
     return start;
 }
 
-/* "pid starttime" */
-static void owner_describe(char text[OWNER_SIZE]) {
-    memset(text, 0, OWNER_SIZE);
-    snprintf(text, OWNER_SIZE, "%ld %llu\n", (long)getpid(), process_start((long)getpid()));
+/* Where a pid means what it says: 32 bits of the boot's id, and the pid namespace. */
+static void here_describe(char text[HERE_SIZE]) {
+    char boot[9] = "";
+    struct stat space = {0};
+    size_t len = 0;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (etx__file_read(fd, boot, sizeof boot - 1, 0, &len))
+            len = 0;
+        close(fd);
+    }
+    boot[len] = 0;
+    if (stat("/proc/self/ns/pid", &space))
+        space.st_ino = 0;
+    snprintf(text, HERE_SIZE, "%s-%llx", boot, (unsigned long long)space.st_ino);
 }
 
-static void owner_read(int dir_fd, char text[OWNER_SIZE]) {
-    int fd = openat(dir_fd, "owner", O_RDONLY | O_CLOEXEC);
+/* "pid starttime boot-namespace" */
+static void owner_describe(char text[OWNER_SIZE]) {
+    char here[HERE_SIZE];
+    here_describe(here);
+    memset(text, 0, OWNER_SIZE);
+    snprintf(text, OWNER_SIZE, "%ld %llu %s\n", (long)getpid(), process_start((long)getpid()),
+             here);
+}
+
+/* 0: there is no such file, or it cannot be read. */
+static int owner_read(int dir_fd, char text[OWNER_SIZE]) {
+    int fd = etx__file_open_at(dir_fd, "owner", O_RDONLY);
     size_t len = 0;
     if (fd >= 0) {
         if (etx__file_read(fd, text, OWNER_SIZE, 0, &len))
@@ -61,16 +92,65 @@ static void owner_read(int dir_fd, char text[OWNER_SIZE]) {
     }
     memset(text + len, 0, OWNER_SIZE - len);
     text[OWNER_SIZE - 1] = 0;
+    return fd >= 0;
 }
 
-/* The process that `owner` names, if it lives; else 0. */
+static int is_same(const struct stat *left, const struct stat *right) {
+    return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
+}
+
+/* Does a process have one of the two open? `fds` is its /proc/PID/fd. 1 also where that cannot be
+ * told. */
+static int has_open(const char *fds, const struct stat *one, const struct stat *other) {
+    struct stat found;
+    const struct dirent *entry;
+    int here = 0;
+    DIR *dir = opendir(fds);
+    if (!dir)
+        return 1;
+    while (!here && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &found, 0))
+            continue;
+        here = is_same(&found, one) || is_same(&found, other);
+    }
+    closedir(dir);
+    return here;
+}
+
+/* Does this process have `lock` open? 1 also where that cannot be told. */
+static int lock_open_here(int dir_fd) {
+    struct stat lock;
+    return !fstatat(dir_fd, "lock", &lock, 0) && has_open("/proc/self/fd", &lock, &lock);
+}
+
+/* Does another process have the directory open, or its lock? 1 also where that cannot be told. */
+static int log_open_there(int dir_fd, long pid) {
+    struct stat directory;
+    struct stat lock;
+    char path[64];
+    if (fstat(dir_fd, &directory))
+        return 1;
+    if (fstatat(dir_fd, "lock", &lock, 0))
+        lock = directory;
+    snprintf(path, sizeof path, "/proc/%ld/fd", pid);
+    return has_open(path, &directory, &lock);
+}
+
+/* The process that `owner` names, if it lives and has the log open; else 0. */
 static long owner_alive(int dir_fd) {
     char text[OWNER_SIZE];
+    char here[HERE_SIZE];
     char *end = NULL;
     owner_read(dir_fd, text);
     long pid = strtol(text, &end, 10);
-    unsigned long long start = strtoull(end, NULL, 10);
-    return pid > 0 && start && process_start(pid) == start ? pid : 0;
+    unsigned long long start = strtoull(end, &end, 10);
+    size_t len = strcspn(end + (*end == ' '), "\n");
+    here_describe(here);
+    if (len && (len != strlen(here) || memcmp(end + 1, here, len) != 0))
+        return 0;
+    if (pid <= 0 || !start || process_start(pid) != start)
+        return 0;
+    return pid == (long)getpid() || log_open_there(dir_fd, pid) ? pid : 0;
 }
 
 /* `lock` was removed under a process that has the log open: who that is; else 0. */
@@ -79,9 +159,15 @@ static long lock_removed(int dir_fd) {
     return fstatat(dir_fd, "lock", &found, 0) && errno == ENOENT ? owner_alive(dir_fd) : 0;
 }
 
+/* We have the lock, or could; but its process has lost it without ending: who that is; else 0. */
+static long lock_lost(int dir_fd) {
+    long owner = owner_alive(dir_fd);
+    return owner == (long)getpid() ? 0 : owner;
+}
+
 /* Always the same length, in place: that works on a full disk too. */
 static int owner_write(int dir_fd, const char text[OWNER_SIZE]) {
-    int fd = openat(dir_fd, "owner", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = etx__file_open_at(dir_fd, "owner", O_WRONLY | O_CREAT);
     int error = fd < 0 ? errno : 0;
     if (!error)
         etx__file_own(dir_fd, fd);
@@ -90,27 +176,6 @@ static int owner_write(int dir_fd, const char text[OWNER_SIZE]) {
     if (fd >= 0)
         close(fd);
     return error;
-}
-
-/* Does this process have `lock` open? 1 also where that cannot be told. */
-static int lock_open_here(int dir_fd) {
-    struct stat wanted;
-    struct stat found;
-    const struct dirent *entry;
-    int here = 0;
-    DIR *dir;
-    if (fstatat(dir_fd, "lock", &wanted, 0))
-        return 0;
-    dir = opendir("/proc/self/fd");
-    if (!dir)
-        return 1;
-    while (!here && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] == '.' || fstatat(dirfd(dir), entry->d_name, &found, 0))
-            continue;
-        here = found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino;
-    }
-    closedir(dir);
-    return here;
 }
 
 static int held_by_us(int dir_fd) {
@@ -157,21 +222,26 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
     int rc;
     int fd;
     if (held_by_us(log->dir_fd))
-        return etx__file_say(words, ETX_EBUSY,
-                             "%s is in use by this process (%ld): one engine has it open already",
-                             log->dir, (long)getpid());
+        return etx__file_say(
+            words, ETX_EBUSY,
+            "%s is in use by this process (%ld): another engine has it open, or one "
+            "engine has it twice in its list of homes",
+            log->dir, (long)getpid());
     owner = lock_removed(log->dir_fd);
     if (owner)
         return etx__file_say(words, ETX_EBUSY,
                              "%s is in use by the process %ld, though its file 'lock' was removed: "
                              "end that process first",
                              log->dir, owner);
-    fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = etx__file_open_at(log->dir_fd, "lock", O_RDWR | O_CREAT);
     if (fd >= 0)
         etx__file_own(log->dir_fd, fd);
+    if (fd < 0 && errno != EACCES && errno != EPERM && errno != EROFS)
+        return etx__file_say(words, ETX_EIO, "cannot open %s/lock for writing: %s", log->dir,
+                             etx__file_why(errno));
     if (fd < 0)
         return etx__file_say(
-            words, errno == EACCES || errno == EROFS ? ETX_EINVALID : ETX_EIO,
+            words, errno == EPERM ? ETX_EIO : ETX_EINVALID,
             "cannot open %s/lock for writing: %s; use the account that the directory "
             "belongs to. (To look at the records, reading is enough: 'etx log')",
             log->dir, strerror(errno));
@@ -182,12 +252,20 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
         close(fd);
         return rc;
     }
+    owner = lock_lost(log->dir_fd);
+    if (owner) {
+        close(fd);
+        return etx__file_say(words, ETX_EBUSY,
+                             "%s is in use by the process %ld, though its lock is gone (it closed "
+                             "a descriptor of the file 'lock'): end that process first",
+                             log->dir, owner);
+    }
     owner_describe(mine);
     error = owner_write(log->dir_fd, mine);
     if (error) {
         close(fd);
         return etx__file_say(words, etx__file_error_code(error), "cannot write %s/owner: %s",
-                             log->dir, strerror(error));
+                             log->dir, etx__file_why(error));
     }
     log->lock_fd = fd;
     return 0;
@@ -205,53 +283,77 @@ int etx__file_lock_take(etx__file_log *log, const etx__file_words *words) {
     return rc;
 }
 
-/* Locks a `lock` that is not ours any more, as long as `owner` says that nobody came between. */
-static int lock_again(etx__file_log *log) {
+/* All is as it was, but for the lock, perhaps, which nobody has: it is ours from here on. Without
+ * the guard: who comes just now has the lock by then, or is kept out by it. */
+static int lock_kept(const etx__file_log *log, const struct stat *held) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char mine[OWNER_SIZE];
     char found[OWNER_SIZE];
-    int fd;
+    struct stat there;
     owner_describe(mine);
     owner_read(log->dir_fd, found);
-    fd = openat(log->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return !fstatat(log->dir_fd, "lock", &there, 0) && is_same(&there, held) &&
+           strcmp(mine, found) == 0 && !fcntl(log->lock_fd, F_SETLK, &lock);
+}
+
+/* The lock once more, whether it was lost or not, or removed, as long as `owner` says that nobody
+ * came between. Who only removed `owner` gets it back. */
+static int lock_again(etx__file_log *log, const struct stat *held) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char mine[OWNER_SIZE];
+    char found[OWNER_SIZE];
+    struct stat there;
+    int named = owner_read(log->dir_fd, found);
+    int same = !fstatat(log->dir_fd, "lock", &there, 0) && is_same(&there, held);
+    int fd = log->lock_fd;
+    owner_describe(mine);
+    if (!same)
+        fd = etx__file_open_at(log->dir_fd, "lock", O_RDWR | O_CREAT);
     if (fd < 0)
         return errno;
-    if (strcmp(mine, found) != 0 || fcntl(fd, F_SETLK, &lock)) {
-        close(fd);
+    if ((named ? strcmp(mine, found) != 0 : !same) || fcntl(fd, F_SETLK, &lock)) {
+        if (!same)
+            close(fd);
         return ESTALE;
     }
+    if (!named)
+        owner_write(log->dir_fd, mine);
+    if (same)
+        return 0;
     etx__file_own(log->dir_fd, fd);
     close(log->lock_fd);
     log->lock_fd = fd;
     return 0;
 }
 
-/* Is the lock that we hold still the directory's? One that was removed is taken again. 0, ENOENT
- * (the directory is gone) or ESTALE (another may have had the log meanwhile). */
+/* Is the directory still ours? A lock that was lost or removed is taken again. 0, ENOENT (the
+ * directory is gone) or ESTALE (another may have had the log meanwhile). */
 int etx__file_lock_check(etx__file_log *log) {
     struct stat held;
-    struct stat found;
     int error;
-    if (fstat(log->lock_fd, &held))
-        return 0;
-    if (!fstatat(log->dir_fd, "lock", &found, 0) && found.st_dev == held.st_dev &&
-        found.st_ino == held.st_ino)
+    if (fstat(log->lock_fd, &held) || lock_kept(log, &held))
         return 0;
     error = guard_take(log->dir_fd);
     if (error)
         return error;
-    error = lock_again(log);
+    error = lock_again(log, &held);
     flock(log->dir_fd, LOCK_UN);
     return error;
 }
 
+/* Whoever has the log by now keeps it. */
 void etx__file_lock_drop(etx__file_log *log) {
     const char nobody[OWNER_SIZE] = {0};
+    char mine[OWNER_SIZE];
+    char found[OWNER_SIZE];
     int guarded;
     if (log->lock_fd < 0)
         return;
     guarded = !guard_take(log->dir_fd);
-    owner_write(log->dir_fd, nobody);
+    owner_describe(mine);
+    owner_read(log->dir_fd, found);
+    if (strcmp(mine, found) == 0)
+        owner_write(log->dir_fd, nobody);
     close(log->lock_fd);
     log->lock_fd = -1;
     if (guarded)
@@ -272,10 +374,14 @@ int etx__file_lock_probe(const char *dir, int *ret_pid) {
     if (held_by_us(dir_fd)) {
         in_use = 1;
         *ret_pid = (int)getpid();
-    } else if (guarded && (fd = openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC)) >= 0) {
+    } else if (guarded && (fd = etx__file_open_at(dir_fd, "lock", O_RDONLY)) >= 0) {
         in_use = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
         *ret_pid = in_use && lock.l_pid > 0 ? (int)lock.l_pid : 0;
         close(fd);
+        if (!in_use) {
+            *ret_pid = (int)lock_lost(dir_fd);
+            in_use = *ret_pid != 0;
+        }
     } else {
         *ret_pid = (int)lock_removed(dir_fd);
         in_use = *ret_pid != 0;

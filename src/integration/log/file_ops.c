@@ -1,11 +1,36 @@
 /* The file log as the engine sees it: the functions behind its row of etx_log_ops. */
 #include "file.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #define MAGIC_TMPFS 0x01021994
 #define MAGIC_RAMFS ((long)0x858458f6)
+
+/* A log is made by the caller's thread: a write beyond its limit of file sizes (RLIMIT_FSIZE) is an
+ * error there, which is told, and no signal, which would end the process. How the program handles
+ * signals stays as it is: one that we have caused is taken back. */
+static int open_quietly(const etx_log_config *config,
+                        const etx__file_url *url,
+                        etx__file_log **ret_log) {
+    const struct timespec now = {0};
+    sigset_t too_large;
+    sigset_t pending;
+    sigset_t before;
+    int rc;
+    sigemptyset(&too_large);
+    sigaddset(&too_large, SIGXFSZ);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &too_large, &before);
+    rc = etx__file_open(config, url, NULL, ret_log);
+    if (rc && !sigismember(&pending, SIGXFSZ))
+        sigtimedwait(&too_large, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
 
 static int ops_open(const etx_log_config *config, etx_log **ret_log) {
     const etx__file_words words = {config->message, config->message_size};
@@ -16,7 +41,7 @@ static int ops_open(const etx_log_config *config, etx_log **ret_log) {
         return etx__file_say(&words, ETX_EINVALID, "config->size is not set");
     rc = etx__file_url_parse(config->url, &url, &words);
     if (!rc)
-        rc = etx__file_open(config, &url, NULL, &log);
+        rc = open_quietly(config, &url, &log);
     if (rc)
         return rc;
     log->head.ops = etx_log_file();

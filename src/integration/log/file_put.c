@@ -49,11 +49,13 @@ static etx_put_result append_full(etx_put *put, int error) {
     put->error = etx__file_error_code(error);
     if (error == ENOENT || error == ESTALE) {
         snprintf(put->message, sizeof put->message, "no segment can be made: %s",
-                 error == ENOENT ? "the directory is gone"
-                                 : "another process has taken the log ('lock' was removed)");
+                 error == ENOENT
+                     ? "the directory is gone"
+                     : "another process has taken the log (its lock was lost or removed)");
         return ETX_PUT_NOT_WRITTEN;
     }
-    snprintf(put->message, sizeof put->message, "no segment can be made: %s%s", strerror(error),
+    snprintf(put->message, sizeof put->message, "no segment can be made: %s%s",
+             etx__file_why(error),
              put->error == ETX_EFULL ? "; free some space on the log's file system" : "");
     return ETX_PUT_NOT_WRITTEN;
 }
@@ -73,7 +75,8 @@ static void half_note(etx__file_partition *partition, uint64_t before) {
 static void append_done(etx__file_partition *partition, const etx_put *put, uint64_t length) {
     etx__file_segment *segment = partition->current;
     uint64_t before = partition->end;
-    if (!segment->begun) {
+    int begins = !segment->begun;
+    if (begins) {
         segment->begun = 1;
         segment->first = put->slot;
     }
@@ -84,6 +87,8 @@ static void append_done(etx__file_partition *partition, const etx_put *put, uint
     partition->next = put->slot + 1;
     partition->changed = 1;
     half_note(partition, before);
+    if (begins && !partition->log->unsynced)
+        etx__file_settle_soon(partition);
 }
 
 /* Writes the group: one write, durable when it returns. Judges nothing. */
@@ -143,18 +148,6 @@ etx_put_result etx__file_put(etx_log *head, etx_put *put) {
     if (put->slot > partition->next || put->predecessor != partition->last_checksum)
         return ETX_PUT_PREDECESSOR;
     return etx__file_append(partition, put);
-}
-
-/* Makes durable: the mark, and that nothing put so far may be cut. 0 or an errno. */
-int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags) {
-    etx__file_state state = partition->state;
-    state.mark = mark;
-    state.settled = partition->next;
-    state.flags = flags;
-    state.segment = partition->current->number;
-    state.offset = partition->last_offset;
-    state.checksum = partition->last_checksum;
-    return etx__file_state_store(partition, &state);
 }
 
 /* Hands the segments that lie wholly below the mark to the helper, oldest first. */

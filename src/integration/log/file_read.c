@@ -97,7 +97,7 @@ int etx__file_reader_open(etx__file_reader *reader, uint32_t number, etx__file_f
         close(reader->fd);
     reader->number = number;
     etx__file_segment_name(name, reader->partition->number, number);
-    reader->fd = openat(log->dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    reader->fd = etx__file_open_at(log->dir_fd, name, O_RDONLY);
     if (reader->fd < 0 && errno == ENOENT)
         return fault_at(reader, fault, ETX_ECORRUPT, 0, 0, "the file is missing");
     if (reader->fd < 0 || fstat(reader->fd, &stat))

@@ -30,6 +30,7 @@ void etx__file_partition_forget(etx__file_partition *partition) {
     etx__file_queue_free(log, &partition->spares);
     etx__file_queue_free(log, &partition->trimmed);
     partition->half = 0;
+    partition->settle = 0;
     pthread_mutex_unlock(&log->mutex);
     partition->current = NULL;
     partition->next = 0;
@@ -182,6 +183,7 @@ static int chain_empty(etx__file_partition *partition, etx__file_fault *fault) {
 /* From the mark on nothing may be missing: neither a file nor a slot. */
 static int chain_check(etx__file_partition *partition, etx__file_fault *fault) {
     const etx__file_state *state = &partition->state;
+    uint64_t limit = 0; /* of the segment before: what is missing begins there */
     uint32_t number = 0;
     int first = 1;
     if (!partition->current)
@@ -189,8 +191,9 @@ static int chain_check(etx__file_partition *partition, etx__file_fault *fault) {
     for (const etx__file_segment *at = partition->held.head; at; at = at->next) {
         if (number && at->number != number + 1 && at->limit > state->mark &&
             !(at->begun && at->first <= state->mark))
-            return missing(partition, number + 1, at->first, "the segment is missing", fault);
+            return missing(partition, number + 1, limit, "the segment is missing", fault);
         number = at->number;
+        limit = at->limit;
         if (!at->begun || at->limit <= state->mark)
             continue;
         /* Each later one begins where the one before has its limit: that is what limits are. */
@@ -295,7 +298,7 @@ static int trouble(const etx__file_partition *partition,
     char name[ETX__NAME_SIZE];
     etx__file_segment_name(name, partition->number, segment->number);
     return etx__file_fault_set(fault, etx__file_error_code(error), name, 0, partition->next,
-                               "%s: %s", what, strerror(error));
+                               "%s: %s", what, etx__file_why(error));
 }
 
 /* Gives the segments behind the current one to the spares, and those below the mark to be
@@ -418,7 +421,7 @@ static int recover_elsewhere(etx__file_partition *partition, etx__file_fault *fa
     int rc = etx__file_segment_take(partition, &error);
     if (rc)
         return etx__file_fault_set(fault, etx__file_error_code(error), "", 0, partition->next,
-                                   "cannot make a segment: %s", strerror(error));
+                                   "cannot make a segment: %s", etx__file_why(error));
     if (!from)
         return 0;
     partition->poisoned_number = partition->current->number;
@@ -475,5 +478,8 @@ int etx__file_recover(etx__file_partition *partition,
     if (!rc)
         rc = poisoned ? recover_elsewhere(partition, fault)
                       : recover_in_place(partition, torn, fault);
+    if (!rc && !log->unsynced && partition->current->begun &&
+        partition->state.settled <= partition->current->first)
+        etx__file_settle_soon(partition);
     return rc;
 }

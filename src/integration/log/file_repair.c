@@ -58,7 +58,7 @@ static int home_infer(file_salvage *salvage) {
         size_t len = 0;
         etx__file_segment_name(name, salvage->list->entries[i].partition,
                                salvage->list->entries[i].number);
-        int fd = openat(log->dir_fd, name, O_RDONLY | O_CLOEXEC);
+        int fd = etx__file_open_at(log->dir_fd, name, O_RDONLY);
         if (fd < 0)
             continue;
         if (!etx__file_read(fd, block, sizeof block, 0, &len) && len == sizeof block)

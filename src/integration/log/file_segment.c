@@ -77,11 +77,11 @@ void etx__file_queue_free(etx__file_log *log, etx__file_queue *queue) {
 int etx__file_segment_open(etx__file_partition *partition, etx__file_segment *segment) {
     char name[ETX__NAME_SIZE];
     const etx__file_log *log = partition->log;
-    int flags = O_RDWR | O_CLOEXEC | (log->unsynced ? 0 : O_DSYNC) | (log->direct ? O_DIRECT : 0);
+    int flags = O_RDWR | (log->unsynced ? 0 : O_DSYNC) | (log->direct ? O_DIRECT : 0);
     if (segment->fd >= 0)
         return 0;
     etx__file_segment_name(name, partition->number, segment->number);
-    segment->fd = openat(log->dir_fd, name, flags);
+    segment->fd = etx__file_open_at(log->dir_fd, name, flags);
     return segment->fd < 0 ? errno : 0;
 }
 
@@ -178,7 +178,7 @@ static int spare_recycle(etx__file_partition *partition,
     error = etx__file_sync_dir(log->dir_fd);
     if (error)
         return error;
-    *ret_fd = openat(log->dir_fd, temporary, O_RDWR | O_CLOEXEC | (log->direct ? O_DIRECT : 0));
+    *ret_fd = etx__file_open_at(log->dir_fd, temporary, O_RDWR | (log->direct ? O_DIRECT : 0));
     return *ret_fd < 0 ? errno : 0;
 }
 
@@ -283,10 +283,14 @@ static void surplus_delete(etx__file_partition *partition) {
 
 static void helper_work(etx__file_partition *partition, int wanted) {
     etx__file_log *log = partition->log;
+    int settle = partition->settle;
     int error;
     partition->working = 1;
+    partition->settle = 0;
     pthread_mutex_unlock(&log->mutex);
-    if (wanted)
+    if (settle)
+        etx__file_settle_begun(partition);
+    else if (wanted)
         etx__file_segment_prepare(partition, &error);
     else
         surplus_delete(partition);
@@ -301,7 +305,8 @@ static int helper_round(etx__file_log *log) {
     for (uint32_t i = 0; i < log->home.partitions && !log->stop; i++) {
         etx__file_partition *partition = &log->partitions[i];
         int wanted = spare_wanted(partition, etx__file_now_ms());
-        if (!wanted && !surplus(partition))
+        int settle = partition->settle && !partition->held_up;
+        if (!settle && !wanted && !surplus(partition))
             continue;
         helper_work(partition, wanted);
         busy = 1;

@@ -3,7 +3,11 @@
  * Two blocks, each with one sector of content; a store overwrites the older one in place, so that
  * it needs no space (a full disk can be trimmed) and a crash leaves the other. A sector is atomic,
  * hence one that does not check is damage, never a tear. A store that failed is not tried again
- * on that file: the next one makes a new file and renames it over. */
+ * on that file: the next one makes a new file and renames it over.
+ *
+ * It is stored by who puts (a trim, the close), and by the helper, once the first group of a
+ * segment was acknowledged: so no segment that was begun can be missing unnoticed. The mark
+ * changes on the owner's thread only, which therefore reads it without a lock. */
 #include "file.h"
 
 #include <errno.h>
@@ -30,6 +34,18 @@ static int state_write(etx__file_partition *partition, int fd, const etx__file_s
     return error;
 }
 
+static void state_set(etx__file_partition *partition, const etx__file_state *state) {
+    uint64_t *mark = &partition->state.mark;
+    partition->state.sequence = state->sequence;
+    partition->state.settled = state->settled;
+    partition->state.offset = state->offset;
+    partition->state.checksum = state->checksum;
+    partition->state.segment = state->segment;
+    partition->state.flags = state->flags;
+    if (*mark != state->mark)
+        *mark = state->mark;
+}
+
 /* Makes the file anew, with `state` in both blocks, and opens it. 0 or an errno. */
 int etx__file_state_make(etx__file_partition *partition, const etx__file_state *state) {
     int dir_fd = partition->log->dir_fd;
@@ -40,7 +56,7 @@ int etx__file_state_make(etx__file_partition *partition, const etx__file_state *
     int fd;
     state_name(name, partition->number, "");
     state_name(temporary, partition->number, ".tmp");
-    fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fd = etx__file_open_at(dir_fd, temporary, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0)
         return errno;
     etx__file_own(dir_fd, fd);
@@ -61,7 +77,7 @@ int etx__file_state_make(etx__file_partition *partition, const etx__file_state *
     if (partition->state_fd >= 0)
         close(partition->state_fd);
     partition->state_fd = fd;
-    partition->state = twin;
+    state_set(partition, &twin);
     partition->state_bad = 0;
     return 0;
 }
@@ -79,8 +95,82 @@ int etx__file_state_store(etx__file_partition *partition, const etx__file_state 
             partition->state_bad = 1;
         return error;
     }
-    partition->state = fresh;
+    state_set(partition, &fresh);
     return 0;
+}
+
+static void storing_begin(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    while (partition->storing)
+        pthread_cond_wait(&log->changed, &log->mutex);
+    partition->storing = 1;
+    pthread_mutex_unlock(&log->mutex);
+}
+
+static void storing_end(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    partition->storing = 0;
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+static etx__file_settled settled_now(const etx__file_partition *partition) {
+    return (etx__file_settled){.next = partition->next,
+                               .offset = partition->last_offset,
+                               .checksum = partition->last_checksum,
+                               .segment = partition->current->number};
+}
+
+static void settled_put(etx__file_state *state, const etx__file_settled *settled) {
+    state->settled = settled->next;
+    state->offset = settled->offset;
+    state->checksum = settled->checksum;
+    state->segment = settled->segment;
+}
+
+/* Makes durable: the mark, and that nothing put so far may be cut. 0 or an errno. */
+int etx__file_settle(etx__file_partition *partition, uint64_t mark, uint32_t flags) {
+    etx__file_settled settled = settled_now(partition);
+    etx__file_state state;
+    int error;
+    storing_begin(partition);
+    state = partition->state;
+    state.mark = mark;
+    state.flags = flags;
+    settled_put(&state, &settled);
+    error = etx__file_state_store(partition, &state);
+    storing_end(partition);
+    return error;
+}
+
+/* The helper's part: what it was asked to. One that fails is left to the next one. */
+void etx__file_settle_begun(etx__file_partition *partition) {
+    etx__file_settled settled;
+    etx__file_state state;
+    storing_begin(partition);
+    pthread_mutex_lock(&partition->log->mutex);
+    settled = partition->begun;
+    pthread_mutex_unlock(&partition->log->mutex);
+    state = partition->state;
+    if (settled.next > state.settled) {
+        state.flags = 0;
+        settled_put(&state, &settled);
+        etx__file_state_store(partition, &state);
+    }
+    storing_end(partition);
+}
+
+/* The last group, which is the first of its segment or of this life, is durable: it may not be
+ * cut. The helper makes that durable too; nobody waits for it. */
+void etx__file_settle_soon(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    partition->begun = settled_now(partition);
+    partition->settle = 1;
+    pthread_cond_broadcast(&log->changed);
+    pthread_mutex_unlock(&log->mutex);
 }
 
 static int state_judge(etx__file_partition *partition,
@@ -120,8 +210,7 @@ int etx__file_state_load(etx__file_partition *partition, int tolerant, etx__file
     state_name(name, partition->number, "");
     if (partition->state_fd >= 0)
         close(partition->state_fd);
-    partition->state_fd =
-        openat(log->dir_fd, name, (log->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
+    partition->state_fd = etx__file_open_at(log->dir_fd, name, log->read_only ? O_RDONLY : O_RDWR);
     if (partition->state_fd < 0 && errno == ENOENT)
         return etx__file_fault_set(fault, ETX_ECORRUPT, name, 0, 0, "the file is missing");
     if (partition->state_fd < 0)

@@ -17,6 +17,7 @@ typedef struct request {
     explore_limits limits;
     const char *replay; /* actions, in hexadecimal, or NULL */
     uint8_t trace;      /* tell how the last state was reached */
+    uint8_t json;
 } request;
 
 static void usage(FILE *to) {
@@ -32,7 +33,7 @@ static void *share(size_t size) {
     void *memory =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-        fprintf(stderr, "explore: out of memory\n");
+        fprintf(stderr, "etx sim: explore: out of memory\n");
         exit(2);
     }
     return memory;
@@ -52,6 +53,10 @@ static int parse(int argc, char **argv, request *ret_request) {
         }
         if (strcmp(argv[i], "--trace") == 0) {
             ret_request->trace = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--json") == 0) {
+            ret_request->json = 1;
             continue;
         }
         if (value == NULL) {
@@ -173,6 +178,22 @@ static void print_row(const explore_config *config, const explore_found *found) 
     fflush(stdout);
 }
 
+static void print_json_row(const explore_config *config,
+                           const explore_found *found,
+                           int broken,
+                           int follows) {
+    printf(
+        "%s{\"name\":\"%s\",\"states\":%llu,\"transitions\":%llu,\"depth\":%u,"
+        "\"cores\":%llu,\"seconds\":%.1f,\"cpu_seconds\":%.1f,\"complete\":%s,"
+        "\"broken\":%s,\"wrong\":\"%s\"}",
+        follows ? "," : "", config->name, (unsigned long long)found->states,
+        (unsigned long long)found->transitions, (unsigned)found->depth,
+        (unsigned long long)found->cores, found->seconds, found->cpu_seconds,
+        found->complete ? "true" : "false", broken ? "true" : "false",
+        found->broken ? found->wrong : "");
+    fflush(stdout);
+}
+
 static void run_one(const explore_config *config, const request *asked, totals *sum) {
     explore_found *found = share(sizeof *found);
     explore_way *way = share(WAYS_MAX * sizeof *way);
@@ -185,8 +206,14 @@ static void run_one(const explore_config *config, const request *asked, totals *
     int status = 0;
     waitpid(child, &status, 0);
     int failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-    print_row(config, found);
-    if (failed || found->broken) {
+    if (asked->json) {
+        print_json_row(config, found, failed || found->broken, sum->configs > 0);
+    } else {
+        print_row(config, found);
+    }
+    if (asked->json) {
+        sum->broken += failed || found->broken;
+    } else if (failed || found->broken) {
         sum->broken++;
         printf("BROKEN: %s: %s\nThe shortest way to it:\n", config->name,
                found->broken ? found->wrong : "an assertion failed");
@@ -226,16 +253,29 @@ static void print_list(void) {
 static int run_all(const request *asked) {
     const explore_config *config;
     totals sum = {0};
-    printf("%-22s %11s %12s %5s %8s %9s %9s %9s\n", "configuration", "states", "transitions",
-           "depth", "cores", "seconds", "of cpu", "states/s");
+    int known = 0;
+    for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
+        known |= is_wanted(asked, config);
+    }
+    if (!known) {
+        fprintf(stderr, "etx sim: no configuration is called %s (--explore list names them)\n",
+                asked->name);
+        return 2;
+    }
+    if (asked->json) {
+        printf("{\"configurations\":[");
+    } else {
+        printf("%-22s %11s %12s %5s %8s %9s %9s %9s\n", "configuration", "states", "transitions",
+               "depth", "cores", "seconds", "of cpu", "states/s");
+    }
     for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
         if (is_wanted(asked, config)) {
             run_one(config, asked, &sum);
         }
     }
-    if (sum.configs == 0) {
-        fprintf(stderr, "explore: no configuration is called %s (list names them)\n", asked->name);
-        return 2;
+    if (asked->json) {
+        printf("],\"broken\":%u}\n", sum.broken);
+        return sum.broken > 0;
     }
     printf(
         "%u configurations (%u stopped before the fixpoint), %llu states, %llu transitions, "
@@ -249,6 +289,7 @@ static int run_all(const request *asked) {
 int etx__explore_main(int argc, char **argv) {
     request asked;
     if (parse(argc, argv, &asked) != 0) {
+        fprintf(stderr, "etx sim: --explore was not understood\n");
         usage(stderr);
         return 2;
     }
@@ -265,6 +306,6 @@ int etx__explore_main(int argc, char **argv) {
             return replay(config, asked.replay);
         }
     }
-    fprintf(stderr, "explore: no configuration is called %s\n", asked.name);
+    fprintf(stderr, "etx sim: no configuration is called %s\n", asked.name);
     return 2;
 }

@@ -11,8 +11,8 @@ import cli_common
 from cli_common import Case, run
 
 KEYS = {"tx_per_s", "p50_us", "p99_us", "p999_us", "cpu_us_per_tx", "rss_bytes", "sync_p50_us",
-        "sync_per_s", "p50_per_sync", "p99_per_sync", "tx_per_sync", "puts", "tx_per_put",
-        "errors"}
+        "sync_p99_us", "sync_per_s", "p50_per_sync", "p99_per_sync", "tx_per_sync", "puts",
+        "tx_per_put", "errors"}
 
 
 class Bench(Case):

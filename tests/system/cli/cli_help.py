@@ -47,6 +47,7 @@ class Help(Case):
             self.assertIn("did you mean", result.stderr)
             self.assertIn(suggestion, result.stderr)
             self.assertEqual(result.stdout, "")
+        self.assertNotIn("did you mean", self.expect(2, "foo").stderr)
 
     def test_bad_usage(self):
         for args in (["log", "show"], ["log", "backup", "a"], ["log", "verify", "a", "b"],

@@ -136,6 +136,8 @@ static void test_null_is_refused(void **state) {
     assert_int_equal(etx_engine_create(&options, &engine), 0);
     assert_int_equal(etx_engine_home(engine, NULL), ETX_EINVALID);
     assert_int_equal(etx_engine_home(NULL, "memory:"), ETX_EINVALID);
+    assert_int_equal(etx_engine_log(engine, etx_log_file()), ETX_ECONFLICT);
+    assert_int_equal(etx_engine_log(engine, etx_log_memory()), ETX_ECONFLICT);
     assert_int_equal(etx_engine_log(engine, NULL), ETX_EINVALID);
     assert_int_equal(etx_engine_codec(engine, NULL), ETX_EINVALID);
     assert_int_equal(etx_engine_start(NULL), ETX_EINVALID);

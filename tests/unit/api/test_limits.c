@@ -128,6 +128,7 @@ typedef struct big {
     size_t len;
     _Atomic int rc;
     atomic_uint asked;
+    atomic_int said;
 } big;
 
 /* Gives too large a result first, a small one when it is asked again. */
@@ -137,6 +138,9 @@ static etx_reply answer_big(etx_call *call, void *user) {
     size_t len = atomic_fetch_add(&b->asked, 1) == 0 ? b->len : 3;
     int rc = etx_call_result(call, bytes, len);
     if (len == b->len) {
+        char message[256];
+        etx_engine_message(etx_call_engine(call), message, sizeof message);
+        atomic_store(&b->said, strstr(message, "1025 bytes is over payload_max") != NULL);
         atomic_store(&b->rc, rc);
     }
     return ETX_DONE;
@@ -162,6 +166,7 @@ static void test_results_over_the_limit_are_asked_again(void **state) {
     assert_int_equal(host_run(engine, "big", &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&b.rc), ETX_EINVALID);
+    assert_true(atomic_load(&b.said)); /* to its thread, whatever others heard */
     assert_true(atomic_load(&b.asked) >= 3);
     host_engine_end(engine);
 }
@@ -204,6 +209,104 @@ static void test_too_many_in_flight(void **state) {
     assert_int_equal(rc, 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     host_engine_end(engine);
+}
+
+/* Begins with gids of its own, which all partitions share, until one is refused; how many went. */
+static unsigned begin_many(etx_engine *engine,
+                           unsigned most,
+                           size_t payload,
+                           etx_outcome *outcome) {
+    static char bytes[4096];
+    for (unsigned i = 0; i < most; i++) {
+        char gid[32];
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_tx *tx = NULL;
+        snprintf(gid, sizeof gid, "g-%u", i);
+        options.gid = gid;
+        options.wait = ETX_WAIT_BEGUN;
+        assert_int_equal(etx_tx_new(engine, &options, &tx), 0);
+        assert_int_equal(etx_tx_add(tx, "stock", bytes, payload), 0);
+        int rc = etx_tx_run(tx, outcome);
+        assert_true(rc == 0 || rc == ETX_EBUSY);
+        if (rc != 0) {
+            return i;
+        }
+    }
+    return most;
+}
+
+/* The limits are the engine's, however many partitions and shards it has. */
+static void test_limits_hold_over_all_partitions(void **state) {
+    (void)state;
+    enum { MOST = 40, LARGE = 4096 };
+    for (uint32_t shards = 1; shards <= 4; shards += 3) {
+        host_bank bank;
+        etx_options options = host_options();
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_metrics metrics = {.size = sizeof metrics};
+        host_bank_make(&bank);
+        options.shards = shards;
+        options.transactions_max = MOST;
+        etx_engine *engine = host_engine("memory:?partitions=4", &options, &bank);
+        atomic_store(&bank.forward_reply, ETX_WORKING);
+        unsigned begun = begin_many(engine, 8 * MOST, 1, &outcome);
+        assert_int_equal(begun, MOST);
+        assert_non_null(strstr(outcome.reason, "transactions_max"));
+        atomic_store(&bank.forward_reply, ETX_DONE);
+        host_engine_end(engine);
+        options.transactions_max = 1000000;
+        options.memory_max = 8u << 20;
+        engine = host_engine("memory:?partitions=4", &options, &bank);
+        atomic_store(&bank.forward_reply, ETX_WORKING);
+        begun = begin_many(engine, 100000, LARGE, &outcome);
+        atomic_store(&bank.forward_reply, ETX_DONE);
+        assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
+        assert_non_null(strstr(outcome.reason, "memory_max"));
+        assert_true(begun > 1000 && metrics.memory_used <= options.memory_max);
+        host_engine_end(engine);
+    }
+}
+
+/* An allocator that counts, and has only so much. */
+struct purse {
+    _Atomic size_t used;
+    size_t most;
+};
+
+static void *purse_take(void *user, size_t size) {
+    struct purse *purse = user;
+    if (atomic_fetch_add(&purse->used, size) + size > purse->most) {
+        atomic_fetch_sub(&purse->used, size);
+        return NULL;
+    }
+    return calloc(1, size);
+}
+
+static void purse_give(void *user, void *block, size_t size) {
+    struct purse *purse = user;
+    atomic_fetch_sub(&purse->used, block != NULL ? size : 0);
+    free(block);
+}
+
+/* Address space is taken twice over at most, and once where there is no more. */
+static void test_address_space_is_bounded(void **state) {
+    (void)state;
+    static const size_t most[] = {SIZE_MAX, ((size_t)1 << 30) / 10 * 13, (size_t)1 << 29};
+    for (int i = 0; i < 3; i++) {
+        struct purse purse = {0, most[i]};
+        const etx_allocator allocator = {purse_take, purse_give, &purse};
+        etx_options options = host_options();
+        etx_engine *engine = NULL;
+        options.allocator = &allocator;
+        options.memory_max = 1u << 30;
+        assert_int_equal(etx_engine_create(&options, &engine), 0);
+        assert_int_equal(etx_engine_home(engine, "memory:?partitions=8"), 0);
+        assert_int_equal(etx_engine_start(engine), i < 2 ? 0 : ETX_ENOMEM);
+        assert_true(atomic_load(&purse.used) < options.memory_max / 10 * 23);
+        assert_int_equal(etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), i < 2 ? 0 : ETX_ESTATE);
+        etx_engine_free(engine);
+        assert_int_equal(atomic_load(&purse.used), 0);
+    }
 }
 
 static void test_what_an_initiator_is_given(void **state) {
@@ -308,6 +411,8 @@ int main(void) {
         cmocka_unit_test(test_results_over_the_limit_are_asked_again),
         cmocka_unit_test(test_enlisting_over_the_limits),
         cmocka_unit_test(test_too_many_in_flight),
+        cmocka_unit_test(test_limits_hold_over_all_partitions),
+        cmocka_unit_test(test_address_space_is_bounded),
         cmocka_unit_test(test_what_an_initiator_is_given),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_reasons_are_cut),

@@ -97,6 +97,58 @@ static void test_each_error_has_one(void **state) {
     etx_engine_free(engine);
 }
 
+/* Whoever makes a handle gives none with an error. */
+static void test_no_handle_with_an_error(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    for (int i = 0; i < 4; i++) {
+        etx_tx *tx = (etx_tx *)(void *)&bank;
+        options.gid = "no name";
+        int rc = i == 0   ? etx_tx_new(engine, &options, &tx)
+                 : i == 1 ? etx_tx_begin(engine, &options, &tx)
+                 : i == 2 ? etx_tx_begin_async(engine, &options, NULL, NULL, &tx)
+                          : etx_tx_attach(engine, options.gid, 0, &tx);
+        assert_int_equal(rc, ETX_EINVALID);
+        assert_null(tx);
+    }
+    host_engine_end(engine);
+}
+
+/* Why no engine was made is said to the thread that wanted one: the member, and its range. */
+static void test_a_failed_create_says_why(void **state) {
+    (void)state;
+    char message[256];
+    for (int i = 0; i < 10; i++) {
+        static const char *const words[] = {
+            "workers",     "shards",     "branches_max", "payload_max", "transactions_max",
+            "history_max", "memory_max", "retry_cap_ms", "node",        "size"};
+        etx_options options = ETX_OPTIONS_INIT;
+        etx_engine *engine = NULL;
+        options.workers = i == 0 ? 4097 : 0;
+        options.shards = i == 1 ? 17 : 0;
+        options.branches_max = i == 2 ? 1025 : 0;
+        options.payload_max = i == 3 ? (64u << 20) + 1 : 0;
+        options.transactions_max = i == 4 ? (64u << 20) + 1 : 0;
+        options.history_max = i == 5 ? (256u << 20) + 1 : 0;
+        options.memory_max = i == 6 ? 1 : 0;
+        options.retry_cap_ms = i == 7 ? 1 : 0;
+        options.node = i == 8 ? "two words" : NULL;
+        options.size = i == 9 ? 0 : sizeof options;
+        assert_int_equal(etx_engine_create(&options, &engine), ETX_EINVALID);
+        etx_engine_message(NULL, message, sizeof message);
+        if (strstr(message, words[i]) == NULL) {
+            print_error("\"%s\" does not say \"%s\"\n", message, words[i]);
+        }
+        assert_non_null(strstr(message, words[i]));
+    }
+    assert_int_equal(etx_engine_create(NULL, NULL), ETX_EINVALID);
+    etx_engine_message(NULL, message, sizeof message);
+    assert_non_null(strstr(message, "ret_engine"));
+}
+
 static void test_enlist_names_what_is_not_there(void **state) {
     (void)state;
     host_bank bank;
@@ -122,6 +174,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_hear_their_own),
         cmocka_unit_test(test_each_error_has_one),
+        cmocka_unit_test(test_no_handle_with_an_error),
+        cmocka_unit_test(test_a_failed_create_says_why),
         cmocka_unit_test(test_enlist_names_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

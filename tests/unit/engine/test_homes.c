@@ -293,6 +293,44 @@ static void a_full_log_ends_what_has_begun(void **state) {
     town_end(&town);
 }
 
+/* Nothing new is begun where there is no space; what was begun there is answered as it stands. */
+static void a_repeat_on_a_full_disk_is_answered(void **state) {
+    struct town town;
+    (void)state;
+    town_make(&town);
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *first = NULL;
+    etx_tx *again = NULL;
+    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "paid", 'D'), &outcome), "run");
+    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "poor", 'R'), &outcome), "run");
+    options.gid = "open";
+    rig_must(town.engine, etx_tx_begin(town.engine, &options, &first), "begin");
+    atomic_store(&town.first.full, 1);
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = "bank";
+    branch.name = "a";
+    rig_must(town.engine, etx_tx_enlist(first, &branch), "a put finds it full");
+    assert_true(usable_becomes(town.engine, 0, 0));
+    assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", "new", 'D'), &outcome), ETX_EFULL);
+    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "paid", 'D'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", "poor", 'R'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_ABORTED);
+    assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", "paid", 'R'), &outcome),
+                     ETX_ECONFLICT);
+    rig_done done = {0};
+    assert_int_equal(etx_tx_submit(rig_pair(town.engine, "bank", "paid", 'D'), rig_done_fn, &done),
+                     0);
+    assert_true(host_wait_for(&done.count, 1));
+    assert_int_equal(done.rc, 0);
+    assert_int_equal(done.outcome.state, ETX_COMMITTED);
+    rig_must(town.engine, etx_tx_begin(town.engine, &options, &again), "begin again");
+    etx_tx_discard(again);
+    rig_must(town.engine, etx_tx_abort(first, &outcome), "abort");
+    town_end(&town);
+}
+
 static void no_home_that_satisfies_is_said_at_once(void **state) {
     struct town town;
     (void)state;
@@ -413,6 +451,7 @@ int main(void) {
         cmocka_unit_test(the_first_home_is_used_and_said),
         cmocka_unit_test(not_written_begins_elsewhere),
         cmocka_unit_test(no_space_begins_elsewhere),
+        cmocka_unit_test(a_repeat_on_a_full_disk_is_answered),
         cmocka_unit_test(a_submitted_one_begins_elsewhere_too),
         cmocka_unit_test(shown_and_chosen_gids_stay),
         cmocka_unit_test(a_prefix_names_the_home),

@@ -118,6 +118,39 @@ static void old_segments_go_and_live_ones_stay(void **state) {
     shop_end(&shop);
 }
 
+/* A log that is full does not wait for the usual amount: what is dead goes by itself, after a
+ * restart with nothing in flight, and while it runs; then transactions are taken again. */
+static void a_full_log_gives_back_what_is_dead(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop, 50);
+    for (int round = 0; round < 4; round++) {
+        uint64_t before = trims(shop.engine);
+        busy(&shop, round ? 140 : 190, 16 * 1024); /* with what was left: 3 MiB */
+        assert_int_equal(trims(shop.engine), before);
+        if (round % 2 == 0) {
+            rig_close(shop.engine, round ? ETX_CLOSE_ABRUPT : ETX_CLOSE_LEAVE);
+            atomic_store(&shop.log.full, 1);
+            shop_open(&shop, 50);
+            before = 0;
+        } else {
+            atomic_store(&shop.log.full, 1);
+            rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome),
+                     "run");
+        }
+        assert_true(rig_trimmed(shop.engine, before + 1));
+        atomic_store(&shop.log.full, 0);
+        uint64_t end = host_now_ms() + 60000;
+        int rc;
+        do {
+            rc = etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome);
+        } while (rc == ETX_EFULL && host_now_ms() < end);
+        assert_int_equal(rc, 0);
+    }
+    shop_end(&shop);
+}
+
 /* A trim that failed is made up for by the next. */
 static void a_failed_trim_is_made_up_for(void **state) {
     struct shop shop;
@@ -226,6 +259,7 @@ static void what_was_there_at_the_start_counts(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_segments_go_and_live_ones_stay),
+        cmocka_unit_test(a_full_log_gives_back_what_is_dead),
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
         cmocka_unit_test(moves_do_not_breed_moves),

@@ -240,6 +240,25 @@ static void a_close_with_something_unwritten_is_not_clean(void **state) {
     shop_end(&shop);
 }
 
+/* A log that takes no more: who waits for the decision hears how far it is in the log. */
+static void an_impatient_caller_hears_what_is_durable(void **state) {
+    struct shop shop;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = NULL;
+    (void)state;
+    shop_make(&shop);
+    options.patience_ms = 1500;
+    rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+    rig_log_fail(&shop.log, RIG_NOT_WRITTEN, -1);
+    assert_int_equal(etx_tx_commit(tx, &outcome), ETX_EUNKNOWN);
+    assert_int_equal(outcome.state, ETX_ACTIVE);
+    rig_log_fail(&shop.log, RIG_WELL, 0);
+    assert_true(rig_reaches(shop.engine, outcome.gid, ETX_COMMITTED, 0));
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_told_before_it_is_durable),
@@ -247,6 +266,7 @@ int main(void) {
         cmocka_unit_test(a_close_writes_what_nobody_waits_for),
         cmocka_unit_test(a_close_decides_nothing),
         cmocka_unit_test(a_close_with_something_unwritten_is_not_clean),
+        cmocka_unit_test(an_impatient_caller_hears_what_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

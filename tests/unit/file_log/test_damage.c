@@ -2,10 +2,13 @@
  * file, or harmless; never other bytes than were put. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Five segments' worth, trimmed in the first, closed cleanly: slots 30 to 139. */
@@ -128,6 +131,146 @@ static void test_last_segment_gone_unclean(void **state) {
     fixture_close(fixture, 0);
     assert_int_equal(unlink(fixture_path(fixture, name)), 0);
     expect_refused(fixture, ETX_ECORRUPT, "missing");
+}
+
+/* The greater of the settled marks in the state file's two copies. */
+static uint64_t settled_of(log_fixture *fixture) {
+    size_t len = 0;
+    uint8_t *bytes = file_load(fixture_path(fixture, "log/p00.state"), &len);
+    uint64_t most = 0;
+    for (size_t at = 40; at + 8 <= len; at += 4096) {
+        uint64_t found = 0;
+        for (size_t i = 8; i-- > 0;)
+            found = found << 8 | bytes[at + i];
+        most = found > most ? found : most;
+    }
+    free(bytes);
+    return most;
+}
+
+/* ... and without a spare: the settled mark does, which the helper advances in each segment that
+ * is begun. Here the process dies right after; nothing was closed. */
+static void test_begun_segments_gone(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 30000);
+    for (uint32_t round = 0; round < 3; round++) {
+        uint32_t last = fixture_last_segment(fixture);
+        uint64_t count;
+        while (fixture_last_segment(fixture) == last) /* ... and its first group is put */
+            fixture_puts(fixture, 1, 30000);
+        for (int i = 0; settled_of(fixture) < fixture->chain.next; i++) {
+            assert_true(i < 6000);
+            usleep(10000);
+        }
+        assert_int_equal(settled_of(fixture), fixture->chain.next);
+        fixture_close(fixture, 0);
+        fixture_command("rm -rf '%s/saved'; cp -r '%s/log' '%s/saved'", fixture->subject.dir,
+                        fixture->subject.dir, fixture->subject.dir);
+        for (uint32_t from = last + 1; from > 0 && from + 2 > last; from--) {
+            fixture_command(
+                "cd '%s/log' && for n in *.seg; do "
+                "[ $n '<' p00-%08u.seg ] || rm $n; done",
+                fixture->subject.dir, from);
+            expect_refused(fixture, ETX_ECORRUPT, "missing");
+            assert_null(strstr(fixture->subject.message, "18446744073709551615"));
+        }
+        restore(fixture);
+        assert_int_equal(fixture_read(fixture, 0, &count), 0);
+        assert_int_equal(count, fixture->chain.next);
+        fixture_command("rm -rf '%s/log'; mv '%s/saved' '%s/log'", fixture->subject.dir,
+                        fixture->subject.dir, fixture->subject.dir);
+        assert_int_equal(fixture_open(fixture, 0), 0);
+    }
+}
+
+/* A log of before, which has settled nothing: opened, it does. */
+static void test_settled_at_open(void **state) {
+    log_fixture *fixture = *state;
+    fixture_command("cp '%s/log/p00.state' '%s/kept'", fixture->subject.dir, fixture->subject.dir);
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 0);
+    fixture_command("cp '%s/kept' '%s/log/p00.state'", fixture->subject.dir, fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    for (int i = 0; settled_of(fixture) < 3; i++) {
+        assert_true(i < 6000);
+        usleep(10000);
+    }
+    fixture_puts(fixture, 3, 100);
+}
+
+/* No file of a directory is waited for that is none: a FIFO would be for ever. */
+static void test_fifos(void **state) {
+    log_fixture *fixture = *state;
+    static const char *const names[] = {"home", "lock", "owner", "p00.state", "p00-00000001.seg"};
+    const char *dir = fixture->subject.dir;
+    damage_make(fixture);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        etx_file_report report = {.size = sizeof report};
+        char message[400] = "";
+        uint64_t count;
+        fixture_command("rm -f '%s/log/%s' && mkfifo '%s/log/%s'", dir, names[i], dir, names[i]);
+        assert_int_not_equal(fixture_read(fixture, 0, &count), 0);
+        if (!strstr(fixture->subject.message, "no regular file") ||
+            !strstr(fixture->subject.message, names[i]))
+            fail_msg("%s", fixture->subject.message);
+        etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, message,
+                            sizeof message);
+        char source[320];
+        snprintf(source, sizeof source, "%s", fixture_path(fixture, "log"));
+        etx_log_file_repair(source, fixture_path(fixture, "mended"), 0, NULL, NULL, &report,
+                            message, sizeof message);
+        fixture_command("rm -rf '%s/mended'", dir);
+        restore(fixture);
+    }
+}
+
+/* What the words say to do is what helps. */
+static void test_words_that_help(void **state) {
+    log_fixture *fixture = *state;
+    log_subject *subject = &fixture->subject;
+    uint64_t count;
+    struct rlimit limit;
+    fixture_close(fixture, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    int next = open("/dev/null", O_RDONLY);
+    close(next);
+    for (int more = 1; more < 8; more++) {
+        limit.rlim_cur = (rlim_t)(next + more);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        int rc = fixture_read(fixture, 0, &count);
+        limit.rlim_cur = before;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        if (rc == 0)
+            break;
+        if (!strstr(subject->message, "ulimit -n"))
+            fail_msg("%d more: %s", more, subject->message);
+    }
+    snprintf(subject->url, sizeof subject->url, "file:/proc/no-such-thing");
+    assert_int_equal(fixture_open(fixture, 0), ETX_EINVALID);
+    assert_non_null(strstr(subject->message, "no directory can be made in /proc"));
+    snprintf(subject->url, sizeof subject->url, "file:/nowhere/at/all");
+    assert_int_equal(fixture_open(fixture, 0), ETX_ENOTFOUND);
+    assert_non_null(strstr(subject->message, "mkdir -p"));
+}
+
+/* A limit of file sizes is an error that is told, and no signal. */
+static void test_limited_file_size(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit limit = {.rlim_cur = 1 << 19, .rlim_max = RLIM_INFINITY};
+        log_subject *subject = &fixture->subject;
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        setrlimit(RLIMIT_FSIZE, &limit);
+        snprintf(subject->url, sizeof subject->url, "file:%s/other", subject->dir);
+        _exit(fixture_open(fixture, 0) == ETX_EFULL && strstr(subject->message, "too large") ? 0
+                                                                                             : 1);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
 }
 
 static void test_segments_mixed_up(void **state) {
@@ -287,6 +430,11 @@ int main(void) {
         CASE(test_bit_flips),
         CASE(test_segment_gone),
         CASE(test_last_segment_gone_unclean),
+        CASE(test_begun_segments_gone),
+        CASE(test_settled_at_open),
+        CASE(test_fifos),
+        CASE(test_words_that_help),
+        CASE(test_limited_file_size),
         CASE(test_segments_mixed_up),
         CASE(test_other_log),
         CASE(test_foreign_file),

@@ -96,6 +96,166 @@ static void test_orphan_holds_nothing(void **state) {
     close(pipe_fds[1]);
 }
 
+/* Puts until one is refused; its words must hold `word`. */
+static void expect_stop(log_fixture *fixture, const char *word) {
+    uint8_t bytes[20000];
+    for (int i = 0; i < 400; i++) {
+        log_chain *chain = &fixture->chain;
+        batch_fill(chain->next, bytes, sizeof bytes);
+        etx_put put = put_make(chain, chain->next, bytes, sizeof bytes);
+        if (fixture->subject.ops->put(fixture->subject.log, &put) != ETX_PUT_WRITTEN) {
+            if (!strstr(put.message, word))
+                print_message("%s\n", put.message);
+            assert_non_null(strstr(put.message, word));
+            return;
+        }
+        chain->checksum = put.checksum;
+        chain->next++;
+    }
+    fail();
+}
+
+/* Somebody in our process copies the directory, or hashes it: that ends a POSIX lock. */
+static void lose_lock(log_fixture *fixture) {
+    int fd = open(fixture_path(fixture, "log/lock"), O_RDONLY);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* 1: to other processes `lock` is locked. */
+static int is_locked(log_fixture *fixture) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(fixture_path(fixture, "log/lock"), O_RDONLY);
+        _exit(fd < 0 || fcntl(fd, F_GETLK, &lock) ? 9 : lock.l_type != F_UNLCK);
+    }
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+/* The owner lives and has the log open: so nobody comes in though its lock is gone, and it takes it
+ * again at the next segment. However it closes, others may come in then. */
+static void test_lock_lost(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    for (int i = 0; i < 3; i++) {
+        fixture_puts(fixture, 1, 100);
+        do /* until the helper does not take it again at once, for a segment that it makes */
+            lose_lock(fixture);
+        while (is_locked(fixture));
+        assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, NULL, 0) ||
+                  !report.in_use || report.owner_pid != getppid());
+        int status;
+        waitpid(pid, &status, 0);
+        assert_int_equal(status, 0);
+        fixture_puts(fixture, 120, 20000);
+        assert_int_equal(is_locked(fixture), 1);
+        assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+        lose_lock(fixture);
+        fixture_close(fixture, i % 2);
+        assert_int_equal(open_in_child(fixture, 0), 0);
+        assert_int_equal(fixture_open(fixture, 0), 0);
+    }
+}
+
+/* A start that failed keeps nobody out. */
+static void test_failed_start_releases(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    fixture_close(fixture, 1);
+    fixture_command("cd '%s/log' && mv p00-00000001.seg ../kept", fixture->subject.dir);
+    assert_int_equal(fixture_open(fixture, 0), ETX_ECORRUPT);
+    fixture_command("cd '%s/log' && mv ../kept p00-00000001.seg", fixture->subject.dir);
+    assert_int_equal(open_in_child(fixture, 0), 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
+/* Who lost the lock, and was followed by another, neither writes on nor takes the name from it. */
+static void test_followed(void **state) {
+    log_fixture *fixture = *state;
+    char line[65] = "";
+    fixture_puts(fixture, 1, 100);
+    lose_lock(fixture);
+    fixture_command("echo '1 1' > '%s/log/owner'", fixture->subject.dir);
+    expect_stop(fixture, "another process");
+    fixture_close(fixture, 0);
+    int fd = open(fixture_path(fixture, "log/owner"), O_RDONLY);
+    assert_true(read(fd, line, 64) > 0);
+    close(fd);
+    assert_string_equal(line, "1 1\n");
+}
+
+/* `owner` alone was removed: it is written again. */
+static void test_owner_removed(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    fixture_command("rm '%s/log/owner'", fixture->subject.dir);
+    fixture_puts(fixture, 120, 20000);
+    assert_int_equal(access(fixture_path(fixture, "log/owner"), F_OK), 0);
+    lose_lock(fixture);
+    assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+}
+
+/* Its process is dead, though nobody has asked how it ended; or it is another program by now. */
+static void test_owner_that_ended(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 1);
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+        char byte;
+        assert_int_equal(pipe(ends), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (fixture_open(fixture, 0) || fcntl(ends[1], F_SETFD, FD_CLOEXEC))
+                _exit(1);
+            if (i == 0)
+                _exit(0);
+            execlp("sleep", "sleep", "1000", (char *)NULL);
+            _exit(2);
+        }
+        close(ends[1]);
+        assert_int_equal(read(ends[0], &byte, 1), 0); /* its descriptors are closed */
+        close(ends[0]);
+        siginfo_t info;
+        if (i == 0)
+            assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+        assert_int_equal(fixture_open(fixture, 0), 0);
+        fixture_close(fixture, 1);
+        if (i == 1)
+            kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+}
+
+/* The process that `owner` names, as it is written now, but of another boot or pid namespace. */
+static void test_owner_elsewhere(void **state) {
+    log_fixture *fixture = *state;
+    int status;
+    fixture_puts(fixture, 1, 100);
+    fixture_command("cp '%s/log/owner' '%s/named'", fixture->subject.dir, fixture->subject.dir);
+    for (int i = 0; i < 2; i++) {
+        fixture_close(fixture, 1);
+        fixture_command("cp '%s/named' '%s/log/owner'", fixture->subject.dir, fixture->subject.dir);
+        if (i == 1)
+            fixture_command("sed -i 's/-/0-/' '%s/log/owner'", fixture->subject.dir);
+        int fd = open(fixture_path(fixture, "log"), O_RDONLY); /* as if it had it open */
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(fd);
+            _exit(-subject_open(&fixture->subject, 0));
+        }
+        waitpid(pid, &status, 0);
+        assert_int_equal(WEXITSTATUS(status), i ? 0 : -ETX_EBUSY);
+        close(fd);
+        assert_int_equal(fixture_open(fixture, 0), 0);
+    }
+}
+
 static void test_stale_owner(void **state) {
     log_fixture *fixture = *state;
     fixture_close(fixture, 1);
@@ -162,25 +322,6 @@ static void test_lock_removed(void **state) {
     }
 }
 
-/* Puts until one is refused; its words must hold `word`. */
-static void expect_stop(log_fixture *fixture, const char *word) {
-    uint8_t bytes[20000];
-    for (int i = 0; i < 400; i++) {
-        log_chain *chain = &fixture->chain;
-        batch_fill(chain->next, bytes, sizeof bytes);
-        etx_put put = put_make(chain, chain->next, bytes, sizeof bytes);
-        if (fixture->subject.ops->put(fixture->subject.log, &put) != ETX_PUT_WRITTEN) {
-            if (!strstr(put.message, word))
-                print_message("%s\n", put.message);
-            assert_non_null(strstr(put.message, word));
-            return;
-        }
-        chain->checksum = put.checksum;
-        chain->next++;
-    }
-    fail();
-}
-
 static void test_directory_gone(void **state) {
     log_fixture *fixture = *state;
     etx_log_space space = {0};
@@ -236,6 +377,34 @@ static void test_owner_of_new_files(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A directory that takes no new files is refused at once, not when the last segment is full. */
+static void test_directory_takes_no_files(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 1, 100);
+    fixture_close(fixture, 1);
+    fixture_command("chmod 755 '%s' && chmod 500 '%s/log'", fixture->subject.dir,
+                    fixture->subject.dir);
+    if (geteuid() == 0)
+        fixture_command("chown -R 65534:65534 '%s/log'", fixture->subject.dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uint64_t count;
+        if (geteuid() == 0 && (setgid(65534) || setuid(65534)))
+            _exit(1);
+        if (fixture_open(fixture, 0) != ETX_EINVALID ||
+            !strstr(fixture->subject.message, "takes no new files"))
+            _exit(2);
+        if (fixture_read(fixture, ETX_LOG_READ_ONLY, &count) != 0 || count == 0)
+            _exit(3);
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    fixture_command("chmod 700 '%s/log'", fixture->subject.dir);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+}
+
 static void test_descriptors_close_on_exec(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 1, 100);
@@ -258,7 +427,14 @@ int main(void) {
         CASE(test_other_process),
         CASE(test_verify_keeps_the_lock),
         CASE(test_orphan_holds_nothing),
+        CASE(test_lock_lost),
+        CASE(test_failed_start_releases),
+        CASE(test_followed),
+        CASE(test_owner_removed),
+        CASE(test_owner_that_ended),
+        CASE(test_owner_elsewhere),
         CASE(test_stale_owner),
+        CASE(test_directory_takes_no_files),
         CASE(test_killed_owner),
         CASE(test_read_only_directory),
         CASE(test_descriptors_close_on_exec),

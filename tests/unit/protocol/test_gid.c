@@ -36,6 +36,9 @@ static void test_length(void **state) {
     memset(gid, '~', sizeof gid);
     assert_int_equal(etx_gid_check(gid, 0), ETX_EINVALID);
     assert_int_equal(etx_gid_check(NULL, 0), ETX_EINVALID);
+    assert_int_equal(etx_gid_check(NULL, 5), ETX_EINVALID);
+    assert_int_equal(etx_gid_check(NULL, 12), ETX_EINVALID);
+    assert_int_equal(etx_name_check(NULL, 5), ETX_EINVALID);
     assert_int_equal(etx_gid_check(gid, ETX_GID_MAX), 0);
     assert_int_equal(etx_gid_check(gid, ETX_GID_MAX + 1), ETX_EINVALID);
     assert_int_equal(etx_gid_check(gid, SIZE_MAX), ETX_EINVALID);
