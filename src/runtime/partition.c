@@ -323,7 +323,8 @@ static void watch_put(etx__partition *partition) {
 
 static void put_later(etx__partition *partition, uint8_t again) {
     partition->again = again;
-    partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
+    partition->retry_ms =
+        partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
 }
 
 static void poisoned(etx__partition *partition) {
@@ -334,7 +335,8 @@ static void poisoned(etx__partition *partition) {
     etx__home_down(home, ETX_EUNAVAILABLE, why);
     etx__monitor_home(home, partition->number, ETX_EVENT_LOG_POISONED, why);
     etx__partition_forget(partition, ETX_EUNKNOWN);
-    partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
+    partition->retry_ms =
+        partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
 }
 
 static void gone(etx__partition *partition, etx_event_type type, const char *why) {
@@ -399,7 +401,8 @@ void etx__partition_job_done(etx__partition *partition) {
             etx__home_well(partition->home);
             return;
         }
-        partition->retry_ms = partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
+        partition->retry_ms =
+            partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
         etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);
     }
 }

@@ -17,6 +17,7 @@ int subject_open(log_subject *subject, uint32_t flags) {
 
 void subject_reopen(log_subject *subject, int clean) {
     subject->ops->close(subject->log, clean);
+    subject->log = NULL;
     int rc = subject_open(subject, 0);
     if (rc)
         print_message("%s\n", subject->message);

@@ -1,5 +1,5 @@
-/* What a MOVE carries: every field that BEGIN, ENLIST, RESULT and DECIDE said, and the room that all
- * of it takes. */
+/* What a MOVE carries: every field that BEGIN, ENLIST, RESULT and DECIDE said; and the room that
+ * all of it takes. */
 #include "unit.h"
 
 #include <etx/codec.h>

@@ -55,10 +55,10 @@ static void shop_end(struct shop *shop) {
 }
 
 static void submit(struct shop *shop, const char *gid, rig_done *done) {
-    rig_must(shop->engine,
-             etx_tx_submit(rig_pair(shop->engine, "bank", gid, 'D'), done ? rig_done_fn : NULL,
-                           done),
-             "submit");
+    rig_must(
+        shop->engine,
+        etx_tx_submit(rig_pair(shop->engine, "bank", gid, 'D'), done ? rig_done_fn : NULL, done),
+        "submit");
 }
 
 static int none(const etx_status *status, void *user) {

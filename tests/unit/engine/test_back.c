@@ -136,6 +136,15 @@ static void *resume(void *user) {
     return NULL;
 }
 
+/* 1: parked; 2: and resumed behind it; -1: the other way round. */
+static void note_order(const etx_slot *slot, const etx_record *record, void *user) {
+    int *order = user;
+    (void)slot;
+    if (record->type == ETX_RECORD_FORCE) {
+        *order = record->u.force.action == ETX_FORCE_PARK && *order == 0 ? 1 : *order == 1 ? 2 : -1;
+    }
+}
+
 /* Parked in a batch that is not written, resumed in the one behind it: in the log, in this order.
  */
 static void what_is_given_back_keeps_its_order(void **state) {
@@ -157,6 +166,9 @@ static void what_is_given_back_keeps_its_order(void **state) {
     sem_post(&shop.slow.gate);
     assert_true(host_wait_for(&shop.slow.returned, 1));
     rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    int order = 0;
+    rig_log_records(&shop.log, 0, 0, note_order, &order);
+    assert_int_equal(order, 2);
     shop.slow.gated = false;
     shop_start(&shop, 200, NULL);
     assert_true(rig_reaches(shop.engine, "slow-1", ETX_COMMITTED, 0));

@@ -306,8 +306,7 @@ static void a_log_that_is_read_anew_is_checked_again(void **state) {
         assert_int_equal(etx_engine_home_status(engine, 0, &status), 0);
     } while (!status.usable && strstr(status.why, "f234567") == NULL);
     assert_int_equal(status.usable, 0);
-    assert_int_equal(etx_tx_run(rig_pair(engine, "bank", "mine", 'D'), &outcome),
-                     ETX_EUNAVAILABLE);
+    assert_int_equal(etx_tx_run(rig_pair(engine, "bank", "mine", 'D'), &outcome), ETX_EUNAVAILABLE);
     rig_close(engine, ETX_CLOSE_ABRUPT);
     rig_log_end(&single);
     pair_end(&pair);

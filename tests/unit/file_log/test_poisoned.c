@@ -43,8 +43,8 @@ static int reopen(log_fixture *fixture) {
     return fixture->subject.ops->reopen(fixture->subject.log, 0, NULL, 0);
 }
 
-/* Puts again what was unknown, trims what was before it, then puts more than a segment holds: a spare
- * is wanted, and made of what was trimmed if that can be. */
+/* Puts again what was unknown, trims what was before it, then puts more than a segment holds: a
+ * spare is wanted, and made of what was trimmed if that can be. */
 static void go_on_and_trim(log_fixture *fixture) {
     etx_put put;
     etx_put_result result = put_next(fixture, &put);
@@ -182,10 +182,8 @@ static void test_a_failed_write_shows_late(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_a_poisoned_segment_is_not_recycled),
-        CASE(test_a_failed_repeat_is_not_recycled),
-        CASE(test_a_failed_copy_is_not_recycled),
-        CASE(test_a_poisoned_close_settles_nothing),
+        CASE(test_a_poisoned_segment_is_not_recycled), CASE(test_a_failed_repeat_is_not_recycled),
+        CASE(test_a_failed_copy_is_not_recycled),      CASE(test_a_poisoned_close_settles_nothing),
         CASE(test_a_failed_write_shows_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
