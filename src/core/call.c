@@ -495,8 +495,7 @@ static int others_first(const etx__entry *entry, etx__branch *branch, const etx_
     int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
     int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && entry->tx->r.calls > 0 && !entry->tx->r.ordered &&
-           etx__is_call_out(entry->tx);
+           !branch->r.no_room && !entry->tx->r.ordered && etx__is_call_out(entry->tx);
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {

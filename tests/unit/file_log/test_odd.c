@@ -419,7 +419,7 @@ static void test_repair_below_the_settled_mark(void **state) {
     assert_int_equal(repaired(fixture, NULL), 5);
 }
 
-/* A file under another's name: where no segment is missing it hides nothing, whatever its number. */
+/* A file under another's name: where no segment is missing it hides nothing. */
 static void test_repair_of_strays(void **state) {
     log_fixture *fixture = *state;
     const char *dir = fixture->subject.dir;
