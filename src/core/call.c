@@ -493,12 +493,10 @@ static void call_over(etx__core *core, etx__tx *tx, etx__attempt *attempt) {
 /* Done, as other branches that are out are asked to do: what follows waits for them, and not for
  * the initiator, who may be waiting for what follows. */
 static int others_first(const etx__entry *entry, etx__branch *branch, const etx__event *event) {
-    const etx__tx *tx = entry->tx;
-    uint32_t asking = tx->r.asking != NULL && tx->r.asking->serial != 0;
     int finishing = entry->state == ETX_COMMITTING ? ETX_COMMIT : ETX_UNDO;
     int now = entry->state == ETX_ACTIVE ? ETX_FORWARD : finishing;
     return branch != NULL && event->u.reply.reply == ETX_DONE && branch->r.call.operation == now &&
-           !branch->r.no_room && tx->r.calls > asking && !tx->r.ordered && etx__is_call_out(tx);
+           !branch->r.no_room && !entry->tx->r.ordered && etx__is_call_out(entry->tx);
 }
 
 static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attempt) {

@@ -190,7 +190,7 @@ static void next_active(const etx__core *core,
 /* Is a call out that is not past its time? For one that is, nothing may wait: where it is given up
  * (a notification), nothing else may come. */
 int etx__is_call_out(const etx__tx *tx) {
-    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+    for (uint16_t i = 0; tx->r.calls > 0 && i < tx->s.branch_count; i++) {
         const etx__attempt *call = &tx->branch[i]->r.call;
         if (call->serial != 0 && !call->slow) {
             return 1;

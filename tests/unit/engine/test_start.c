@@ -316,12 +316,75 @@ static void calls_never_made(void **state) {
     rig_log_end(&log);
 }
 
+/* Calls that come back when they are told to, each by its number. */
+typedef struct ordered {
+    atomic_uint calls;
+    atomic_bool back[3];
+} ordered;
+
+static etx_reply in_order(etx_call *call, void *user) {
+    ordered *all = user;
+    unsigned number = atomic_fetch_add(&all->calls, 1);
+    (void)call;
+    while (number < 3 && !atomic_load(&all->back[number])) {
+        usleep(1000);
+    }
+    return ETX_DONE;
+}
+
+/* Two cores were forgotten while callbacks ran for them; the older one's returns first. */
+static void the_older_core_goes_first(void **state) {
+    (void)state;
+    rig_log log;
+    rig_bank bank;
+    ordered all = {0};
+    rig_log_make(&log, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    etx_engine *engine = rig_engine(NULL, log.url, NULL);
+    etx_participant participant = ETX_PARTICIPANT_INIT;
+    participant.name = "ordered";
+    participant.kind = ETX_MESSAGE;
+    participant.commit = in_order;
+    participant.user = &all;
+    rig_must(engine, etx_engine_register(engine, &participant), "register");
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    rig_done done = {0};
+    etx_tx *tx = NULL;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    options.gid = "one";
+    rig_must(engine, etx_tx_new(engine, &options, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, "ordered", "x", 1), "add");
+    assert_int_equal(etx_tx_submit(tx, rig_done_fn, &done), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        assert_true(host_wait_for(&all.calls, i + 1));
+        rig_log_fail(&log, RIG_BROKEN_WRITTEN, 1);
+        etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome);
+    }
+    assert_true(host_wait_for(&all.calls, 3));
+    for (unsigned i = 0; i < 3; i++) {
+        atomic_store(&all.back[i], true);
+        usleep(100 * 1000);
+    }
+    assert_true(rig_reaches(engine, "one", ETX_COMMITTED, 0));
+    rig_close(engine, ETX_CLOSE_FINISH);
+    assert_int_equal(all.calls, 3);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_thread_fails), cmocka_unit_test(no_memory_to_read),
-        cmocka_unit_test(all_places_taken),  cmocka_unit_test(a_slot_without_bytes),
-        cmocka_unit_test(no_reopen),         cmocka_unit_test(chosen_elsewhere_meanwhile),
-        cmocka_unit_test(calls_never_made),  cmocka_unit_test(a_callback_outlives_the_engine),
+        cmocka_unit_test(each_thread_fails),
+        cmocka_unit_test(no_memory_to_read),
+        cmocka_unit_test(all_places_taken),
+        cmocka_unit_test(a_slot_without_bytes),
+        cmocka_unit_test(no_reopen),
+        cmocka_unit_test(chosen_elsewhere_meanwhile),
+        cmocka_unit_test(calls_never_made),
+        cmocka_unit_test(a_callback_outlives_the_engine),
+        cmocka_unit_test(the_older_core_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
