@@ -121,6 +121,9 @@ int etx__command_log_backup(cli_context *cli, int argc, char **argv);
 int etx__command_tx(cli_context *cli, int argc, char **argv);
 int etx__command_tx_list(cli_context *cli, int argc, char **argv);
 int etx__command_tx_show(cli_context *cli, int argc, char **argv);
+int etx__command_tx_submit(cli_context *cli, int argc, char **argv);
+int etx__command_tx_commit(cli_context *cli, int argc, char **argv);
+int etx__command_tx_abort(cli_context *cli, int argc, char **argv);
 int etx__command_tx_retry(cli_context *cli, int argc, char **argv);
 int etx__command_tx_park(cli_context *cli, int argc, char **argv);
 int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
@@ -128,6 +131,7 @@ int etx__command_tx_force(cli_context *cli, int argc, char **argv);
 int etx__command_demo(cli_context *cli, int argc, char **argv);
 int etx__command_demo_coordinator(cli_context *cli, int argc, char **argv);
 int etx__command_sim(cli_context *cli, int argc, char **argv);
+int etx__command_token(cli_context *cli, int argc, char **argv);
 int etx__command_bench(cli_context *cli, int argc, char **argv);
 
 #endif

@@ -12,6 +12,9 @@ static const cli_entry commands[] = {
      "Move money between three databases while the coordinator is killed"},
     {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
+#ifdef ETX_WITH_SERVER
+    {"token", etx__command_token, "Make tokens for clients of the server etxd"},
+#endif
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},
     {"sim", etx__command_sim, "Look for a broken promise: the library in a simulated world"},
     {"demo-coordinator", etx__command_demo_coordinator, NULL},

@@ -53,4 +53,7 @@ struct tx_client_ops {
  * what went wrong. CLI_OK or an exit code. */
 int etx__tx_open_local(cli_context *cli, const char *url, tx_client **ret_client);
 
+/* A server etxd that runs; $ETX_TOKEN is its bearer token, $ETX_CA whom to trust. The same. */
+int etx__tx_open_server(cli_context *cli, const char *url, tx_client **ret_client);
+
 #endif

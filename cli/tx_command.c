@@ -10,7 +10,12 @@
 static const cli_entry commands[] = {
     {"list", etx__command_tx_list, "List transactions, with filters"},
     {"show", etx__command_tx_show, "Show one transaction and its branches"},
-    {"retry", etx__command_tx_retry, "Check what will be called once the program starts"},
+#ifdef ETX_WITH_SERVER
+    {"submit", etx__command_tx_submit, "Submit a transaction to a server, or begin one"},
+    {"commit", etx__command_tx_commit, "Commit what was begun at a server"},
+    {"abort", etx__command_tx_abort, "Abort what was begun at a server"},
+#endif
+    {"retry", etx__command_tx_retry, "Call now what would be called later"},
     {"park", etx__command_tx_park, "Stop calling participants until resumed"},
     {"resume", etx__command_tx_resume, "Take a park back"},
     {"force", etx__command_tx_force, "Decide, or settle an operation by hand"},
@@ -18,12 +23,14 @@ static const cli_entry commands[] = {
 };
 
 static const cli_group group = {
-    "Looks at transactions and operates on them. The log must not be open in another process; a\n"
-    "program that runs has the same functions in <etx/operate.h>. Only such a program knows what "
-    "is\n"
-    "stalled (calls keep failing) or unregistered (a participant is missing): its monitor and\n"
-    "etx_list tell; a log does not hold it.",
+    "Looks at transactions and operates on them: those of a server etxd that runs (--server), or "
+    "of\n"
+    "a log that no process has open (--home). A program that runs libetx has the same functions "
+    "in\n"
+    "<etx/operate.h>. What is stalled (calls keep failing) or unregistered (a participant is\n"
+    "missing) only the running program knows; a log does not hold it.",
     commands,
+    "  etx tx list --server http://127.0.0.1:7830\n"
     "  etx tx list --home file:/var/lib/shop/etx --older-than 5m\n"
     "  etx tx show 0a1b2c --home file:/var/lib/shop/etx\n"
     "  etx tx park 0a1b2c --home file:/var/lib/shop/etx --why 'the bank is down until Monday'\n",
@@ -43,13 +50,28 @@ int etx__command_tx(cli_context *cli, int argc, char **argv) {
     return etx__cli_dispatch(cli, &group, argc, argv);
 }
 
+#ifdef ETX_WITH_SERVER
+static int open_server(cli_context *cli, const tx_options *options, tx_client **ret_client) {
+    const char *url = options->server != NULL ? options->server : getenv("ETX_SERVER");
+    return etx__tx_open_server(cli, url != NULL && url[0] != '\0' ? url : "http://127.0.0.1:7830",
+                               ret_client);
+}
+#else
+static int open_server(cli_context *cli, const tx_options *options, tx_client **ret_client) {
+    (void)options;
+    (void)ret_client;
+    return etx__cli_fail(
+        cli, "add --home file:DIR, as the program that runs the transactions has it", "which log?");
+}
+#endif
+
 int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_client) {
-    if (options->home == NULL) {
-        return etx__cli_fail(
-            cli, "add --home file:DIR, as the program that runs the transactions has it",
-            "which log?");
+    if (options->home != NULL && options->server != NULL) {
+        return etx__cli_fail(cli, "a log that nobody has open, or a server that runs",
+                             "--home and --server do not go together");
     }
-    return etx__tx_open_local(cli, options->home, ret_client);
+    return options->home != NULL ? etx__tx_open_local(cli, options->home, ret_client)
+                                 : open_server(cli, options, ret_client);
 }
 
 int etx__tx_check_gid(cli_context *cli, const char *gid) {

@@ -7,6 +7,7 @@
 
 typedef struct tx_options {
     const char *home;
+    const char *server;
     int json;
     /* which */
     const char *state;
@@ -29,11 +30,20 @@ typedef struct tx_options {
 /* Rows of option tables that several commands have. */
 #define TX_ROW(name, letter, value, member, argument, help) \
     { name, letter, value, offsetof(tx_options, member), argument, help, 0, 0 }
-#define TX_HOME_HELP "the log, which no process may have open (required)"
+#define TX_HOME_HELP "the log, which no process may have open"
+#ifdef ETX_WITH_SERVER
+#define TX_SERVER_HELP                                 \
+    "or the server etxd (default: $ETX_SERVER, else\n" \
+    "http://127.0.0.1:7830); its token is $ETX_TOKEN"
+#else
+#define TX_SERVER_HELP NULL
+#endif
 #define TX_STATE_HELP                                       \
     "ACTIVE, COMMITTING, ABORTING; COMMITTED and ABORTED\n" \
     "bring remembered ones; more with ','"
-#define TX_OPTION_HOME TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", TX_HOME_HELP)
+#define TX_OPTION_HOME                                             \
+    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", TX_HOME_HELP), \
+        TX_ROW("server", 'S', CLI_TEXT, server, "URL", TX_SERVER_HELP)
 #define TX_OPTION_JSON TX_ROW("json", 'j', CLI_FLAG, json, NULL, "one JSON object a line")
 #define TX_OPTION_STATE TX_ROW("state", 's', CLI_TEXT, state, "STATES", TX_STATE_HELP)
 #define TX_OPTION_PARKED TX_ROW("parked", 0, CLI_FLAG, parked, NULL, "parked by an operator")
@@ -66,6 +76,13 @@ int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_filter);
 /* Fills in `who`, and insists on `why`. CLI_OK or CLI_BAD. */
 int etx__tx_who(cli_context *cli, tx_options *options);
+/* POSTs the body (whose reference is taken) to a client of etx__tx_open_server, below the path of
+ * the gid or, for "", of all. The answer is the client's. 0, or an ETX error. */
+int etx__tx_server_post(tx_client *client,
+                        const char *gid,
+                        const char *more,
+                        json_t *body,
+                        const json_t **ret_answer);
 /* "parked,forced"; at least 96 bytes. */
 void etx__tx_marks(uint32_t marks, char *text, size_t size);
 /* Status as JSON, without its branches. */

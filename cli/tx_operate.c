@@ -24,12 +24,12 @@ static const cli_option record_options[] = {
 };
 
 static const cli_command retry_command = {
-    "(GID | filters | --all) --home file:DIR [--rate N]",
-    "Checks that the transactions are there and not ended. That is all a retry can be on a log "
-    "that\n"
-    "no process has open: nobody calls, and nothing is recorded. The program calls all that is "
-    "due\n"
-    "as soon as it starts; while it runs, its own etx_retry and etx_bulk_operate hurry it.",
+    "(GID | filters | --all) (--server URL | --home file:DIR) [--rate N]",
+    "Has a server call now what it would call later. On a log only checks that the transactions\n"
+    "are there and not ended: no process has it open, so nobody calls, and nothing is recorded. "
+    "The\n"
+    "program calls all that is due as soon as it starts; while it runs, its own etx_retry and\n"
+    "etx_bulk_operate hurry it.",
     retry_options,
     "  etx tx retry order-17 --home file:/var/lib/shop/etx\n"
     "  etx tx retry --participant bank --home file:/var/lib/shop/etx\n",
@@ -39,7 +39,7 @@ static const cli_command retry_command = {
 };
 
 static const cli_command park_command = {
-    "(GID | filters | --all) --home file:DIR --why TEXT [--who NAME] [--rate N]",
+    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [--who NAME] [--rate N]",
     "Parks transactions: their participants are not called until they are resumed. Nothing is\n"
     "dropped and no decision changes. Who and why are recorded.",
     record_options,
@@ -51,7 +51,7 @@ static const cli_command park_command = {
 };
 
 static const cli_command resume_command = {
-    "(GID | filters | --all) --home file:DIR --why TEXT [--who NAME] [--rate N]",
+    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [--who NAME] [--rate N]",
     "Takes a park back: participants are called again, once the program starts.",
     record_options,
     "  etx tx resume order-17 --home file:/var/lib/shop/etx --why 'ledger is well'\n"
@@ -69,7 +69,7 @@ static int has_filter(const tx_options *options) {
 static const char *name_done(etx_bulk what) {
     switch (what) {
         case ETX_BULK_RETRY:
-            return "will be called when its program starts";
+            return "will be called";
         case ETX_BULK_PARK:
             return "parked";
         case ETX_BULK_RESUME:

@@ -91,6 +91,16 @@ ETX_API etx_engine *etx_call_engine(const etx_call *call);
  * resume) that of a branch it depends on. NULL and 0 if there is none. */
 ETX_API const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len);
 
+/* The results that the call is given, one by one from index 0: the branch's name, NULL past the
+ * last. Empty bytes, too, say that its forward operation has an answer. */
+ETX_API const char *etx_call_result_at(const etx_call *call,
+                                       uint32_t index,
+                                       const void **ret_data,
+                                       size_t *ret_len);
+/* After so long, from when the call was made, it counts as unknown: the branch's, the
+ * participant's or the engine's limit. */
+ETX_API uint32_t etx_call_timeout_ms(const etx_call *call);
+
 /* What to answer beside the reply. Bytes and text are copied. Errors: ETX_EINVALID (longer than
  * payload_max: the call then counts as ETX_RETRY), ETX_EBUSY (no memory for it: the same). */
 ETX_API int etx_call_result(etx_call *call, const void *data, size_t len);

@@ -86,6 +86,28 @@ const void *etx_call_result_of(const etx_call *call, const char *branch, size_t 
     return NULL;
 }
 
+const char *etx_call_result_at(const etx_call *call,
+                               uint32_t index,
+                               const void **ret_data,
+                               size_t *ret_len) {
+    const etx__results *results = call->due->call.results;
+    if (results == NULL || index >= results->count) {
+        return NULL;
+    }
+    etx_bytes bytes = results->item[index].bytes;
+    if (ret_data != NULL) {
+        *ret_data = bytes.len > 0 ? bytes.data : "";
+    }
+    if (ret_len != NULL) {
+        *ret_len = bytes.len;
+    }
+    return results->item[index].name;
+}
+
+uint32_t etx_call_timeout_ms(const etx_call *call) {
+    return call->due->call.timeout_ms;
+}
+
 int etx_call_result(etx_call *call, const void *data, size_t len) {
     if (data == NULL && len > 0) {
         return etx__engine_fail(call->engine, ETX_EINVALID, "a result without its bytes");

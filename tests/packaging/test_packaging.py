@@ -158,6 +158,33 @@ class Packaging:
         expect("COMMITTED" in run([bank, ".", "transfer", "alice", "bob", "10"], self.env, folder),
                "a transfer commits")
 
+    def participant_http(self):
+        """A program that calls participants over HTTP, with what pkg-config says."""
+        pc = os.path.join(self.libdir, "pkgconfig", "etx-participant-http.pc")
+        if not os.path.exists(pc):
+            raise Skip("this build has no libetx-participant-http")
+        code = r"""
+#include <etx/participant_http.h>
+#include <stdio.h>
+int main(void) {
+    const char *allow[] = {"http://stock:*"};
+    etx_http_options options = {.size = sizeof options, .allow = allow, .allow_count = 1};
+    etx_http *http = NULL;
+    char why[200] = "";
+    if (etx_http_create(&options, &http, why, sizeof why) != 0 ||
+        etx_http_allowed(http, "http://stock/try", why, sizeof why) != 0 ||
+        etx_http_allowed(http, "http://other/try", why, sizeof why) != ETX_ESTATE) {
+        return 1;
+    }
+    puts(why);
+    etx_http_free(http);
+    return 0;
+}
+"""
+        output = self.build_and_run("http", "gcc", ["-std=c11"], code,
+                                    self.flags("etx-participant-http"))
+        expect("other is not among the targets" in output, output)
+
     def dependencies(self):
         """libetx.so needs the C library alone."""
         output = run(["readelf", "-d", self.library])
@@ -226,7 +253,7 @@ class Packaging:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     CHECKS = (install, files, documents, c_program, cxx_program, static_program, adapter,
-              participant, dependencies, names, stack, size, abi)
+              participant, participant_http, dependencies, names, stack, size, abi)
 
 
 def main():

@@ -79,7 +79,7 @@ def check_globals(objects):
     """No variable outlives a function, but in the file that has main."""
     findings = []
     for source, paths in sorted(objects.items()):
-        if not source.startswith(("src/", "net/", "cli/", "examples/")):
+        if not source.startswith(("src/", "net/", "etxd/", "cli/", "examples/")):
             continue
         for path in paths:
             if "main" in defined(path):
@@ -119,13 +119,14 @@ def check_core(objects):
 
 
 def check_names(objects):
-    """Every symbol that others could see begins with etx_, in net/ with net_."""
+    """Every symbol that others could see begins with etx_; in net/ with net_, in etxd/ etxd_."""
     findings = []
     for source, paths in sorted(objects.items()):
-        prefix = {"src": "etx_", "net": "net_"}.get(source.split("/")[0])
+        prefix = {"src": "etx_", "net": "net_", "etxd": "etxd_"}.get(source.split("/")[0])
         for path in paths if prefix else []:
             findings += [Finding(source, 1, f"symbol {name} does not begin with {prefix}")
-                         for name in sorted(defined(path)) if not name.startswith(prefix)]
+                         for name in sorted(defined(path) - {"main"})
+                         if not name.startswith(prefix)]
     return unique(findings)
 
 

@@ -41,6 +41,21 @@ static etx_reply answer_of(struct stage *stage, etx_call *call) {
     return ETX_DONE;
 }
 
+/* The results one by one are those by name; a call has a limit. */
+static bool agree(const etx_call *call) {
+    const char *name;
+    const void *data;
+    size_t len;
+    bool all = etx_call_timeout_ms(call) > 0;
+    for (uint32_t i = 0; (name = etx_call_result_at(call, i, &data, &len)) != NULL; i++) {
+        size_t named_len;
+        const void *named = etx_call_result_of(call, name, &named_len);
+        all = all && (len == 0 || named == data) && named_len == len &&
+              etx_call_result_at(call, i, NULL, NULL) == name;
+    }
+    return all;
+}
+
 static etx_reply play(etx_call *call, void *user) {
     struct stage *stage = user;
     size_t len = 0;
@@ -51,6 +66,7 @@ static etx_reply play(etx_call *call, void *user) {
         heard->operation = etx_call_operation(call);
         heard->ms = host_now_ms();
     }
+    stage->missing += !agree(call);
     etx_reply reply = answer_of(stage, call);
     if (etx_call_operation(call) == ETX_FORWARD && reply == ETX_DONE) {
         char result[96];

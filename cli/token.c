@@ -1,0 +1,159 @@
+/* `etx token create`: a bearer token for etxd, shown once; the server's file keeps its hash. */
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+enum { TOKEN_BYTES = 32, HASH_BYTES = 32, LINE_BYTES = 512 };
+
+typedef struct token_options {
+    const char *file;
+    const char *scope;
+    const char *prefix;
+    const char *name;
+} token_options;
+
+static const cli_option options_table[] = {
+    {"file", 'f', CLI_TEXT, offsetof(token_options, file), "FILE",
+     "etxd's --token-file; made if it is not there (required)", 0, 0},
+    {"scope", 's', CLI_TEXT, offsetof(token_options, scope), "SCOPES",
+     "submit, read, operate; with commas between (required)", 0, 0},
+    {"gid-prefix", 'p', CLI_TEXT, offsetof(token_options, prefix), "TEXT",
+     "only for gids that begin so", 0, 0},
+    {"name", 'n', CLI_TEXT, offsetof(token_options, name), "NAME",
+     "what log lines, and records of who did it, call it", 0, 0},
+    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
+};
+
+static const cli_command command = {
+    "--file FILE --scope SCOPES [--gid-prefix TEXT] [--name NAME]",
+    "Makes a bearer token and prints it: this once, since the file keeps only its hash. Send etxd\n"
+    "the signal SIGHUP, and it knows the token. To take one back, delete its line.",
+    options_table,
+    "  etx token create --file /etc/etxd/tokens --scope submit,read --name shop\n"
+    "  etx token create --file /etc/etxd/tokens --scope read --gid-prefix shop- --name board\n",
+    "  0  made\n"
+    "  2  bad usage; the file cannot be written\n",
+    0,
+    0,
+};
+
+static int check_scopes(cli_context *cli, const char *scopes) {
+    static const char *const words[] = {"submit", "read", "operate"};
+    const char *at = scopes;
+    while (at != NULL && *at != '\0') {
+        size_t len = strcspn(at, ",");
+        size_t i = 0;
+        while (i < 3 && (strlen(words[i]) != len || strncmp(words[i], at, len) != 0)) {
+            i++;
+        }
+        if (i == 3 || (at[len] == ',' && at[len + 1] == '\0')) {
+            break;
+        }
+        at += len + (at[len] == ',');
+    }
+    return at != NULL && *at == '\0' && at > scopes
+               ? CLI_OK
+               : etx__cli_fail(cli, "scopes are submit, read, operate, with commas between",
+                               "--scope: '%s'", scopes != NULL ? scopes : "");
+}
+
+static int check_options(cli_context *cli, const token_options *options) {
+    if (options->file == NULL) {
+        return etx__cli_fail(cli, "add --file FILE, as etxd has it as --token-file", "which file?");
+    }
+    if (options->prefix != NULL && etx_gid_check(options->prefix, strlen(options->prefix)) != 0) {
+        return etx__cli_fail(cli, "printable characters without space", "--gid-prefix: '%s'",
+                             options->prefix);
+    }
+    if (options->name != NULL && (etx_name_check(options->name, strlen(options->name)) != 0 ||
+                                  strchr(options->name, '#') != NULL)) {
+        return etx__cli_fail(cli, "1 to 64 printable characters, no space and no '#'",
+                             "--name: '%s'", options->name);
+    }
+    if (options->prefix != NULL && strchr(options->prefix, '#') != NULL) {
+        return etx__cli_fail(cli, "a '#' begins a comment in the file", "--gid-prefix: '%s'",
+                             options->prefix);
+    }
+    return check_scopes(cli, options->scope);
+}
+
+static void write_hex(const unsigned char *bytes, size_t len, char *text) {
+    size_t i;
+    for (i = 0; i < len; i++) {
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+/* A token of 256 random bits, and the line that stands for it. 0 or -1. */
+static int make_token(const token_options *options, char *token, char *line) {
+    unsigned char bytes[TOKEN_BYTES];
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char hex[2 * HASH_BYTES + 1];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+        return -1;
+    }
+    write_hex(bytes, sizeof bytes, token);
+    if (EVP_Digest(token, strlen(token), hash, &len, EVP_sha256(), NULL) != 1) {
+        return -1;
+    }
+    write_hex(hash, HASH_BYTES, hex);
+    snprintf(line, LINE_BYTES, "sha256:%s %s%s%s%s%s\n", hex, options->scope,
+             options->prefix != NULL ? " gid-prefix=" : "",
+             options->prefix != NULL ? options->prefix : "", options->name != NULL ? " name=" : "",
+             options->name != NULL ? options->name : "");
+    return 0;
+}
+
+static int append_line(const char *file, const char *line) {
+    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    ssize_t len = (ssize_t)strlen(line);
+    int rc;
+    if (fd < 0) {
+        return -1;
+    }
+    rc = write(fd, line, (size_t)len) == len && fsync(fd) == 0 ? 0 : -1;
+    return close(fd) == 0 ? rc : -1;
+}
+
+static int create_token(cli_context *cli, int argc, char **argv) {
+    token_options options = {NULL, NULL, NULL, NULL};
+    char token[2 * TOKEN_BYTES + 1];
+    char line[LINE_BYTES];
+    cli_args args;
+    int code = etx__cli_parse(cli, &command, argc, argv, &options, &args);
+    if (code != CLI_RUN) {
+        return code;
+    }
+    if (check_options(cli, &options) != CLI_OK) {
+        return CLI_BAD;
+    }
+    if (make_token(&options, token, line) != 0) {
+        return etx__cli_fail(cli, NULL, "no random bytes");
+    }
+    if (append_line(options.file, line) != 0) {
+        return etx__cli_fail(cli, NULL, "%s: %s", options.file, strerror(errno));
+    }
+    fprintf(cli->out, "%s\n", token);
+    return CLI_OK;
+}
+
+static const cli_entry commands[] = {
+    {"create", create_token, "Make a token, show it once, and keep its hash"},
+    {NULL, NULL, NULL},
+};
+
+static const cli_group group = {
+    "Tokens are what etxd knows its clients by.",
+    commands,
+    "  etx token create --file /etc/etxd/tokens --scope submit,read --name shop\n",
+};
+
+int etx__command_token(cli_context *cli, int argc, char **argv) {
+    return etx__cli_dispatch(cli, &group, argc, argv);
+}

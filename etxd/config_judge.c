@@ -1,0 +1,120 @@
+/* What settings must be to each other: no listener beyond loopback without TLS and tokens. */
+#include <string.h>
+
+#include <etx/etx.h>
+
+#include "../net/address.h"
+#include "config.h"
+
+static int say(char *message, const char *format, const char *first, const char *second) {
+    snprintf(message, ETXD_MESSAGE_MAX, format, first, second);
+    return -1;
+}
+
+static int is_local(const char *text) {
+    net_address address;
+    return net_address_parse(text, &address) == 0 && net_address_is_loopback(&address);
+}
+
+int etxd_config_is_local(const etxd_config *config) {
+    size_t i;
+    for (i = 0; i < config->listen.count; i++) {
+        if (!is_local(config->listen.items[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int judge_listeners(const etxd_config *config, char *message) {
+    size_t i;
+    if (config->listen.count == 0) {
+        return say(message, "listen: there is nothing to listen on%s%s", "", "");
+    }
+    for (i = 0; i < config->listen.count; i++) {
+        const char *text = config->listen.items[i];
+        net_address address;
+        if (net_address_parse(text, &address) != 0) {
+            return say(message,
+                       "listen: '%.100s' is no address: 127.0.0.1:7830, [::1]:7830, "
+                       "*:7830 or unix:PATH%s",
+                       text, "");
+        }
+        if (is_local(text)) {
+            continue;
+        }
+        if (config->tls_certificate[0] == '\0' && !config->insecure_without_tls) {
+            return say(message,
+                       "listen: %.100s is beyond this machine, and there is no TLS: give "
+                       "--tls-certificate and --tls-key, or say --insecure-without-tls%s",
+                       text, "");
+        }
+        if (config->token_file[0] == '\0' && !config->insecure_without_tokens) {
+            return say(message,
+                       "listen: %.100s is beyond this machine, and there are no tokens: give "
+                       "--token-file, or say --insecure-without-tokens%s",
+                       text, "");
+        }
+    }
+    return 0;
+}
+
+static int judge_pairs(const etxd_config *config, char *message) {
+    const struct {
+        const char *one, *one_name, *other, *other_name;
+    } pairs[] = {
+        {config->tls_certificate, "tls-certificate", config->tls_key, "tls-key"},
+        {config->call_certificate, "call-certificate", config->call_key, "call-key"},
+        {config->sign_key_id, "sign-key-id", config->sign_key, "sign-key"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        if ((pairs[i].one[0] == '\0') != (pairs[i].other[0] == '\0')) {
+            return say(message, "%s and %s go together", pairs[i].one_name, pairs[i].other_name);
+        }
+    }
+    if (config->tls_client_ca[0] != '\0' && config->tls_certificate[0] == '\0') {
+        return say(message, "tls-client-ca needs tls-certificate%s%s", "", "");
+    }
+    if (config->sign_key[0] != '\0' && strncmp(config->sign_key, "file:", 5) != 0) {
+        return say(message,
+                   "sign-key: say file:FILE, so that the key stands in no command line%s%s", "",
+                   "");
+    }
+    return 0;
+}
+
+static int is_one_of(const char *word, const char *const *list) {
+    for (; *list != NULL; list++) {
+        if (strcmp(*list, word) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int etxd_config_judge(const etxd_config *config, char *message) {
+    static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+    static const char *const formats[] = {"auto", "text", "json", NULL};
+    static const char *const grades[] = {"volatile", "local", "replicated", NULL};
+    if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0) {
+        return -1;
+    }
+    if (!is_one_of(config->log_level, levels)) {
+        return say(message, "log-level: '%.50s' is none: error, warning, info, debug%s",
+                   config->log_level, "");
+    }
+    if (!is_one_of(config->log_format, formats)) {
+        return say(message, "log-format: '%.50s' is none: auto, text, json%s", config->log_format,
+                   "");
+    }
+    if (!is_one_of(config->durability, grades)) {
+        return say(message, "durability: '%.50s' is none: volatile, local, replicated%s",
+                   config->durability, "");
+    }
+    if (etx_name_check(config->node, strlen(config->node)) != 0) {
+        return say(message, "node: '%.50s' is no name: 1 to 64 printable characters, no space%s",
+                   config->node, "");
+    }
+    return 0;
+}

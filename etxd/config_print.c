@@ -1,0 +1,122 @@
+/* The configuration for people: as YAML, and as help. */
+#include <string.h>
+
+#include "config.h"
+
+const char *etxd_config_mask(const char *url, char *shown, size_t size) {
+    const char *rest = strstr(url, "://");
+    const char *host = rest != NULL ? rest + 3 : NULL;
+    const char *at = host != NULL ? memchr(host, '@', strcspn(host, "/?#")) : NULL;
+    const char *colon = at != NULL ? memchr(host, ':', (size_t)(at - host)) : NULL;
+    if (colon == NULL) {
+        snprintf(shown, size, "%s", url);
+    } else {
+        snprintf(shown, size, "%.*s:***%s", (int)(colon - url), url, at);
+    }
+    return shown;
+}
+
+/* As a YAML string: in quotes, so that no text is taken for something else. */
+static void print_word(FILE *to, const etxd_setting *row, const char *word) {
+    char shown[1024];
+    if (row->flags & ETXD_IS_URL) {
+        word = etxd_config_mask(word, shown, sizeof shown);
+    }
+    fputc('\'', to);
+    for (; *word != '\0'; word++) {
+        fputs(*word == '\'' ? "'" : "", to);
+        fputc(*word, to);
+    }
+    fputc('\'', to);
+}
+
+static void print_value(FILE *to, const etxd_setting *row, const void *member) {
+    const etxd_list *list = member;
+    uint64_t number;
+    size_t i;
+    switch (row->type) {
+        case ETXD_TEXT:
+            print_word(to, row, *(char *const *)member);
+            break;
+        case ETXD_LIST:
+            fputc('[', to);
+            for (i = 0; i < list->count; i++) {
+                fputs(i > 0 ? ", " : "", to);
+                print_word(to, row, list->items[i]);
+            }
+            fputc(']', to);
+            break;
+        case ETXD_SWITCH:
+            fputs(*(const uint64_t *)member ? "on" : "off", to);
+            break;
+        case ETXD_NUMBER:
+        case ETXD_TIME:
+            memcpy(&number, member, sizeof number);
+            fprintf(to, "%llu", (unsigned long long)number);
+            break;
+    }
+}
+
+void etxd_config_print(const etxd_config *config, FILE *to) {
+    static const char *const sources[] = {"", " # file", " # environment", " # flag"};
+    const etxd_setting *row;
+    for (row = etxd_settings(); row->heading != NULL || row->name != NULL; row++) {
+        if (row->heading != NULL) {
+            fprintf(to, "# %s\n", row->heading);
+            continue;
+        }
+        fprintf(to, "%s: ", row->name);
+        print_value(to, row, (const char *)config + row->offset);
+        fprintf(to, "%s\n", sources[config->source[row->place]]);
+    }
+}
+
+static void help_row(FILE *to, const etxd_setting *row) {
+    char left[64];
+    int on = row->type == ETXD_SWITCH && strcmp(row->fallback, "on") == 0;
+    snprintf(left, sizeof left, "--%s%s%s", row->name,
+             on                 ? "=off"
+             : row->argument[0] ? " "
+                                : "",
+             row->argument);
+    fprintf(to, "  %-32s %s", left, row->help);
+    if (row->fallback[0] != '\0' && row->type != ETXD_SWITCH) {
+        fprintf(to, " (default %s)", row->fallback);
+    }
+    fprintf(to, "%s\n", row->flags & ETXD_RELOADED ? " *" : "");
+}
+
+void etxd_config_help(FILE *to) {
+    const etxd_setting *row;
+    fputs(
+        "usage: etxd [options]\n\n"
+        "Serves transactions over HTTP: a change that spans several services happens everywhere\n"
+        "or nowhere. Without options it listens on this machine only, and keeps its log in\n"
+        "./etx-data. Try it, with a participant of yours that listens on port 8001:\n\n"
+        "  etxd &\n"
+        "  curl localhost:7830/v1/transactions -H 'content-type: application/json' -d '\n"
+        "    {\"branches\": [{\"kind\": \"saga\", \"action\": \"http://localhost:8001/order\",\n"
+        "                   \"compensate\": \"http://localhost:8001/cancel\",\n"
+        "                   \"payload\": {\"item\": 7}}]}'\n"
+        "  curl localhost:7830/v1/transactions\n"
+        "  curl localhost:7830/v1/transactions/GID\n\n"
+        "Every option may also stand in the environment (ETXD_TOKEN_FILE, with commas between\n"
+        "several) or, by the same name, in a YAML file. Flags win over the environment, and the\n"
+        "environment over the file. What has a * is taken up anew on SIGHUP.\n\n"
+        "  --config FILE                    the YAML file\n"
+        "  --check-config                   say whether all is well, and do nothing\n"
+        "  --print-config                   print what is in force, secrets as ***\n"
+        "  --help, --version\n",
+        to);
+    for (row = etxd_settings(); row->heading != NULL || row->name != NULL; row++) {
+        if (row->heading != NULL) {
+            fprintf(to, "\n%s:\n", row->heading);
+        } else {
+            help_row(to, row);
+        }
+    }
+    fputs(
+        "\nExit status: 0 ended in time, or all is well; 1 could not start, or did not end in "
+        "time;\n2 the options are wrong. Manual: etxd(8)\n",
+        to);
+}

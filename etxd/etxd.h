@@ -1,0 +1,209 @@
+/* The server: what its parts share, and one exchange of a request for an answer. */
+#ifndef ETXD_ETXD_H
+#define ETXD_ETXD_H
+
+#include <stdatomic.h>
+
+#include <etx/etx.h>
+#include <etx/participant_http.h>
+
+#include "../net/server.h"
+#include "config.h"
+#include "log.h"
+#include "problem.h"
+#include "text.h"
+#include "token.h"
+
+typedef struct etxd etxd;
+typedef struct etxd_exchange etxd_exchange;
+typedef struct etxd_pool etxd_pool;
+typedef struct etxd_events etxd_events;
+
+/* A handler answers now or later, and returns 0; or sets the exchange's problem and returns -1. It
+ * runs on the loop's thread and never waits. */
+typedef int (*etxd_handler)(etxd_exchange *x);
+
+typedef struct etxd_route {
+    const char *method;
+    const char *pattern; /* "/v1/transactions/{gid}/branches/{name}/result" */
+    unsigned scope;      /* that a token needs; ETXD_ANY: any token */
+    unsigned flags;      /* etxd_route_flags */
+    etxd_handler handle;
+} etxd_route;
+
+enum {
+    ETXD_OPEN = 1 << 0,    /* needs no token */
+    ETXD_STOPPED = 1 << 1, /* is answered also while the engine does not run */
+    ETXD_UNBOUND = 1 << 2, /* only for tokens without a prefix */
+};
+
+enum { ETXD_PATH_MAX = 200, ETXD_ROUTES_MAX = 40, ETXD_LATENCIES = 24 };
+
+/* Counters, from any thread. */
+typedef struct etxd_counts {
+    _Atomic uint64_t answers[ETXD_ROUTES_MAX + 1][5]; /* by route (the last: none) and 1xx to 5xx */
+    /* microseconds from a request to its answer, in buckets of powers of two, by what it waited
+     * for: begun, decided, ended */
+    _Atomic uint64_t latency[3][ETXD_LATENCIES];
+    _Atomic uint64_t latency_sum_us[3];
+    _Atomic uint64_t outcomes[6][3]; /* answers to submits by kind (0 mixed) and committed, aborted,
+                                      * neither */
+    _Atomic uint64_t events[32];     /* by etx_event_type */
+    _Atomic uint32_t waiting;        /* exchanges that the engine answers */
+} etxd_counts;
+
+typedef enum etxd_phase { ETXD_STARTING, ETXD_SERVING, ETXD_DRAINING } etxd_phase;
+
+struct etxd {
+    etxd_config config;
+    etxd_log log;
+    net_loop *loop;
+    net_server *server;
+    net_tls *tls; /* NULL: none */
+    etx_engine *engine;
+    etx_http *http;
+    etxd_tokens tokens;
+    etxd_token anyone; /* the allowance of requests without tokens */
+    etxd_pool *pool;
+    etxd_events *events;
+    etxd_counts counts;
+    etxd_phase phase;
+    uint64_t started_ms;           /* since 1970 */
+    struct etxd_life *life;        /* of start.c */
+    struct etxd_waiting *waitings; /* of tx_wait.c */
+    int argc;
+    char **argv, **environment; /* for reading them again */
+};
+
+/* One request, until it is answered; etxd_answer and etxd_refuse free it. */
+struct etxd_exchange {
+    net_task task;       /* first: what is posted to the loop */
+    etxd_exchange *next; /* the pool's */
+    void (*work)(etxd_exchange *x);
+    etxd *server;
+    net_request *request;
+    const etxd_route *route; /* NULL: none was found */
+    const char *method;
+    char path[ETXD_PATH_MAX]; /* cut, for the log */
+    uint64_t began_us;
+    unsigned scopes;
+    char prefix[ETX_GID_MAX + 1]; /* of the token */
+    char who[ETXD_TOKEN_NAME_MAX + 1];
+    char gid[ETX_GID_MAX + 1];     /* of the path, or of what was begun */
+    char branch[ETX_NAME_MAX + 1]; /* of the path */
+    char traceparent[56];          /* of the request; "": none */
+    etxd_problem problem;
+    /* of what the engine is asked */
+    int rc;
+    etx_outcome outcome;
+    etx_wait wait;
+    uint32_t wait_ms;
+    etx_kind kind; /* of all branches; 0: mixed */
+    void *state;   /* the handler's own */
+};
+
+/* ---- exchange.c */
+
+void etxd_handle(net_request *request, void *user);
+/* Answers with a body, which is freed, and frees the exchange. Any thread. */
+void etxd_answer(etxd_exchange *x, int status, const char *content_type, etxd_text *body);
+/* The same with one more field. */
+void etxd_answer_with(etxd_exchange *x,
+                      int status,
+                      const char *content_type,
+                      etxd_text *body,
+                      const char *name,
+                      const char *value);
+/* Answers with the exchange's problem. Any thread. */
+void etxd_refuse(etxd_exchange *x);
+/* Sets the problem that an error of libetx is, with the engine's words; returns -1. */
+int etxd_fail(etxd_exchange *x, int rc, const char *reason);
+/* Writes a line of the access log, counts the answer, frees the exchange: a stream has begun. */
+void etxd_note(etxd_exchange *x, int status);
+uint64_t etxd_now_us(void);
+
+/* ---- guard.c: who may ask; 0, or -1 and a problem */
+
+int etxd_guard(etxd_exchange *x);
+/* Whether the exchange's token may see or touch that gid. */
+int etxd_may(const etxd_exchange *x, const char *gid);
+int etxd_guard_gid(etxd_exchange *x, const char *gid);
+
+/* ---- route.c */
+
+/* Finds the route and fills gid and branch; 0, or -1 and a problem. `allow` is set for 405. */
+int etxd_route_find(etxd_exchange *x, net_text path, char *allow, size_t size);
+const etxd_route *etxd_routes(size_t *ret_count);
+size_t etxd_route_place(const etxd_route *route);
+
+/* ---- query.c: what stands behind '?' */
+
+typedef struct etxd_query {
+    const char *at, *end;
+    char name[32];
+    char value[ETX_GID_MAX + 64];
+} etxd_query;
+void etxd_query_begin(const etxd_exchange *x, etxd_query *query);
+/* The next pair, decoded: 1, 0 at the end, -1 and a problem. */
+int etxd_query_next(etxd_exchange *x, etxd_query *query);
+/* Decodes %XX; -1: not decodable, or longer than `size` - 1. */
+int etxd_percent_decode(const char *text, size_t len, char *to, size_t size);
+int etxd_query_number(etxd_exchange *x, const etxd_query *query, uint64_t most, uint64_t *ret);
+
+/* ---- pool.c: threads for what waits */
+
+int etxd_pool_create(unsigned threads, etxd_pool **ret_pool);
+/* Has `work` called on a thread, which answers the exchange. 0, or -1 and a problem. */
+int etxd_pool_run(etxd_exchange *x, void (*work)(etxd_exchange *x));
+/* Runs what is queued, ends the threads. NULL is allowed. */
+void etxd_pool_free(etxd_pool *pool);
+unsigned etxd_pool_queued(etxd_pool *pool);
+
+/* ---- events.c: the ring of events, and streams of it */
+
+int etxd_events_create(etxd *server, etxd_events **ret_events);
+/* Of the engine's threads. */
+void etxd_events_take(const etx_event *event, void *server);
+/* Ends all streams. On the loop's thread. */
+void etxd_events_end(etxd_events *events);
+void etxd_events_free(etxd_events *events);
+unsigned etxd_events_streams(const etxd_events *events);
+
+/* ---- start.c, reload.c, notify.c */
+
+int etxd_start(etxd *server, char *message);
+void etxd_stop(etxd *server);
+int etxd_engine_options(etxd *server, char *message);
+int etxd_http_options(const etxd_config *config,
+                      etx_http_options *ret,
+                      char **ret_key,
+                      char *message);
+net_tls_options etxd_tls_options(const etxd_config *config);
+void etxd_reload(etxd *server);
+/* Tells systemd, if it listens: "READY=1". */
+void etxd_notify(const char *text);
+
+/* ---- handlers */
+
+int etxd_get_health(etxd_exchange *x);
+int etxd_get_ready(etxd_exchange *x);
+int etxd_get_version(etxd_exchange *x);
+int etxd_get_metrics(etxd_exchange *x);
+int etxd_get_openapi(etxd_exchange *x);
+int etxd_post_transactions(etxd_exchange *x);
+int etxd_get_transactions(etxd_exchange *x);
+int etxd_get_transaction(etxd_exchange *x);
+int etxd_post_branches(etxd_exchange *x);
+int etxd_post_result(etxd_exchange *x);
+int etxd_post_commit(etxd_exchange *x);
+int etxd_post_abort(etxd_exchange *x);
+int etxd_post_retry(etxd_exchange *x);
+int etxd_post_park(etxd_exchange *x);
+int etxd_post_resume(etxd_exchange *x);
+int etxd_post_force(etxd_exchange *x);
+int etxd_post_bulk_retry(etxd_exchange *x);
+int etxd_post_bulk_park(etxd_exchange *x);
+int etxd_post_bulk_resume(etxd_exchange *x);
+int etxd_get_events(etxd_exchange *x);
+
+#endif

@@ -1,0 +1,165 @@
+/* One exchange: a request is guarded, routed, handled, answered, logged and counted. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "etxd.h"
+
+uint64_t etxd_now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void etxd_note(etxd_exchange *x, int status) {
+    etxd *server = x->server;
+    size_t place = etxd_route_place(x->route);
+    atomic_fetch_add_explicit(&server->counts.answers[place][status / 100 - 1], 1,
+                              memory_order_relaxed);
+    if (server->config.access_log) {
+        const etxd_field fields[] = {
+            {"method", x->method, 0},
+            {"path", x->path, 0},
+            {"status", NULL, (uint64_t)status},
+            {"us", NULL, etxd_now_us() - x->began_us},
+            {"gid", x->gid, 0},
+            {"token", x->who, 0},
+            {"traceparent", x->traceparent, 0},
+            {"code", etxd_problem_name(x->problem.code), 0},
+        };
+        etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
+    }
+    free(x);
+}
+
+void etxd_answer_with(etxd_exchange *x,
+                      int status,
+                      const char *content_type,
+                      etxd_text *body,
+                      const char *name,
+                      const char *value) {
+    char seconds[16];
+    net_header headers[3] = {{"Cache-Control", "no-store"}};
+    size_t count = 1;
+    unsigned after = etxd_problem_retry_after(x->problem.code);
+    net_answer answer = {.size = sizeof answer, .status = status, .content_type = content_type};
+    if (after > 0) {
+        snprintf(seconds, sizeof seconds, "%u", after);
+        headers[count++] = (net_header){"Retry-After", seconds};
+    }
+    if (name != NULL) {
+        headers[count++] = (net_header){name, value};
+    }
+    answer.headers = headers;
+    answer.header_count = count;
+    answer.body = body->bytes;
+    answer.body_len = body->len;
+    if (body->failed) {
+        answer.status = status = 503;
+        answer.body_len = 0;
+    }
+    (void)net_request_answer(x->request, &answer);
+    etxd_text_free(body);
+    etxd_note(x, status);
+}
+
+void etxd_answer(etxd_exchange *x, int status, const char *content_type, etxd_text *body) {
+    etxd_answer_with(x, status, content_type, body, NULL, NULL);
+}
+
+void etxd_refuse(etxd_exchange *x) {
+    etxd_text body = {0};
+    int status = etxd_problem_status(x->problem.code);
+    etxd_problem_write(&x->problem, x->gid, &body);
+    etxd_answer_with(x, status, "application/problem+json", &body,
+                     status == 401 ? "WWW-Authenticate" : NULL, "Bearer realm=\"etxd\"");
+}
+
+int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
+    char message[400] = "";
+    etxd_code code = etxd_problem_of(rc);
+    if (reason != NULL && reason[0] != '\0') {
+        snprintf(message, sizeof message, "%s", reason);
+    } else if (x->server->engine != NULL) {
+        etx_engine_message(x->server->engine, message, sizeof message);
+    }
+    if (code == ETXD_INTERNAL_PROBLEM) {
+        const etxd_field fields[] = {{"error", etx_error_name(rc), 0}, {"detail", message, 0}};
+        etxd_log_line(&x->server->log, ETXD_ERROR, "a request failed", fields, 2);
+    }
+    return etxd_problem_set(&x->problem, code, "%s",
+                            message[0] != '\0' ? message : etx_strerror(rc));
+}
+
+/* Whether it is one of W3C's version 00. Any other is left out, as the standard wants: the trace
+ * begins here. */
+static int is_traceparent(net_text text) {
+    static const char form[] = "00-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+    static const char none[] = "00-00000000000000000000000000000000-0000000000000000-";
+    size_t i;
+    if (text.len != sizeof form - 1) {
+        return 0;
+    }
+    for (i = 0; i < text.len; i++) {
+        char c = text.bytes[i];
+        int hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (form[i] == 'x' ? !hex : c != form[i]) {
+            return 0;
+        }
+    }
+    return memcmp(text.bytes + 3, none + 3, 32) != 0 && memcmp(text.bytes + 36, none + 36, 16) != 0;
+}
+
+static etxd_exchange *make_exchange(net_request *request, etxd *server) {
+    etxd_exchange *x = calloc(1, sizeof *x);
+    net_text path = net_request_path(request);
+    net_text trace = net_request_header(request, "traceparent");
+    if (x == NULL) {
+        return NULL;
+    }
+    x->server = server;
+    x->request = request;
+    x->method = net_request_method(request);
+    x->began_us = etxd_now_us();
+    x->outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    snprintf(x->path, sizeof x->path, "%.*s", (int)(path.len < 1000 ? path.len : 1000), path.bytes);
+    if (is_traceparent(trace)) {
+        memcpy(x->traceparent, trace.bytes, trace.len);
+    }
+    return x;
+}
+
+static void refuse_method(etxd_exchange *x, const char *allow) {
+    etxd_text body = {0};
+    etxd_problem_write(&x->problem, "", &body);
+    etxd_answer_with(x, 405, "application/problem+json", &body, "Allow", allow);
+}
+
+static int is_ready(etxd_exchange *x) {
+    if (x->server->phase == ETXD_SERVING || x->route->flags & ETXD_STOPPED) {
+        return 0;
+    }
+    if (x->server->phase == ETXD_STARTING) {
+        return etxd_problem_set(&x->problem, ETXD_STARTING_PROBLEM, "the log is being read");
+    }
+    return etxd_problem_set(&x->problem, ETXD_CLOSING_PROBLEM, "nothing new is begun");
+}
+
+void etxd_handle(net_request *request, void *user) {
+    etxd *server = user;
+    etxd_exchange *x = make_exchange(request, server);
+    char allow[64] = "";
+    if (x == NULL) {
+        const net_answer answer = {.size = sizeof answer, .status = 503};
+        (void)net_request_answer(request, &answer);
+        return;
+    }
+    if (etxd_route_find(x, net_request_path(request), allow, sizeof allow) != 0 &&
+        x->problem.code == ETXD_METHOD_PROBLEM && etxd_guard(x) == 0) {
+        refuse_method(x, allow);
+    } else if (etxd_guard(x) != 0 || x->problem.code != ETXD_NO_PROBLEM || is_ready(x) != 0 ||
+               x->route->handle(x) != 0) {
+        etxd_refuse(x);
+    }
+}

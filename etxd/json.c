@@ -1,0 +1,240 @@
+/* Reading JSON of a request, and saying what is wrong with it. */
+#include "json.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- refusing */
+
+/* A name as RFC 6901 has it in a pointer. */
+static void escape_name(const char *name, char *to, size_t size) {
+    size_t at = 0;
+    for (; *name != '\0' && at + 3 < size; name++) {
+        if (*name == '~' || *name == '/') {
+            to[at++] = '~';
+            to[at++] = *name == '~' ? '0' : '1';
+        } else {
+            to[at++] = *name;
+        }
+    }
+    to[at] = '\0';
+}
+
+static int point(const etxd_object *object, const char *name) {
+    char escaped[160];
+    escape_name(name, escaped, sizeof escaped);
+    etxd_problem_point(object->problem, "%s%s%s", object->at, name[0] != '\0' ? "/" : "", escaped);
+    return -1;
+}
+
+int etxd_json_refuse(const etxd_object *object, const char *name, const char *format, ...) {
+    char detail[300];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(detail, sizeof detail, format, list);
+    va_end(list);
+    (void)etxd_problem_set(object->problem, ETXD_BAD_VALUE_PROBLEM, "%s", detail);
+    return point(object, name);
+}
+
+int etxd_json_missing(const etxd_object *object, const char *name, const char *why) {
+    (void)etxd_problem_set(object->problem, ETXD_MISSING_PROBLEM, "%s is missing%s%s", name,
+                           why[0] != '\0' ? ": " : "", why);
+    return point(object, name);
+}
+
+static const char *type_name(const json_t *value) {
+    switch (json_typeof(value)) {
+        case JSON_OBJECT:
+            return "an object";
+        case JSON_ARRAY:
+            return "an array";
+        case JSON_STRING:
+            return "a string";
+        case JSON_INTEGER:
+            return "a whole number";
+        case JSON_REAL:
+            return "a number with a fraction";
+        case JSON_TRUE:
+        case JSON_FALSE:
+            return "true or false";
+        case JSON_NULL:
+            return "null";
+    }
+    return "?";
+}
+
+static int wrong_type(const etxd_object *o,
+                      const char *name,
+                      const json_t *have,
+                      const char *want) {
+    (void)etxd_problem_set(o->problem, ETXD_WRONG_TYPE_PROBLEM, "%s must be %s, and is %s",
+                           name[0] != '\0' ? name : "the body", want, type_name(have));
+    return point(o, name);
+}
+
+/* ---- fields */
+
+int etxd_json_only(const etxd_object *object, const char *const *names) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(object->json, name, value) {
+        size_t i = 0;
+        const char *near;
+        while (names[i] != NULL && strcmp(names[i], name) != 0) {
+            i++;
+        }
+        if (names[i] != NULL) {
+            continue;
+        }
+        near = etxd_nearest(name, names);
+        (void)etxd_problem_set(object->problem, ETXD_UNKNOWN_FIELD_PROBLEM,
+                               "'%.100s' is no field%s%s%s", name,
+                               near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
+                               near != NULL ? "'?" : "");
+        return point(object, name);
+    }
+    return 0;
+}
+
+int etxd_json_text(const etxd_object *object, const char *name, const char **ret) {
+    const json_t *value = json_object_get(object->json, name);
+    if (value == NULL) {
+        return 0;
+    }
+    if (!json_is_string(value)) {
+        return wrong_type(object, name, value, "a string");
+    }
+    if (strlen(json_string_value(value)) != json_string_length(value)) {
+        return etxd_json_refuse(object, name, "%s must not hold a NUL", name);
+    }
+    *ret = json_string_value(value);
+    return 0;
+}
+
+int etxd_json_number(const etxd_object *object,
+                     const char *name,
+                     uint64_t least,
+                     uint64_t most,
+                     uint64_t *ret) {
+    const json_t *value = json_object_get(object->json, name);
+    if (value == NULL) {
+        return 0;
+    }
+    if (!json_is_integer(value)) {
+        return wrong_type(object, name, value, "a whole number");
+    }
+    if (json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) < least ||
+        (uint64_t)json_integer_value(value) > most) {
+        return etxd_json_refuse(object, name, "%s must be from %llu to %llu", name,
+                                (unsigned long long)least, (unsigned long long)most);
+    }
+    *ret = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
+int etxd_json_flag(const etxd_object *object, const char *name, int *ret) {
+    const json_t *value = json_object_get(object->json, name);
+    if (value == NULL) {
+        return 0;
+    }
+    if (!json_is_boolean(value)) {
+        return wrong_type(object, name, value, "true or false");
+    }
+    *ret = json_is_true(value);
+    return 0;
+}
+
+int etxd_json_word(const etxd_object *object,
+                   const char *name,
+                   const char *const *words,
+                   int *ret) {
+    const char *text = NULL;
+    char all[200];
+    size_t at = 0;
+    int i;
+    if (etxd_json_text(object, name, &text) != 0) {
+        return -1;
+    }
+    if (text == NULL) {
+        return 0;
+    }
+    for (i = 0; words[i] != NULL; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *ret = i;
+            return 0;
+        }
+        if (at < sizeof all) {
+            at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i > 0 ? ", " : "", words[i]);
+        }
+    }
+    return etxd_json_refuse(object, name, "'%.60s' is none of %s", text, all);
+}
+
+int etxd_json_list(const etxd_object *object, const char *name, json_t **ret) {
+    json_t *value = json_object_get(object->json, name);
+    if (value != NULL && !json_is_array(value)) {
+        return wrong_type(object, name, value, "an array");
+    }
+    *ret = value != NULL ? value : *ret;
+    return 0;
+}
+
+int etxd_json_item(const etxd_object *object,
+                   const char *name,
+                   json_t *list,
+                   size_t i,
+                   const char **ret) {
+    const json_t *item = json_array_get(list, i);
+    if (!json_is_string(item) || strlen(json_string_value(item)) != json_string_length(item)) {
+        (void)etxd_problem_set(object->problem, ETXD_WRONG_TYPE_PROBLEM,
+                               "each of %s must be a string", name);
+        etxd_problem_point(object->problem, "%s/%s/%zu", object->at, name, i);
+        return -1;
+    }
+    *ret = json_string_value(item);
+    return 0;
+}
+
+/* ---- the body */
+
+static int demand_media_type(etxd_exchange *x) {
+    static const char json[] = "application/json";
+    net_text type = net_request_header(x->request, "content-type");
+    size_t len = sizeof json - 1;
+    if (type.len >= len && strncasecmp(type.bytes, json, len) == 0 &&
+        (type.len == len || type.bytes[len] == ';' || type.bytes[len] == ' ')) {
+        return 0;
+    }
+    return etxd_problem_set(&x->problem, ETXD_MEDIA_TYPE_PROBLEM, "Content-Type is '%.*s'",
+                            (int)(type.len < 100 ? type.len : 100), type.len > 0 ? type.bytes : "");
+}
+
+int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret) {
+    net_text body = net_request_body(x->request);
+    etxd_object object = {NULL, "", &x->problem};
+    json_error_t error;
+    if (demand_media_type(x) != 0) {
+        return -1;
+    }
+    if (etxd_json_depth(body.bytes, body.len) > x->server->config.depth) {
+        return etxd_problem_set(&x->problem, ETXD_TOO_DEEP_PROBLEM,
+                                "objects and arrays may be nested %llu deep",
+                                (unsigned long long)x->server->config.depth);
+    }
+    object.json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
+                             JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (object.json == NULL) {
+        return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "line %d, byte %d: %s",
+                                error.line, error.position, error.text);
+    }
+    if (!json_is_object(object.json)) {
+        (void)wrong_type(&object, "", object.json, "an object");
+    } else if (names == NULL || etxd_json_only(&object, names) == 0) {
+        *ret = object;
+        return 0;
+    }
+    json_decref(object.json);
+    return -1;
+}

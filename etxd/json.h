@@ -1,0 +1,62 @@
+/* Reading JSON of a request: field by field, each refusal with a pointer to the field. */
+#ifndef ETXD_JSON_H
+#define ETXD_JSON_H
+
+#include <jansson.h>
+
+#include "etxd.h"
+
+/* An object of the body, and where it stands: "" or "/branches/3". */
+typedef struct etxd_object {
+    json_t *json;
+    char at[64];
+    etxd_problem *problem;
+} etxd_object;
+
+/* Reads the body of a POST: demands the content type, one document, an object, not too deep, and no
+ * fields but `names` (NULL: the caller looks at them). `*ret` holds a reference, to be given back
+ * by json_decref. 0, or -1 and a problem, as all here. */
+int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret);
+/* Refuses fields that are not among names (ended by NULL), with what may have been meant. */
+int etxd_json_only(const etxd_object *object, const char *const *names);
+
+/* These leave `*ret` as it is if the field is not there. Texts are borrowed, and have no NUL. */
+int etxd_json_text(const etxd_object *object, const char *name, const char **ret);
+int etxd_json_number(const etxd_object *object,
+                     const char *name,
+                     uint64_t least,
+                     uint64_t most,
+                     uint64_t *ret);
+int etxd_json_flag(const etxd_object *object, const char *name, int *ret);
+/* The place of the field's text among words (ended by NULL). */
+int etxd_json_word(const etxd_object *object, const char *name, const char *const *words, int *ret);
+int etxd_json_list(const etxd_object *object, const char *name, json_t **ret);
+/* A list of texts: the i-th of it. */
+int etxd_json_item(const etxd_object *object,
+                   const char *name,
+                   json_t *list,
+                   size_t i,
+                   const char **ret);
+/* The field is needed, and is not there. */
+int etxd_json_missing(const etxd_object *object, const char *name, const char *why);
+int etxd_json_refuse(const etxd_object *object, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- json_span.c: where a value stands in the text, byte for byte; the text must be sound */
+
+typedef struct etxd_span {
+    const char *bytes;
+    size_t len;
+} etxd_span;
+
+/* The nesting of a text, whatever else it is. */
+unsigned etxd_json_depth(const char *bytes, size_t len);
+/* The value of a member of the object that the text is; names with escapes are not found. 0, -1. */
+int etxd_span_member(etxd_span object, const char *name, etxd_span *ret);
+/* The next element of an array: begin with `*at` 0. 1, or 0 at its end. */
+int etxd_span_next(etxd_span array, size_t *at, etxd_span *ret);
+
+/* base64 (RFC 4648) to bytes, in `len` / 4 * 3 bytes of `to`; -1: it is none. */
+int etxd_base64_decode(const char *text, size_t len, unsigned char *to, size_t *ret_len);
+
+#endif

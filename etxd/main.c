@@ -1,0 +1,118 @@
+/* The server `etxd`: reads its configuration, serves until a signal ends it. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "etxd.h"
+
+extern char **environ;
+
+enum { GOOD = 0, FAILED = 1, WRONG = 2 };
+
+static int complain(const char *message, int code) {
+    fprintf(stderr, "etxd: %s\n", message);
+    return code;
+}
+
+/* Where the log is kept if nobody says. */
+static int default_home(etxd_config *config, char *message) {
+    char url[4096];
+    const char *state = getenv("STATE_DIRECTORY");
+    size_t len = state != NULL ? strcspn(state, ":") : 0;
+    if (config->home.count > 0) {
+        return 0;
+    }
+    if (len > 0) {
+        snprintf(url, sizeof url, "file:%.*s", (int)(len < 4000 ? len : 4000), state);
+    } else {
+        snprintf(url, sizeof url, "file:etx-data");
+    }
+    return etxd_setting_set(config, etxd_setting_find("home", NULL), url, ETXD_FROM_DEFAULT,
+                            message);
+}
+
+/* The file of tokens and the certificates, as a start would read them. */
+static int check(const etxd_config *config, char *message) {
+    etxd_tokens tokens = {NULL, 0};
+    const net_tls_options options = etxd_tls_options(config);
+    net_tls *tls = NULL;
+    etx_http_options http;
+    char *key = NULL;
+    int rc;
+    if (config->token_file[0] != '\0') {
+        if (etxd_tokens_read(config->token_file, &tokens, message, ETXD_MESSAGE_MAX) != 0) {
+            return -1;
+        }
+        etxd_tokens_free(&tokens);
+    }
+    if (config->tls_certificate[0] != '\0' && net_tls_create(&options, message, &tls) != 0) {
+        return -1;
+    }
+    net_tls_free(tls);
+    rc = etxd_http_options(config, &http, &key, message);
+    free(key);
+    return rc;
+}
+
+static void block_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void open_log(etxd *server) {
+    const etxd_config *config = &server->config;
+    int terminal = isatty(STDERR_FILENO);
+    server->log.fd = STDERR_FILENO;
+    server->log.json = strcmp(config->log_format, "json") == 0 ||
+                       (strcmp(config->log_format, "auto") == 0 && !terminal);
+    server->log.color = terminal && getenv("NO_COLOR") == NULL;
+    atomic_store(&server->log.level, etxd_log_level(config->log_level));
+}
+
+static int serve(etxd *server) {
+    char message[ETXD_MESSAGE_MAX] = "";
+    int code = GOOD;
+    block_signals();
+    open_log(server);
+    if (etxd_start(server, message) != 0 || net_loop_run(server->loop) != 0 ||
+        server->phase != ETXD_DRAINING) {
+        etxd_log_say(&server->log, ETXD_ERROR, "etxd did not start",
+                     message[0] != '\0' ? "why" : NULL, message);
+        code = FAILED;
+    }
+    etxd_stop(server);
+    etxd_log_say(&server->log, ETXD_INFO, code == GOOD ? "ended" : "ended by an error", NULL, NULL);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    etxd server = {.argc = argc, .argv = argv, .environment = environ};
+    etxd_config *config = &server.config;
+    char message[ETXD_MESSAGE_MAX] = "";
+    int code = GOOD;
+    if (etxd_config_read(argc, argv, environ, config, message) != 0) {
+        code = complain(message, WRONG);
+    } else if (config->action == ETXD_HELP) {
+        etxd_config_help(stdout);
+    } else if (config->action == ETXD_VERSION) {
+        printf("etxd %s\n", etx_version());
+    } else if (default_home(config, message) != 0 || etxd_config_judge(config, message) != 0) {
+        code = complain(message, WRONG);
+    } else if (config->action == ETXD_PRINT) {
+        etxd_config_print(config, stdout);
+    } else if (check(config, message) != 0) {
+        code = complain(message, WRONG);
+    } else if (config->action == ETXD_CHECK) {
+        puts("all is well");
+    } else {
+        code = serve(&server);
+    }
+    etxd_config_free(config);
+    return code;
+}

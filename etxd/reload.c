@@ -1,0 +1,231 @@
+/* From settings to the engine's and the callers' options; and what SIGHUP takes up anew. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "etxd.h"
+
+enum { KEY_MAX = 4096 };
+
+/* ---- who calls participants */
+
+/* The bytes of "file:PATH". */
+static int read_key(const char *reference, char **ret_key, size_t *ret_len, char *message) {
+    const char *path = reference + strlen("file:");
+    char *key = malloc(KEY_MAX);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 && key != NULL ? read(fd, key, KEY_MAX) : -1;
+    if (len <= 0) {
+        snprintf(message, ETXD_MESSAGE_MAX, "sign-key %.200s: %s", path,
+                 len == 0 ? "it is empty" : strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (len <= 0) {
+        free(key);
+        return -1;
+    }
+    *ret_key = key;
+    *ret_len = (size_t)len;
+    return 0;
+}
+
+static const char *given(const char *text) {
+    return text[0] != '\0' ? text : NULL;
+}
+
+static void allow(const etxd_config *config, etx_http_options *http) {
+    /* While nobody from elsewhere can ask, what is on this machine may be called. */
+    static const char *const local[] = {"http://127.0.0.0/8:*", "https://127.0.0.0/8:*",
+                                        "http://[::1]:*",       "https://[::1]:*",
+                                        "http://localhost:*",   "https://localhost:*"};
+    if (config->allow_target.count > 0) {
+        http->allow = (const char *const *)config->allow_target.items;
+        http->allow_count = config->allow_target.count;
+    } else if (etxd_config_is_local(config)) {
+        http->allow = local;
+        http->allow_count = sizeof local / sizeof local[0];
+    }
+}
+
+int etxd_http_options(const etxd_config *config,
+                      etx_http_options *ret,
+                      char **ret_key,
+                      char *message) {
+    etx_http_options http = {.size = sizeof http,
+                             .target_in_flight_max = (uint32_t)config->target_in_flight,
+                             .target_queue_max = (uint32_t)config->target_queue,
+                             .breaker_failures = (uint32_t)config->breaker_failures,
+                             .breaker_open_ms = (uint32_t)config->breaker_open,
+                             .connect_ms = (uint32_t)config->call_connect,
+                             .answer_bytes_max = config->answer_bytes,
+                             .ca_file = given(config->call_ca),
+                             .certificate_file = given(config->call_certificate),
+                             .key_file = given(config->call_key),
+                             .sign_key_id = given(config->sign_key_id)};
+    *ret_key = NULL;
+    allow(config, &http);
+    if (http.sign_key_id != NULL) {
+        if (read_key(config->sign_key, ret_key, &http.sign_key_len, message) != 0) {
+            return -1;
+        }
+        http.sign_key = *ret_key;
+    }
+    *ret = http;
+    return 0;
+}
+
+net_tls_options etxd_tls_options(const etxd_config *config) {
+    return (net_tls_options){.size = sizeof(net_tls_options),
+                             .server = 1,
+                             .certificate = config->tls_certificate,
+                             .key = config->tls_key,
+                             .authorities = given(config->tls_client_ca),
+                             .clients = config->tls_client_ca[0] != '\0' ? NET_TLS_CLIENTS_REQUIRED
+                                                                         : NET_TLS_CLIENTS_UNASKED};
+}
+
+static int make_http(etxd *server, char *message) {
+    etx_http_options http;
+    char *key = NULL;
+    int rc = etxd_http_options(&server->config, &http, &key, message);
+    if (rc == 0) {
+        http.loop = server->loop;
+        rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
+    }
+    free(key);
+    return rc == 0 ? 0 : -1;
+}
+
+/* ---- the engine */
+
+static etx_durability grade_of(const char *word) {
+    return word[0] == 'v' ? ETX_VOLATILE : word[0] == 'r' ? ETX_REPLICATED : ETX_LOCAL;
+}
+
+static int refuse_engine(etxd *server, int rc, const char *what, char *message) {
+    char why[300] = "";
+    if (server->engine != NULL) {
+        etx_engine_message(server->engine, why, sizeof why);
+    }
+    snprintf(message, ETXD_MESSAGE_MAX, "%.150s: %s", what,
+             why[0] != '\0' ? why : etx_strerror(rc));
+    return -1;
+}
+
+int etxd_engine_options(etxd *server, char *message) {
+    const etxd_config *c = &server->config;
+    etx_monitor monitor = ETX_MONITOR_INIT;
+    etx_options o = ETX_OPTIONS_INIT;
+    char shown[300];
+    size_t i;
+    int rc;
+    monitor.on_event = etxd_events_take;
+    monitor.user = server;
+    monitor.events = UINT64_MAX;
+    o.node = c->node;
+    o.flags = c->allow_volatile ? ETX_ALLOW_VOLATILE : 0;
+    o.shards = (uint32_t)c->shards;
+    o.transactions_max = (uint32_t)c->transactions;
+    o.branches_max = (uint32_t)c->branches;
+    o.history_max = c->history_max;
+    o.history_age_ms = c->history_age;
+    o.deadline_ms = (uint32_t)c->deadline;
+    o.call_timeout_ms = (uint32_t)c->call_timeout;
+    o.retry_first_ms = (uint32_t)c->retry_first;
+    o.retry_cap_ms = (uint32_t)c->retry_cap;
+    o.working_ms = (uint32_t)c->working;
+    o.park_after = (uint32_t)c->stalled_after;
+    o.durability = grade_of(c->durability);
+    o.monitor = &monitor;
+    rc = etx_engine_create(&o, &server->engine);
+    if (rc != 0) {
+        return refuse_engine(server, rc, "the engine", message);
+    }
+    for (i = 0; i < c->home.count; i++) {
+        rc = etx_engine_home(server->engine, c->home.items[i]);
+        if (rc != 0) {
+            return refuse_engine(server, rc,
+                                 etxd_config_mask(c->home.items[i], shown, sizeof shown), message);
+        }
+    }
+    if (make_http(server, message) != 0) {
+        return -1;
+    }
+    rc = etx_http_register(server->http, server->engine);
+    return rc == 0 ? 0 : refuse_engine(server, rc, "participants", message);
+}
+
+/* ---- SIGHUP */
+
+/* Exchanges the members that may change, so that the old ones are freed with `fresh`. */
+static void exchange_settings(etxd_config *config, etxd_config *fresh) {
+    const etxd_setting *row;
+    for (row = etxd_settings(); row->heading != NULL || row->name != NULL; row++) {
+        char *ours = (char *)config + row->offset;
+        char *theirs = (char *)fresh + row->offset;
+        char kept[sizeof(etxd_list)];
+        size_t size = row->type == ETXD_LIST   ? sizeof(etxd_list)
+                      : row->type == ETXD_TEXT ? sizeof(char *)
+                                               : sizeof(uint64_t);
+        if (row->name == NULL || !(row->flags & ETXD_RELOADED)) {
+            continue;
+        }
+        memcpy(kept, ours, size);
+        memcpy(ours, theirs, size);
+        memcpy(theirs, kept, size);
+    }
+}
+
+static int reload_tokens(etxd *server, const etxd_config *fresh, etxd_tokens *ret, char *message) {
+    if ((fresh->token_file[0] == '\0') != (server->config.token_file[0] == '\0')) {
+        snprintf(message, ETXD_MESSAGE_MAX, "token-file comes or goes with a start only");
+        return -1;
+    }
+    return fresh->token_file[0] == '\0'
+               ? 0
+               : etxd_tokens_read(fresh->token_file, ret, message, ETXD_MESSAGE_MAX);
+}
+
+static int reload_all(etxd *server, etxd_config *fresh, char *message) {
+    etxd_tokens tokens = {NULL, 0};
+    etx_http_options http;
+    char *key = NULL;
+    int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
+    rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
+    rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
+    if (rc == 0 && server->tls != NULL) {
+        rc = net_tls_reload(server->tls, message);
+    }
+    rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &key, message);
+    if (rc == 0) {
+        http.loop = server->loop;
+        rc = etx_http_reload(server->http, &http, message, ETXD_MESSAGE_MAX);
+    }
+    free(key);
+    if (rc != 0) {
+        etxd_tokens_free(&tokens);
+        return -1;
+    }
+    exchange_settings(&server->config, fresh);
+    etxd_tokens_free(&server->tokens);
+    server->tokens = tokens;
+    atomic_store(&server->log.level, etxd_log_level(server->config.log_level));
+    return 0;
+}
+
+void etxd_reload(etxd *server) {
+    char message[ETXD_MESSAGE_MAX] = "";
+    etxd_config fresh;
+    etxd_notify("RELOADING=1");
+    if (reload_all(server, &fresh, message) == 0) {
+        etxd_log_say(&server->log, ETXD_INFO, "taken up anew", NULL, NULL);
+    } else {
+        etxd_log_say(&server->log, ETXD_ERROR, "nothing was taken up anew", "why", message);
+    }
+    etxd_config_free(&fresh);
+    etxd_notify("READY=1");
+}

@@ -1,0 +1,271 @@
+/* What operators do: retry, park, resume, force; to one transaction, or to all of a filter. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tx.h"
+
+/* An order, until a thread has carried it out. Texts are copies. */
+typedef struct order {
+    etx_bulk what; /* 0: force */
+    etx_force force;
+    etx_operation operation;
+    char branch[ETX_NAME_MAX + 1];
+    char who[128];
+    char why[256];
+    /* of a bulk */
+    etx_filter filter;
+    char prefix[ETX_GID_MAX + 1];
+    uint32_t per_second;
+} order;
+
+static int copy_text(const etxd_object *body, const char *name, char *to, size_t size) {
+    const char *text = NULL;
+    if (etxd_json_text(body, name, &text) != 0) {
+        return -1;
+    }
+    if (text != NULL && strlen(text) >= size) {
+        return etxd_json_refuse(body, name, "%s has at most %zu bytes", name, size - 1);
+    }
+    if (text != NULL) {
+        memcpy(to, text, strlen(text) + 1);
+    }
+    return 0;
+}
+
+/* Who says so is recorded: what the token is called, if it has a name. */
+static int read_who(etxd_exchange *x, const etxd_object *body, order *one, int needed) {
+    snprintf(one->who, sizeof one->who, "%s", x->who);
+    if (copy_text(body, "who", one->who, sizeof one->who) != 0 ||
+        copy_text(body, "why", one->why, sizeof one->why) != 0) {
+        return -1;
+    }
+    if (x->who[0] != '\0' && strcmp(one->who, x->who) != 0) {
+        char said[128];
+        memcpy(said, one->who, sizeof said);
+        snprintf(one->who, sizeof one->who, "%.60s (token %.50s)", said, x->who);
+    }
+    if (needed && one->who[0] == '\0') {
+        return etxd_json_missing(body, "who", "it is recorded with the transaction");
+    }
+    return needed && one->why[0] == '\0'
+               ? etxd_json_missing(body, "why", "it is recorded with the transaction")
+               : 0;
+}
+
+static void answer_order(etxd_exchange *x, int rc, const uint64_t *count) {
+    etxd_text body = {0};
+    free(x->state);
+    x->state = NULL;
+    if (rc != 0) {
+        (void)etxd_fail(x, rc, NULL);
+        etxd_refuse(x);
+        return;
+    }
+    etxd_text_put(&body, "{");
+    if (count != NULL) {
+        etxd_text_member_number(&body, "count", *count);
+    } else {
+        etxd_text_member(&body, "gid", x->gid);
+    }
+    etxd_text_put(&body, "}\n");
+    etxd_answer(x, 200, "application/json", &body);
+}
+
+/* ---- one */
+
+static void carry_out(etxd_exchange *x) {
+    const order *one = x->state;
+    etx_engine *engine = x->server->engine;
+    int rc = ETX_EINVALID;
+    switch (one->what) {
+        case ETX_BULK_RETRY:
+            rc = etx_retry(engine, x->gid);
+            break;
+        case ETX_BULK_PARK:
+            rc = etx_park(engine, x->gid, one->who, one->why);
+            break;
+        case ETX_BULK_RESUME:
+            rc = etx_resume(engine, x->gid, one->who, one->why);
+            break;
+    }
+    if (one->what == 0) {
+        rc = etx_force_by_hand(engine, x->gid, one->force,
+                               one->branch[0] != '\0' ? one->branch : NULL, one->operation,
+                               one->who, one->why);
+    }
+    answer_order(x, rc, NULL);
+}
+
+static int read_operation(const etxd_object *body, order *one) {
+    const char *text = NULL;
+    const etxd_kind *kind;
+    int operation;
+    if (etxd_json_text(body, "operation", &text) != 0) {
+        return -1;
+    }
+    if (text == NULL) {
+        return etxd_json_missing(body, "operation", "which one of the branch is done");
+    }
+    for (kind = etxd_kinds(); kind->name != NULL; kind++) {
+        for (operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
+            if (kind->operations[operation] != NULL &&
+                strcmp(kind->operations[operation], text) == 0) {
+                one->operation = (etx_operation)operation;
+                return 0;
+            }
+        }
+    }
+    return etxd_json_refuse(body, "operation", "no kind of branch has '%.60s'", text);
+}
+
+static int read_force(const etxd_object *body, order *one) {
+    static const char *const words[] = {"abort", "commit", "done", NULL};
+    int word = -1;
+    if (etxd_json_word(body, "as", words, &word) != 0 ||
+        copy_text(body, "branch", one->branch, sizeof one->branch) != 0) {
+        return -1;
+    }
+    if (word < 0) {
+        return etxd_json_missing(body, "as", "abort, commit or done");
+    }
+    one->force = word == 0 ? ETX_FORCE_ABORT : word == 1 ? ETX_FORCE_COMMIT : ETX_FORCE_DONE;
+    if (one->force == ETX_FORCE_DONE) {
+        return one->branch[0] != '\0'
+                   ? read_operation(body, one)
+                   : etxd_json_missing(body, "branch", "whose operation is done");
+    }
+    if (one->branch[0] != '\0' || json_object_get(body->json, "operation") != NULL) {
+        return etxd_json_refuse(body, "branch", "branch and operation go with \"as\": \"done\"");
+    }
+    return 0;
+}
+
+static int post_order(etxd_exchange *x, etx_bulk what, const char *const *fields) {
+    order *one = calloc(1, sizeof *one);
+    etxd_object body;
+    int rc;
+    if (one == NULL) {
+        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+    }
+    one->what = what;
+    rc = etxd_json_read(x, fields, &body);
+    if (rc == 0) {
+        rc = read_who(x, &body, one, what != ETX_BULK_RETRY);
+        rc = rc == 0 && what == 0 ? read_force(&body, one) : rc;
+        json_decref(body.json);
+    }
+    x->state = one;
+    if (rc == 0) {
+        rc = etxd_pool_run(x, carry_out);
+    }
+    if (rc != 0) {
+        free(one);
+    }
+    return rc;
+}
+
+int etxd_post_retry(etxd_exchange *x) {
+    static const char *const fields[] = {"who", "why", NULL};
+    return post_order(x, ETX_BULK_RETRY, fields);
+}
+
+int etxd_post_park(etxd_exchange *x) {
+    static const char *const fields[] = {"who", "why", NULL};
+    return post_order(x, ETX_BULK_PARK, fields);
+}
+
+int etxd_post_resume(etxd_exchange *x) {
+    static const char *const fields[] = {"who", "why", NULL};
+    return post_order(x, ETX_BULK_RESUME, fields);
+}
+
+int etxd_post_force(etxd_exchange *x) {
+    static const char *const fields[] = {"branch", "operation", "as", "who", "why", NULL};
+    return post_order(x, (etx_bulk)0, fields);
+}
+
+/* ---- all that a filter finds */
+
+static void carry_out_bulk(etxd_exchange *x) {
+    order *one = x->state;
+    uint64_t count = 0;
+    int rc = 0;
+    if (etxd_filter_narrow(x, one->prefix, &one->filter)) {
+        rc = etx_bulk_operate(x->server->engine, one->what, &one->filter, one->per_second, one->who,
+                              one->why, &count);
+    }
+    answer_order(x, rc, &count);
+}
+
+static int read_filter(etxd_exchange *x, const etxd_object *body, order *one) {
+    static const char *const fields[] = {"state",         "kind",       "parked", "stalled",
+                                         "older_than_ms", "gid_prefix", NULL};
+    static const char *const kinds[] = {"tcc", "saga", "xa", "message", "notification", NULL};
+    etxd_object filter = {json_object_get(body->json, "filter"), "/filter", &x->problem};
+    const char *states = NULL;
+    uint64_t age = 0;
+    int kind = -1, parked = 0, stalled = 0;
+    if (!json_is_object(filter.json)) {
+        return etxd_json_missing(body, "filter", "an object; {} is all that is not ended");
+    }
+    if (etxd_json_only(&filter, fields) != 0 || etxd_json_text(&filter, "state", &states) != 0 ||
+        etxd_json_word(&filter, "kind", kinds, &kind) != 0 ||
+        etxd_json_flag(&filter, "parked", &parked) != 0 ||
+        etxd_json_flag(&filter, "stalled", &stalled) != 0 ||
+        etxd_json_number(&filter, "older_than_ms", 0, UINT64_MAX >> 8, &age) != 0 ||
+        copy_text(&filter, "gid_prefix", one->prefix, sizeof one->prefix) != 0) {
+        return -1;
+    }
+    if (states != NULL && etxd_states_read(states, &one->filter.states) != 0) {
+        return etxd_json_refuse(&filter, "state",
+                                "of ACTIVE, COMMITTING, COMMITTED, ABORTING, "
+                                "ABORTED, with commas between");
+    }
+    one->filter.kind = (etx_kind)(kind + 1);
+    one->filter.marks = (parked ? ETX_MARK_PARKED : 0U) | (stalled ? ETX_MARK_STALLED : 0U);
+    one->filter.begun_before_ms = age == 0 ? 0 : age < etxd_now_ms() ? etxd_now_ms() - age : 1;
+    return 0;
+}
+
+static int post_bulk(etxd_exchange *x, etx_bulk what) {
+    static const char *const fields[] = {"filter", "per_second", "who", "why", NULL};
+    order *one = calloc(1, sizeof *one);
+    etxd_object body;
+    uint64_t rate = 0;
+    int rc;
+    if (one == NULL) {
+        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+    }
+    one->what = what;
+    one->filter = (etx_filter)ETX_FILTER_INIT;
+    rc = etxd_json_read(x, fields, &body);
+    if (rc == 0) {
+        rc = read_filter(x, &body, one) != 0 ||
+                     etxd_json_number(&body, "per_second", 1, 100000, &rate) != 0 ||
+                     read_who(x, &body, one, what != ETX_BULK_RETRY) != 0
+                 ? -1
+                 : 0;
+        json_decref(body.json);
+    }
+    one->per_second = (uint32_t)rate;
+    x->state = one;
+    if (rc == 0) {
+        rc = etxd_pool_run(x, carry_out_bulk);
+    }
+    if (rc != 0) {
+        free(one);
+    }
+    return rc;
+}
+
+int etxd_post_bulk_retry(etxd_exchange *x) {
+    return post_bulk(x, ETX_BULK_RETRY);
+}
+
+int etxd_post_bulk_park(etxd_exchange *x) {
+    return post_bulk(x, ETX_BULK_PARK);
+}
+
+int etxd_post_bulk_resume(etxd_exchange *x) {
+    return post_bulk(x, ETX_BULK_RESUME);
+}

@@ -1,0 +1,121 @@
+/* POST /v1/transactions: submitted in one go, or begun and its first branches enlisted. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tx.h"
+
+/* ---- submitted */
+
+static int add_branches(etxd_exchange *x, const etxd_plan *plan, etx_tx *tx) {
+    size_t i;
+    for (i = 0; i < plan->count; i++) {
+        int rc = etx_tx_add_branch(tx, &plan->leaves[i].branch);
+        if (rc != 0) {
+            (void)etxd_fail(x, rc, NULL);
+            etxd_problem_point(&x->problem, "/branches/%zu", i);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int send_off(etxd_exchange *x, etx_tx *tx) {
+    /* Whoever waits longer than it wants must be able to ask: so the gid is fixed now. */
+    const char *gid = etx_tx_gid(tx);
+    etxd_waiting *one = gid != NULL ? etxd_waiting_new(x, gid) : NULL;
+    int rc;
+    if (one == NULL) {
+        etx_tx_discard(tx);
+        return gid != NULL ? -1 : etxd_fail(x, ETX_EUNAVAILABLE, NULL);
+    }
+    rc = etx_tx_submit(tx, etxd_waiting_done, one);
+    if (rc != 0) {
+        etxd_waiting_undo(one);
+        return etxd_fail(x, rc, NULL);
+    }
+    etxd_waiting_begin(one, 0);
+    return 0;
+}
+
+static int submit(etxd_exchange *x, const etxd_plan *plan) {
+    etx_tx *tx;
+    int rc = etx_tx_new(x->server->engine, &plan->options, &tx);
+    if (rc != 0) {
+        return etxd_fail(x, rc, NULL);
+    }
+    if (add_branches(x, plan, tx) != 0) {
+        etx_tx_discard(tx);
+        return -1;
+    }
+    return send_off(x, tx);
+}
+
+/* ---- begun: the plan lives until the last branch is enlisted */
+
+static void end_plan(etxd_exchange *x) {
+    etxd_plan *plan = x->state;
+    etxd_wait_end(x);
+    etx_tx_discard(plan->tx);
+    etxd_plan_free(plan);
+    free(plan);
+    x->state = NULL;
+}
+
+static void enlist_next(net_task *task) {
+    etxd_exchange *x = (etxd_exchange *)(void *)task;
+    etxd_plan *plan = x->state;
+    if (x->rc == 0 && plan->at < plan->count) {
+        etx_outcome begun = x->outcome;
+        int rc = etx_tx_enlist_async(plan->tx, &plan->leaves[plan->at++].branch, etxd_done, x);
+        x->outcome = rc == 0 ? x->outcome : begun;
+        if (rc == 0) {
+            return;
+        }
+        x->rc = rc;
+        x->outcome.reason[0] = '\0';
+    }
+    if (x->rc != 0 && plan->at > 0) {
+        etxd_problem_point(&x->problem, "/branches/%zu", plan->at - 1);
+    }
+    end_plan(x);
+    etxd_answer_outcome(x);
+}
+
+static int begin(etxd_exchange *x, const etxd_plan *read) {
+    etxd_plan *plan = malloc(sizeof *plan);
+    int rc;
+    if (plan == NULL || etxd_wait_begin(x) != 0) {
+        free(plan);
+        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+    }
+    *plan = *read;
+    plan->options.gid = read->options.gid == read->gid ? plan->gid : read->options.gid;
+    x->state = plan;
+    x->task.run = enlist_next;
+    rc = etx_tx_begin_async(x->server->engine, &plan->options, etxd_done, x, &plan->tx);
+    if (rc != 0) {
+        x->state = NULL;
+        free(plan);
+        etxd_wait_end(x);
+        return etxd_fail(x, rc, NULL);
+    }
+    return 0;
+}
+
+int etxd_post_transactions(etxd_exchange *x) {
+    etxd_plan plan;
+    int rc = etxd_plan_read(x, &plan);
+    if (rc == 0 && plan.options.gid != NULL) {
+        snprintf(x->gid, sizeof x->gid, "%s", plan.options.gid);
+    }
+    if (rc == 0 && plan.mode != 0) {
+        rc = begin(x, &plan);
+        if (rc == 0) {
+            return 0; /* the plan is the exchange's now */
+        }
+    } else if (rc == 0) {
+        rc = submit(x, &plan);
+    }
+    etxd_plan_free(&plan);
+    return rc;
+}

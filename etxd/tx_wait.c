@@ -1,0 +1,162 @@
+/* Waiting for what becomes of a transaction, but no longer than who asked wants to. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tx.h"
+
+/* The engine calls back when what it was told to wait for is reached, however long that takes. A
+ * timer ends the waiting: the engine is then asked how far it is, and that is the answer. Where the
+ * engine waits for more than is wanted (commit and abort: until all has ended), it is asked again
+ * and again. If even asking takes long (the log does not answer), the answer is *unknown*. The
+ * exchange belongs to whichever answers first; this struct lives until all are through. */
+
+enum { ASK_FIRST_MS = 1, ASK_CAP_MS = 64, GRACE_MS = 2000, NO_WAIT_MS = 10000 };
+
+struct etxd_waiting {
+    net_task done_task;
+    net_task query_task;
+    net_timer timer;
+    etxd *server;
+    etxd_exchange *x;            /* NULL: it is answered */
+    etxd_waiting *next, **place; /* in the server's list, until it is answered */
+    uint64_t until_ms;
+    uint32_t pause_ms;
+    int done, querying;
+    int done_rc, query_rc;
+    etx_outcome done_outcome, query_outcome;
+    char gid[ETX_GID_MAX + 1];
+};
+
+#define WAITING_OF(part, member) \
+    ((etxd_waiting *)(void *)((char *)(part)-offsetof(etxd_waiting, member)))
+
+static void unlink_waiting(etxd_waiting *one) {
+    *one->place = one->next;
+    if (one->next != NULL) {
+        one->next->place = one->place;
+    }
+}
+
+static void answer_with(etxd_waiting *one, int rc, const etx_outcome *outcome) {
+    etxd_exchange *x = one->x;
+    one->x = NULL;
+    unlink_waiting(one);
+    net_timer_stop(one->server->loop, &one->timer);
+    x->rc = rc;
+    x->outcome = *outcome;
+    if (x->outcome.gid[0] == '\0') {
+        memcpy(x->outcome.gid, one->gid, sizeof one->gid);
+    }
+    etxd_wait_end(x);
+    etxd_answer_outcome(x);
+}
+
+static void end_waiting(etxd_waiting *one) {
+    if (one->x == NULL && one->done && !one->querying) {
+        free(one);
+    }
+}
+
+static void take_done(net_task *task) {
+    etxd_waiting *one = WAITING_OF(task, done_task);
+    one->done = 1;
+    if (one->x != NULL) {
+        answer_with(one, one->done_rc, &one->done_outcome);
+    }
+    end_waiting(one);
+}
+
+void etxd_waiting_done(int rc, const etx_outcome *outcome, void *user) {
+    etxd_waiting *one = user;
+    one->done_rc = rc;
+    one->done_outcome = *outcome;
+    net_loop_post(one->server->loop, &one->done_task);
+}
+
+static void take_query(net_task *task) {
+    etxd_waiting *one = WAITING_OF(task, query_task);
+    int over = net_loop_now_ms(one->server->loop) >= one->until_ms;
+    one->querying = 0;
+    if (one->x != NULL &&
+        (over || (one->query_rc == 0 && etxd_is_reached(one->query_outcome.state,
+                                                        one->query_outcome.marks, one->x->wait)))) {
+        /* Not known yet, though the engine has it: it may still be waited for. */
+        answer_with(one, one->query_rc == 0 ? 0 : ETX_EUNKNOWN, &one->query_outcome);
+    } else if (one->x != NULL) {
+        one->pause_ms = one->pause_ms < ASK_CAP_MS ? one->pause_ms * 2 : ASK_CAP_MS;
+        net_timer_start(one->server->loop, &one->timer, one->pause_ms);
+    }
+    end_waiting(one);
+}
+
+static void on_query(int rc, const etx_outcome *outcome, void *user) {
+    etxd_waiting *one = user;
+    one->query_rc = rc;
+    one->query_outcome = *outcome;
+    net_loop_post(one->server->loop, &one->query_task);
+}
+
+static void on_timer(net_timer *timer) {
+    static const etx_outcome nothing = ETX_OUTCOME_INIT;
+    etxd_waiting *one = WAITING_OF(timer, timer);
+    uint64_t now = net_loop_now_ms(one->server->loop);
+    if (one->querying && now >= one->until_ms + GRACE_MS) {
+        answer_with(one, ETX_EUNKNOWN, &nothing);
+        return;
+    }
+    if (!one->querying) {
+        one->querying = etx_query_async(one->server->engine, one->gid, on_query, one) == 0;
+    }
+    net_timer_start(one->server->loop, timer,
+                    now < one->until_ms ? one->until_ms - now + GRACE_MS : GRACE_MS);
+}
+
+etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
+    etxd_waiting *one;
+    if (etxd_wait_begin(x) != 0) {
+        return NULL;
+    }
+    one = calloc(1, sizeof *one);
+    if (one == NULL) {
+        etxd_wait_end(x);
+        (void)etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+        return NULL;
+    }
+    one->server = x->server;
+    one->x = x;
+    one->done_task.run = take_done;
+    one->query_task.run = take_query;
+    one->timer.fire = on_timer;
+    one->pause_ms = ASK_FIRST_MS;
+    one->until_ms = net_loop_now_ms(x->server->loop) + (x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS);
+    snprintf(one->gid, sizeof one->gid, "%s", gid);
+    one->next = x->server->waitings;
+    one->place = &x->server->waitings;
+    if (one->next != NULL) {
+        one->next->place = &one->next;
+    }
+    x->server->waitings = one;
+    return one;
+}
+
+void etxd_waiting_begin(etxd_waiting *one, int ask) {
+    uint64_t now = net_loop_now_ms(one->server->loop);
+    net_timer_start(one->server->loop, &one->timer, ask ? ASK_FIRST_MS : one->until_ms - now + 1);
+}
+
+void etxd_waiting_undo(etxd_waiting *one) {
+    unlink_waiting(one);
+    etxd_wait_end(one->x);
+    free(one);
+}
+
+void etxd_waiting_hurry(etxd *server, uint64_t ms) {
+    uint64_t until = net_loop_now_ms(server->loop) + ms;
+    etxd_waiting *one;
+    for (one = server->waitings; one != NULL; one = one->next) {
+        if (one->until_ms > until) {
+            one->until_ms = until;
+            net_timer_start(server->loop, &one->timer, ms + 1);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Bad input: hostile JSON and HTTP, forbidden targets, browsers; each a clear answer."""
+
+import etxd_common
+from etxd_common import Case, Server
+
+GOOD = ('{"branches":[{"kind":"saga","action":"http://127.0.0.1:1/a",'
+        '"compensate":"http://127.0.0.1:1/c"%s}]%s}')
+
+HOSTILE = [
+    b"", b" ", b"{", b"}", b"[]", b"null", b"1", b'"x"', b"{]", b"[1,2", b'{"a":1,}', b"{'a':1}",
+    b'{"a":1}{"b":2}', b'{"a":1} x', b'{"branches":[],"branches":[]}', b'{"gid":"a","gid":"a"}',
+    b'{"gid":"\xff"}', b'{"gid":"\xc0\xaf"}', b'{"gid":"\xed\xa0\x80"}', b'{"gid":"\\ud800"}',
+    b'{"gid":"a\\u0000b","branches":[]}', b'{"g\\u0000id":"a"}', b'{"deadline_ms":1e999}',
+    b'{"deadline_ms":99999999999999999999}', b'{"deadline_ms":-1}', b'{"deadline_ms":0x10}',
+    b'{"deadline_ms":01}', b'{"deadline_ms":1.5}', b'{"deadline_ms":"1"}', b'{"deadline_ms":true}',
+    b'{"deadline_ms":NaN}', b'{"gid":1}', b'{"gid":null}', b'{"gid":""}', b'{"gid":"a b"}',
+    b'{"gid":"' + b"x" * 129 + b'"}', b'{"branches":{}}', b'{"branches":[1]}',
+    b'{"branches":[null]}',
+    b'{"branches":[{}]}', b'{"branches":[[]]}', b'{"mode":"both"}', b'{"wait":"never"}',
+    b'{"wait_ms":-1}', b'{"durability":"eternal"}', b'{"\\u0062ranches":[{"kind":"tcc"}]}',
+    b'{"gid":"a\nb"}', b'\xef\xbb\xbf{"gid":"a"}', b'{"a":' * 400 + b"1" + b"}" * 400,
+    b"[" * 100000, b'{"branches":' + b"[" * 60 + b"]" * 60 + b"}",
+]
+
+
+class Json(Case):
+    def test_hostile(self):
+        for body in HOSTILE:
+            answer = self.server.ask("POST", "/v1/transactions", body=body)
+            self.assertEqual(answer.status, 400, (body[:80], answer))
+            problem = answer.json
+            self.assertIn(problem["code"], ("bad-json", "too-deep", "wrong-type", "bad-value",
+                                            "unknown-field", "missing-field"), (body[:80], answer))
+        self.assertEqual(self.server.get("/v1/transactions?ended=true").json["transactions"], [])
+        self.assertIsNone(self.server.process.poll())
+
+    def test_truncated_at_every_byte(self):
+        body = (GOOD % (',"payload":{"a":[1,"\\u00e4"]}', "")).encode()
+        for length in range(len(body)):
+            answer = self.server.ask("POST", "/v1/transactions", body=body[:length])
+            self.assertEqual(answer.status, 400, body[:length])
+
+    def pointer(self, branch, more, code, pointer, words=""):
+        answer = self.server.ask("POST", "/v1/transactions", body=GOOD % (branch, more))
+        self.expect(answer, 400, code)
+        self.assertEqual(answer.json.get("pointer"), pointer, answer)
+        self.assertIn(words, answer.json["detail"])
+
+    def test_pointers_and_suggestions(self):
+        self.pointer(',"paylod":1', "", "unknown-field", "/branches/0/paylod", "'payload'")
+        self.pointer(',"try":"x"', "", "unknown-field", "/branches/0/try")
+        self.pointer("", ',"a/b~c":1', "unknown-field", "/a~1b~0c")
+        self.pointer("", ',"wiat":"ended"', "unknown-field", "/wiat", "'wait'")
+        self.pointer(',"attempts_max":"3"', "", "wrong-type", "/branches/0/attempts_max",
+                     "a whole number, and is a string")
+        self.pointer(',"attempts_max":0', "", "bad-value", "/branches/0/attempts_max")
+        self.pointer(',"depends_on":[1]', "", "wrong-type", "/branches/0/depends_on/0")
+        self.pointer(',"depends_on":"0"', "", "wrong-type", "/branches/0/depends_on")
+        self.pointer(',"headers":[1]', "", "bad-value", "/branches/0/headers")
+        self.pointer(',"headers":{"A":1}', "", "bad-value", "/branches/0/headers")
+        self.pointer(',"headers":{"A":"x\\r\\nB: y"}', "", "bad-value", "/branches/0")
+        self.pointer(',"payload":1,"payload_base64":"AA=="', "", "bad-value", "/branches/0/payload")
+        for text in ("A", "AB=", "AB==", "A===", "====", "AA=A", "AA AA==", "-_8="):
+            self.pointer(f',"payload_base64":"{text}"', "", "bad-value",
+                         "/branches/0/payload_base64")
+        self.pointer(',"forward":"initiator"', "", "bad-value", "/branches/0/forward")
+        self.pointer(',"name":"a b"', "", "bad-value", "/branches/0/name")
+        self.pointer("", ',"query_url":"http://127.0.0.1/"', "bad-value", "/query_url")
+        self.pointer("", ',"mode":"resumed"', "missing-field", "/resume_url")
+
+    def test_impossible_transactions(self):
+        def branch(**more):
+            return self.part.saga(**more)
+        for branches, code in (
+                ([branch(depends_on=["nobody"])], "invalid"),
+                ([branch(name="a", depends_on=["b"]), branch(name="b", depends_on=["a"])],
+                 "invalid"),
+                ([branch(name="a", depends_on=["a"])], "invalid")):
+            self.expect(self.server.post("/v1/transactions", {"branches": branches}), 400, code)
+        self.expect(self.server.post("/v1/transactions", {
+            "branches": [branch(name="a"), branch(name="a")]}), 409, "conflict")
+        self.expect(self.server.post("/v1/transactions", {"branches": [branch()] * 129}), 400,
+                    "bad-value")
+        self.assertEqual(self.part.calls, [])
+
+    def test_too_large(self):
+        answer = self.server.ask("POST", "/v1/transactions", body=b'{"gid":"' + b"x" * (1 << 20))
+        self.assertEqual(answer.status, 413)
+
+    def test_media_type(self):
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx",
+                     "multipart/form-data", ""):
+            self.expect(self.server.ask("POST", "/v1/transactions", body=b"{}",
+                                        headers={"Content-Type": kind}), 415, "media-type")
+            self.expect(self.server.ask("POST", "/v1/transactions/x/commit", body=b"{}",
+                                        headers={"Content-Type": kind}), 415, "media-type")
+        self.expect(self.server.ask("POST", "/v1/transactions", body=b"{}", headers={
+            "Content-Type": "application/json; charset=utf-8"}), 400, "missing-field")
+
+
+class Http(Case):
+    def test_paths_and_methods(self):
+        for path in ("/", "/v1", "/v1/", "/v1/transactions/", "/v1/transactions//x",
+                     "/v1/transactions/a/b/c", "/v1/transactions/x/branches/", "/v1/../healthz",
+                     "/healthz/", "//healthz", "/v1/transactions/x/fly"):
+            self.assertEqual(self.server.get(path).status, 404, path)
+        answer = self.server.ask("DELETE", "/v1/transactions")
+        self.expect(answer, 405, "method")
+        self.assertEqual(answer.headers["Allow"], "POST, GET")
+        self.expect(self.server.get("/v1/transactions/x/commit"), 405, "method")
+        head = self.server.ask("HEAD", "/healthz")
+        self.assertEqual((head.status, head.text), (200, ""))
+
+    def test_smuggling(self):
+        head = (b"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\n")
+        hidden = b"GET /v1/version HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for fields in (b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+                       b"Content-Length: 0\r\nContent-Length: 4\r\n", b"Content-Length: +0\r\n",
+                       b"Content-Length : 0\r\n", b"Transfer-Encoding: xchunked\r\n",
+                       b"X: a\r\n b\r\nContent-Length: 0\r\n", b"X: a\0b\r\nContent-Length: 0\r\n",
+                       b"Content-Length: 0\n"):
+            answer = self.server.raw(head + fields + b"\r\n" + hidden)
+            self.assertRegex(answer, rb"^HTTP/1.1 (400|501)", fields)
+            self.assertNotIn(b'"etxd"', answer, fields)
+
+    def test_browsers_are_refused(self):
+        for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"},
+                        {"Origin": "http://localhost"}, {"Sec-Fetch-Site": "cross-site"},
+                        {"Sec-Fetch-Site": "same-site"}):
+            for method, path in routes(self.server):
+                answer = self.server.ask(method, path, body=b"{}", headers=headers)
+                self.expect(answer, 403, "browser")
+        for host in ("evil.example", "evil.example:7830", "127.0.0.1.evil.example", "[::2]", "a[",
+                     "10.0.0.1", "localhost.evil.example"):
+            for method, path in routes(self.server):
+                answer = self.server.ask(method, path, body=b"{}", headers={"Host": host})
+                self.assertIn(answer.status, (400, 421), (host, path, answer))
+        for host in ("localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:7830", "[::1]:80",
+                     "localhost."):
+            self.assertEqual(self.server.get("/healthz", headers={"Host": host}).status, 200, host)
+        server = Server("--allow-host", "etx.internal")
+        self.addCleanup(server.close)
+        self.assertEqual(server.get("/healthz", headers={"Host": "etx.internal:80"}).status, 200)
+
+
+def routes(server):
+    """(method, path) of every route of the OpenAPI document, with names filled in."""
+    document = server.get("/v1/openapi.json").json
+    return [(method.upper(), path.replace("{gid}", "x").replace("{name}", "y"))
+            for path, item in document["paths"].items()
+            for method in item if method in ("get", "post")]
+
+
+class Targets(Case):
+    def judge(self, server, url, status):
+        answer = server.post("/v1/transactions", {"branches": [
+            {"kind": "message", "deliver": url}], "wait": "begun"})
+        self.assertEqual(answer.status, status, (url, answer))
+        return answer
+
+    def test_by_default_loopback_only(self):
+        for url in ("http://10.0.0.1/", "http://169.254.169.254/latest", "http://[fe80::1]/",
+                    "http://example.org/", "http://0.0.0.0:80/", "http://[::]:80/"):
+            self.expect(self.judge(self.server, url, 403), 403, "target-not-allowed")
+        for url in ("ftp://127.0.0.1/", "http://u:p@127.0.0.1/", "http://0x7f.1/",
+                    "http://017700000001/", "http://2130706433/", "/x", "", "http://",
+                    "http://127.0.0.1:99999/", "http://a b/", "javascript:alert(1)"):
+            self.expect(self.judge(self.server, url, 400), 400, "bad-value")
+
+    def test_allow_list(self):
+        server = Server("--allow-target", "http://only.example:8080")
+        self.addCleanup(server.close)
+        self.judge(server, "http://only.example:8080/x", 200)
+        self.judge(server, "http://only.example:8081/x", 403)
+        self.judge(server, "https://only.example:8080/x", 403)
+        self.judge(server, "http://127.0.0.1:80/x", 403)
+
+    def test_wherever_a_url_may_stand(self):
+        far = "http://10.0.0.1/"
+        for body in ({"branches": [dict(self.part.tcc(), cancel=far)]},
+                     {"branches": [{"kind": "xa", "url": far}]},
+                     {"mode": "interactive", "query_url": far},
+                     {"mode": "resumed", "resume_url": far}):
+            self.expect(self.server.post("/v1/transactions", body), 403, "target-not-allowed")
+        self.submit({"gid": "g", "mode": "interactive"})
+        self.expect(self.server.post("/v1/transactions/g/branches", {
+            "kind": "message", "name": "m", "deliver": far}), 403, "target-not-allowed")
+
+
+if __name__ == "__main__":
+    etxd_common.main()

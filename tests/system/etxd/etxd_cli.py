@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""`etx tx` as a client of etxd."""
+import json
+import os
+import subprocess
+
+import etxd_common
+from etxd_common import ETX, Case, Server
+
+
+@etxd_common.unittest.skipUnless(ETX, "the command etx was not built")
+class Client(Case):
+    def etx(self, code, *args, text=None, env=None):
+        env = dict(os.environ, ETX_SERVER=f"http://127.0.0.1:{self.server.port}", **(env or {}))
+        result = subprocess.run([ETX, "tx", *args], capture_output=True, text=True, timeout=60,
+                                env=env, input=text, check=False)
+        self.assertEqual(result.returncode, code, result)
+        return result.stdout if code < 2 else result.stderr
+
+    def stuck(self, gid):
+        self.part.rules["/a/try"] = lambda headers, body: (503, b"down")
+        self.submit({"gid": gid, "branches": [self.part.tcc(name="it", payload={"a": 1})],
+                     "wait": "begun"})
+
+    def test_submit_commit_abort(self):
+        body = json.dumps({"gid": "sub", "wait": "ended", "branches": [self.part.saga()]})
+        self.assertIn("sub: COMMITTED", self.etx(0, "submit", "-", text=body))
+        self.part.rules["/n/action"] = lambda headers, body: (409, b"")
+        body = json.dumps({"wait": "ended", "branches": [self.part.saga("n")]})
+        self.assertIn("ABORTED", self.etx(1, "submit", "-", "--json", text=body))
+        self.etx(0, "submit", "-", text='{"gid":"open","mode":"interactive"}')
+        self.assertIn("COMMIT", self.etx(0, "commit", "open"))
+        self.assertIn("ABORTED", self.etx(1, "abort", "nobody"))
+        self.etx(1, "commit", "unheard-of")
+        self.etx(2, "submit", "/nowhere/file")
+        self.assertIn("did you mean 'branches'",
+                      self.etx(2, "submit", "-", text='{"branch":[]}'))
+        self.etx(2, "submit", "-", text="{")
+
+    def test_list_and_show(self):
+        for number in range(3):
+            self.stuck(f"stuck-{number}")
+        self.submit({"gid": "done", "branches": [self.part.saga()], "wait": "ended"})
+        self.assertEqual(self.etx(0, "list").count("ACTIVE"), 3)
+        rows = [json.loads(line) for line in self.etx(0, "list", "--ended", "--json").splitlines()]
+        self.assertEqual(sorted(row["gid"] for row in rows),
+                         ["done", "stuck-0", "stuck-1", "stuck-2"])
+        self.assertEqual(self.etx(0, "list", "--prefix", "stuck-1", "--state", "ACTIVE",
+                                  "--json").count("stuck-1"), 1)
+        self.assertIn("No transaction", self.etx(0, "list", "--older-than", "1h"))
+        self.assertIn("--participant is for --home", self.etx(2, "list", "--participant", "x"))
+        shown = json.loads(self.etx(0, "show", "stuck-0", "--json"))
+        self.assertEqual(shown["state"], "ACTIVE")
+        self.assertEqual(shown["branches"][0]["payload"], '{"a":1}')
+        self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
+        self.etx(1, "show", "nobody")
+
+    def test_operate(self):
+        for number in range(2):
+            self.stuck(f"op-{number}")
+        said = ("--who", "ann", "--why", "test")
+        self.etx(0, "park", "op-0", *said)
+        self.assertIn("parked", self.etx(0, "show", "op-0"))
+        self.etx(0, "resume", "--parked", *said)
+        self.assertIn("2 transactions", self.etx(0, "park", "--all", *said))
+        self.etx(0, "resume", "--prefix", "op-", *said)
+        self.etx(0, "retry", "op-1")
+        self.etx(1, "retry", "nobody")
+        self.part.rules["/a/cancel"] = lambda headers, body: (500, b"")
+        self.etx(0, "force", "op-0", "--as", "abort", *said)
+        self.etx(0, "force", "op-0", "--as", "done", "--branch", "it", "--operation", "cancel",
+                 *said)
+        self.eventually(lambda: "ABORTED" in self.etx(0, "show", "op-0"))
+
+    def test_where_and_who(self):
+        self.etx(2, "list", "--server", "http://127.0.0.1:1")
+        self.etx(2, "list", "--server", "ftp://x")
+        self.etx(2, "list", "--server", "http://127.0.0.1:1", "--home", "file:x")
+        path = os.path.join(self.server.folder, "tokens")
+        token = subprocess.run([ETX, "token", "create", "--file", path, "--scope", "read"],
+                               capture_output=True, text=True, check=True).stdout.strip()
+        server = Server("--token-file", path)
+        self.addCleanup(server.close)
+        url = f"http://127.0.0.1:{server.port}/"
+        self.assertIn("token", self.etx(2, "list", "--server", url))
+        self.etx(0, "list", "--server", url, env={"ETX_TOKEN": token})
+        self.assertIn("scope", self.etx(2, "retry", "x", "--server", url, env={"ETX_TOKEN": token}))
+
+
+if __name__ == "__main__":
+    etxd_common.main()

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Streams of events, metrics, and the OpenAPI document."""
+import http.client
+import json
+import re
+
+import etxd_common
+from etxd_common import Case, Server
+
+
+class Stream:
+    """A stream of server-sent events."""
+
+    def __init__(self, server, path="/v1/events", last=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        self.connection.request("GET", path, headers={"Last-Event-ID": last} if last else {})
+        self.response = self.connection.getresponse()
+        self.status = self.response.status
+
+    def next(self):
+        """The next event: a dict of its fields, with data decoded; None at the end."""
+        event = {}
+        while True:
+            line = self.response.readline().decode()
+            if not line:
+                return None
+            line = line.rstrip("\n")
+            if line == "" and event:
+                event["data"] = json.loads(event["data"])
+                return event
+            if line and not line.startswith(":"):
+                name, value = line.split(": ", 1)
+                event[name] = value
+
+    def until(self, kind, gid=None):
+        while True:
+            event = self.next()
+            if event is None or (event["event"] == kind and gid in (None, event["data"]["gid"])):
+                return event
+
+    def close(self):
+        self.connection.close()
+
+
+class Events(Case):
+    def stream(self, *args, **more):
+        stream = Stream(self.server, *args, **more)
+        self.addCleanup(stream.close)
+        self.assertEqual(stream.status, 200)
+        return stream
+
+    def submit_one(self, gid):
+        self.submit({"gid": gid, "branches": [self.part.tcc()], "wait": "ended"})
+
+    def test_story_of_a_transaction(self):
+        stream = self.stream()
+        self.assertTrue(stream.response.headers["Content-Type"].startswith("text/event-stream"))
+        self.submit_one("one")
+        seen = [stream.until(kind, "one") for kind in ("begun", "decided", "ended")]
+        self.assertEqual(seen[2]["data"]["state"], "COMMITTED")
+        self.assertEqual(seen[0]["data"]["durability"], "local")
+
+    def test_resume(self):
+        stream = self.stream()
+        self.submit_one("one")
+        last = stream.until("ended", "one")["id"]
+        stream.close()
+        self.submit_one("two")
+        again = self.stream(last=last)
+        event = again.next()
+        self.assertEqual((event["event"], event["data"]["gid"]), ("begun", "two"))
+
+    def test_of_one_transaction(self):
+        stream = self.stream("/v1/transactions/two/events")
+        self.submit_one("one")
+        self.submit_one("two")
+        self.assertEqual(stream.next()["data"]["gid"], "two")
+
+    def test_an_id_of_another_process(self):
+        self.submit_one("one")
+        stream = self.stream(last="abc-7")
+        self.assertEqual(stream.next()["event"], "lost")
+        self.assertEqual(stream.until("begun")["data"]["gid"], "one")
+        for bad in ("x", "abc", "9" * 80):
+            self.expect(self.server.get("/v1/events", headers={"Last-Event-ID": bad}), 400,
+                        "bad-query")
+
+    def test_the_ring_is_bounded(self):
+        server = Server("--events", "16")
+        self.addCleanup(server.close)
+        for number in range(20):
+            server.post("/v1/transactions", {"gid": f"g{number}", "branches": [self.part.saga()],
+                                             "wait": "ended"})
+        stream = Stream(server, last="abc-1")
+        self.addCleanup(stream.close)
+        self.assertEqual(stream.next()["event"], "lost")
+        self.assertNotEqual(stream.until("begun")["data"]["gid"], "g0")
+
+    def test_streams_are_bounded_and_end(self):
+        server = Server("--streams", "2")
+        self.addCleanup(server.close)
+        streams = [Stream(server), Stream(server)]
+        self.addCleanup(streams[1].close)
+        third = server.get("/v1/events")
+        self.expect(third, 429, "streams")
+        streams[0].close()
+
+        def one_more():
+            stream = Stream(server)
+            self.addCleanup(stream.close)
+            return stream.status == 200
+        self.eventually(one_more)
+        server.process.terminate()
+        self.assertIsNone(streams[1].next())
+        self.assertEqual(server.process.wait(20), 0)
+
+    def test_alarms_are_told_and_logged(self):
+        stream = self.stream()
+        self.part.rules["/a/confirm"] = lambda headers, body: (409, b"")
+        self.submit({"gid": "bad", "branches": [self.part.tcc()]})
+        event = stream.until("finish-refused")
+        self.assertEqual((event["data"]["alarm"], event["data"]["branch"],
+                          event["data"]["operation"]), (True, "0", "confirm"))
+        self.assertIn('"event":"finish-refused"', self.server.log())
+
+
+class Metrics(Case):
+    def test_metrics(self):
+        self.submit({"branches": [self.part.tcc()], "wait": "ended"})
+        self.part.rules["/s/action"] = lambda headers, body: (409, b"")
+        self.submit({"branches": [self.part.saga()], "wait": "ended"})
+        self.server.get("/v1/nothing")
+        answer = self.server.get("/metrics")
+        self.assertTrue(answer.headers["Content-Type"].startswith("application/openmetrics-text"))
+        text = answer.text
+        self.assertTrue(text.endswith("# EOF\n"))
+        families = set()
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                name = line.split()[2]
+                self.assertNotIn(name, families, "a family stands together")
+                families.add(name)
+            elif not line.startswith("#"):
+                self.assertRegex(
+                    line, r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.e+-]+$')
+                self.assertTrue(any(line.startswith(family) for family in families), line)
+        self.assertIn('etxd_transactions_total{kind="tcc",outcome="committed"} 1\n', text)
+        self.assertIn('etxd_transactions_total{kind="saga",outcome="aborted"} 1\n', text)
+        self.assertIn('etxd_reached_seconds_count{wait="ended"} 2\n', text)
+        self.assertIn('etx_calls_total{result="refused"} 1\n', text)
+        self.assertRegex(text, re.escape('etxd_target_calls_total{target="' + self.part.url
+                                         + '",result="done"} 3'))
+        self.assertRegex(text, r'etxd_answers_total\{method="POST",route="/v1/transactions",'
+                               r'class="2xx"\} 2')
+
+    def test_labels_are_bounded(self):
+        sizes = []
+        for round_number in range(3):
+            for number in range(20):
+                self.server.get(f"/v1/transactions/g{round_number}-{number}")
+                self.server.get(f"/nothing/{round_number}-{number}")
+            sizes.append(self.server.get("/metrics").text.count("\n"))
+        self.assertEqual(sizes[1], sizes[2])
+
+
+class OpenApi(Case):
+    def test_document(self):
+        document = self.server.get("/v1/openapi.json").json
+        self.assertEqual(document["openapi"], "3.1.0")
+        for path, item in document["paths"].items():
+            for method, operation in item.items():
+                if method == "parameters":
+                    continue
+                self.assertIn("x-scope", operation, path)
+                self.assertIn("default", operation["responses"], path)
+                self.assertTrue(operation["summary"], path)
+                filled = path.replace("{gid}", "none").replace("{name}", "b")
+                if filled.endswith("events"):
+                    continue
+                answer = self.server.ask(method.upper(), filled, body=b"{}")
+                self.assertNotIn(answer.status, (405, 500, 501), (path, answer))
+                self.assertNotEqual(answer.json["code"] if answer.status == 404 else "",
+                                    "no-route", (path, answer))
+
+    def test_every_route_of_the_program_is_there(self):
+        document = self.server.get("/v1/openapi.json").json
+        counted = set()
+        for path, item in document["paths"].items():
+            counted |= {(method.upper(), path) for method in item if method != "parameters"}
+        with open(etxd_common.os.path.join(etxd_common.os.path.dirname(__file__),
+                                           "../../../etxd/route.c"), encoding="utf-8") as file:
+            source = set(re.findall(r'\{"(GET|POST)",\s+"([^"]+)"', file.read()))
+        self.assertEqual(counted, source)
+
+    def test_fields_are_those_of_the_document(self):
+        """Each field of the document is taken, and no other."""
+        document = self.server.get("/v1/openapi.json").json
+        schemas = document["components"]["schemas"]
+        known = set(schemas["Transaction"]["properties"])
+        answer = self.server.post("/v1/transactions", {name + "x": 1 for name in known})
+        self.expect(answer, 400, "unknown-field")
+        for name in known:
+            answer = self.server.post("/v1/transactions", {name: {}})
+            self.assertNotEqual(answer.json["code"], "unknown-field", name)
+        for kind, operations in (("tcc", "try confirm cancel"), ("saga", "action compensate"),
+                                 ("xa", "prepare commit rollback"), ("message", "deliver"),
+                                 ("notification", "notify")):
+            for name in schemas["Branch"]["properties"]:
+                answer = self.server.post("/v1/transactions",
+                                          {"branches": [{"kind": kind, name: {}}]})
+                other = name in ("try confirm cancel action compensate prepare commit rollback "
+                                 "deliver notify").split() and name not in operations.split()
+                self.assertEqual(answer.json["code"] == "unknown-field", other, (kind, name))
+
+    def test_answers_have_what_the_document_says(self):
+        schemas = self.server.get("/v1/openapi.json").json["components"]["schemas"]
+        outcome = self.submit({"gid": "x", "branches": [self.part.tcc()], "wait": "ended"}).json
+        self.assertEqual(set(outcome), set(schemas["Outcome"]["properties"]))
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        self.submit({"gid": "y", "branches": [self.part.tcc(payload=1)], "wait": "begun"})
+        shown = self.server.get("/v1/transactions/y").json
+        self.assertEqual(set(shown), set(schemas["Status"]["properties"]) | {"branches"})
+        self.assertLessEqual(set(shown["branches"][0]), set(schemas["BranchStatus"]["properties"]))
+        problem = self.server.get("/v1/transactions/z").json
+        self.assertLessEqual(set(problem), set(schemas["Problem"]["properties"]))
+
+
+if __name__ == "__main__":
+    etxd_common.main()

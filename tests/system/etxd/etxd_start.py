@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Starting, configuring and ending etxd."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import etxd_common
+from etxd_common import ETXD, Case, Server
+
+
+def run(*args, env=None, cwd=None):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ETXD_")}
+    clean.update(env or {})
+    return subprocess.run([ETXD, *args], capture_output=True, text=True, timeout=30, env=clean,
+                          cwd=cwd, check=False)
+
+
+class Configuration(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="etx-etxd-")
+        self.addCleanup(self.folder.cleanup)
+
+    def file(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def bad(self, words, *args, **more):
+        result = run(*args, **more)
+        self.assertEqual(result.returncode, 2, result)
+        self.assertIn(words, result.stderr)
+        self.assertEqual(result.stdout, "")
+
+    def test_help_names_every_setting(self):
+        result = run("--help")
+        self.assertEqual(result.returncode, 0)
+        printed = run("--print-config").stdout
+        for line in printed.splitlines():
+            if not line.startswith("#"):
+                self.assertIn("--" + line.split(":")[0], result.stdout)
+        self.assertIn("curl", result.stdout)
+        self.assertRegex(run("--version").stdout, r"^etxd \d+\.\d+\.\d+$")
+
+    def test_flag_over_environment_over_file(self):
+        path = self.file("c.yaml", "node: of-file\ndrain: 3s\nlog-level: debug\n"
+                                   "allow-target:\n  - 'http://a:80'\n  - 'http://b:*'\n")
+        result = run("--config", path, "--node", "of-flag", "--print-config",
+                     env={"ETXD_NODE": "of-environment", "ETXD_LOG_LEVEL": "warning"})
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn("node: 'of-flag' # flag\n", result.stdout)
+        self.assertIn("log-level: 'warning' # environment\n", result.stdout)
+        self.assertIn("drain: 3000 # file\n", result.stdout)
+        self.assertIn("allow-target: ['http://a:80', 'http://b:*'] # file\n", result.stdout)
+        self.assertIn("listen: ['127.0.0.1:7830']\n", result.stdout)
+
+    def test_what_is_printed_can_be_read(self):
+        first = run("--node", "it's", "--print-config").stdout
+        again = run("--config", self.file("p.yaml", first), "--print-config").stdout
+        strip = [line.split(" #")[0] for line in again.splitlines()]
+        self.assertEqual(strip, [line.split(" #")[0] for line in first.splitlines()])
+
+    def test_secrets_are_not_shown(self):
+        result = run("--home", "postgresql://u:geheim@db/x", "--print-config")
+        self.assertIn("postgresql://u:***@db/x", result.stdout)
+        self.assertNotIn("geheim", result.stdout)
+
+    def test_typos_and_bad_values(self):
+        self.bad("did you mean --listen?", "--lisen", "x")
+        self.bad("did you mean token-file?", "--config", self.file("c", "tokenfile: x\n"))
+        self.bad("c2:2: drain: 'soon' is no time", "--config",
+                 self.file("c2", "node: a\ndrain: soon\n"))
+        self.bad("is no setting", "--check-config", env={"ETXD_NOED": "x"})
+        self.bad("is not within", "--depth", "100000")
+        self.bad("is neither on nor off", "--access-log=maybe")
+        self.bad("needs a value", "--node")
+        self.bad("go together", "--tls-certificate", "x")
+        self.bad("is no address", "--listen", "example.org:80")
+        self.bad("log-level", "--log-level", "loud")
+        for text in ("- a\n", "a: {b: c}\n", "node: [a]\n", "node: &a b\nhome: *a\n", "{\n",
+                     ": : :"):
+            self.bad(":", "--config", self.file("bad", text))
+
+    def test_beyond_loopback_only_in_words(self):
+        self.bad("there is no TLS", "--listen", "0.0.0.0:0")
+        self.bad("there are no tokens", "--listen", "*:0", "--insecure-without-tls")
+        self.bad("there is no TLS", "--listen", "[::]:0", "--token-file", "/dev/null")
+        result = run("--listen", "0.0.0.0:0", "--insecure-without-tls",
+                     "--insecure-without-tokens", "--check-config")
+        self.assertEqual((result.returncode, result.stdout), (0, "all is well\n"), result)
+
+    def test_check_reads_tokens_and_certificates(self):
+        self.bad("t:1: a line begins with sha256:", "--check-config", "--token-file",
+                 self.file("t", "secret\n"))
+        self.bad("No such file", "--check-config", "--token-file", "/nowhere/t")
+        self.bad("/nowhere/c", "--check-config", "--tls-certificate", "/nowhere/c", "--tls-key",
+                 "/nowhere/k")
+
+    def test_a_second_server_says_what_is_wrong(self):
+        server = Server()
+        self.addCleanup(server.close)
+        result = run("--listen", f"127.0.0.1:{server.port}", cwd=self.folder.name)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("in use", result.stderr)
+        result = run("--listen", "127.0.0.1:0", "--home", f"file:{server.folder}/home",
+                     cwd=self.folder.name)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("the log cannot be used", result.stderr)
+
+    def test_the_default_home(self):
+        printed = run("--print-config", env={"STATE_DIRECTORY": "/var/lib/etxd:/other"}).stdout
+        self.assertIn("home: ['file:/var/lib/etxd']\n", printed)
+        self.assertIn("home: ['file:etx-data']\n",
+                      run("--print-config", env={"STATE_DIRECTORY": ""}).stdout)
+
+
+class Life(Case):
+    def test_health_ready_version(self):
+        self.assertEqual(self.server.get("/healthz").text, "alive\n")
+        self.assertEqual(self.server.get("/readyz").text, "ready\n")
+        self.assertEqual(self.server.get("/v1/version").json["node"], "node")
+
+    def test_the_home_is_private(self):
+        home = os.path.join(self.server.folder, "home")
+        self.assertEqual(os.stat(home).st_mode & 0o077, 0)
+
+    def test_end_in_time(self):
+        began = time.monotonic()
+        self.assertEqual(self.server.end(), 0)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertIn('"message":"ended"', self.server.log())
+
+    def test_end_while_it_starts(self):
+        server = Server(wait=False)
+        self.addCleanup(server.close)
+        self.assertEqual(server.end(), 0, server.log())
+
+    def test_who_waits_longer_is_told_how_far_it_is(self):
+        server = Server("--drain", "2s")
+        self.addCleanup(server.close)
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        answers = []
+        thread = etxd_common.threading.Thread(target=lambda: answers.append(server.post(
+            "/v1/transactions", {"branches": [self.part.tcc()], "wait": "ended"})))
+        thread.start()
+        self.eventually(self.part.paths)
+        self.assertEqual(server.end(), 0, server.log())
+        thread.join(20)
+        self.assertEqual((answers[0].status, answers[0].json["state"]), (202, "ACTIVE"), answers)
+
+    def test_drain_answers_what_is_begun(self):
+        release = []
+
+        def slow(_headers, _body):
+            while not release:
+                time.sleep(0.01)
+            return 200, b"{}"
+        self.part.rules["/a/try"] = slow
+        answers = []
+        thread = etxd_common.threading.Thread(target=lambda: answers.append(self.server.post(
+            "/v1/transactions", {"branches": [self.part.tcc()], "wait": "ended"})))
+        thread.start()
+        self.eventually(self.part.paths)
+        idle = socket.create_connection(("127.0.0.1", self.server.port))
+        self.addCleanup(idle.close)
+        self.server.process.send_signal(signal.SIGTERM)
+        self.server.wait_log("ending")
+        with self.assertRaises(ConnectionRefusedError):
+            self.server.get("/healthz")
+        release.append(1)
+        self.assertEqual(self.server.process.wait(20), 0, self.server.log())
+        thread.join()
+        self.assertEqual(answers[0].json["state"], "COMMITTED", answers)
+
+    def test_what_does_not_end_goes_on_at_the_next_start(self):
+        self.server.close()
+        self.server = Server("--drain", "1s")
+        self.addCleanup(self.server.close)
+        self.part.rules["/a/confirm"] = lambda headers, body: (500, b"")
+        answer = self.submit({"gid": "later", "branches": [self.part.tcc()]})
+        self.assertEqual(answer.json["state"], "COMMITTING")
+        began = time.monotonic()
+        self.assertEqual(self.server.end(), 0)
+        self.assertLess(time.monotonic() - began, 5)
+        del self.part.rules["/a/confirm"]
+        self.server.start()
+        self.eventually(lambda: self.server.get("/v1/transactions/later").json["state"]
+                        == "COMMITTED")
+
+    def test_notify(self):
+        path = os.path.join(self.server.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(path)
+            sock.settimeout(20)
+            server = Server(env={"NOTIFY_SOCKET": path})
+            self.addCleanup(server.close)
+            self.assertIn(b"READY=1", sock.recv(256))
+            server.process.send_signal(signal.SIGHUP)
+            self.assertIn(b"RELOADING=1", sock.recv(256))
+            self.assertIn(b"READY=1", sock.recv(256))
+            server.end()
+            self.assertIn(b"STOPPING=1", sock.recv(256))
+
+    def test_reload(self):
+        config = os.path.join(self.server.folder, "c.yaml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("access-log: on\n")
+        server = Server("--config", config)
+        self.addCleanup(server.close)
+        server.get("/healthz")
+        self.assertIn('"path":"/healthz"', server.log())
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("access-log: off\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        server.get("/readyz")
+        self.assertNotIn("/readyz", server.log())
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("acess-log: on\n")
+        server.process.send_signal(signal.SIGHUP)
+        self.assertIn("did you mean", server.wait_log("nothing was taken up anew")["why"])
+
+    def test_log_formats(self):
+        for line in self.server.log().splitlines():
+            self.assertIn("message", json.loads(line))
+
+
+if __name__ == "__main__":
+    etxd_common.main()

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Tokens: scopes and prefixes on every route, list and stream; rates; reload; TLS."""
+import hashlib
+import os
+import secrets
+import signal
+import ssl
+import subprocess
+import urllib.request
+
+import etxd_common
+from etxd_common import Case, Server
+
+
+class TokenCase(Case):
+    flags = ()
+
+    def setUp(self):
+        super().setUp()
+        self.server.close()
+        self.folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
+        self.path = os.path.join(self.folder, "tokens")
+        self.tokens = {}
+        for name, rest in (("all", "submit,read,operate"), ("submit", "submit"), ("read", "read"),
+                           ("operate", "operate"),
+                           ("shop", "submit,read,operate gid-prefix=shop-"),
+                           ("bank", "submit,read,operate gid-prefix=bank-")):
+            self.make(name, rest)
+        self.server = Server("--token-file", self.path, *self.flags)
+        self.addCleanup(self.server.close)
+
+    def make(self, name, rest):
+        token = secrets.token_hex(32)
+        self.tokens[name] = token
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"sha256:{hashlib.sha256(token.encode()).hexdigest()} {rest} name={name}\n")
+
+    def ask(self, method, path, who, body=None):
+        headers = {"Authorization": "Bearer " + self.tokens.get(who, who)} if who else {}
+        return self.server.ask(method, path, body=body, headers=headers)
+
+    def routes(self):
+        document = self.ask("GET", "/v1/openapi.json", "all").json
+        return [(method.upper(), path, item[method]["x-scope"])
+                for path, item in document["paths"].items() for method in item
+                if method in ("get", "post")]
+
+
+class Tokens(TokenCase):
+    def test_every_route_without_a_token(self):
+        checked = 0
+        for method, path, scope in self.routes():
+            path = path.replace("{gid}", "x").replace("{name}", "y")
+            for who in (None, "wrong", "", " ", self.tokens["all"] + "x", self.tokens["all"][:-1]):
+                answer = self.ask(method, path, who, b"{}")
+                if scope == "open":
+                    self.assertEqual(answer.status, 200, (method, path))
+                else:
+                    self.expect(answer, 401)
+                    self.assertIn("Bearer", answer.headers["WWW-Authenticate"])
+                    checked += 1
+        self.assertGreater(checked, 80)
+        for path in ("/nothing", "/v1/transactions/x/y/z"):
+            self.expect(self.ask("GET", path, None), 401)
+
+    def test_every_route_with_the_wrong_scope(self):
+        for method, path, scope in self.routes():
+            path = path.replace("{gid}", "x").replace("{name}", "y")
+            for who in ("submit", "read", "operate"):
+                if scope in ("submit", "read", "operate") and who != scope:
+                    self.expect(self.ask(method, path, who, b"{}"), 403, "scope")
+
+    def test_every_route_with_another_prefix(self):
+        body = {"gid": "shop-1", "branches": [dict(self.part.tcc())], "wait": "begun"}
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        self.expect(self.ask("POST", "/v1/transactions", "shop", etxd_common.json.dumps(body)), 200)
+        for method, path, scope in self.routes():
+            if "{gid}" in path:
+                path = path.replace("{gid}", "shop-1").replace("{name}", "0")
+                self.expect(self.ask(method, path, "bank", b"{}"), 403, "gid-prefix")
+                if path.endswith("/events"):
+                    continue
+                answer = self.ask(method, path.replace("shop-1", "shop-none"), "shop", b"{}")
+                self.assertIn(answer.status, (200, 400, 404, 409), (path, answer))
+        self.expect(self.ask("POST", "/v1/transactions", "bank", etxd_common.json.dumps(body)), 403,
+                    "gid-prefix")
+        self.expect(self.ask("GET", "/metrics", "bank"), 403, "scope")
+
+    def test_lists_and_bulks_obey_the_prefix(self):
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        for who in ("shop", "shop", "bank"):
+            answer = self.expect(self.ask("POST", "/v1/transactions", who, etxd_common.json.dumps(
+                {"branches": [self.part.tcc()], "wait": "begun"})), 200)
+            self.assertTrue(answer.json["gid"].startswith(who + "-"), answer)
+
+        def count(who, query=""):
+            return len(self.ask("GET", "/v1/transactions" + query, who).json["transactions"])
+        self.assertEqual([count("shop"), count("bank"), count("all")], [2, 1, 3])
+        self.assertEqual(count("bank", "?gid_prefix=shop-"), 0)
+        self.assertEqual(count("bank", "?gid_prefix=ba"), 1)
+        body = b'{"filter":{},"why":"test"}'
+        self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 1})
+        body = b'{"filter":{"gid_prefix":"shop-"},"why":"test"}'
+        self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 0})
+        self.assertEqual(count("all", "?parked=true"), 1)
+
+    def test_no_token_in_any_log_line(self):
+        self.ask("GET", "/v1/version", "all")
+        self.ask("GET", "/v1/version", "wrongtoken")
+        log = self.server.log()
+        self.assertIn('"token":"all"', log)
+        for token in list(self.tokens.values()) + ["wrongtoken"]:
+            self.assertNotIn(token, log)
+
+    def test_reload(self):
+        self.expect(self.ask("GET", "/v1/version", "all"), 200)
+        late = secrets.token_hex(32)
+        self.expect(self.ask("GET", "/v1/version", late), 401)
+        old = self.tokens.pop("all")
+        os.unlink(self.path)
+        self.make("all", "read")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.wait_log("taken up anew")
+        self.expect(self.ask("GET", "/v1/version", old), 401, "bad-token")
+        self.expect(self.ask("GET", "/v1/version", "all"), 200)
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write("nonsense\n")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.wait_log("nothing was taken up anew")
+        self.expect(self.ask("GET", "/v1/version", "all"), 200)
+
+
+class Rate(TokenCase):
+    flags = ("--rate", "5")
+
+    def test_too_many(self):
+        answers = [self.ask("GET", "/v1/version", "shop") for _ in range(12)]
+        refused = [answer for answer in answers if answer.status != 200]
+        self.assertGreater(len(refused), 2)
+        for answer in refused:
+            self.expect(answer, 429, "rate")
+            self.assertEqual(answer.headers["Retry-After"], "1")
+        self.expect(self.ask("GET", "/v1/version", "bank"), 200)
+        self.assertEqual(self.ask("GET", "/healthz", None).status, 200)
+
+
+@etxd_common.unittest.skipUnless(etxd_common.ETX, "the command etx was not built")
+class Create(TokenCase):
+    def etx(self, *args):
+        return subprocess.run([etxd_common.ETX, "token", "create", *args], capture_output=True,
+                              text=True, timeout=30, check=False)
+
+    def test_create(self):
+        made = self.etx("--file", self.path, "--scope", "submit,read", "--gid-prefix", "new-",
+                        "--name", "fresh")
+        self.assertEqual(made.returncode, 0, made)
+        token = made.stdout.strip()
+        self.assertEqual(len(token), 64)
+        with open(self.path, encoding="utf-8") as file:
+            self.assertNotIn(token, file.read())
+        self.expect(self.ask("GET", "/v1/version", token), 401, "bad-token")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.wait_log("taken up anew")
+        self.expect(self.ask("GET", "/v1/version", token), 200)
+        self.expect(self.ask("GET", "/v1/transactions/old-1", token), 403, "gid-prefix")
+        self.expect(self.ask("POST", "/v1/transactions/retry", token, b"{}"), 403, "scope")
+
+    def test_bad_usage(self):
+        new = os.path.join(self.folder, "new")
+        for args in ((), ("--file", new), ("--file", new, "--scope", "fly"),
+                     ("--file", new, "--scope", ""), ("--file", new, "--scope", "read,"),
+                     ("--file", new, "--scope", "read", "--name", "a b"),
+                     ("--file", new, "--scope", "read", "--gid-prefix", "a#"),
+                     ("--file", "/nowhere/x", "--scope", "read")):
+            self.assertEqual(self.etx(*args).returncode, 2, args)
+        self.assertFalse(os.path.exists(new))
+        self.assertEqual(self.etx("--file", new, "--scope", "read").returncode, 0)
+        self.assertEqual(os.stat(new).st_mode & 0o777, 0o600)
+
+
+class Tls(Case):
+    def test_tls(self):
+        folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
+        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
+        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                               "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
+                               certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
+                               "subjectAltName=DNS:localhost,IP:127.0.0.1"], capture_output=True,
+                              check=False)
+        self.assertEqual(made.returncode, 0, made)
+        server = Server("--tls-certificate", certificate, "--tls-key", key)
+        self.addCleanup(server.close)
+        context = ssl.create_default_context(cafile=certificate)
+        with urllib.request.urlopen(f"https://127.0.0.1:{server.port}/readyz",
+                                    context=context) as answer:
+            self.assertEqual(answer.read(), b"ready\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+
+
+if __name__ == "__main__":
+    etxd_common.main()

@@ -1,0 +1,274 @@
+/* The parts of etxd that need no server: text, JSON spans, base64, tokens, settings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../../etxd/json.h"
+
+/* ---- text */
+
+static void json_of(const char *bytes, size_t len, const char *want) {
+    etxd_text text = {0};
+    etxd_text_json(&text, bytes, len);
+    assert_string_equal(text.bytes, want);
+    etxd_text_free(&text);
+}
+
+static void test_json_strings(void **state) {
+    (void)state;
+    json_of("", 0, "\"\"");
+    json_of("a\"\\\n\t\x7f", 6, "\"a\\\"\\\\\\n\\u0009\\u007f\"");
+    json_of("\0", 1, "\"\\u0000\"");
+    json_of("\xc3\xa4\xf0\x9f\x98\x80", 6, "\"\xc3\xa4\xf0\x9f\x98\x80\"");
+    /* a byte alone, longer than needed, a surrogate, beyond Unicode, cut off */
+    json_of("\x80", 1, "\"\xef\xbf\xbd\"");
+    json_of("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");
+    json_of("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    json_of("\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    json_of("\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+
+static void test_members(void **state) {
+    etxd_text text = {0};
+    char moment[ETXD_MOMENT_MAX];
+    (void)state;
+    etxd_text_put(&text, "{");
+    etxd_text_member(&text, "a", "x");
+    etxd_text_member_number(&text, "b", UINT64_MAX);
+    etxd_text_member_flag(&text, "c", 0);
+    etxd_text_member_time(&text, "d", 0);
+    etxd_text_put(&text, "}");
+    assert_string_equal(text.bytes,
+                        "{\"a\":\"x\",\"b\":18446744073709551615,\"c\":false,\"d\":null}");
+    etxd_text_free(&text);
+    assert_string_equal(etxd_moment(1767225600123, moment), "2026-01-01T00:00:00.123Z");
+}
+
+static void test_nearest(void **state) {
+    static const char *const words[] = {"payload", "payload_base64", "kind", NULL};
+    char large[200];
+    (void)state;
+    memset(large, 'a', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    assert_string_equal(etxd_nearest("paylod", words), "payload");
+    assert_string_equal(etxd_nearest("knid", words), "kind");
+    assert_null(etxd_nearest("entirely", words));
+    assert_null(etxd_nearest(large, words));
+}
+
+/* ---- JSON */
+
+static etxd_span span(const char *text) {
+    return (etxd_span){text, strlen(text)};
+}
+
+static void member_is(const char *object, const char *name, const char *want) {
+    etxd_span value = {NULL, 0};
+    int rc = etxd_span_member(span(object), name, &value);
+    if (want == NULL) {
+        assert_int_equal(rc, -1);
+        return;
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(value.len, strlen(want));
+    assert_memory_equal(value.bytes, want, value.len);
+}
+
+static void test_span_member(void **state) {
+    (void)state;
+    member_is("{}", "a", NULL);
+    member_is("{\"a\":1}", "a", "1");
+    member_is(" { \"b\" : [ {\"a\":2} , \"a\" ] , \"a\" : { } } ", "a", "{ }");
+    member_is("{\"x\":\"\\\"a\\\":5\",\"a\":-1.50e3}", "a", "-1.50e3");
+    member_is("{\"\\u0061\":1}", "a", NULL);
+    member_is("{\"x\":{\"a\":1}}", "a", NULL);
+    member_is("{\"a\":\"}\\\\\"}", "a", "\"}\\\\\"");
+    member_is("{\"a\":null\n,\"b\":true}", "b", "true");
+    member_is("{\"a\":[[],[[\"]\"]]],\"b\":{}}", "b", "{}");
+    /* not sound: nothing is found, nothing is read beyond the end */
+    member_is("{", "a", NULL);
+    member_is("{\"a", "a", NULL);
+    member_is("{\"a\"", "a", NULL);
+    member_is("{\"a\":", "a", NULL);
+    member_is("{\"a\\", "a", NULL);
+}
+
+static void test_span_next(void **state) {
+    static const char *const want[] = {"1", "{\"a\":[2]}", "\",]\"", "[]"};
+    etxd_span value;
+    size_t at = 0;
+    size_t i;
+    (void)state;
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 1);
+        assert_int_equal(value.len, strlen(want[i]));
+        assert_memory_equal(value.bytes, want[i], value.len);
+    }
+    assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 0);
+    at = 0;
+    assert_int_equal(etxd_span_next(span("[ ]"), &at, &value), 0);
+}
+
+static void test_depth(void **state) {
+    (void)state;
+    assert_int_equal(etxd_json_depth("1", 1), 0);
+    assert_int_equal(etxd_json_depth("[{\"a\":\"[[[\\\"[[\"}]", 17), 2);
+    assert_int_equal(etxd_json_depth("]]]]", 4), 0);
+    assert_int_equal(etxd_json_depth("\"\\", 2), 0);
+}
+
+static void test_base64(void **state) {
+    static const char *const pairs[][2] = {
+        {"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg==", "foob"}};
+    static const char *const bad[] = {
+        "Z", "Zg=", "Zh==", "Zm9=", "====", "Zg==Zg==", "Z-==", "Zg= "};
+    unsigned char bytes[32];
+    size_t len;
+    size_t i;
+    (void)state;
+    for (i = 0; i < 5; i++) {
+        etxd_text text = {0};
+        assert_int_equal(etxd_base64_decode(pairs[i][0], strlen(pairs[i][0]), bytes, &len), 0);
+        assert_int_equal(len, strlen(pairs[i][1]));
+        assert_memory_equal(bytes, pairs[i][1], len);
+        etxd_text_put(&text, "");
+        etxd_text_base64(&text, pairs[i][1], len);
+        assert_string_equal(text.bytes, pairs[i][0]);
+        etxd_text_free(&text);
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(etxd_base64_decode(bad[i], strlen(bad[i]), bytes, &len), -1);
+    }
+}
+
+/* ---- tokens */
+
+static int read_tokens(const char *text, etxd_tokens *tokens, char *message) {
+    char path[] = "/tmp/etx-tokens-XXXXXX";
+    int fd = mkstemp(path);
+    int rc;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    rc = etxd_tokens_read(path, tokens, message, 200);
+    unlink(path);
+    return rc;
+}
+
+/* of "secret" */
+#define HASH "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+
+static void test_tokens(void **state) {
+    etxd_tokens tokens;
+    const etxd_token *token;
+    char message[200];
+    (void)state;
+    assert_int_equal(
+        read_tokens("# all\n\n" HASH " read,submit gid-prefix=a- name=bob # b\n", &tokens, message),
+        0);
+    assert_int_equal(tokens.count, 1);
+    token = etxd_tokens_find(&tokens, "secret", 6);
+    assert_non_null(token);
+    assert_int_equal(token->scopes, ETXD_READ | ETXD_SUBMIT);
+    assert_string_equal(token->prefix, "a-");
+    assert_string_equal(token->name, "bob");
+    assert_null(etxd_tokens_find(&tokens, "secre", 5));
+    assert_null(etxd_tokens_find(&tokens, "secret\n", 7));
+    assert_null(etxd_tokens_find(&tokens, "", 0));
+    etxd_tokens_free(&tokens);
+}
+
+static void test_bad_tokens(void **state) {
+    static const char *const bad[] = {"secret\n",
+                                      HASH "\n",
+                                      HASH "0 read\n",
+                                      HASH " fly\n",
+                                      HASH " read,\n\n x\n",
+                                      HASH " read gid-prefix=\n",
+                                      HASH " read other=1\n"};
+    etxd_tokens tokens;
+    char message[200];
+    size_t i;
+    (void)state;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(read_tokens(bad[i], &tokens, message), -1);
+        assert_non_null(strchr(message, ':'));
+    }
+}
+
+static void test_allowance(void **state) {
+    etxd_token token = {.seen_ms = 0};
+    int spent = 0;
+    int i;
+    (void)state;
+    for (i = 0; i < 100; i++) {
+        spent += etxd_token_spend(&token, 10, 1000);
+    }
+    assert_int_equal(spent, 10);
+    assert_int_equal(etxd_token_spend(&token, 10, 1050), 0);
+    assert_int_equal(etxd_token_spend(&token, 10, 1150), 1);
+    assert_int_equal(etxd_token_spend(&token, 10, 1150), 0);
+    assert_int_equal(etxd_token_spend(&token, 0, 1150), 1);
+}
+
+/* ---- settings */
+
+static void test_settings(void **state) {
+    char message[ETXD_MESSAGE_MAX];
+    char shown[100];
+    char *no_environment[] = {NULL};
+    char *environment[] = {"ETXD_ALLOW_TARGET=a,b,,c", "ETXD_DRAIN=2m", "OTHER=x", NULL};
+    char *argv[] = {"etxd", "--drain=1s", "--listen", "127.0.0.1:1", "--listen", "unix:x", NULL};
+    etxd_config config;
+    (void)state;
+    assert_int_equal(etxd_config_read(6, argv, environment, &config, message), 0);
+    assert_int_equal(config.drain, 1000);
+    assert_int_equal(config.listen.count, 2);
+    assert_int_equal(config.allow_target.count, 3);
+    assert_true(etxd_config_is_local(&config));
+    assert_int_equal(etxd_config_judge(&config, message), 0);
+    etxd_config_free(&config);
+    argv[1] = "--drain=99999999999999999999s";
+    assert_int_equal(etxd_config_read(2, argv, no_environment, &config, message), -1);
+    etxd_config_free(&config);
+    assert_string_equal(etxd_config_mask("x://u:p@h/y", shown, sizeof shown), "x://u:***@h/y");
+    assert_string_equal(etxd_config_mask("x://h:80/@", shown, sizeof shown), "x://h:80/@");
+    assert_string_equal(etxd_config_mask("file:a@b", shown, sizeof shown), "file:a@b");
+}
+
+static void test_problems(void **state) {
+    etxd_problem problem = {ETXD_NO_PROBLEM, "", "", ""};
+    etxd_text text = {0};
+    int rc;
+    (void)state;
+    assert_int_equal(etxd_problem_set(&problem, ETXD_BUSY_PROBLEM, "%d", 1), -1);
+    assert_int_equal(etxd_problem_set(&problem, ETXD_RATE_PROBLEM, "later"), -1);
+    etxd_problem_write(&problem, "g", &text);
+    assert_non_null(strstr(text.bytes, "\"detail\":\"1\",\"code\":\"busy\""));
+    assert_non_null(strstr(text.bytes, "\"gid\":\"g\""));
+    etxd_text_free(&text);
+    for (rc = ETX_EFULL; rc < 0; rc++) {
+        assert_true(etxd_problem_status(etxd_problem_of(rc)) >= 400);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json_strings), cmocka_unit_test(test_members),
+        cmocka_unit_test(test_nearest),      cmocka_unit_test(test_span_member),
+        cmocka_unit_test(test_span_next),    cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_base64),       cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_bad_tokens),   cmocka_unit_test(test_allowance),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_problems),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
