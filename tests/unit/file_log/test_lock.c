@@ -51,6 +51,13 @@ static void test_other_process(void **state) {
     assert_int_equal(fixture_open(fixture, 0), 0); /* the child died with it open */
 }
 
+/* Nothing tells whose it is: the lock is enough. */
+static void test_the_lock_alone_keeps_others_out(void **state) {
+    log_fixture *fixture = *state;
+    fixture_command("rm '%s/log/owner'", fixture->subject.dir);
+    assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
+}
+
 /* Looking must not drop our own lock. */
 static void test_verify_keeps_the_lock(void **state) {
     log_fixture *fixture = *state;
@@ -425,6 +432,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_second_open_here),
         CASE(test_other_process),
+        CASE(test_the_lock_alone_keeps_others_out),
         CASE(test_verify_keeps_the_lock),
         CASE(test_orphan_holds_nothing),
         CASE(test_lock_lost),
