@@ -154,6 +154,7 @@ static void test_owners(void **state) {
     int owned = 0;
     if (geteuid() != 0)
         skip();
+    fixture_await(fixture, 2); /* no spare is made below */
     fixture_close(fixture, 1);
     calls_now()->user = &owned;
     calls_now()->on_own = count_own;
@@ -348,18 +349,26 @@ static void test_no_allocation_ahead(void **state) {
     }
 }
 
-/* A spare that was not finished lies in the way, and can or cannot be removed. */
-static void test_a_spare_in_the_way(void **state) {
-    log_fixture *fixture = *state;
+/* A spare that was not finished lies in the way, and can or cannot be removed. The helper has its one
+ * spare then, and begins no other before the puts. */
+static void spare_in_the_way(log_fixture *fixture, int fails) {
     fixture_await(fixture, 2);
-    for (int i = 0; i < 2; i++) {
-        fixture_command("echo junk > '%s/log/p00-spare.tmp'", fixture->subject.dir);
-        if (i)
-            calls_fail(CALL_UNLINK, 1, EIO, "spare.tmp");
-        fixture_puts(fixture, 100, 20000);
-    }
-    assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, 1);
-    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 200);
+    fixture_command("echo junk > '%s/log/p00-spare.tmp'", fixture->subject.dir);
+    if (fails)
+        calls_fail(CALL_UNLINK, 1, EIO, "spare.tmp");
+    fixture_puts(fixture, 30, 20000); /* more than half of a segment: another spare is wanted */
+    fixture_await(fixture, 3);
+    fixture_puts(fixture, 70, 20000);
+    assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, fails);
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 100);
+}
+
+static void test_a_spare_in_the_way(void **state) {
+    spare_in_the_way(*state, 0);
+}
+
+static void test_a_spare_that_stays_in_the_way(void **state) {
+    spare_in_the_way(*state, 1);
 }
 
 /* A spare that a torn group stands in: until that is cut nothing is begun, and cutting can fail. */
@@ -538,6 +547,7 @@ int main(void) {
         CASE(test_a_removed_lock),
         CASE(test_no_allocation_ahead),
         CASE(test_a_spare_in_the_way),
+        CASE(test_a_spare_that_stays_in_the_way),
         CASE(test_a_torn_spare),
         CASE(test_repair_of_a_short_segment),
         CASE(test_a_root_that_does_not_open),
