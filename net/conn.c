@@ -317,7 +317,8 @@ static int keep(net__conn *conn, const char *bytes, size_t len) {
         conn->in.bytes = malloc(NET__BLOCK);
         conn->in.size = conn->in.bytes == NULL ? 0 : NET__BLOCK;
     }
-    if (bytes < conn->in.bytes || bytes >= conn->in.bytes + conn->in.size) {
+    if (conn->in.bytes == NULL || bytes < conn->in.bytes ||
+        bytes >= conn->in.bytes + conn->in.size) {
         conn->in.len = 0;
         if (net__buffer_reserve(&conn->in, len) != 0) {
             return NET_ENOMEM;

@@ -70,10 +70,13 @@ static void flip_bit(sim_node *node, disk *of) {
     while (disk_file_name(of, directory, count) != NULL) {
         count++;
     }
-    if (count == 0 || is_damaged(of, &node->flip)) {
+    sim_flip *flip = node->flip;
+    if (count == 0 || is_damaged(of, flip)) {
         return;
     }
-    sim_flip *flip = &node->flip;
+    /* What was harmless may show later: the file was used again under another name. */
+    memmove(flip + 1, flip, (SIM_FLIPS - 1) * sizeof *flip);
+    flip->there = 0;
     const char *name = disk_file_name(of, directory, sim_below(s, SIM_STORING, count));
     snprintf(flip->path, sizeof flip->path, "%s/%s", directory, name);
     uint64_t size = disk_file_size(of, flip->path);
@@ -90,14 +93,19 @@ static void flip_bit(sim_node *node, disk *of) {
             (unsigned long long)flip->offset);
 }
 
-/* As from a good copy. What was written over it since is good. */
-void sim_local_mend(sim_node *node) {
-    disk *of = node->world->store[SIM_STORES + node->place].disk;
-    sim_flip *flip = &node->flip;
+static void mend(sim_node *node, disk *of, sim_flip *flip) {
     if (is_damaged(of, flip) && disk_file_size(of, flip->path) > flip->offset) {
         disk_file_flip(of, flip->path, flip->offset, flip->bit);
         sim_say(node->world, NULL, "%s: %s is mended", node->name, flip->path);
         flip->there = 0;
+    }
+}
+
+/* As from a good copy. What was written over it since is good. */
+void sim_local_mend(sim_node *node) {
+    disk *of = node->world->store[SIM_STORES + node->place].disk;
+    for (int i = 0; i < SIM_FLIPS; i++) {
+        mend(node, of, &node->flip[i]);
     }
 }
 
@@ -113,26 +121,43 @@ static int named_in(const char *message, char *path, size_t size) {
     return 1;
 }
 
+/* The damage that a refusal of this file tells; under another name, if the segment was used again
+ * with what is damaged. */
+static sim_flip *flip_told(sim_node *node, const disk *of, const char *path) {
+    for (int i = 0; i < SIM_FLIPS; i++) {
+        sim_flip *flip = &node->flip[i];
+        if (!flip->there) {
+            continue;
+        }
+        if (strcmp(path, flip->path) == 0) {
+            return flip;
+        }
+        sim_flip moved = *flip;
+        memcpy(moved.path, path, sizeof moved.path);
+        if (disk_file_size(of, path) > flip->offset && byte_at(of, &moved) == flip->byte) {
+            *flip = moved;
+            return flip;
+        }
+    }
+    return NULL;
+}
+
 int sim_local_refused(sim_node *node, const char *message) {
     disk *of = node->world->store[SIM_STORES + node->place].disk;
-    sim_flip *flip = &node->flip;
-    char path[sizeof flip->path];
-    if (!flip->there) {
+    const sim_flip *last = node->flip;
+    char path[sizeof last->path] = "";
+    if (!last->there) {
         return 0;
     }
-    int named = named_in(message, path, sizeof path);
-    /* Another name: the segment was used again under it, with what is damaged. */
-    if (named && strcmp(path, flip->path) != 0 && disk_file_size(of, path) > flip->offset) {
-        memcpy(flip->path, path, sizeof path);
-        named = byte_at(of, flip) == flip->byte;
-    }
-    if (!named) {
+    sim_flip *flip = named_in(message, path, sizeof path) ? flip_told(node, of, path) : NULL;
+    if (flip == NULL) {
         sim_break(node->world, "damage is told with its place", NULL,
-                  "%s: bit %u at %llu of %s: %s", node->name, flip->bit,
-                  (unsigned long long)flip->offset, flip->path, message);
+                  "%s: bit %u at %llu of %s: %s", node->name, last->bit,
+                  (unsigned long long)last->offset, last->path, message);
+        return 1;
     }
     node->world->stats.refusals++;
-    sim_local_mend(node);
+    mend(node, of, flip);
     return 1;
 }
 

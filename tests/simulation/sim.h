@@ -74,6 +74,8 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
+enum { SIM_FLIPS = 8 };
+
 /* A bit of a node's disk that is not what was written. */
 typedef struct sim_flip {
     char path[96];
@@ -84,7 +86,7 @@ typedef struct sim_flip {
 
 struct sim_node {
     sim *world;
-    sim_flip flip;
+    sim_flip flip[SIM_FLIPS]; /* the newest first */
     sim_known known[SIM_STORES][SIM_PARTITIONS];
     uint32_t place;
     char name[8];
