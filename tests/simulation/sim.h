@@ -74,8 +74,6 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
-enum { SIM_FLIPS = 8 };
-
 /* A bit of a node's disk that is not what was written. */
 typedef struct sim_flip {
     char path[96];
@@ -84,6 +82,7 @@ typedef struct sim_flip {
     uint8_t there;
 } sim_flip;
 
+enum { SIM_FLIPS = 8 };
 struct sim_node {
     sim *world;
     sim_flip flip[SIM_FLIPS]; /* the newest first */
@@ -295,8 +294,7 @@ void sim_said_enlist(sim_truth *truth, const etx_record_enlist *enlist);
 void sim_said_move(sim *s, const sim_truth *truth, const etx_record_move *move);
 void sim_said_event(sim *s, const etx_event *event);
 
-/* ---- refold.c */
-/* Is what the node has in memory what its logs say? */
+/* ---- refold.c: is what the node has in memory what its logs say? */
 void sim_refold_check(sim *s, sim_node *node);
 
 #endif

@@ -2,6 +2,7 @@
  * segment, and whatever the disk shows of it later, the log opens. */
 #include "faults.h"
 #include "fixture.h"
+#include "../../../src/integration/log/file_format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,24 +124,35 @@ static void test_a_failed_copy_is_not_recycled(void **state) {
 
 /* A close that means to be clean, of a partition that is poisoned, says nothing of it: what the
  * failed write left there is not known. */
+static etx__file_state state_of(log_fixture *fixture, const char *id) {
+    etx__file_state newest = {0};
+    size_t len;
+    uint8_t *bytes = file_load(fixture_path(fixture, "log/p00.state"), &len);
+    for (size_t at = 0; at + 512 <= len; at += 4096) {
+        etx__file_state found;
+        assert_int_equal(etx__file_state_decode(bytes + at, id, 0, &found), 0);
+        newest = found.sequence >= newest.sequence ? found : newest;
+    }
+    free(bytes);
+    return newest;
+}
+
 static void test_a_poisoned_close_settles_nothing(void **state) {
     log_fixture *fixture = *state;
     uint64_t count;
     for (size_t first = 0; first <= GROUP; first += 4096) {
         etx_put put;
-        size_t len, again;
+        etx_log_info info = {.size = sizeof info};
         fixture_puts(fixture, 5, LEN);
-        fixture_close(fixture, 1); /* settled: the helper has nothing to say of it */
+        fixture_close(fixture, 0);
         assert_int_equal(fixture_open(fixture, 0), 0);
-        uint8_t *before = file_load(fixture_path(fixture, "log/p00.state"), &len);
+        fixture->subject.ops->info(fixture->subject.log, &info);
         poison(fixture, first);
         faults_now()->write_error = 0;
         fixture_close(fixture, 1);
-        uint8_t *after = file_load(fixture_path(fixture, "log/p00.state"), &again);
-        assert_int_equal(again, len);
-        assert_memory_equal(after, before, len);
-        free(before);
-        free(after);
+        etx__file_state after = state_of(fixture, info.id);
+        assert_int_equal(after.flags & ETX__STATE_CLEAN, 0);
+        assert_true(after.settled <= fixture->chain.next);
         assert_int_equal(fixture_read(fixture, 0, &count), 0);
         assert_int_equal(count, fixture->chain.next + (first == GROUP));
         assert_int_equal(fixture_open(fixture, 0), 0);

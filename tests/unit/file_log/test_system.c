@@ -349,8 +349,8 @@ static void test_no_allocation_ahead(void **state) {
     }
 }
 
-/* A spare that was not finished lies in the way, and can or cannot be removed. The helper has its one
- * spare then, and begins no other before the puts. */
+/* A spare that was not finished lies in the way, and can or cannot be removed. The helper has its
+ * one spare then, and begins no other before the puts. */
 static void spare_in_the_way(log_fixture *fixture, int fails) {
     fixture_await(fixture, 2);
     fixture_command("echo junk > '%s/log/p00-spare.tmp'", fixture->subject.dir);
