@@ -110,7 +110,7 @@ static void a_callback_outlives_the_engine(void **state) {
     (void)state;
     rig_log log;
     rig_bank bank;
-    host_bank slow;
+    static host_bank slow; /* its callback may end after this test */
     rig_log_make(&log, NULL, "partitions=1");
     rig_bank_make(&bank, 100);
     host_bank_make(&slow);
