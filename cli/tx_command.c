@@ -28,7 +28,7 @@ static const cli_group group = {
     "a log that no process has open (--home). A program that runs libetx has the same functions "
     "in\n"
     "<etx/operate.h>. What is stalled (calls keep failing) or unregistered (a participant is\n"
-    "missing) only the running program knows; a log does not hold it.",
+    "missing) only the running program knows (etx_list); a log does not hold it.",
     commands,
     "  etx tx list --server http://127.0.0.1:7830\n"
     "  etx tx list --home file:/var/lib/shop/etx --older-than 5m\n"
