@@ -127,6 +127,17 @@ void file_patch(const char *path, uint64_t offset, const void *bytes, size_t len
     fclose(file);
 }
 
+void file_spoil(const char *path, uint64_t offset) {
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, (long)offset, SEEK_SET);
+    int byte = fgetc(file);
+    assert_true(byte != EOF);
+    fseek(file, (long)offset, SEEK_SET);
+    assert_int_equal(fputc(byte ^ '#', file), byte ^ '#');
+    fclose(file);
+}
+
 void fixture_await(log_fixture *fixture, uint32_t number) {
     char name[24];
     struct stat found;

@@ -31,5 +31,7 @@ void fixture_await(log_fixture *fixture, uint32_t number);
 uint64_t random_next(uint64_t *state);
 uint8_t *file_load(const char *path, size_t *ret_len);
 void file_patch(const char *path, uint64_t offset, const void *bytes, size_t len);
+/* The byte there is another one. */
+void file_spoil(const char *path, uint64_t offset);
 
 #endif

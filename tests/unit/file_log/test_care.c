@@ -64,7 +64,7 @@ static void test_verify_damaged(void **state) {
     findings all;
     fixture_puts(fixture, 5, 3000);
     fixture_close(fixture, 0);
-    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4 * 4096 + 1024, "", 1);
+    file_spoil(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4 * 4096 + 1024);
     etx_file_report report = verify(fixture, "log", &all);
     assert_int_equal(report.state, ETX_FILE_CORRUPT);
     assert_int_equal(all.count, 1);
@@ -77,7 +77,7 @@ static void test_verify_damaged(void **state) {
     assert_int_equal(report.state, ETX_FILE_TORN);
     assert_int_equal(all.last.state, ETX_FILE_TORN);
     assert_int_equal(all.last.slot, 4);
-    file_patch(fixture_path(fixture, "log/home"), 100, "x", 1);
+    file_spoil(fixture_path(fixture, "log/home"), 100);
     report = verify(fixture, "log", &all);
     assert_int_equal(report.state, ETX_FILE_CORRUPT);
     assert_int_equal(
@@ -244,7 +244,7 @@ static void test_repair(void **state) {
     repair(fixture, 0, 0, 0, &all); /* sound: nothing would be lost */
     assert_int_equal(all.count, 0);
     repair(fixture, 1, 0, 100, &all);
-    file_patch(fixture_path(fixture, "log/p00-00000002.seg"), 4096 + 10 * 24576 + 5, "#", 1);
+    file_spoil(fixture_path(fixture, "log/p00-00000002.seg"), 4096 + 10 * 24576 + 5);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);
     assert_int_equal(all.count, 1);
     assert_int_equal(all.last.offset, 4096 + 10 * 24576);
@@ -253,7 +253,7 @@ static void test_repair(void **state) {
                     dir, dir);
     repair(fixture, 1, 0, 100, &all);
     assert_int_equal(all.count, 1);
-    file_patch(fixture_path(fixture, "log/p00-00000002.seg"), 77, "#", 1);
+    file_spoil(fixture_path(fixture, "log/p00-00000002.seg"), 77);
     repair(fixture, 1, 0, 100, &all); /* a header hides nothing */
     fixture_command("rm '%s/log/p00-00000002.seg'", dir);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);
@@ -480,7 +480,7 @@ static void test_repair_doubts(void **state) {
     snprintf(name, sizeof name, "log/p00-%08u.seg", last);
     fixture_await(fixture, last + 1);
     fixture_close(fixture, 0);
-    file_patch(fixture_path(fixture, name), 4096 + 30, "#", 1);
+    file_spoil(fixture_path(fixture, name), 4096 + 30);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);
     assert_int_equal(unlink(fixture_path(fixture, name)), 0);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);

@@ -289,7 +289,7 @@ static void test_nothing_to_infer_from(void **state) {
     fixture_await(fixture, 2);
     fixture_close(fixture, 0);
     fixture_command("rm '%s/log/home'", fixture->subject.dir);
-    file_patch(segment(fixture, 1), 20, "#", 1);
+    file_spoil(segment(fixture, 1), 20);
     fixture_command("truncate -s 1000 '%s'", segment(fixture, 2));
     assert_int_equal(repair(fixture, 1, &all, NULL), ETX_ECORRUPT);
 }
@@ -303,10 +303,10 @@ static void test_without_a_state(void **state) {
     told all;
     fixture_puts(fixture, 100, 20000);
     fixture_close(fixture, 1);
-    file_patch(fixture_path(fixture, "log/p00.state"), 20, "#", 1);
+    file_spoil(fixture_path(fixture, "log/p00.state"), 20);
     assert_int_equal(repair(fixture, 0, &all, &report), 0); /* the other copy tells all */
     assert_int_equal(repaired(fixture, NULL), 100);
-    file_patch(fixture_path(fixture, "log/p00.state"), BLOCK + 20, "#", 1);
+    file_spoil(fixture_path(fixture, "log/p00.state"), BLOCK + 20);
     assert_int_equal(repair(fixture, 0, &all, &report), 0); /* from the first slot on */
     assert_int_equal(repaired(fixture, NULL), 100);
     fixture_command("rm '%s'", segment(fixture, 1));

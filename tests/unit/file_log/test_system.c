@@ -462,7 +462,7 @@ static void test_an_occupied_slot_that_cannot_be_read(void **state) {
     log_fixture *fixture = *state;
     uint8_t bytes[100];
     fixture_puts(fixture, 5, 100);
-    file_patch(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4096 + 30, "#", 1);
+    file_spoil(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 4096 + 30);
     etx_put put = put_make(&fixture->chain, 1, bytes, batch_fill(1, bytes, sizeof bytes));
     assert_int_equal(fixture->subject.ops->put(fixture->subject.log, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_ECORRUPT);
