@@ -155,22 +155,25 @@ uint32_t fixture_last_segment(log_fixture *fixture) {
     uint64_t newest = 0;
     assert_non_null(dir);
     while ((entry = readdir(dir)) != NULL) {
+        struct {
+            uint32_t checksum, segment;
+            uint64_t slot;
+        } stamp; /* little-endian machines only */
         char path[600];
-        size_t len;
         unsigned number;
         if (sscanf(entry->d_name, "p00-%8u.seg", &number) != 1)
             continue;
         snprintf(path, sizeof path, "%s/log/%s", fixture->subject.dir, entry->d_name);
-        uint8_t *bytes = file_load(path, &len);
-        uint64_t slot;
-        uint32_t segment;
-        memcpy(&segment, bytes + 4096 + 4, 4); /* little-endian machines only */
-        memcpy(&slot, bytes + 4096 + 8, 8);
-        if (segment == number && slot + 1 >= newest && number > last) {
-            newest = slot + 1;
+        FILE *file = fopen(path, "rb");
+        if (!file)
+            continue; /* the helper has taken it meanwhile */
+        fseek(file, 4096, SEEK_SET);
+        size_t there = fread(&stamp, sizeof stamp, 1, file);
+        fclose(file);
+        if (there && stamp.segment == number && stamp.slot + 1 >= newest && number > last) {
+            newest = stamp.slot + 1;
             last = number;
         }
-        free(bytes);
     }
     closedir(dir);
     return last;
