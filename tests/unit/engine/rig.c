@@ -250,6 +250,16 @@ void rig_close(etx_engine *engine, etx_close_mode mode) {
     etx_engine_free(engine);
 }
 
+void rig_submit_slow(etx_engine *engine, host_bank *slow) {
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = "slow-1";
+    rig_must(engine, etx_tx_new(engine, &options, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, "slow", "x", 1), "add");
+    rig_must(engine, etx_tx_submit(tx, NULL, NULL), "submit");
+    assert_true(host_wait_for(&slow->blocked, 1));
+}
+
 etx_tx *rig_pair(etx_engine *engine, const char *participant, const char *gid, char what) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     rig_order order;

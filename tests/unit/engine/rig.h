@@ -112,6 +112,8 @@ void rig_must(etx_engine *engine, int rc, const char *what);
 
 /* A transaction of two branches, "a" and "b", of that participant. */
 etx_tx *rig_pair(etx_engine *engine, const char *participant, const char *gid, char what);
+/* Submits "slow-1", of one branch of "slow"; waits until its forward call stands at the gate. */
+void rig_submit_slow(etx_engine *engine, host_bank *slow);
 /* The state of a gid; ETX_NONE if the engine cannot say. */
 etx_state rig_state(etx_engine *engine, const char *gid);
 /* Waits until the transaction is in that state and has these marks; a minute at most. */

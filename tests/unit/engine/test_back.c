@@ -35,16 +35,6 @@ static void shop_end(struct shop *shop) {
     rig_log_end(&shop->second);
 }
 
-static void submit_slow(struct shop *shop) {
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_tx *tx = NULL;
-    options.gid = "slow-1";
-    rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
-    rig_must(shop->engine, etx_tx_add(tx, "slow", "x", 1), "add");
-    rig_must(shop->engine, etx_tx_submit(tx, NULL, NULL), "submit");
-    assert_true(host_wait_for(&shop->slow.blocked, 1));
-}
-
 typedef struct seen {
     unsigned begun, decided, other;
     int wrong;
@@ -93,7 +83,7 @@ static void what_is_given_back_keeps_the_rest(void **state) {
     (void)state;
     shop_make(&shop);
     shop_start(&shop, 200, NULL);
-    submit_slow(&shop);
+    rig_submit_slow(shop.engine, &shop.slow);
     rig_log_fail(&shop.log, RIG_HANGS, 1);
     rig_must(shop.engine,
              etx_tx_submit(rig_pair(shop.engine, "bank", "first", 'D'), rig_done_fn, &first),
@@ -153,7 +143,7 @@ static void what_is_given_back_keeps_its_order(void **state) {
     (void)state;
     shop_make(&shop);
     shop_start(&shop, 200, NULL);
-    submit_slow(&shop);
+    rig_submit_slow(shop.engine, &shop.slow);
     rig_log_fail(&shop.log, RIG_HANGS_UNWRITTEN, 1);
     assert_int_equal(pthread_create(&thread[0], NULL, park, &shop), 0);
     assert_true(host_wait_for(&shop.log.hanging, 1));

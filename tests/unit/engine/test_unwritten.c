@@ -51,17 +51,6 @@ static void shop_end(struct shop *shop) {
     rig_log_end(&shop->log);
 }
 
-/* One of one branch, whose forward call waits at the gate. */
-static void begin_slow(struct shop *shop) {
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_tx *tx = NULL;
-    options.gid = "slow-1";
-    rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
-    rig_must(shop->engine, etx_tx_add(tx, "slow", "x", 1), "add");
-    rig_must(shop->engine, etx_tx_submit(tx, NULL, NULL), "submit");
-    assert_true(host_wait_for(&shop->slow.blocked, 1));
-}
-
 static int count_one(const etx_status *status, void *user) {
     assert_int_equal(status->state, ETX_COMMITTING);
     ++*(unsigned *)user;
@@ -81,7 +70,7 @@ static void nothing_is_told_before_it_is_durable(void **state) {
     struct shop shop;
     (void)state;
     shop_make(&shop);
-    begin_slow(&shop);
+    rig_submit_slow(shop.engine, &shop.slow);
     assert_true(host_wait_for(&shop.told[ETX_EVENT_BEGUN], 1));
     rig_log_fail(&shop.log, RIG_HANGS, 1);
     sem_post(&shop.slow.gate);
@@ -124,7 +113,7 @@ static void moves_are_durable_before_the_trim(void **state) {
     (void)state;
     memset(payload, 'p', sizeof payload);
     shop_make(&shop);
-    begin_slow(&shop);
+    rig_submit_slow(shop.engine, &shop.slow);
     shop.log.on_trim = check_trim;
     for (unsigned i = 0; i < 2500 && shop.log.trims < 4; i++) {
         etx_tx *tx = NULL;
@@ -206,7 +195,7 @@ static void a_close_decides_nothing(void **state) {
     int decided = 0;
     (void)state;
     shop_make(&shop);
-    begin_slow(&shop);
+    rig_submit_slow(shop.engine, &shop.slow);
     assert_int_equal(pthread_create(&thread, NULL, open_gate, &shop), 0);
     rig_close(shop.engine, ETX_CLOSE_LEAVE);
     pthread_join(thread, NULL);

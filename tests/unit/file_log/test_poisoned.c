@@ -78,48 +78,41 @@ static void assert_deleted(log_fixture *fixture, int fd, const char *name) {
     close(fd);
 }
 
-static void test_a_poisoned_segment_is_not_recycled(void **state) {
-    log_fixture *fixture = *state;
+/* The file that a write failed in is deleted once it is trimmed, and not used again. */
+static void assert_not_recycled(log_fixture *fixture) {
     char name[64];
-    fixture_puts(fixture, 5, LEN);
-    poison(fixture, 4096);
     int fd = hold_touched(fixture);
     memcpy(name, faults_now()->failed, sizeof name);
     faults_now()->write_error = 0;
     assert_int_equal(reopen(fixture), 0);
     go_on_and_trim(fixture);
     assert_deleted(fixture, fd, name);
+}
+
+static void test_a_poisoned_segment_is_not_recycled(void **state) {
+    log_fixture *fixture = *state;
+    fixture_puts(fixture, 5, LEN);
+    poison(fixture, 4096);
+    assert_not_recycled(fixture);
 }
 
 /* The write that failed was none of a put: who reads a log anew writes its last group again. */
 static void test_a_failed_repeat_is_not_recycled(void **state) {
     log_fixture *fixture = *state;
-    char name[64];
     fixture_puts(fixture, 5, LEN);
     faults_now()->only = ".seg";
     faults_now()->write_error = EIO;
     assert_int_equal(reopen(fixture), ETX_EIO);
-    int fd = hold_touched(fixture);
-    memcpy(name, faults_now()->failed, sizeof name);
-    faults_now()->write_error = 0;
-    assert_int_equal(reopen(fixture), 0);
-    go_on_and_trim(fixture);
-    assert_deleted(fixture, fd, name);
+    assert_not_recycled(fixture);
 }
 
 static void test_a_failed_copy_is_not_recycled(void **state) {
     log_fixture *fixture = *state;
-    char name[64];
     fixture_puts(fixture, 5, LEN);
     poison(fixture, 0);
     faults_now()->write_first = 4096;
     assert_int_equal(reopen(fixture), ETX_EIO); /* the copy fails too */
-    int fd = hold_touched(fixture);
-    memcpy(name, faults_now()->failed, sizeof name);
-    faults_now()->write_error = 0;
-    assert_int_equal(reopen(fixture), 0);
-    go_on_and_trim(fixture);
-    assert_deleted(fixture, fd, name);
+    assert_not_recycled(fixture);
 }
 
 /* A close that means to be clean, of a partition that is poisoned, says nothing of it: what the
