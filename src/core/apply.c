@@ -249,14 +249,14 @@ void etx__body_bury(etx__core *core, etx__entry *entry) {
     core->stalled -= tx->r.stalled;
     core->parked -= (entry->marks & ETX_MARK_PARKED) != 0;
     entry->tx = NULL;
-    tx->over = 1;
+    tx->r.over = 1;
     if (tx->r.running == 0) {
         etx__body_return(core, tx);
     }
 }
 
 void etx__body_return(etx__core *core, etx__tx *tx) {
-    etx_assert(tx->over && tx->r.running == 0);
+    etx_assert(tx->r.over && tx->r.running == 0);
     tx->buried_next = core->buried;
     core->buried = tx;
 }

@@ -503,7 +503,7 @@ static void callback_returned(etx__core *core, etx__tx *tx, etx__attempt *attemp
     etx_assert(attempt->running && tx->r.running > 0);
     attempt->running = 0;
     tx->r.running--;
-    if (tx->over && tx->r.running == 0) {
+    if (tx->r.over && tx->r.running == 0) {
         etx__body_return(core, tx);
     }
 }
@@ -530,7 +530,7 @@ void etx__on_reply(etx__core *core, const etx__event *event) {
     if (event->u.reply.returned) {
         etx__results_free(core, event->u.reply.results);
         callback_returned(core, tx, attempt);
-        if (tx->over) {
+        if (tx->r.over) {
             return;
         }
     }

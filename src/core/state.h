@@ -116,6 +116,7 @@ typedef struct etx__tx_run {
     uint8_t stalled;
     uint8_t ordered; /* some branch depends on another */
     uint8_t unregistered;
+    uint8_t over; /* ended: only callbacks that have not returned still borrow it */
 } etx__tx_run;
 
 typedef struct etx__tx {
@@ -128,9 +129,8 @@ typedef struct etx__tx {
     uint32_t block_size;
     uint32_t image_size; /* at most so many bytes say all of it */
     uint32_t entry;
-    uint8_t *lent_gid; /* ended while callbacks run: the gid as they were given it */
     uint32_t lent_gid_size;
-    uint8_t over;      /* ended: only callbacks that have not returned still borrow it */
+    uint8_t *lent_gid; /* ended while callbacks run: the gid as they were given it */
     struct etx__link { /* neighbours in the core's lists; entry number + 1, 0: none */
         uint32_t before, after;
     } link[2];

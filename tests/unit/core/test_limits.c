@@ -196,6 +196,20 @@ static void test_reasons_in_full_memory(void **state) {
     world_free(w);
 }
 
+/* A kibibyte is what a transaction in flight may cost: three branches, short names, no payload of
+ * their own. What is kept for it is a block of 768 bytes and one of 32 for the gid; the next size
+ * is 896. */
+static void test_bytes_in_flight(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant noop");
+    uint64_t before = w->core->pool.used_bytes;
+    say(&w, "begin 01ARZ3NDEKTSV4RRFFQ69G5FAV a:tcc:noop b:tcc:noop c:tcc:noop nobody\nput");
+    assert_int_equal(w->core->live, 1);
+    assert_in_range(w->core->pool.used_bytes - before, 1, 768 + 32);
+    world_free(w);
+}
+
 /* Nothing is begun, decided or called by a core that only inspects. */
 static void test_inspect(void **state) {
     (void)state;
@@ -218,9 +232,13 @@ static void test_inspect(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_thousand_branches),    cmocka_unit_test(test_a_thousand_results),
-        cmocka_unit_test(test_no_room_for_a_result),   cmocka_unit_test(test_full_memory),
-        cmocka_unit_test(test_reasons_in_full_memory), cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_a_thousand_branches),
+        cmocka_unit_test(test_a_thousand_results),
+        cmocka_unit_test(test_no_room_for_a_result),
+        cmocka_unit_test(test_full_memory),
+        cmocka_unit_test(test_bytes_in_flight),
+        cmocka_unit_test(test_reasons_in_full_memory),
+        cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests_name("core limits", tests, NULL, NULL);
 }
