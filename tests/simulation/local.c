@@ -74,15 +74,16 @@ static void flip_bit(sim_node *node, disk *of) {
     if (count == 0 || is_damaged(of, flip)) {
         return;
     }
-    /* What was harmless may show later: the file was used again under another name. */
-    memmove(flip + 1, flip, (SIM_FLIPS - 1) * sizeof *flip);
-    flip->there = 0;
     const char *name = disk_file_name(of, directory, sim_below(s, SIM_STORING, count));
-    snprintf(flip->path, sizeof flip->path, "%s/%s", directory, name);
-    uint64_t size = disk_file_size(of, flip->path);
+    char path[sizeof flip->path];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    uint64_t size = disk_file_size(of, path);
     if (size == 0) {
         return;
     }
+    /* What was harmless may show later: the file was used again under another name. */
+    memmove(flip + 1, flip, (SIM_FLIPS - 1) * sizeof *flip);
+    memcpy(flip->path, path, sizeof path);
     flip->offset = sim_below(s, SIM_STORING, (uint32_t)size);
     flip->bit = (uint8_t)sim_below(s, SIM_STORING, 8);
     disk_file_flip(of, flip->path, flip->offset, flip->bit);
@@ -146,7 +147,11 @@ int sim_local_refused(sim_node *node, const char *message) {
     disk *of = node->world->store[SIM_STORES + node->place].disk;
     const sim_flip *last = node->flip;
     char path[sizeof last->path] = "";
-    if (!last->there) {
+    int there = 0;
+    for (int i = 0; i < SIM_FLIPS; i++) {
+        there |= node->flip[i].there;
+    }
+    if (!there) {
         return 0;
     }
     sim_flip *flip = named_in(message, path, sizeof path) ? flip_told(node, of, path) : NULL;
