@@ -238,6 +238,9 @@ void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us
     }
 }
 
+/* A write that hangs comes back in a time that the wait for the end knows of (live.c). */
+enum { HANG_US = 5000000, HANG_MOST_US = 7000000 };
+
 void etx__futex_wake(_Atomic uint32_t *word, int count) {
     sim *s = *sim_current();
     sim_node *node = s->running;
@@ -246,10 +249,11 @@ void etx__futex_wake(_Atomic uint32_t *word, int count) {
         if (thread->alive && thread->word == word) {
             uint64_t us = 40; /* to the store, and back */
             if (thread->writer) {
-                us = sim_happens(s, SIM_PUT_HANGS) ? 5000000 : 300;
+                us = sim_happens(s, SIM_PUT_HANGS) ? HANG_US : 300;
             }
+            us = sim_about(s, us);
             thread->word = NULL;
-            sim_thread_wake(thread, sim_about(s, us));
+            sim_thread_wake(thread, us < HANG_MOST_US ? us : HANG_MOST_US);
             count--;
         }
     }
