@@ -49,9 +49,10 @@ struct tx_client_ops {
     void (*message)(tx_client *client, char *message, size_t size);
 };
 
-/* A directory that no process has open: an engine that only looks and records what is asked. Says
- * what went wrong. CLI_OK or an exit code. */
-int etx__tx_open_local(cli_context *cli, const char *url, tx_client **ret_client);
+/* A directory: an engine that calls nobody. With `operate` it records what is asked, in a directory
+ * that no process has open; otherwise it only reads, also beside a program that runs. Says what
+ * went wrong. CLI_OK or an exit code. */
+int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client);
 
 /* A server etxd that runs; $ETX_TOKEN is its bearer token, $ETX_CA whom to trust. The same. */
 int etx__tx_open_server(cli_context *cli, const char *url, tx_client **ret_client);

@@ -25,8 +25,8 @@ static const cli_entry commands[] = {
 static const cli_group group = {
     "Looks at transactions and operates on them: those of a server etxd that runs (--server), or "
     "of\n"
-    "a log that no process has open (--home). A program that runs libetx has the same functions "
-    "in\n"
+    "a log (--home). A log can be looked at whoever has it open, as it is at that moment; to\n"
+    "operate, no process may have it open. A program that runs libetx has the same functions in\n"
     "<etx/operate.h>. What is stalled (calls keep failing) or unregistered (a participant is\n"
     "missing) only the running program knows (etx_list); a log does not hold it.",
     commands,
@@ -65,12 +65,12 @@ static int open_server(cli_context *cli, const tx_options *options, tx_client **
 }
 #endif
 
-int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_client) {
+int etx__tx_open(cli_context *cli, const tx_options *options, int operate, tx_client **ret_client) {
     if (options->home != NULL && options->server != NULL) {
-        return etx__cli_fail(cli, "a log that nobody has open, or a server that runs",
+        return etx__cli_fail(cli, "a log, or a server that runs",
                              "--home and --server do not go together");
     }
-    return options->home != NULL ? etx__tx_open_local(cli, options->home, ret_client)
+    return options->home != NULL ? etx__tx_open_local(cli, options->home, operate, ret_client)
                                  : open_server(cli, options, ret_client);
 }
 

@@ -66,8 +66,8 @@ typedef struct tx_options {
     "  1  no such transaction, or not possible in its state\n" \
     "  2  bad usage; no log there, in use, damaged; it cannot be reached\n"
 
-/* Opens what the options name. CLI_OK or an exit code. */
-int etx__tx_open(cli_context *cli, const tx_options *options, tx_client **ret_client);
+/* Opens what the options name, to look at it or to operate. CLI_OK or an exit code. */
+int etx__tx_open(cli_context *cli, const tx_options *options, int operate, tx_client **ret_client);
 /* Is it one at all? CLI_OK or CLI_BAD. */
 int etx__tx_check_gid(cli_context *cli, const char *gid);
 /* Says what went wrong with a gid, or with the list (gid NULL). Returns the exit code. */

@@ -104,7 +104,7 @@ int etx__command_tx_force(cli_context *cli, int argc, char **argv) {
         plan_force(cli, &options, &plan) != CLI_OK || etx__tx_who(cli, &options) != CLI_OK) {
         return CLI_BAD;
     }
-    code = etx__tx_open(cli, &options, &client);
+    code = etx__tx_open(cli, &options, 1, &client);
     if (code != CLI_OK) {
         return code;
     }

@@ -89,7 +89,7 @@ int etx__command_tx_list(cli_context *cli, int argc, char **argv) {
     run.json = options.json;
     code = etx__tx_filter(cli, &options, &filter);
     if (code == CLI_OK) {
-        code = etx__tx_open(cli, &options, &client);
+        code = etx__tx_open(cli, &options, 0, &client);
     }
     if (code == CLI_OK) {
         code = list_all(&run, client, &filter, options.limit);

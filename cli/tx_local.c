@@ -1,4 +1,4 @@
-/* `etx tx` on a closed directory: an engine of its own that looks, operates, and calls nobody. */
+/* `etx tx` on a directory: an engine of its own that looks, operates, and calls nobody. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -119,9 +119,10 @@ static int fail_start(cli_context *cli, etx_engine *engine, const char *dir, int
     char hint[160];
     if (rc == ETX_EBUSY) {
         (void)etx_log_file_verify(dir, NULL, NULL, &report, message, sizeof message);
-        snprintf(hint, sizeof hint,
-                 "stop the program that has it open, or use the program's own interface; 'etx log "
-                 "show' works meanwhile");
+        snprintf(
+            hint, sizeof hint,
+            "stop the program that has it open, or use the program's own interface; 'etx tx list' "
+            "and 'show' work meanwhile");
         if (report.owner_pid > 0) {
             return etx__cli_fail(cli, hint, "%s is in use by process %d", dir, report.owner_pid);
         }
@@ -136,12 +137,13 @@ static int fail_start(cli_context *cli, etx_engine *engine, const char *dir, int
 static int start_engine(cli_context *cli,
                         const char *url,
                         const char *dir,
+                        int operate,
                         etx_engine **ret_engine) {
     etx_options options = ETX_OPTIONS_INIT;
     etx_engine *engine = NULL;
     int rc;
     options.node = "etx-tx";
-    options.flags = ETX_INSPECT;
+    options.flags = operate ? ETX_INSPECT : ETX_READ_ONLY;
     options.shards = 1;
     options.workers = 1;
     options.branches_max = ETX_BRANCHES_MAX;
@@ -164,7 +166,7 @@ static int start_engine(cli_context *cli,
     return CLI_OK;
 }
 
-int etx__tx_open_local(cli_context *cli, const char *url, tx_client **ret_client) {
+int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client) {
     local_client *local;
     char dir[PATH_MAX];
     int code;
@@ -181,7 +183,7 @@ int etx__tx_open_local(cli_context *cli, const char *url, tx_client **ret_client
         return etx__cli_fail(cli, NULL, "%s", strerror(errno));
     }
     local->head.ops = &local_ops;
-    code = start_engine(cli, url, dir, &local->engine);
+    code = start_engine(cli, url, dir, operate, &local->engine);
     if (code != CLI_OK) {
         free(local);
         return code;

@@ -135,7 +135,7 @@ static int run_operation(cli_context *cli,
     if (what != ETX_BULK_RETRY && etx__tx_who(cli, &options) != CLI_OK) {
         return CLI_BAD;
     }
-    code = etx__tx_open(cli, &options, &client);
+    code = etx__tx_open(cli, &options, 1, &client);
     if (code != CLI_OK) {
         return code;
     }

@@ -177,7 +177,7 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
         return code;
     }
     code = etx__tx_check_gid(cli, args.values[0]);
-    code = code != CLI_OK ? code : etx__tx_open(cli, &options, &client);
+    code = code != CLI_OK ? code : etx__tx_open(cli, &options, 0, &client);
     if (code != CLI_OK) {
         return code;
     }

@@ -73,7 +73,7 @@ static int post(cli_context *cli,
                 json_t *body) {
     tx_client *client = NULL;
     const json_t *answer = NULL;
-    int code = etx__tx_open(cli, options, &client);
+    int code = etx__tx_open(cli, options, 1, &client);
     int rc;
     if (code != CLI_OK) {
         json_decref(body);

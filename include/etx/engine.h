@@ -12,11 +12,16 @@ extern "C" {
 #endif
 
 typedef enum etx_engine_flags {
-    ETX_ALLOW_VOLATILE = 1 << 0,  /* homes that forget with the process may be used, if asked for */
-    ETX_INSPECT = 1 << 1,         /* look and operate only: no calls, no deadlines, nothing begun */
-    ETX_HISTORY_STRICT = 1 << 2,  /* refuse new transactions (ETX_EBUSY) rather than forget a chosen
+    ETX_ALLOW_VOLATILE = 1 << 0, /* homes that forget with the process may be used, if asked for */
+    ETX_INSPECT = 1 << 1,        /* look and operate only: no calls, no deadlines, nothing begun */
+    ETX_HISTORY_STRICT = 1 << 2, /* refuse new transactions (ETX_EBUSY) rather than forget a chosen
                                    * gid before it is history_age_ms old */
-    ETX_NO_CALLER_DRIVES = 1 << 3 /* blocking callers never do the engine's work on their thread */
+    ETX_NO_CALLER_DRIVES = 1 << 3, /* blocking callers never do the engine's work on their thread */
+    /* look only: ETX_INSPECT that owns, locks and writes nothing, beside whoever has the homes open
+     * or on a read-only file system. What it knows, also of a gid that is not there, is what the
+     * logs held at start; what would change something is ETX_ESTATE. Adapters of logs: see
+     * ETX_LOG_READ_ONLY */
+    ETX_READ_ONLY = 1 << 4
 } etx_engine_flags;
 
 /* Options. 0 or NULL in any member means the default given here. Copied by create. */

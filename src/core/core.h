@@ -30,6 +30,7 @@ typedef struct etx__core_options {
     uint32_t image_max; /* bytes of one transaction with its results: what a batch can hold */
     uint32_t call_timeout_ms, retry_first_ms, retry_cap_ms, working_ms, park_after;
     uint8_t inspect;
+    uint8_t read_only; /* nothing is put: what was folded is all that is known */
     uint8_t history_strict;
     uint64_t first_serial; /* of calls: no other core of the partition gave it */
     uint64_t memory_max;   /* bytes, with those of etx__core.others; 0: pool_size */

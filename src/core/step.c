@@ -149,7 +149,7 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     }
     if (entry == NULL) {
         /* a barrier: that it is not here is known once a put made after the question is durable */
-        waiter->seq = etx__core_barrier(core);
+        waiter->seq = core->options.read_only ? core->durable : etx__core_barrier(core);
     } else {
         waiter->seq = entry->rests_on;
     }

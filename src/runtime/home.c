@@ -113,6 +113,7 @@ int etx__home_open(etx__home *home) {
                              .message = message,
                              .message_size = sizeof message};
     config.flags = (engine->options.flags & ETX_INSPECT) ? ETX_LOG_NO_CREATE : 0;
+    config.flags |= etx__engine_reads_only(engine) ? ETX_LOG_READ_ONLY : 0;
     int rc = home->ops->open(&config, &home->log);
     if (rc != 0) {
         return etx__engine_fail(engine, rc, "home %s: %s", home->url,

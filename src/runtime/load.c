@@ -141,6 +141,7 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
         .working_ms = o->working_ms,
         .park_after = o->park_after,
         .inspect = (o->flags & ETX_INSPECT) != 0,
+        .read_only = (o->flags & ETX_READ_ONLY) != 0,
         .history_strict = (o->flags & ETX_HISTORY_STRICT) != 0,
         .first_serial = partition->generation << 40,
         .memory_max = o->memory_max,
@@ -207,6 +208,12 @@ static etx_record own_record(const etx__partition *partition, uint64_t nonce) {
     record.u.own.node = (etx_bytes){engine->node, strlen(engine->node)};
     record.u.own.chosen_home = (etx_bytes){chosen, strlen(chosen)};
     return record;
+}
+
+/* Who only reads owns nothing: what it has read is all that it will ever know. */
+static int claim_nothing(etx__partition *partition) {
+    partition->loaded_own = partition->read_next;
+    return 0;
 }
 
 static int claim(etx__partition *partition) {
@@ -319,7 +326,9 @@ int etx__partition_read(etx__partition *partition) {
 }
 
 int etx__partition_claim(etx__partition *partition) {
-    return keep_loaded(partition, claim(partition));
+    return keep_loaded(partition, etx__engine_reads_only(partition->home->engine)
+                                      ? claim_nothing(partition)
+                                      : claim(partition));
 }
 
 int etx__partition_load(etx__partition *partition) {
@@ -329,7 +338,8 @@ int etx__partition_load(etx__partition *partition) {
         snprintf(partition->message, sizeof partition->message, "chosen gids belong to home %s now",
                  partition->chosen_then);
     }
-    return keep_loaded(partition, rc != 0 ? rc : claim(partition));
+    keep_loaded(partition, rc);
+    return rc != 0 ? rc : etx__partition_claim(partition);
 }
 
 enum { LOOK_MS = 200 }; /* from the opening until the log is asked how much room it has */
@@ -350,7 +360,9 @@ void etx__partition_install(etx__partition *partition) {
     event.u.recovered.slot = partition->loaded_own;
     etx__partition_step(partition, &event);
     etx__partition_gauges(partition);
-    etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
+    if (!etx__engine_reads_only(partition->home->engine)) {
+        etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
+    }
 }
 
 void etx__partition_forget(etx__partition *partition, int rc) {

@@ -52,14 +52,17 @@ void etx__options_fill(etx_options *o) {
     if (o->durability == ETX_DURABILITY_DEFAULT) {
         o->durability = ETX_LOCAL;
     }
+    if (o->flags & ETX_READ_ONLY) {
+        o->flags |= ETX_INSPECT;
+    }
     if (o->codec == NULL) {
         o->codec = etx_codec_binary();
     }
 }
 
 const char *etx__options_wrong(const etx_options *o) {
-    const uint32_t flags =
-        ETX_ALLOW_VOLATILE | ETX_INSPECT | ETX_HISTORY_STRICT | ETX_NO_CALLER_DRIVES;
+    const uint32_t flags = ETX_ALLOW_VOLATILE | ETX_INSPECT | ETX_HISTORY_STRICT |
+                           ETX_NO_CALLER_DRIVES | ETX_READ_ONLY;
     if (o->flags & ~flags) {
         return "flags: unknown bits are set";
     }

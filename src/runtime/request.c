@@ -458,6 +458,11 @@ void etx__request_handle(etx_tx *request) {
         etx__request_refuse(request, ETX_ECLOSED, etx_strerror(ETX_ECLOSED));
         return;
     }
+    if (request->ask == ETX__ASK_CORE && request->type != ETX__EV_WAIT &&
+        etx__engine_reads_only(request->engine)) {
+        etx__request_refuse(request, ETX_ESTATE, "the engine only reads (ETX_READ_ONLY)");
+        return;
+    }
     if (begin && (partition->state != ETX__OPEN || partition->full) &&
         etx__request_elsewhere(request)) {
         return;

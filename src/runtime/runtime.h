@@ -83,6 +83,9 @@ int etx__engine_serves(etx_engine *engine);
 /* The shard whose thread this is, now (or which it drives), or NULL. Such a thread must not wait
  * for the engine. */
 const etx__shard *etx__engine_inside(const etx_engine *engine);
+static inline int etx__engine_reads_only(const etx_engine *engine) {
+    return (engine->options.flags & ETX_READ_ONLY) != 0;
+}
 /* Sets the calling thread's message, cut to its size; returns rc. */
 int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

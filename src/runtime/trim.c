@@ -125,7 +125,8 @@ static void go_on_moving(etx__partition *partition, size_t bytes) {
 }
 
 void etx__partition_trim(etx__partition *partition, size_t bytes) {
-    if (partition->state != ETX__OPEN || partition->busy) {
+    if (partition->state != ETX__OPEN || partition->busy ||
+        etx__engine_reads_only(partition->home->engine)) {
         return;
     }
     if (partition->moving_seq != 0) {

@@ -51,8 +51,9 @@ class Log(Case):
             self.expect(0, "log", "verify", self.path("copy"))
             result = self.expect(2, "log", "repair", log, self.path("other"), "--accept-loss")
             self.assertIn(str(report["owner_pid"]), result.stderr)
-            # nobody else may have it
-            result = self.expect(2, "tx", "list", "--home", "file:" + log)
+            # nobody else may have it, but for looking
+            self.expect(0, "tx", "list", "--home", "file:" + log)
+            result = self.expect(2, "tx", "park", "some", "--home", "file:" + log, "--why", "so")
             self.assertIn(f"process {report['owner_pid']}", result.stderr)
             process.send_signal(signal.SIGINT)  # enough: it ends in order
             self.assertEqual(process.wait(timeout=100), 0)
@@ -85,8 +86,10 @@ class Log(Case):
         report = json.loads(self.expect(1, "log", "verify", log, "--json").stdout)
         self.assertEqual(report["state"], "torn")
         self.assertEqual(report["findings"][0]["file"], path)
-        # opening cuts it
+        # looking at it does not cut it, opening does
         self.expect(0, "tx", "list", "--home", "file:" + log)
+        self.expect(1, "log", "verify", log)
+        self.expect(1, "tx", "retry", "nobody", "--home", "file:" + log)
         self.expect(0, "log", "verify", log)
 
     def test_corruption_and_repair(self):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`etx tx` on a closed directory: list, show, park, resume and force, each recorded."""
+"""`etx tx` on a directory: list and show, which only read; park, resume and force, recorded."""
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,15 @@ class Tx(Case):
         self.demo = self.make_broken_off_demo()
         self.log = os.path.join(self.demo, "log")
         self.home = ["--home", "file:" + self.log]
+
+    def contents(self):
+        """Every file of the log, with its bytes and the time of its last change."""
+        found = {}
+        for name in sorted(os.listdir(self.log)):
+            path = os.path.join(self.log, name)
+            with open(path, "rb") as file:
+                found[name] = (hashlib.sha256(file.read()).digest(), os.stat(path).st_mtime_ns)
+        return found
 
     def listed(self, *args):
         return rows(self.expect(0, "tx", "list", *self.home, "--json", "--limit", "100000",
@@ -43,6 +53,27 @@ class Tx(Case):
         text = self.expect(0, "tx", "list", *self.home).stdout
         self.assertIn(live[0]["gid"], text)
         self.assertIn("STATE", text)
+
+    def test_looking_changes_nothing(self):
+        before = self.contents()
+        gid = self.listed()[0]["gid"]
+        self.expect(0, "tx", "show", gid, *self.home)
+        self.assertEqual(self.contents(), before)
+        self.expect(0, "tx", "park", gid, *self.home, "--why", "to see that this does")
+        self.assertNotEqual(self.contents(), before)
+
+    def test_log_in_use(self):
+        """Looked at whoever has it open; operated on only by its program."""
+        gid = self.listed()[0]["gid"]
+        with subprocess.Popen([cli_common.binary(), "demo-coordinator", "--dir", self.demo,
+                               "--seed", "1"]) as process:
+            self.await_that(lambda: cli_common.in_use(self.log))
+            self.listed("--ended")
+            self.expect(0, "tx", "show", gid, *self.home)
+            refused = self.expect(2, "tx", "park", gid, *self.home, "--why", "too late").stderr
+            self.assertIn(f"in use by process {process.pid}", refused)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(timeout=100), 0)
 
     def test_show(self):
         gid = self.listed()[0]["gid"]

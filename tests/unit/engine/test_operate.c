@@ -253,11 +253,82 @@ static void queried_with_branches(void **state) {
     shop_end(&shop);
 }
 
+static int count_listed(const etx_status *status, void *user) {
+    (void)status;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+static void is_only_read(etx_engine *engine, int rc) {
+    char message[200];
+    assert_int_equal(rc, ETX_ESTATE);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, "ETX_READ_ONLY"));
+}
+
+static void changes_nothing(etx_engine *engine) {
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    is_only_read(engine, etx_park(engine, "one", "ann", "look at it"));
+    is_only_read(engine, etx_retry(engine, "one"));
+    is_only_read(engine, etx_force_by_hand(engine, "one", ETX_FORCE_ABORT, NULL, 0, "ann", "so"));
+    etx_tx *tx = NULL;
+    rig_must(engine, etx_tx_attach(engine, "one", 0, &tx), "attach");
+    is_only_read(engine, etx_tx_abort(tx, &outcome));
+    is_only_read(engine, etx_tx_run(rig_pair(engine, "bank", "three", 'D'), &outcome));
+}
+
+/* Beside the program that has the log open: what is there is told, and nothing is changed. */
+static void looked_at_beside_its_owner(void **state) {
+    host_dir dir;
+    struct shop shop;
+    unsigned listed = 0;
+    etx_options look = rig_options();
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    host_dir_make(&dir);
+    rig_log_make(&shop.log, dir.path, "partitions=3");
+    host_bank_make(&shop.stuck);
+    rig_bank_make(&shop.bank, 1000);
+    shop_open(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    submit(&shop, "one");
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "two", 'D'), &outcome), "run");
+    assert_true(rig_written(shop.engine, 1));
+
+    look.flags |= ETX_READ_ONLY;
+    etx_engine *reader = rig_engine(&look, shop.log.inner_url, NULL);
+    rig_bank_register(&shop.bank, reader, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(reader);
+    assert_int_equal(rig_state(reader, "one"), ETX_ACTIVE);
+    assert_int_equal(rig_state(reader, "two"), ETX_COMMITTED);
+    etx_status none = {.size = sizeof none};
+    assert_int_equal(etx_query(reader, "never", &none), ETX_ENOTFOUND);
+    filter.remembered = 1;
+    assert_int_equal(etx_list(reader, &filter, &cursor, 10, count_listed, &listed), 0);
+    assert_int_equal(listed, 2);
+    changes_nothing(reader);
+    rig_must(shop.engine, etx_park(shop.engine, "one", "ann", "look at it"), "park");
+    assert_true(rig_reaches(shop.engine, "one", ETX_ACTIVE, ETX_MARK_PARKED));
+    etx_status status = {.size = sizeof status};
+    rig_must(reader, etx_query(reader, "one", &status), "query");
+    assert_int_equal(status.marks & ETX_MARK_PARKED, 0); /* it knows what was there */
+    rig_close(reader, ETX_CLOSE_LEAVE);
+
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    rig_must(shop.engine, etx_resume(shop.engine, "one", "ann", "fine"), "resume");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+    host_dir_remove(&dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parked_until_resumed),  cmocka_unit_test(forced),
         cmocka_unit_test(listed_page_by_page),   cmocka_unit_test(impatient_lists),
-        cmocka_unit_test(queried_with_branches),
+        cmocka_unit_test(queried_with_branches), cmocka_unit_test(looked_at_beside_its_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
