@@ -137,6 +137,19 @@ int sim_nest_crossed(sim *s, const sim_truth *parent, uint32_t place) {
            child->decided != parent->decided;
 }
 
+int sim_nest_orphaned(sim *s, const sim_truth *child) {
+    char gid[ETX_GID_MAX + 1];
+    for (const sim_truth *parent = s->truths; parent != NULL; parent = parent->next) {
+        int lost = parent->store != NULL && parent->store->regressed && parent->plan != NULL;
+        for (uint32_t i = 0; lost && i < parent->plan->branches; i++) {
+            if (parent->plan->branch[i].nests && child_find(s, parent, i, gid) == child) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* A child ends as its parent does. */
 void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place) {
     char gid[ETX_GID_MAX + 1];

@@ -91,6 +91,15 @@ static void settle_crossed(sim *s, const sim_truth *truth, sim_node *node) {
     }
 }
 
+/* Held is what waits for its parent, however long: where that is lost somebody has to decide. */
+static void abort_orphan(sim *s, const sim_truth *truth, sim_node *node) {
+    order given = {.gid = truth->gid, .type = ETX__EV_FORCE, .force = ETX_FORCE_ABORT};
+    if (truth->held && truth->decided == 0 && sim_nest_orphaned(s, truth)) {
+        sim_say(s, truth->gid, "the operator aborts it: its parent is lost");
+        sim_node_run(node, give, &given);
+    }
+}
+
 void sim_operator_resume(sim *s) {
     for (sim_truth *truth = s->truths; truth != NULL; truth = truth->next) {
         for (uint32_t i = 0; truth->begun && !truth->ended && i < s->nodes; i++) {
@@ -100,6 +109,9 @@ void sim_operator_resume(sim *s) {
             }
             if (sim_node_ready(&s->node[i])) {
                 settle_crossed(s, truth, &s->node[i]);
+            }
+            if (sim_node_ready(&s->node[i])) {
+                abort_orphan(s, truth, &s->node[i]);
             }
         }
     }

@@ -222,7 +222,10 @@ static int dir_judge(etx__file_log *log,
         list->copying = 0;
     rc = etx__file_dir_judge(log, list, &fault);
     if (rc) {
-        etx__file_say(words, rc, "%s: %s", log->dir, fault.text);
+        if (fault.offset > 0)
+            etx__file_fault_say(log, &fault, words);
+        else
+            etx__file_say(words, rc, "%s: %s", log->dir, fault.text);
         etx__file_list_free(&log->allocator, list);
     }
     return rc;

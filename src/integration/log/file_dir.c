@@ -332,6 +332,9 @@ int etx__file_dir_judge(etx__file_log *log, const etx__file_list *list, etx__fil
         if (error)
             return etx__file_fault_set(fault, etx__file_error_code(error), name, 0, 0,
                                        "cannot read %s: %s", name, etx__file_reason(error));
+        if (!made)
+            return etx__file_fault_set(fault, ETX_ECORRUPT, name, ETX__BLOCK, 0,
+                                       "something was put here, and home is missing");
     }
     if (!made)
         return etx__file_fault_set(fault, ETX_ECORRUPT, "home", 0, 0,

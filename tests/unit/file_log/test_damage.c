@@ -412,6 +412,17 @@ static void test_interrupted_making(void **state) {
     fixture_command("cd '%s/log' && test -e home && ! test -e home.tmp", fixture->subject.dir);
 }
 
+/* Of a making that was interrupted no segment holds anything: here one does, so it is damage, and
+ * where is said. */
+static void test_interrupted_making_with_more(void **state) {
+    log_fixture *fixture = *state;
+    fixture_close(fixture, 0);
+    fixture_command("cd '%s/log' && mv home home.tmp", fixture->subject.dir);
+    file_spoil(fixture_path(fixture, "log/p00-00000001.seg"), 4393);
+    expect_refused(fixture, ETX_ECORRUPT, "/log/p00-00000001.seg at byte 4096");
+    fixture_command("cd '%s/log' && ! test -e home && test -e home.tmp", fixture->subject.dir);
+}
+
 static void test_modes(void **state) {
     log_fixture *fixture = *state;
     struct stat found;
@@ -442,6 +453,8 @@ int main(void) {
         CASE(test_group_behind_a_bad_one),
         CASE(test_options_at_reopen),
         CASE(test_interrupted_making),
+        CASE(test_interrupted_making_with_more),
+        CASE(test_interrupted_making_with_more),
         CASE(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
