@@ -454,7 +454,6 @@ int main(void) {
         CASE(test_options_at_reopen),
         CASE(test_interrupted_making),
         CASE(test_interrupted_making_with_more),
-        CASE(test_interrupted_making_with_more),
         CASE(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
