@@ -436,6 +436,21 @@ static void test_repair_of_strays(void **state) {
     assert_int_equal(repair(fixture, 1, &all, &report), 0);
 }
 
+/* Between the last group and a spare a segment is missing: it may have held slots. */
+static void test_repair_of_a_gap_between_spares(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    told all;
+    fixture_puts(fixture, 30, 20000); /* beyond the half: two spares */
+    fixture_await(fixture, 3);
+    fixture_close(fixture, 0);
+    fixture_command("rm '%s'", segment(fixture, 2));
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 30);
+}
+
 /* Of a log that held nothing: damage where the first slot would be, or no first segment. */
 static void test_repair_of_nothing(void **state) {
     log_fixture *fixture = *state;
@@ -531,6 +546,7 @@ int main(void) {
         CASE(test_repair_above_the_mark),
         CASE(test_repair_below_the_settled_mark),
         CASE(test_repair_of_strays),
+        CASE(test_repair_of_a_gap_between_spares),
         CASE(test_repair_of_nothing),
         CASE(test_repair_of_a_superseded_segment),
         CASE(test_destinations),
