@@ -230,6 +230,19 @@ static void test_more_than_one_finding(void **state) {
     assert_int_equal(all.count, 0);
 }
 
+/* However many files there are. */
+static void test_many_files(void **state) {
+    log_fixture *fixture = *state;
+    told all;
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    fixture_command("cd '%s/log' && for i in $(seq 10000001 10000300); do : >p07-$i.seg; done",
+                    fixture->subject.dir);
+    assert_int_equal(repair(fixture, 0, &all, NULL), 0);
+    assert_int_equal(all.count, 300);
+    assert_int_equal(repaired(fixture, NULL), 3);
+}
+
 static void test_no_log_there(void **state) {
     log_fixture *fixture = *state;
     char message[300];
@@ -537,6 +550,7 @@ int main(void) {
         CASE(test_a_group_beyond_the_end),
         CASE(test_two_tears_in_one_place),
         CASE(test_more_than_one_finding),
+        CASE(test_many_files),
         CASE(test_no_log_there),
         CASE(test_newer),
         CASE(test_nothing_to_infer_from),
