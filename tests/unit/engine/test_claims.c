@@ -298,8 +298,8 @@ static uint64_t another_begins(struct shop *shop) {
     return rig_log_records(&shop->log, 0, 0, NULL, NULL);
 }
 
-/* From now on that is the answer to a reopen; comes back when it was given twice: then what was read
- * after an earlier answer has been judged. */
+/* From now on that is the answer to a reopen. Comes back when it was given twice: what was read
+ * after an earlier answer is judged by then. */
 static void reopens(struct shop *shop, int rc) {
     atomic_store(&shop->log.reopen_rc, rc);
     assert_true(host_wait_for(&shop->log.reopened, atomic_load(&shop->log.reopened) + 3));
