@@ -27,15 +27,15 @@ static const char create_rows[] =
 static int make_tables(sqlite3 *db) {
     int64_t version = 0;
     int64_t horizon = 0;
-    int rc = etx__fence_run(db, create_meta);
+    int rc = etx__sqlite_run(db, create_meta);
     if (rc == 0) {
-        rc = etx__fence_meta(db, &version, &horizon);
+        rc = etx__sqlite_meta(db, &version, &horizon);
     }
     if (rc == 0 && version != ETX__FENCE_VERSION) {
         rc = ETX_EVERSION;
     }
     if (rc == 0) {
-        rc = etx__fence_run(db, create_rows);
+        rc = etx__sqlite_run(db, create_rows);
     }
     return rc;
 }
@@ -47,16 +47,16 @@ int etx_fence_sqlite_prepare(sqlite3 *db) {
         return ETX_EINVALID;
     }
     alone = sqlite3_get_autocommit(db);
-    rc = etx__fence_run(db, alone ? "BEGIN IMMEDIATE" : "SAVEPOINT etx_fence_prepare");
+    rc = etx__sqlite_run(db, alone ? "BEGIN IMMEDIATE" : "SAVEPOINT etx_fence_prepare");
     if (rc != 0) {
         return rc;
     }
     rc = make_tables(db);
     if (rc == 0) {
-        rc = etx__fence_run(db, alone ? "COMMIT" : "RELEASE etx_fence_prepare");
+        rc = etx__sqlite_run(db, alone ? "COMMIT" : "RELEASE etx_fence_prepare");
     }
     if (rc != 0 && !sqlite3_get_autocommit(db)) {
-        (void)etx__fence_run(
+        (void)etx__sqlite_run(
             db, alone ? "ROLLBACK" : "ROLLBACK TO etx_fence_prepare; RELEASE etx_fence_prepare");
     }
     return rc;
@@ -69,24 +69,24 @@ static int run_alone(sqlite3 *db,
                      uint64_t second,
                      int64_t *ret_rows) {
     sqlite3_stmt *statement = NULL;
-    int rc = etx__fence_run(db, "BEGIN IMMEDIATE");
+    int rc = etx__sqlite_run(db, "BEGIN IMMEDIATE");
     if (rc != 0) {
         return rc;
     }
-    rc = etx__fence_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+    rc = etx__sqlite_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
     if (rc == 0) {
         sqlite3_bind_int64(statement, 1, (sqlite3_int64)first);
         if (sqlite3_bind_parameter_count(statement) > 1) {
             sqlite3_bind_int64(statement, 2, (sqlite3_int64)second);
         }
-        rc = etx__fence_step(statement);
+        rc = etx__sqlite_step(statement);
     }
     if (rc == 0) {
         *ret_rows = sqlite3_changes64(db);
-        rc = etx__fence_run(db, "COMMIT");
+        rc = etx__sqlite_run(db, "COMMIT");
     }
     if (rc != 0 && !sqlite3_get_autocommit(db)) {
-        (void)etx__fence_run(db, "ROLLBACK");
+        (void)etx__sqlite_run(db, "ROLLBACK");
     }
     return rc;
 }
@@ -119,7 +119,7 @@ int etx_fence_sqlite_clean(sqlite3 *db,
     if (db == NULL || horizon_ms > INT64_MAX || !sqlite3_get_autocommit(db)) {
         return ETX_EINVALID;
     }
-    rc = etx__fence_meta(db, &version, &horizon);
+    rc = etx__sqlite_meta(db, &version, &horizon);
     if (rc == 0 && version != ETX__FENCE_VERSION) {
         rc = ETX_EVERSION;
     }
