@@ -91,24 +91,14 @@ int etx_fence_postgres_prepare(PGconn *conn) {
     return rc;
 }
 
-/* In one transaction that nobody else writes to the table meanwhile: the horizon, and what may go
- * behind it. The row that came first stands for its branch. With a commit operation and a forward
- * row that is done, the branch is finished once its commit or undo is done; else, once no finishing
- * operation is waiting to be repeated. A refused message waits; a refused notification not. */
+/* In one transaction, while nobody else writes to the table: the horizon, and what may go behind
+ * it. */
 static int clean_locked(PGconn *conn, uint64_t horizon_ms, uint32_t limit, uint64_t *ret_deleted) {
     static const char advance[] =
         "UPDATE etx_fence_meta SET horizon_ms = %" PRIu64 " WHERE id = 1 AND horizon_ms < %" PRIu64;
     static const char delete[] =
         "WITH finished AS (SELECT f.gid, f.branch FROM etx_fence AS f"
-        " WHERE f.begin_ms < %" PRIu64
-        " AND (f.operation = 0 OR f.kind >= 4) AND f.reply <> 0"
-        " AND NOT (f.kind = 4 AND f.reply <> 1)"
-        " AND CASE WHEN f.kind IN (1, 3) AND f.reply = 1"
-        "  THEN EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid"
-        "   AND g.branch = f.branch AND g.operation IN (1, 2) AND g.reply = 1)"
-        "  ELSE NOT EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid"
-        "   AND g.branch = f.branch AND g.operation <> f.operation AND g.reply <> 1) END"
-        " LIMIT %" PRIu32
+        " WHERE f.begin_ms < %" PRIu64 " AND %s LIMIT %" PRIu32
         "), gone AS (DELETE FROM etx_fence AS e USING finished AS f"
         " WHERE e.gid = f.gid AND e.branch = f.branch RETURNING 1) SELECT count(*) FROM gone";
     char sql[1200];
@@ -122,7 +112,7 @@ static int clean_locked(PGconn *conn, uint64_t horizon_ms, uint32_t limit, uint6
         rc = etx__postgres_run(conn, sql);
     }
     if (rc == 0) {
-        snprintf(sql, sizeof sql, delete, horizon_ms, limit);
+        snprintf(sql, sizeof sql, delete, horizon_ms, etx__fence_finished, limit);
         result = PQexec(conn, sql);
         rc = etx__postgres_error(result);
     }

@@ -23,6 +23,18 @@
 
 #include <string.h>
 
+/* The row that came first stands for its branch. With a commit operation and a forward row that is
+ * done, the branch is finished once its commit or undo is done; else, once no finishing operation
+ * is waiting to be repeated. A refused message waits; a refused notification not. */
+const char etx__fence_finished[] =
+    "(f.operation = 0 OR f.kind >= 4) AND f.reply <> 0"
+    " AND NOT (f.kind = 4 AND f.reply <> 1)"
+    " AND CASE WHEN f.kind IN (1, 3) AND f.reply = 1"
+    "  THEN EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = f.branch"
+    "   AND g.operation IN (1, 2) AND g.reply = 1)"
+    "  ELSE NOT EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = f.branch"
+    "   AND g.operation <> f.operation AND g.reply <> 1) END";
+
 /* Length of a name that has 1 to max bytes, each '!' to '~'; else 0. */
 static int measure_name(const char *name, int max) {
     int len = 0;

@@ -22,6 +22,10 @@ typedef struct etx__fence_row {
     int first; /* of its branch: not for a transaction begun before the horizon */
 } etx__fence_row;
 
+/* SQL, a condition: may the branch of f, a row of etx_fence, be cleaned? True of one of its rows at
+ * the most. The age is the caller's to ask. */
+extern const char etx__fence_finished[];
+
 /* What the work came to. */
 typedef struct etx__fence_end {
     etx_reply reply;

@@ -1,6 +1,8 @@
 /* The schema of the SQLite fence: making its tables, and cleaning them behind a stored horizon. */
 #include "sqlite_rows.h"
 
+#include <stdio.h>
+
 static const char create_meta[] =
     "CREATE TABLE IF NOT EXISTS etx_fence_meta("
     " id INTEGER PRIMARY KEY CHECK(id = 1),"
@@ -97,21 +99,10 @@ int etx_fence_sqlite_clean(sqlite3 *db,
                            uint64_t *ret_deleted) {
     static const char advance[] =
         "UPDATE etx_fence_meta SET horizon_ms = ?1 WHERE id = 1 AND horizon_ms < ?1";
-    /* The row that came first stands for its branch. With a commit operation and a forward row
-     * that is done, the branch is finished once its commit or undo is done; else, once no finishing
-     * operation is waiting to be repeated. A refused message waits; a refused notification not. */
     static const char delete[] =
-        "DELETE FROM etx_fence WHERE (gid, branch) IN ("
-        " SELECT f.gid, f.branch FROM etx_fence AS f"
-        " WHERE f.begin_ms < ?1 AND (f.operation = 0 OR f.kind >= 4) AND f.reply <> 0"
-        " AND NOT (f.kind = 4 AND f.reply <> 1)"
-        " AND CASE WHEN f.kind IN (1, 3) AND f.reply = 1"
-        "  THEN EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = f.branch"
-        "   AND g.operation IN (1, 2) AND g.reply = 1)"
-        "  ELSE NOT EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = "
-        "f.branch"
-        "   AND g.operation <> f.operation AND g.reply <> 1) END"
-        " LIMIT ?2)";
+        "DELETE FROM etx_fence WHERE (gid, branch) IN (SELECT f.gid, f.branch FROM etx_fence AS f"
+        " WHERE f.begin_ms < ?1 AND %s LIMIT ?2)";
+    char sql[1024];
     int64_t version = 0;
     int64_t horizon = 0;
     int64_t rows = 0;
@@ -127,7 +118,8 @@ int etx_fence_sqlite_clean(sqlite3 *db,
         rc = run_alone(db, advance, horizon_ms, 0, &rows);
     }
     if (rc == 0) {
-        rc = run_alone(db, delete, horizon_ms, limit, &rows);
+        snprintf(sql, sizeof sql, delete, etx__fence_finished);
+        rc = run_alone(db, sql, horizon_ms, limit, &rows);
     }
     if (rc == 0 && ret_deleted != NULL) {
         *ret_deleted = (uint64_t)rows;

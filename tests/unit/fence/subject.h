@@ -29,6 +29,22 @@ typedef struct fence_subject {
     int (*clean)(void *db, uint64_t horizon_ms, uint32_t limit, uint64_t *ret_deleted);
 } fence_subject;
 
+/* The fence's functions of one database, as the subject has them. */
+#define SUBJECT_FENCE(name)                                                                      \
+    static int prepare(void *db) {                                                               \
+        return etx_fence_##name##_prepare(db);                                                   \
+    }                                                                                            \
+    static int enter(void *db, const etx_fence_call *call, etx_fence_answer *ret_answer) {       \
+        return etx_fence_##name##_enter(db, call, ret_answer);                                   \
+    }                                                                                            \
+    static int finish(void *db, const etx_fence_call *call, etx_reply reply, const char *reason, \
+                      const void *result, size_t result_len) {                                   \
+        return etx_fence_##name##_finish(db, call, reply, reason, result, result_len);           \
+    }                                                                                            \
+    static int clean(void *db, uint64_t horizon_ms, uint32_t limit, uint64_t *ret_deleted) {     \
+        return etx_fence_##name##_clean(db, horizon_ms, limit, ret_deleted);                     \
+    }
+
 /* The one that the test is linked with. */
 extern const fence_subject subject;
 

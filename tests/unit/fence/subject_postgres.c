@@ -76,26 +76,7 @@ static void disconnect(void *db) {
     PQfinish(db);
 }
 
-static int prepare(void *db) {
-    return etx_fence_postgres_prepare(db);
-}
-
-static int enter(void *db, const etx_fence_call *call, etx_fence_answer *ret_answer) {
-    return etx_fence_postgres_enter(db, call, ret_answer);
-}
-
-static int finish(void *db,
-                  const etx_fence_call *call,
-                  etx_reply reply,
-                  const char *reason,
-                  const void *result,
-                  size_t result_len) {
-    return etx_fence_postgres_finish(db, call, reply, reason, result, result_len);
-}
-
-static int clean(void *db, uint64_t horizon_ms, uint32_t limit, uint64_t *ret_deleted) {
-    return etx_fence_postgres_clean(db, horizon_ms, limit, ret_deleted);
-}
+SUBJECT_FENCE(postgres)
 
 const fence_subject subject = {
     200,     "BEGIN", make,    remove_place, connect_to, disconnect,

@@ -50,26 +50,7 @@ static int64_t ask(void *db, const char *sql) {
     return value;
 }
 
-static int prepare(void *db) {
-    return etx_fence_sqlite_prepare(db);
-}
-
-static int enter(void *db, const etx_fence_call *call, etx_fence_answer *ret_answer) {
-    return etx_fence_sqlite_enter(db, call, ret_answer);
-}
-
-static int finish(void *db,
-                  const etx_fence_call *call,
-                  etx_reply reply,
-                  const char *reason,
-                  const void *result,
-                  size_t result_len) {
-    return etx_fence_sqlite_finish(db, call, reply, reason, result, result_len);
-}
-
-static int clean(void *db, uint64_t horizon_ms, uint32_t limit, uint64_t *ret_deleted) {
-    return etx_fence_sqlite_clean(db, horizon_ms, limit, ret_deleted);
-}
+SUBJECT_FENCE(sqlite)
 
 const fence_subject subject = {
     1500, "BEGIN IMMEDIATE", make,  remove_place, connect_to, disconnect, execute,

@@ -61,23 +61,25 @@ static void begin_operation(bank *db, const etx_fence_call *call, const char *sq
     assert_int_equal(db->of->finish(db->db, call, ETX_DONE, NULL, NULL, 0), 0);
 }
 
+/* The operation comes while `db` has one under way, waits, and goes on once that has ended. */
+static void run_behind(operation *o, bank *db, const char *how) {
+    start(o, db);
+    execute(db, how);
+    end(o);
+    assert_int_equal(o->rc, 0);
+}
+
 static void test_repeat_waits_for_the_first(void **state) {
     fixture *f = *state;
     operation again = {f->other, make_call("g", ETX_TCC, ETX_FORWARD), SQL_HOLD, 0, 0, {0}};
     begin_operation(f->db, &again.call, SQL_HOLD);
-    start(&again, f->db);
-    execute(f->db, "COMMIT");
-    end(&again);
-    assert_int_equal(again.rc, 0);
+    run_behind(&again, f->db, "COMMIT");
     assert_int_equal(again.answer.verdict, ETX_FENCE_ANSWERED);
     assert_int_equal(again.answer.reply, ETX_DONE);
     /* and takes its place if it was rolled back */
     again.call.gid = "h";
     begin_operation(f->db, &again.call, SQL_HOLD);
-    start(&again, f->db);
-    execute(f->db, "ROLLBACK");
-    end(&again);
-    assert_int_equal(again.rc, 0);
+    run_behind(&again, f->db, "ROLLBACK");
     assert_int_equal(again.answer.verdict, ETX_FENCE_RUN);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 20);
 }
@@ -87,19 +89,13 @@ static void test_undo_waits_for_the_forward_under_way(void **state) {
     etx_fence_call try = make_call("done", ETX_TCC, ETX_FORWARD);
     operation undo = {f->other, make_call("done", ETX_TCC, ETX_UNDO), SQL_DROP, 0, 0, {0}};
     begin_operation(f->db, &try, SQL_HOLD);
-    start(&undo, f->db);
-    execute(f->db, "COMMIT");
-    end(&undo);
-    assert_int_equal(undo.rc, 0);
+    run_behind(&undo, f->db, "COMMIT");
     assert_int_equal(undo.answer.verdict, ETX_FENCE_RUN);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
     /* one that was rolled back has left nothing to undo, and is kept out from then on */
     try.gid = undo.call.gid = "gone";
     begin_operation(f->db, &try, SQL_HOLD);
-    start(&undo, f->db);
-    execute(f->db, "ROLLBACK");
-    end(&undo);
-    assert_int_equal(undo.rc, 0);
+    run_behind(&undo, f->db, "ROLLBACK");
     assert_int_equal(undo.answer.verdict, ETX_FENCE_ANSWERED);
     assert_int_equal(operate(f->db, &try, SQL_HOLD, ETX_DONE), ETX_REFUSED);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
@@ -111,10 +107,7 @@ static void test_forward_waits_for_the_undo_under_way(void **state) {
     operation try = {f->other, make_call("g", ETX_TCC, ETX_FORWARD), SQL_HOLD, 0, 0, {0}};
     execute(f->db, "BEGIN");
     assert_int_equal(enter(f->db, &undo).verdict, ETX_FENCE_ANSWERED);
-    start(&try, f->db);
-    execute(f->db, "COMMIT");
-    end(&try);
-    assert_int_equal(try.rc, 0);
+    run_behind(&try, f->db, "COMMIT");
     assert_int_equal(try.answer.verdict, ETX_FENCE_ANSWERED);
     assert_int_equal(try.answer.reply, ETX_REFUSED);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
@@ -127,10 +120,7 @@ static void test_commit_and_undo_at_once(void **state) {
     assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
     call.operation = ETX_COMMIT;
     begin_operation(f->db, &call, SQL_BOOK);
-    start(&undo, f->db);
-    execute(f->db, "COMMIT");
-    end(&undo);
-    assert_int_equal(undo.rc, 0);
+    run_behind(&undo, f->db, "COMMIT");
     assert_int_equal(undo.answer.verdict, ETX_FENCE_ANSWERED);
     assert_int_equal(undo.answer.reply, ETX_REFUSED);
     assert_int_equal(ask(f->db, "SELECT balance FROM account"), 990);
@@ -145,10 +135,7 @@ static void test_refused_undo_is_repeated_by_one(void **state) {
     call.operation = ETX_UNDO;
     assert_int_equal(operate(f->db, &call, SQL_DROP, ETX_REFUSED), 0);
     begin_operation(f->db, &call, SQL_DROP);
-    start(&again, f->db);
-    execute(f->db, "COMMIT");
-    end(&again);
-    assert_int_equal(again.rc, 0);
+    run_behind(&again, f->db, "COMMIT");
     assert_int_equal(again.answer.verdict, ETX_FENCE_ANSWERED);
     assert_int_equal(again.answer.reply, ETX_DONE);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
