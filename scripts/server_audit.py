@@ -20,7 +20,8 @@ TAMPER = {
     "fence": "UPDATE etx_fence SET reply = 0 WHERE operation = 1 AND gid ="
              " (SELECT max(gid) FROM etx_fence WHERE operation = 1)",
     "held": "UPDATE entry SET state = 'held' WHERE gid ="
-            " (SELECT max(gid) FROM entry WHERE state = 'undone')",
+            " (SELECT max(gid) FROM entry WHERE state = 'done')",
+    "stray": "INSERT INTO entry VALUES ('stray', '0', 'alice', 'shop', 1, 'done')",
 }
 
 
