@@ -46,7 +46,7 @@ class Ledgers(unittest.TestCase):
 
     def test_audit_can_fail(self):
         for what in ("money", "entry", "fence", "held", "stray"):
-            code, out, err = self.demo("--kills", "3", "--seed", "4", "--tamper", what, "--json")
+            code, out, err = self.demo("--kills", "1", "--tamper", what, "--json")
             self.assertEqual(code, 1, (what, out, err))
             found = json.loads(out)
             self.assertEqual(found["unfinished"], 0)
