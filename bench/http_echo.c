@@ -20,8 +20,9 @@
 
 #include "../net/client.h"
 #include "../net/server.h"
+#include "http_bare.h"
 
-enum { BODY_LEN = 109, BUFFER = 65536, ROUNDS_MAX = 99, CONNECTIONS_MAX = 10000 };
+enum { BODY_LEN = 109, ROUNDS_MAX = 99, CONNECTIONS_MAX = 10000 };
 
 static const char request_head[] =
     "POST /v1/echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -35,101 +36,10 @@ static double thread_us(pthread_t thread) {
     return (double)spent.tv_sec * 1e6 + (double)spent.tv_nsec / 1e3;
 }
 
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
 static void fill_body(char *body) {
     memset(body, 'x', BODY_LEN);
     memcpy(body, "{\"text\":\"", 9);
     memcpy(body + BODY_LEN - 2, "\"}", 2);
-}
-
-/* ---- the bare server */
-
-typedef struct bare_conn {
-    http_parser parser;
-    int fd;
-    char *out;
-    size_t out_len;
-    char body[BODY_LEN];
-    size_t body_len;
-} bare_conn;
-
-static int bare_body(http_parser *parser, const char *at, size_t len) {
-    bare_conn *conn = parser->data;
-    if (conn->body_len + len <= BODY_LEN) {
-        memcpy(conn->body + conn->body_len, at, len);
-        conn->body_len += len;
-    }
-    return 0;
-}
-
-static int bare_complete(http_parser *parser) {
-    static const char head[] =
-        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-        "Content-Type: application/json\r\nContent-Length: 109\r\n\r\n";
-    bare_conn *conn = parser->data;
-    memcpy(conn->out + conn->out_len, head, sizeof head - 1);
-    conn->out_len += sizeof head - 1;
-    memcpy(conn->out + conn->out_len, conn->body, conn->body_len);
-    conn->out_len += conn->body_len;
-    conn->body_len = 0;
-    return 0;
-}
-
-static void bare_read(int epoll, bare_conn *conn, char *in, char *out) {
-    static const http_parser_settings settings = {.on_body = bare_body,
-                                                  .on_message_complete = bare_complete};
-    ssize_t len = recv(conn->fd, in, BUFFER, 0);
-    if (len <= 0) {
-        epoll_ctl(epoll, EPOLL_CTL_DEL, conn->fd, &(struct epoll_event){0});
-        close(conn->fd);
-        free(conn);
-        return;
-    }
-    conn->out = out;
-    conn->out_len = 0;
-    http_parser_execute(&conn->parser, &settings, in, (size_t)len);
-    if (conn->out_len > 0 && send(conn->fd, out, conn->out_len, MSG_NOSIGNAL) < 0) {
-        shutdown(conn->fd, SHUT_RDWR);
-    }
-}
-
-static void bare_accept(int epoll, int listener) {
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    bare_conn *conn = fd < 0 ? NULL : calloc(1, sizeof *conn);
-    int one = 1;
-    if (conn == NULL) {
-        return;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    conn->fd = fd;
-    conn->parser.data = conn;
-    http_parser_init(&conn->parser, HTTP_REQUEST);
-    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN, .data.ptr = conn});
-}
-
-static void *bare_run(void *user) {
-    int listener = *(int *)user;
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event events[256];
-    char *in = malloc(BUFFER);
-    char *out = malloc(4 * BUFFER);
-    epoll_ctl(epoll, EPOLL_CTL_ADD, listener,
-              &(struct epoll_event){.events = EPOLLIN, .data.ptr = NULL});
-    for (;;) {
-        int count = epoll_wait(epoll, events, 256, -1);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr == NULL) {
-                bare_accept(epoll, listener);
-            } else {
-                bare_read(epoll, events[i].data.ptr, in, out);
-            }
-        }
-    }
-    return NULL;
 }
 
 /* ---- the server of net/ */
@@ -161,16 +71,14 @@ typedef struct load {
 } load;
 
 static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)bench_now_ns() / 1e9;
 }
 
 static int load_connect(const load *self) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
     if (fd < 0 || connect(fd, &self->target.at.any, self->target.len) != 0) {
-        fail("connect");
+        bench_fail("connect");
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
@@ -189,7 +97,7 @@ static int load_complete(http_parser *parser) {
 
 static void load_send(const load_conn *conn, const char *request, size_t len) {
     if (send(conn->fd, request, len, MSG_NOSIGNAL) != (ssize_t)len) {
-        fail("send");
+        bench_fail("send");
     }
 }
 
@@ -198,10 +106,10 @@ static void load_read(load *self, load_conn *conn, const char *request, size_t r
     char in[16384];
     ssize_t len = recv(conn->fd, in, sizeof in, 0);
     if (len <= 0) {
-        fail("recv");
+        bench_fail("recv");
     }
     if (http_parser_execute(&conn->parser, &settings, in, (size_t)len) != (size_t)len) {
-        fail("answer");
+        bench_fail("answer");
     }
     if (conn->answers >= self->pipelined) {
         self->exchanges += (uint64_t)conn->answers;
@@ -271,7 +179,7 @@ static void call_again(calls *self) {
                              .done = call_done,
                              .user = self};
     if (net_client_fetch(self->client, &fetch, NULL) != 0) {
-        fail("fetch");
+        bench_fail("fetch");
     }
 }
 
@@ -303,7 +211,7 @@ static void calls_run(load *self) {
     fill_body(all.body);
     if (net_url_parse(url, strlen(url), &all.url, NULL) != 0 || net_loop_create(&all.loop) != 0 ||
         net_client_create(all.loop, &options, &all.client) != 0) {
-        fail("client");
+        bench_fail("client");
     }
     self->exchanges = 0;
     for (int i = 0; i < self->connections; i++) {
@@ -336,23 +244,6 @@ static void report(const char *name, double *bare, double *own, int rounds) {
            own_us / floor_us);
 }
 
-static net_address bound_address(int listener) {
-    net_address address = {.len = sizeof address.at};
-    if (getsockname(listener, &address.at.any, &address.len) != 0) {
-        fail("getsockname");
-    }
-    return address;
-}
-
-static int bare_listen(void) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 1024) != 0) {
-        fail("listen");
-    }
-    return fd;
-}
-
 static double server_us(load *self, pthread_t server) {
     double before = thread_us(server);
     load_run(self);
@@ -378,24 +269,25 @@ int main(int argc, char **argv) {
     double us[4][ROUNDS_MAX];
     pthread_t bare;
     pthread_t own;
+    bench_bare bare_server = {.echo = 1, .ports = 1};
     net_loop *loop;
     net_server *server;
     net_address own_address;
-    int listener = bare_listen();
     const net_server_options options = {
         .size = sizeof options, .handler = echo, .pipelined_max = 64};
     if (net_loop_create(&loop) != 0 || net_server_create(loop, &options, &server) != 0 ||
         net_server_listen(server, "127.0.0.1:0", NULL, 0, &own_address) != 0) {
-        fail("server");
+        bench_fail("server");
     }
-    pthread_create(&bare, NULL, bare_run, &listener);
+    bench_bare_listen(&bare_server);
+    pthread_create(&bare, NULL, bench_bare_run, &bare_server);
     pthread_create(&own, NULL, net_run, loop);
     for (int i = 0; i < rounds; i++) {
-        one.target = bound_address(listener);
+        one.target = bench_bare_address(&bare_server, 0);
         us[0][i] = server_us(&one, bare);
         one.target = own_address;
         us[1][i] = server_us(&one, own);
-        one.target = bound_address(listener);
+        one.target = bench_bare_address(&bare_server, 0);
         us[2][i] = client_us(&one, load_run);
         us[3][i] = client_us(&one, calls_run);
     }
