@@ -1,4 +1,4 @@
-/* Load on an HTTP server, and what stands behind it: `bench/http.py` runs this.
+/* Load on an HTTP server, and what stands behind it: `bench/http` runs this.
  *
  *   http-load serve [--ports N] [--delay-us N] [--echo]
  *   http-load run --plan NAME --port N [--participants N,N,N] [--users N] [--rate N]

@@ -42,7 +42,7 @@ static int is_ours(const etxd *server, const char *name) {
     char text[300];
     net_address address;
     size_t i;
-    if (strcasecmp(name, "localhost") == 0) {
+    if (strcmp(name, "127.0.0.1") == 0 || strcasecmp(name, "localhost") == 0) {
         return 1;
     }
     snprintf(text, sizeof text, strchr(name, ':') != NULL ? "[%s]:1" : "%s:1", name);

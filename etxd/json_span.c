@@ -3,40 +3,60 @@
 
 #include "json.h"
 
+/* Behind the string that begins at `at`: a quote ends it that an even number of backslashes stands
+ * before. */
+static size_t skip_string(etxd_span text, size_t at) {
+    const char *begin = text.bytes + at + 1;
+    const char *end = text.bytes + text.len;
+    const char *from = begin;
+    while (from < end) {
+        const char *quote = memchr(from, '"', (size_t)(end - from));
+        const char *back = quote;
+        if (quote == NULL) {
+            break;
+        }
+        while (back > begin && back[-1] == '\\') {
+            back--;
+        }
+        from = quote + 1;
+        if ((quote - back) % 2 == 0) {
+            return (size_t)(from - text.bytes);
+        }
+    }
+    return text.len;
+}
+
 unsigned etxd_json_depth(const char *bytes, size_t len) {
+    etxd_span text = {bytes, len};
     unsigned depth = 0, most = 0;
-    int in_string = 0;
-    size_t i;
-    for (i = 0; i < len; i++) {
+    size_t i = 0;
+    while (i < len) {
         char c = bytes[i];
-        if (in_string) {
-            i += c == '\\';
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = 1;
-        } else if (c == '{' || c == '[') {
+        if (c == '"') {
+            i = skip_string(text, i);
+            continue;
+        }
+        if (c == '{' || c == '[') {
             depth++;
             most = depth > most ? depth : most;
         } else if ((c == '}' || c == ']') && depth > 0) {
             depth--;
         }
+        i++;
     }
     return most;
 }
 
 static size_t skip_space(etxd_span text, size_t at) {
-    while (at < text.len && memchr(" \t\r\n", text.bytes[at], 4) != NULL) {
+    while (at < text.len && (text.bytes[at] == ' ' || text.bytes[at] == '\t' ||
+                             text.bytes[at] == '\r' || text.bytes[at] == '\n')) {
         at++;
     }
     return at;
 }
 
-/* Behind the string that begins at `at`. */
-static size_t skip_string(etxd_span text, size_t at) {
-    for (at++; at < text.len && text.bytes[at] != '"'; at++) {
-        at += text.bytes[at] == '\\';
-    }
-    return at + 1 < text.len ? at + 1 : text.len;
+static int ends_word(char c) {
+    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 /* Behind the value that begins at `at`. */
@@ -59,7 +79,7 @@ static size_t skip_value(etxd_span text, size_t at) {
             at++;
             continue;
         } else {
-            while (at < text.len && memchr(",]} \t\r\n", text.bytes[at], 7) == NULL) {
+            while (at < text.len && !ends_word(text.bytes[at])) {
                 at++;
             }
         }

@@ -23,8 +23,9 @@ void etxd_write_marks(etxd_text *text, uint32_t marks) {
     etxd_text_put(text, "[");
     for (i = 0; i < sizeof marks_table / sizeof marks_table[0]; i++) {
         if ((marks & marks_table[i].mark) != 0) {
-            etxd_text_print(text, "%s\"%s\"", text->bytes[text->len - 1] == '[' ? "" : ",",
-                            marks_table[i].name);
+            etxd_text_put(text, text->bytes[text->len - 1] == '[' ? "\"" : ",\"");
+            etxd_text_put(text, marks_table[i].name);
+            etxd_text_put(text, "\"");
         }
     }
     etxd_text_put(text, "]");
@@ -129,7 +130,9 @@ void etxd_answer_outcome(etxd_exchange *x) {
     etxd_text_put(&body, "{");
     etxd_write_outcome(&body, &x->outcome);
     etxd_text_put(&body, "}\n");
-    write_location(x, location, sizeof location);
+    if (!reached) {
+        write_location(x, location, sizeof location);
+    }
     etxd_answer_with(x, reached ? 200 : 202, "application/json", &body, reached ? NULL : "Location",
                      location);
 }

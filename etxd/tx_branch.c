@@ -5,7 +5,7 @@
 #include "../net/url.h"
 #include "tx.h"
 
-enum { URL_MAX = 2048, FIELDS_MAX = 32, HEADERS_MAX = 32 };
+enum { URL_MAX = 2046, FIELDS_MAX = 32, HEADERS_MAX = 32 };
 
 static const etxd_kind kinds[] = {
     {ETX_TCC, "tcc", "http-tcc", {"try", "confirm", "cancel"}},
@@ -28,7 +28,8 @@ typedef struct reading {
     etxd_span text;
     int by_initiator;
     int results;
-    char urls[3][URL_MAX];
+    const char *urls[3];
+    char *built[3]; /* those of them that were made of `url` */
     char *headers[HEADERS_MAX];
     size_t header_count;
     unsigned char *decoded; /* of payload_base64 */
@@ -130,27 +131,40 @@ static int read_who(reading *r) {
 
 /* ---- URLs */
 
+/* The base, a slash unless it ends with one, and the operation's name. */
+static int build_url(reading *r, size_t operation, const char *base) {
+    const char *name = r->kind->operations[operation];
+    size_t size = strlen(base) + strlen(name) + 2;
+    size_t len = strlen(base);
+    r->built[operation] = malloc(size);
+    if (r->built[operation] == NULL) {
+        return etxd_problem_set(&r->x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+    }
+    snprintf(r->built[operation], size, "%s%s%s", base, len > 0 && base[len - 1] == '/' ? "" : "/",
+             name);
+    r->urls[operation] = r->built[operation];
+    return 0;
+}
+
 static int read_url(reading *r, size_t operation, const char *base) {
     const char *name = r->kind->operations[operation];
-    const char *url = NULL;
     int needed = operation != ETX_FORWARD || !r->by_initiator;
-    if (name == NULL || etxd_json_text(r->object, name, &url) != 0) {
+    if (name == NULL || etxd_json_text(r->object, name, &r->urls[operation]) != 0) {
         return name == NULL ? 0 : -1;
     }
-    if (url == NULL && (base == NULL || !needed)) {
-        return needed ? etxd_json_missing(r->object, name, "give its URL, or 'url' for all of them")
-                      : 0;
-    }
-    if (url == NULL) {
-        size_t len = strlen(base);
-        snprintf(r->urls[operation], URL_MAX, "%s%s%s", base,
-                 len > 0 && base[len - 1] == '/' ? "" : "/", name);
+    if (r->urls[operation] == NULL) {
+        if (base == NULL || !needed) {
+            return needed ? etxd_json_missing(r->object, name,
+                                              "give its URL, or 'url' for all of them")
+                          : 0;
+        }
+        if (build_url(r, operation, base) != 0) {
+            return -1;
+        }
         name = "url";
-    } else {
-        snprintf(r->urls[operation], URL_MAX, "%s", url);
     }
-    if (strlen(r->urls[operation]) == URL_MAX - 1) {
-        return etxd_json_refuse(r->object, name, "a URL has at most %d bytes", URL_MAX - 2);
+    if (strlen(r->urls[operation]) > URL_MAX) {
+        return etxd_json_refuse(r->object, name, "a URL has at most %d bytes", URL_MAX);
     }
     return etxd_url_judge(r->x, r->object, name, r->urls[operation]);
 }
@@ -166,9 +180,9 @@ static int read_urls(reading *r) {
             return -1;
         }
     }
-    r->http.forward_url = r->urls[0][0] != '\0' ? r->urls[0] : NULL;
-    r->http.commit_url = r->urls[1][0] != '\0' ? r->urls[1] : NULL;
-    r->http.undo_url = r->urls[2][0] != '\0' ? r->urls[2] : NULL;
+    r->http.forward_url = r->urls[0];
+    r->http.commit_url = r->urls[1];
+    r->http.undo_url = r->urls[2];
     return 0;
 }
 
@@ -336,21 +350,18 @@ int etxd_leaf_read(etxd_exchange *x,
                    etxd_span text,
                    const char *extra,
                    etxd_leaf *ret) {
-    reading *r = calloc(1, sizeof *r);
+    reading r = {.x = x, .object = object, .text = text};
+    size_t i;
     int rc;
-    if (r == NULL) {
-        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
-    }
-    r->x = x;
-    r->object = object;
-    r->text = text;
     *ret = (etxd_leaf){.bytes = NULL};
-    rc = read_all(r, extra, ret);
-    while (r->header_count > 0) {
-        free(r->headers[--r->header_count]);
+    rc = read_all(&r, extra, ret);
+    while (r.header_count > 0) {
+        free(r.headers[--r.header_count]);
     }
-    free(r->decoded);
-    free(r);
+    for (i = 0; i < 3; i++) {
+        free(r.built[i]);
+    }
+    free(r.decoded);
     return rc;
 }
 

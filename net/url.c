@@ -2,7 +2,6 @@
 #include "url.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -47,9 +46,25 @@ static int parse_ip4(const char *text, size_t len, uint8_t *ip) {
     return at == len ? 0 : NET_EINVALID;
 }
 
+static char *put_decimal(char *to, unsigned number) {
+    unsigned unit = 1;
+    while (number / unit >= 10) {
+        unit *= 10;
+    }
+    for (; unit > 0; unit /= 10) {
+        *to++ = (char)('0' + number / unit % 10);
+    }
+    return to;
+}
+
+/* Written here: inet_ntop goes through printf, and URLs are read for every call. */
 static void write_ip4(net_url *url) {
+    char *to = url->host;
     url->kind = NET_HOST_IP4;
-    inet_ntop(AF_INET, url->ip, url->host, sizeof url->host);
+    for (int i = 0; i < 4; i++) {
+        to = put_decimal(to, url->ip[i]);
+        *to++ = i < 3 ? '.' : '\0';
+    }
 }
 
 static int parse_ip6(const char *text, size_t len, net_url *url, const char **ret_reason) {
@@ -175,6 +190,9 @@ int net__authority_parse(const char *text, size_t len, net_url *url, const char 
 int net__target_valid(const char *text, size_t len) {
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
+        if (is_letter(c) || c == '/' || is_digit(c)) {
+            continue;
+        }
         if (c <= ' ' || c > '~' || strchr("\"<>\\^`{|}#", c) != NULL) {
             return 0;
         }
@@ -219,17 +237,24 @@ int net_url_parse(const char *text, size_t len, net_url *ret_url, const char **r
 }
 
 size_t net_url_authority(const net_url *url, char *text, size_t size) {
-    char host[NET_HOST_MAX + 3];
-    int len;
+    char all[NET_HOST_MAX + 16];
+    size_t host_len = strlen(url->host);
+    char *to = all;
     if (url->kind == NET_HOST_IP6) {
-        snprintf(host, sizeof host, "[%s]", url->host);
-    } else {
-        snprintf(host, sizeof host, "%s", url->host);
+        *to++ = '[';
     }
-    if (url->port == (url->tls ? 443 : 80)) {
-        len = snprintf(text, size, "%s", host);
-    } else {
-        len = snprintf(text, size, "%s:%u", host, url->port);
+    memcpy(to, url->host, host_len);
+    to += host_len;
+    if (url->kind == NET_HOST_IP6) {
+        *to++ = ']';
     }
-    return len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1;
+    if (url->port != (url->tls ? 443 : 80)) {
+        *to++ = ':';
+        to = put_decimal(to, url->port);
+    }
+    size_t len = (size_t)(to - all);
+    len = len < size ? len : size - 1;
+    memcpy(text, all, len);
+    text[len] = '\0';
+    return len;
 }

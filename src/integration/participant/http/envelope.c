@@ -47,15 +47,18 @@ static const char *type_wrong(const char *type) {
                : NULL;
 }
 
-static const char *branch_wrong(const etx_http_branch *branch) {
+static const char *urls_wrong(const etx_http_branch *branch) {
     const char *urls[] = {branch->forward_url, branch->commit_url, branch->undo_url};
     const char *wrong = NULL;
     for (size_t i = 0; i < 3 && wrong == NULL; i++) {
         wrong = urls[i] != NULL ? url_wrong(urls[i]) : NULL;
     }
-    if (wrong == NULL && branch->content_type != NULL) {
-        wrong = type_wrong(branch->content_type);
-    }
+    return wrong;
+}
+
+/* All but the URLs. */
+static const char *rest_wrong(const etx_http_branch *branch) {
+    const char *wrong = branch->content_type != NULL ? type_wrong(branch->content_type) : NULL;
     if (wrong == NULL && branch->traceparent != NULL &&
         !etx__http_is_traceparent(branch->traceparent)) {
         wrong = "the traceparent is not one of W3C's version 00";
@@ -121,7 +124,8 @@ int etx_http_branch_write(const etx_http_branch *branch,
     if (branch == NULL || branch->size != sizeof *branch) {
         return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
     }
-    const char *wrong = branch_wrong(branch);
+    const char *wrong = urls_wrong(branch);
+    wrong = wrong == NULL ? rest_wrong(branch) : wrong;
     if (wrong != NULL) {
         return etx__http_say(ETX_EINVALID, why, size, "%s", wrong);
     }
@@ -225,11 +229,11 @@ static int read_headers(reader *from, etx_http_branch *branch, const char **room
     return 0;
 }
 
-int etx_http_branch_read(const void *bytes,
-                         size_t len,
-                         etx_http_branch *ret_branch,
-                         void *room,
-                         size_t room_size) {
+int etx__http_envelope_read(const void *bytes,
+                            size_t len,
+                            etx_http_branch *ret_branch,
+                            void *room,
+                            size_t room_size) {
     const unsigned char *from = bytes;
     if (len < 2 || from[0] != VERSION || (from[1] & 0x80)) {
         return ETX_EINVALID;
@@ -251,10 +255,30 @@ int etx_http_branch_read(const void *bytes,
             return rc;
         }
     }
-    if (left.wrong || branch_wrong(&branch) != NULL) {
+    if (left.wrong || rest_wrong(&branch) != NULL) {
         return ETX_EINVALID;
     }
     branch.payload = (etx_bytes){left.left > 0 ? left.at : NULL, left.left};
+    *ret_branch = branch;
+    return 0;
+}
+
+int etx_http_branch_read(const void *bytes,
+                         size_t len,
+                         etx_http_branch *ret_branch,
+                         void *room,
+                         size_t room_size) {
+    etx_http_branch branch = {0};
+    int rc = etx__http_envelope_read(bytes, len, &branch, room, room_size);
+    if (rc == ETX_EBUSY) {
+        ret_branch->header_count = branch.header_count;
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    if (urls_wrong(&branch) != NULL) {
+        return ETX_EINVALID;
+    }
     *ret_branch = branch;
     return 0;
 }

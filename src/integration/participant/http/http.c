@@ -24,8 +24,8 @@ static const char *url_of(const etx__http_job *job) {
 /* Reads what the branch says, and judges the URL. */
 static int read_job(etx__http_job *job, char *why, size_t size) {
     etx__http_scheme scheme;
-    if (etx_http_branch_read(job->envelope.data, job->envelope.len, &job->said, job->headers,
-                             sizeof job->headers) != 0) {
+    if (etx__http_envelope_read(job->envelope.data, job->envelope.len, &job->said, job->headers,
+                                sizeof job->headers) != 0) {
         return etx__http_say(ETX_EINVALID, why, size,
                              "the payload is not what etx_http_branch_write makes");
     }

@@ -99,6 +99,15 @@ int etx__http_sign_base(const EVP_MD *md,
                         const etx__http_text *base,
                         etx__http_text *ret_signature);
 
+/* ---- envelope.c */
+
+/* As etx_http_branch_read, but that URLs are not judged: a call has use for one of them only. */
+int etx__http_envelope_read(const void *bytes,
+                            size_t len,
+                            etx_http_branch *ret_branch,
+                            void *room,
+                            size_t room_size);
+
 /* ---- body.c: {"payload": ..., "results": {...}} */
 
 typedef struct etx__http_result {
@@ -173,7 +182,8 @@ struct etx__http_job {
     etx_bytes envelope;
     etx__http_result *result;
     uint32_t result_count;
-    size_t size; /* of all of it */
+    size_t size;       /* of all of it */
+    size_t result_len; /* of a result that is told later */
     etx_http_branch said;
     const char *headers[ETX_HTTP_HEADERS_MAX];
     net_url url;
@@ -186,7 +196,8 @@ struct etx__http_job {
 
 /* NULL: no memory for it. */
 etx__http_job *etx__http_job_make(etx_http *http, const etx_call *call);
-/* Completes the call, and frees the job. */
+/* Completes the call, perhaps at the end of the loop's turn, and frees the job. On the loop's
+ * thread. */
 void etx__http_job_end(etx__http_job *job, const etx__http_verdict *verdict, etx_bytes result);
 /* The same for one that was not made: unknown. */
 void etx__http_job_reject(etx__http_job *job, uint32_t retry_after_ms, const char *format, ...)

@@ -106,21 +106,55 @@ void etx__http_job_drop(etx__http_job *job) {
     etx__http_release(http);
 }
 
+static void complete(const etx__http_job *job, const etx_completion *completion) {
+    if (atomic_load(&job->http->freed)) {
+        return;
+    }
+    int rc = etx_complete(job->engine, job->token, completion);
+    if ((rc == ETX_EINVALID || rc == ETX_ENOMEM) && completion->result_len > 0) {
+        etx_completion without = ETX_COMPLETION_INIT;
+        without.reason = "its result is longer than payload_max, or there is no memory for it";
+        (void)etx_complete(job->engine, job->token, &without);
+    }
+}
+
+static void complete_done(net_task *task) {
+    etx__http_job *job = (etx__http_job *)(void *)((char *)task - offsetof(etx__http_job, task));
+    etx_completion completion = ETX_COMPLETION_INIT;
+    completion.reply = ETX_DONE;
+    completion.result = job->bytes;
+    completion.result_len = job->result_len;
+    complete(job, &completion);
+    etx__http_job_drop(job);
+}
+
+/* What was done is told at the end of the loop's turn, together with what else this turn has read:
+ * so the engine is woken once. The result is kept where the call was: nothing of that is needed any
+ * more. */
+static int put_off(etx__http_job *job, const etx__http_verdict *verdict, etx_bytes result) {
+    if (verdict->reply != ETX_DONE || result.len > job->size - sizeof *job) {
+        return 0;
+    }
+    if (result.len > 0) {
+        memcpy(job->bytes, result.data, result.len);
+    }
+    job->result_len = result.len;
+    job->task.run = complete_done;
+    net_loop_defer(job->http->loop, &job->task);
+    return 1;
+}
+
 void etx__http_job_end(etx__http_job *job, const etx__http_verdict *verdict, etx_bytes result) {
     etx_completion completion = ETX_COMPLETION_INIT;
+    if (put_off(job, verdict, result)) {
+        return;
+    }
     completion.reply = verdict->reply;
     completion.result = result.data;
     completion.result_len = result.len;
     completion.reason = verdict->reason;
     completion.retry_after_ms = verdict->retry_after_ms;
-    if (!atomic_load(&job->http->freed)) {
-        int rc = etx_complete(job->engine, job->token, &completion);
-        if ((rc == ETX_EINVALID || rc == ETX_ENOMEM) && result.len > 0) {
-            etx_completion without = ETX_COMPLETION_INIT;
-            without.reason = "its result is longer than payload_max, or there is no memory for it";
-            (void)etx_complete(job->engine, job->token, &without);
-        }
-    }
+    complete(job, &completion);
     etx__http_job_drop(job);
 }
 
