@@ -101,16 +101,6 @@ static int set_headers(etx__http_config *config,
     return 0;
 }
 
-/* Reading what the system trusts takes milliseconds: only who needs it waits for it. */
-static int needs_tls(const etx__http_config *config) {
-    for (size_t i = 0; i < config->allow.count; i++) {
-        if (config->allow.pattern[i].scheme == ETX__HTTP_TLS) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static int set_tls(etx__http_config *config,
                    const etx_http_options *options,
                    char *message,
@@ -124,13 +114,23 @@ static int set_tls(etx__http_config *config,
         return etx__http_say(ETX_EINVALID, message, size,
                              "certificate_file and key_file go together");
     }
-    if (!needs_tls(config) && options->ca_file == NULL && options->certificate_file == NULL) {
-        return 0;
+    if (options->ca_file == NULL && options->certificate_file == NULL) {
+        return 0; /* it is made when it is asked for */
     }
     int rc = net_tls_create(&tls, text, &config->tls);
     return rc == 0            ? 0
            : rc == NET_ENOMEM ? ETX_ENOMEM
                               : etx__http_say(ETX_EIO, message, size, "%s", text);
+}
+
+/* Reading what the system trusts takes tens of milliseconds: nobody waits for it who needs no TLS. */
+net_tls *etx__http_config_tls(etx__http_config *config) {
+    char text[NET_TLS_MESSAGE_MAX];
+    const net_tls_options tls = {.size = sizeof tls};
+    if (config->tls == NULL) {
+        (void)net_tls_create(&tls, text, &config->tls);
+    }
+    return config->tls;
 }
 
 static void set_limits(etx__http_config *config, const etx_http_options *options) {

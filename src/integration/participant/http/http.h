@@ -40,7 +40,7 @@ typedef struct etx__http_config {
     etx__http_allow allow;
     uint32_t target_in_flight_max, target_queue_max, breaker_failures, breaker_open_ms, connect_ms;
     uint64_t answer_bytes_max;
-    net_tls *tls; /* NULL: no pattern has a scheme that needs it */
+    net_tls *tls; /* NULL: no call has needed it yet */
     char *key_id; /* NULL: calls are not signed */
     unsigned char *key;
     size_t key_len;
@@ -52,6 +52,8 @@ int etx__http_config_make(const etx_http_options *options,
                           etx__http_config **ret_config,
                           char *message,
                           size_t size);
+/* For a call over TLS; NULL: it could not be made. On the loop's thread. */
+net_tls *etx__http_config_tls(etx__http_config *config);
 void etx__http_config_release(etx__http_config *config);
 /* The one in use, with a hold. */
 etx__http_config *etx__http_config_now(etx_http *http);

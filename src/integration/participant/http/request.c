@@ -123,12 +123,12 @@ static int write_signature(request *self) {
 }
 
 static int fetch(const request *self, uint64_t left_ms, net_done done) {
-    const etx__http_config *config = self->config;
+    etx__http_config *config = self->config;
     const net_fetch fetch = {
         .size = sizeof fetch,
         .url = &self->job->url,
         .method = "POST",
-        .tls = self->job->url.tls ? config->tls : NULL,
+        .tls = self->job->url.tls ? etx__http_config_tls(config) : NULL,
         .headers = self->header,
         .header_count = self->count,
         .body = self->body,
