@@ -93,6 +93,8 @@ enum {
     X(transactions, NUMBER, "transactions", "N", "1048576", 1, UINT32_MAX, 0, "in flight")         \
     X(submits, NUMBER, "submits", "N", "4096", 1, 1U << 20, ETXD_RELOADED,                         \
       "requests that wait for an answer of the engine; beyond it 503")                             \
+    X(overload, TIME, "overload", "TIME", "5", 0, UINT32_MAX, ETXD_RELOADED,                       \
+      "new transactions are refused while requests wait so long for this server; 0: never")        \
     X(connections, NUMBER, "connections", "N", "12000", 1, 1U << 20, 0, "of clients")              \
     X(connections_per_address, NUMBER, "connections-per-address", "N", "0", 0, 1U << 20, 0,        \
       "of one client; 0: no limit")                                                                \

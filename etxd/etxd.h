@@ -52,6 +52,14 @@ typedef struct etxd_counts {
     _Atomic uint32_t waiting;        /* exchanges that the engine answers */
 } etxd_counts;
 
+/* How the loop fares: see overload.c. */
+typedef struct etxd_pressure {
+    uint64_t turn;     /* of the loop, that was looked at last */
+    unsigned late;     /* turns in a row */
+    uint64_t until_ms; /* a late turn refuses until then */
+    uint32_t limit;    /* of transactions that are waited for, until then */
+} etxd_pressure;
+
 typedef enum etxd_phase { ETXD_STARTING, ETXD_SERVING, ETXD_DRAINING } etxd_phase;
 
 struct etxd {
@@ -68,6 +76,7 @@ struct etxd {
     etxd_events *events;
     etxd_counts counts;
     etxd_phase phase;
+    etxd_pressure pressure;
     uint64_t started_ms;           /* since 1970 */
     struct etxd_life *life;        /* of start.c */
     struct etxd_waiting *waitings; /* of tx_wait.c */
@@ -128,6 +137,11 @@ int etxd_guard(etxd_exchange *x);
 /* Whether the exchange's token may see or touch that gid. */
 int etxd_may(const etxd_exchange *x, const char *gid);
 int etxd_guard_gid(etxd_exchange *x, const char *gid);
+
+/* ---- overload.c */
+
+/* May something new be begun now? 0, or -1 and a problem. */
+int etxd_overload_guard(etxd_exchange *x);
 
 /* ---- route.c */
 

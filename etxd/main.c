@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "etxd.h"
@@ -65,6 +66,15 @@ static void block_signals(void) {
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* A connection is a descriptor, and shells give out few. */
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static void open_log(etxd *server) {
     const etxd_config *config = &server->config;
     int terminal = isatty(STDERR_FILENO);
@@ -79,6 +89,7 @@ static int serve(etxd *server) {
     char message[ETXD_MESSAGE_MAX] = "";
     int code = GOOD;
     block_signals();
+    raise_descriptors();
     open_log(server);
     if (etxd_start(server, message) != 0 || net_loop_run(server->loop) != 0 ||
         server->phase != ETXD_DRAINING) {

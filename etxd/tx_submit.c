@@ -104,7 +104,11 @@ static int begin(etxd_exchange *x, const etxd_plan *read) {
 
 int etxd_post_transactions(etxd_exchange *x) {
     etxd_plan plan;
-    int rc = etxd_plan_read(x, &plan);
+    int rc = etxd_overload_guard(x);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = etxd_plan_read(x, &plan);
     if (rc == 0 && plan.options.gid != NULL) {
         snprintf(x->gid, sizeof x->gid, "%s", plan.options.gid);
     }

@@ -2,7 +2,10 @@
  *
  * Waking: a thread that posts pushes its task, and writes to the eventfd only if the loop had said
  * that it goes to sleep. The loop says so first and then looks at the list once more; both sides
- * use sequentially consistent operations, so one of them sees the other. */
+ * use sequentially consistent operations, so one of them sees the other.
+ *
+ * Waiting: what epoll tells became ready after all that was ready then had been told before: after
+ * the last call that gave fewer events than there was room for, or during this one, if it slept. */
 #include "loop.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@
 
 #include "wheel.h"
 
-enum { EVENTS_MAX = 256 };
+enum { EVENTS_MAX = 256, SHORT_US = 200, SLEPT_US = 50 };
 
 struct net_loop {
     int epoll;
@@ -26,6 +29,10 @@ struct net_loop {
     _Atomic int stopped;
     _Atomic(pthread_t) owner;
     uint64_t base_ms;
+    uint64_t turns;
+    uint64_t ready_from_us; /* nothing of this turn was ready before */
+    uint64_t told_all_us;
+    uint64_t told_us; /* when epoll told the events of this turn */
     int turning;
     net_task *deferred;
     net_task **deferred_end;
@@ -35,10 +42,14 @@ struct net_loop {
     net__wheel wheel;
 };
 
-static uint64_t clock_ms(void) {
+static uint64_t clock_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t clock_ms(void) {
+    return clock_us() / 1000;
 }
 
 int net_loop_create(net_loop **ret_loop) {
@@ -101,6 +112,14 @@ void net_loop_defer(net_loop *loop, net_task *task) {
 
 uint64_t net_loop_now_ms(const net_loop *loop) {
     return loop->wheel.now_ms;
+}
+
+uint64_t net_loop_turns(const net_loop *loop) {
+    return loop->turns;
+}
+
+uint64_t net_loop_waited_us(const net_loop *loop) {
+    return clock_us() - loop->ready_from_us;
 }
 
 int net_loop_is_here(const net_loop *loop) {
@@ -166,21 +185,42 @@ static int wait_ms(net_loop *loop, int timeout_ms) {
     return timeout_ms < 0 || until < timeout_ms ? until : timeout_ms;
 }
 
-static int wait_for_events(net_loop *loop, int timeout_ms) {
-    if (timeout_ms != 0) {
-        atomic_store(&loop->asleep, 1);
-        if (atomic_load(&loop->posted) != NULL || atomic_load(&loop->stopped)) {
-            timeout_ms = 0;
-        }
+/* Sleeps until something is ready; the number of events. */
+static int sleep_for_events(net_loop *loop, int timeout_ms) {
+    atomic_store(&loop->asleep, 1);
+    if (atomic_load(&loop->posted) != NULL || atomic_load(&loop->stopped)) {
+        timeout_ms = 0;
     }
     int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, timeout_ms);
     if (atomic_load_explicit(&loop->asleep, memory_order_relaxed)) {
         atomic_store(&loop->asleep, 0);
     }
+    return count;
+}
+
+/* After a short turn the loop most likely sleeps; after a long one it looks first, so that it knows
+ * whether what it finds has waited. */
+static int wait_for_events(net_loop *loop, int timeout_ms) {
+    int count = 0;
+    uint64_t before_us = clock_us();
+    int looks = timeout_ms == 0 || before_us - loop->told_us > SHORT_US;
+    if (looks) {
+        count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, 0);
+    }
+    int sleeps = count == 0 && timeout_ms != 0;
+    if (sleeps) {
+        count = sleep_for_events(loop, timeout_ms);
+    }
     if (count < 0 && errno != EINTR) {
         return NET_ESYSTEM;
     }
+    uint64_t now_us = clock_us();
+    loop->told_us = now_us;
     loop->events_count = count < 0 ? 0 : count;
+    loop->ready_from_us =
+        sleeps && (looks || now_us - before_us > SLEPT_US) ? now_us : loop->told_all_us;
+    loop->told_all_us = loop->events_count < EVENTS_MAX ? now_us : loop->ready_from_us;
+    loop->turns++;
     return 0;
 }
 

@@ -37,6 +37,11 @@ void net_loop_stop(net_loop *loop);
 /* Milliseconds of the monotonic clock since the loop was created, as of the beginning of this turn.
  * On the loop's thread. */
 uint64_t net_loop_now_ms(const net_loop *loop);
+/* How many turns there were, this one included. On the loop's thread. */
+uint64_t net_loop_turns(const net_loop *loop);
+/* Microseconds that a descriptor which this turn deals with may have been ready for, at most: what
+ * its user has waited for this thread. On the loop's thread, within a turn. */
+uint64_t net_loop_waited_us(const net_loop *loop);
 /* Whether the calling thread is the loop's. Any thread. */
 int net_loop_is_here(const net_loop *loop);
 
