@@ -1,10 +1,10 @@
-/* Latencies in buckets: three per cent wide, from a nanosecond to hours, for percentiles. */
+/* Latencies in buckets: less than half a per cent wide, from a nanosecond to hours, for percentiles. */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
 
 #include <stdint.h>
 
-enum { BENCH_BUCKETS_EACH = 32, BENCH_BUCKETS = 48 * BENCH_BUCKETS_EACH };
+enum { BENCH_BUCKETS_EACH = 256, BENCH_BUCKETS = 48 * BENCH_BUCKETS_EACH };
 
 /* Begins zeroed. */
 typedef struct bench_histogram {

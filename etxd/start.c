@@ -21,6 +21,7 @@ typedef struct etxd_life {
     net_watch signals;
     net_task started; /* from the thread that starts the engine to the loop */
     net_task closed;  /* ... that closes it */
+    net_task turn;    /* at the end of every turn of the loop */
     pthread_t thread;
     int threaded; /* the thread is to be joined */
     int rc;
@@ -80,6 +81,9 @@ static void begin_drain(etxd *server) {
         _exit(1);
     }
     server->phase = ETXD_DRAINING;
+    if (server->engine != NULL) {
+        (void)etx_engine_lend(server->engine, 0);
+    }
     etxd_notify("STOPPING=1\nSTATUS=answering what is begun");
     etxd_log_say(&server->log, ETXD_INFO, "ending: answering what is begun", NULL, NULL);
     etxd_events_end(server->events);
@@ -103,6 +107,11 @@ static void take_signal(net_watch *watch, unsigned events) {
 
 /* ---- starting */
 
+/* What this turn has handed to the engine is done here, if it can be. */
+static void help_engine(net_task *task) {
+    etx_engine_help(LIFE_OF(task, turn)->server->engine);
+}
+
 static void after_start(net_task *task) {
     etxd_life *life = LIFE_OF(task, started);
     etxd *server = life->server;
@@ -114,6 +123,9 @@ static void after_start(net_task *task) {
     if (server->phase == ETXD_STARTING) {
         const etxd_field field = {"ms", NULL, etxd_now_ms() - server->started_ms};
         server->phase = ETXD_SERVING;
+        life->turn.run = help_engine;
+        net_loop_each_turn(server->loop, &life->turn);
+        (void)etx_engine_lend(server->engine, 1);
         etxd_notify("READY=1\nSTATUS=serving");
         etxd_log_line(&server->log, ETXD_INFO, "ready", &field, 1);
     }

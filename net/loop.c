@@ -36,7 +36,8 @@ struct net_loop {
     int turning;
     net_task *deferred;
     net_task **deferred_end;
-    int events_at; /* the event being dealt with */
+    net_task *each_turn; /* NULL: none */
+    int events_at;       /* the event being dealt with */
     int events_count;
     struct epoll_event events[EVENTS_MAX];
     net__wheel wheel;
@@ -108,6 +109,10 @@ void net_loop_defer(net_loop *loop, net_task *task) {
     task->next = NULL;
     *loop->deferred_end = task;
     loop->deferred_end = &task->next;
+}
+
+void net_loop_each_turn(net_loop *loop, net_task *task) {
+    loop->each_turn = task;
 }
 
 uint64_t net_loop_now_ms(const net_loop *loop) {
@@ -254,6 +259,9 @@ int net_loop_turn(net_loop *loop, int timeout_ms) {
     loop->events_count = 0;
     run_posted(loop);
     run_deferred(loop);
+    if (loop->each_turn != NULL) {
+        loop->each_turn->run(loop->each_turn);
+    }
     loop->turning = 0;
     return 0;
 }

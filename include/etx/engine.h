@@ -107,6 +107,17 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
  * ETX_ESTATE, ETX_ENOMEM. */
 ETX_API int etx_engine_start(etx_engine *engine);
 
+/* For an event loop. With `lends` the calling thread promises to call etx_engine_help before it
+ * sleeps: what it hands over (a request with a `done`, an etx_complete) wakes no thread of the
+ * engine then, while little is in progress, but is done there; so a call that is answered costs no
+ * change of threads. One thread at a time; the last one counts. With 0 the promise ends. 0, or
+ * ETX_EINVALID. */
+ETX_API int etx_engine_lend(etx_engine *engine, int lends);
+/* Steps, makes inline calls and gives answers on this thread, as far as the engine's own threads do
+ * not; it never waits for a log. Returns at once if there is nothing to do. Any thread, but not from
+ * callbacks. */
+ETX_API void etx_engine_help(etx_engine *engine);
+
 typedef enum etx_close_mode {
     ETX_CLOSE_FINISH = 0, /* wait until what is in flight has ended, then leave the rest */
     /* wait for calls that run now, write what is known, leave the rest to the next start */

@@ -110,6 +110,27 @@ const etx__shard *etx__engine_inside(const etx_engine *engine) {
     return NULL;
 }
 
+int etx_engine_lend(etx_engine *engine, int lends) {
+    if (engine == NULL || *engine->alive == 0) {
+        return ETX_EINVALID;
+    }
+    atomic_store(&engine->lender, lends ? (uintptr_t)pthread_self() : 0);
+    return 0;
+}
+
+void etx_engine_help(etx_engine *engine) {
+    if (engine == NULL || *engine->alive == 0 || etx__engine_inside(engine)) {
+        return;
+    }
+    uint32_t life = atomic_load_explicit(&engine->life, memory_order_acquire);
+    if (life < ETX__STARTED || life > ETX__FINISHING) {
+        return;
+    }
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        etx__shard_help(&engine->shard[i]);
+    }
+}
+
 static int not_started(etx_engine *engine) {
     if (engine == NULL) {
         return ETX_EINVALID;

@@ -98,9 +98,17 @@ void etx__shard_ring(etx__shard *shard) {
     }
 }
 
+/* Little is in progress, and this thread has promised to look after the shard by itself. */
+static int is_lent(const etx__shard *shard) {
+    enum { LITTLE = 16 };
+    return atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) ==
+               (uintptr_t)pthread_self() &&
+           atomic_load_explicit(&shard->live, memory_order_relaxed) <= LITTLE;
+}
+
 void etx__shard_send(etx__shard *shard, etx__node *node) {
     etx__queue_push(&shard->queue, node);
-    if (atomic_load(&shard->asleep)) {
+    if (atomic_load(&shard->asleep) && !is_lent(shard)) {
         etx__shard_ring(shard);
     }
 }
@@ -244,25 +252,31 @@ static void take_held(etx__shard *shard) {
     }
 }
 
+/* All there is to do but puts, or as much as is done while one takes. 0: there was nothing. */
+static int step_all(etx__shard *shard) {
+    (void)(shard->taken != NULL || take_queue(shard));
+    etx__shard_look(shard);
+    etx__limits_look(shard);
+    tick_all(shard);
+    take_held(shard);
+    uint64_t until = shard->now.mono_us + usual_put_us(shard);
+    int more = 0;
+    for (uint32_t n = 1; work_once(shard); n++) {
+        more = 1;
+        if (n % 64 == 0) {
+            etx__shard_look(shard);
+            if (shard->now.mono_us >= until) {
+                break;
+            }
+        }
+    }
+    return more;
+}
+
 uint64_t etx__shard_work(etx__shard *shard) {
     int more;
     do {
-        (void)(shard->taken != NULL || take_queue(shard));
-        etx__shard_look(shard);
-        etx__limits_look(shard);
-        tick_all(shard);
-        take_held(shard);
-        uint64_t until = shard->now.mono_us + usual_put_us(shard);
-        more = 0;
-        for (uint32_t n = 1; work_once(shard); n++) {
-            more = 1;
-            if (n % 64 == 0) {
-                etx__shard_look(shard);
-                if (shard->now.mono_us >= until) {
-                    break;
-                }
-            }
-        }
+        more = step_all(shard);
         more |= put_all(shard, drained(shard));
     } while (more && !atomic_load_explicit(&shard->stopping, memory_order_relaxed));
     return next_wake(shard);
@@ -279,6 +293,17 @@ static void leave(etx__shard *shard) {
     pthread_mutex_unlock(&shard->drive);
 }
 
+/* The thread may have been about to sleep when this drive began, with a wake-up that is too late by
+ * now: the bell tells it so. One that sleeps is woken only if it must be. */
+static void hand_back(etx__shard *shard, int must, uint64_t wake) {
+    leave(shard);
+    atomic_fetch_add(&shard->bell, 1);
+    if (atomic_load(&shard->asleep) &&
+        (must || !etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms))) {
+        etx__futex_wake(&shard->bell, 1);
+    }
+}
+
 int etx__shard_drive(etx__shard *shard, etx_tx *request) {
     if ((shard->engine->options.flags & ETX_NO_CALLER_DRIVES) ||
         atomic_load_explicit(&shard->live, memory_order_relaxed) > 0 ||
@@ -293,15 +318,33 @@ int etx__shard_drive(etx__shard *shard, etx_tx *request) {
         wake = etx__shard_work(shard);
         stopping = atomic_load(&shard->stopping) != 0;
     }
-    leave(shard);
-    /* The thread may have been about to sleep when this drive began, with a wake-up that is too
-     * late by now: the bell tells it so. One that sleeps is woken only if it must be. */
-    atomic_fetch_add(&shard->bell, 1);
-    if (atomic_load(&shard->asleep) &&
-        (!etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms))) {
-        etx__futex_wake(&shard->bell, 1);
-    }
+    hand_back(shard, 0, wake);
     return 1;
+}
+
+static int put_is_due(const etx__shard *shard) {
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        if (etx__partition_put_due(shard->partition[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void etx__shard_help(etx__shard *shard) {
+    if (etx__queue_empty(&shard->queue)) {
+        return;
+    }
+    if (pthread_mutex_trylock(&shard->drive) != 0) {
+        return; /* who has it looks at the queue before the thread sleeps */
+    }
+    enter(shard);
+    if (atomic_load(&shard->stopping)) {
+        leave(shard);
+        return;
+    }
+    (void)step_all(shard);
+    hand_back(shard, !drained(shard) || put_is_due(shard), next_wake(shard));
 }
 
 static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {

@@ -56,6 +56,8 @@ uint64_t etx__shard_work(etx__shard *shard);
 /* Works on the caller's thread until the request is answered or there is nothing to do. 0:
  * somebody else does. */
 int etx__shard_drive(etx__shard *shard, etx_tx *request);
+/* Does what is queued, but no put: for that the thread is woken. */
+void etx__shard_help(etx__shard *shard);
 void etx__shard_look(etx__shard *shard);           /* reads the clock */
 void etx__shard_refuse(etx__shard *shard, int rc); /* all that is queued */
 /* After queueing a request: refuses it if the shard was closed meanwhile. */

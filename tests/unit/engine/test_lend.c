@@ -1,0 +1,154 @@
+/* A thread that is lent to the engine: what it hands over is done on it, and nothing is left lying. */
+#include "rig.h"
+
+enum { ROOM = 64 };
+
+/* An event loop of sorts: calls come in, are completed by its thread, and then the engine is helped. */
+struct loop {
+    rig_log log;
+    etx_engine *engine;
+    pthread_t self;
+    sem_t called;
+    pthread_mutex_t lock;
+    etx_token token[ROOM];
+    unsigned first, count;
+    atomic_uint here, elsewhere; /* on which threads calls were made */
+};
+
+static etx_reply operate(etx_call *call, void *user) {
+    struct loop *loop = user;
+    atomic_fetch_add(pthread_equal(loop->self, pthread_self()) ? &loop->here : &loop->elsewhere, 1);
+    pthread_mutex_lock(&loop->lock);
+    rig_check(loop->count < ROOM);
+    loop->token[(loop->first + loop->count++) % ROOM] = etx_call_token(call);
+    pthread_mutex_unlock(&loop->lock);
+    sem_post(&loop->called);
+    return ETX_LATER;
+}
+
+static void loop_make(struct loop *loop) {
+    memset(loop, 0, sizeof *loop);
+    loop->self = pthread_self();
+    sem_init(&loop->called, 0, 0);
+    pthread_mutex_init(&loop->lock, NULL);
+    rig_log_make(&loop->log, NULL, "partitions=2");
+    loop->engine = rig_engine(NULL, loop->log.url, NULL);
+    etx_participant participant = ETX_PARTICIPANT_INIT;
+    participant.name = "remote";
+    participant.kind = ETX_TCC;
+    participant.forward = participant.commit = participant.undo = operate;
+    participant.user = loop;
+    participant.flags = ETX_INLINE;
+    rig_must(loop->engine, etx_engine_register(loop->engine, &participant), "register");
+    rig_start(loop->engine);
+}
+
+static void loop_end(struct loop *loop) {
+    rig_must(loop->engine, etx_engine_close(loop->engine, ETX_CLOSE_FINISH, 60000), "close");
+    etx_engine_help(loop->engine); /* of a closed engine: nothing */
+    etx_engine_free(loop->engine);
+    rig_log_end(&loop->log);
+}
+
+/* Completes the calls that have come. */
+static void complete_all(struct loop *loop) {
+    pthread_mutex_lock(&loop->lock);
+    while (loop->count > 0) {
+        etx_token token = loop->token[loop->first++ % ROOM];
+        etx_completion completion = ETX_COMPLETION_INIT;
+        loop->count--;
+        pthread_mutex_unlock(&loop->lock);
+        completion.reply = ETX_DONE;
+        assert_int_equal(etx_complete(loop->engine, token, &completion), 0);
+        pthread_mutex_lock(&loop->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* From its submit to its end: two branches, and so four calls. */
+static void run_one(struct loop *loop, etx_tx *tx, bool helps) {
+    rig_done done = {0};
+    rig_must(loop->engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+    for (int call = 0; call < 4; call++) {
+        if (helps) {
+            etx_engine_help(loop->engine);
+        }
+        while (sem_wait(&loop->called) != 0) {
+        }
+        complete_all(loop);
+    }
+    if (helps) {
+        etx_engine_help(loop->engine);
+    }
+    assert_true(rig_quiet(loop->engine));
+    assert_int_equal(atomic_load(&done.count), 1);
+    assert_int_equal(done.rc, 0);
+    assert_int_equal(done.outcome.state, ETX_COMMITTED);
+}
+
+/* A transaction whose second call follows from the answer of its first. */
+static etx_tx *chain(struct loop *loop) {
+    static const char *const after[] = {"first"};
+    etx_branch first = ETX_BRANCH_INIT;
+    etx_branch second = ETX_BRANCH_INIT;
+    etx_tx *tx;
+    first.name = "first";
+    second.name = "second";
+    first.participant = second.participant = "remote";
+    second.depends_on = after;
+    second.depends_on_count = 1;
+    rig_must(loop->engine, etx_tx_new(loop->engine, NULL, &tx), "new");
+    rig_must(loop->engine, etx_tx_add_branch(tx, &first), "first");
+    rig_must(loop->engine, etx_tx_add_branch(tx, &second), "second");
+    return tx;
+}
+
+static void nothing_is_left_lying(void **state) {
+    struct loop loop;
+    (void)state;
+    loop_make(&loop);
+    assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
+    for (int i = 0; i < 50; i++) {
+        run_one(&loop, rig_pair(loop.engine, "remote", NULL, 'D'), true);
+    }
+    assert_int_equal(loop.here + loop.elsewhere, 200);
+    assert_true(loop.elsewhere > 0);
+    loop_end(&loop);
+}
+
+/* Puts are the engine's own, and what follows from them; a call that follows from an answer alone is
+ * made here, unless the engine's thread happened to be awake. */
+static void a_step_follows_here(void **state) {
+    struct loop loop;
+    (void)state;
+    loop_make(&loop);
+    assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
+    for (int i = 0; i < 1000 && loop.here == 0; i++) {
+        run_one(&loop, chain(&loop), true);
+    }
+    assert_true(loop.here > 0);
+    loop_end(&loop);
+}
+
+static void a_promise_that_ended_is_none(void **state) {
+    struct loop loop;
+    (void)state;
+    loop_make(&loop);
+    assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
+    assert_int_equal(etx_engine_lend(loop.engine, 0), 0);
+    for (int i = 0; i < 20; i++) {
+        run_one(&loop, rig_pair(loop.engine, "remote", NULL, 'D'), false);
+    }
+    assert_int_equal(loop.here, 0);
+    assert_int_equal(etx_engine_lend(NULL, 1), ETX_EINVALID);
+    loop_end(&loop);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_left_lying),
+        cmocka_unit_test(a_step_follows_here),
+        cmocka_unit_test(a_promise_that_ended_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
