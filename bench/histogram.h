@@ -1,4 +1,4 @@
-/* Latencies in buckets: less than half a per cent wide, from a nanosecond to hours, for percentiles. */
+/* Latencies from a nanosecond to hours, in buckets less than half a per cent wide. */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
 

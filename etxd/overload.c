@@ -1,14 +1,14 @@
-/* Overload: what this thread cannot do in time is refused at once, before anything is read of it. */
+/* Overload: what this thread cannot do in time is refused at once, before it is read. */
 #include "etxd.h"
 
 /* A transaction comes by the loop's thread some six times. If what is ready waits long for that
- * thread, all of them wait six times as long, and more of them only make it worse: so nothing new is
- * begun then. Participants that take their time do not count: nobody waits for this thread because
- * of them. One turn that takes long says little (the machine may have been busy with others): only
- * several in a row are an overload. From then on each late turn refuses, until there was none for a
- * while. So long there is a limit on how many are in progress as well, which late turns lower and
- * others raise: if the engine or the participants halt for a moment, the loop has time to take in
- * far more than can be done in time afterwards. */
+ * thread, all of them wait six times as long, and more of them only make it worse: so nothing new
+ * is begun then. Participants that take their time do not count: nobody waits for this thread
+ * because of them. One turn that takes long says little (the machine may have been busy with
+ * others): only several in a row are an overload. From then on each late turn refuses, until there
+ * was none for a while. So long there is a limit on how many are in progress as well, which late
+ * turns lower and others raise: if the engine or the participants halt for a moment, the loop has
+ * time to take in far more than can be done in time afterwards. */
 
 enum { LATE_TURNS = 4, CALM_MS = 1000, LIMIT_LEAST = 64 };
 

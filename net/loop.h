@@ -60,9 +60,9 @@ void net_loop_post(net_loop *loop, net_task *task);
 /* The same at the end of this turn, after everything that is ready now. On the loop's thread. */
 void net_loop_defer(net_loop *loop, net_task *task);
 
-/* Has `run` called at the end of every turn, after all else, until the loop is freed; NULL: no more.
- * What it posts or defers is for the next turn, which then does not sleep. The task is borrowed for
- * as long. On the loop's thread. */
+/* Has `run` called at the end of every turn, after all else, until the loop is freed; NULL: no
+ * more. What it posts or defers is for the next turn, which then does not sleep. The task is
+ * borrowed for as long. On the loop's thread. */
 void net_loop_each_turn(net_loop *loop, net_task *task);
 
 /* ---- timers */

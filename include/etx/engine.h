@@ -113,9 +113,9 @@ ETX_API int etx_engine_start(etx_engine *engine);
  * change of threads. One thread at a time; the last one counts. With 0 the promise ends. 0, or
  * ETX_EINVALID. */
 ETX_API int etx_engine_lend(etx_engine *engine, int lends);
-/* Steps, makes inline calls and gives answers on this thread, as far as the engine's own threads do
- * not; it never waits for a log. Returns at once if there is nothing to do. Any thread, but not from
- * callbacks. */
+/* Steps, makes inline calls and gives answers on this thread, as far as the engine's own threads
+ * do not; it never waits for a log. Returns at once if there is nothing to do. Any thread, but not
+ * from callbacks. */
 ETX_API void etx_engine_help(etx_engine *engine);
 
 typedef enum etx_close_mode {

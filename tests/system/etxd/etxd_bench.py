@@ -1,4 +1,4 @@
-"""bench/http in short: it measures what it says, and a server that is asked for too much loses nothing.
+"""bench/http in short; and a server that is asked for too much, which loses nothing.
 
 What is measured is not judged here: a benchmark is no test.
 """

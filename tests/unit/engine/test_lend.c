@@ -1,9 +1,9 @@
-/* A thread that is lent to the engine: what it hands over is done on it, and nothing is left lying. */
+/* A thread that is lent to the engine: what it hands over is done there, and nothing is lost. */
 #include "rig.h"
 
 enum { ROOM = 64 };
 
-/* An event loop of sorts: calls come in, are completed by its thread, and then the engine is helped. */
+/* An event loop of sorts: its thread completes the calls that have come, then helps the engine. */
 struct loop {
     rig_log log;
     etx_engine *engine;
@@ -116,8 +116,8 @@ static void nothing_is_left_lying(void **state) {
     loop_end(&loop);
 }
 
-/* Puts are the engine's own, and what follows from them; a call that follows from an answer alone is
- * made here, unless the engine's thread happened to be awake. */
+/* Puts are the engine's own, and what follows from them; a call that follows from an answer alone
+ * is made here, unless the engine's thread happened to be awake. */
 static void a_step_follows_here(void **state) {
     struct loop loop;
     (void)state;

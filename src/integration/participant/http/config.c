@@ -123,7 +123,8 @@ static int set_tls(etx__http_config *config,
                               : etx__http_say(ETX_EIO, message, size, "%s", text);
 }
 
-/* Reading what the system trusts takes tens of milliseconds: nobody waits for it who needs no TLS. */
+/* Reading what the system trusts takes tens of milliseconds: who needs no TLS does not wait for
+ * it. */
 net_tls *etx__http_config_tls(etx__http_config *config) {
     char text[NET_TLS_MESSAGE_MAX];
     const net_tls_options tls = {.size = sizeof tls};
