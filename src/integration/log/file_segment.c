@@ -129,10 +129,9 @@ static void pace(etx__file_partition *partition, uint64_t zeroed) {
     pthread_mutex_unlock(&log->mutex);
 }
 
-static int zero(etx__file_partition *partition, int fd) {
+static int zero(etx__file_partition *partition, int fd, uint64_t size) {
     const etx__file_log *log = partition->log;
     uint64_t piece = partition->working ? PIECE : OPEN_PIECE;
-    uint64_t size = partition->working ? log->home.segment_size : FIRST_ZEROS;
     etx__file_buffer zeros = {0};
     int error = 0;
     if (etx__file_buffer_reserve(&log->allocator, &zeros, piece))
@@ -149,6 +148,7 @@ static int zero(etx__file_partition *partition, int fd) {
 static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
     const etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
+    uint64_t zeros = partition->working ? size : FIRST_ZEROS;
     int error = 0;
     int fd;
     if (unlinkat(log->dir_fd, temporary, 0) && errno != ENOENT)
@@ -158,10 +158,12 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fd < 0)
         return errno;
     etx__file_own(log->dir_fd, fd);
-    if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
-        error = errno;
+    if (fallocate(fd, 0, 0, (off_t)size)) {
+        error = errno != EOPNOTSUPP && errno != ENOSYS ? errno : 0;
+        zeros = size; /* nothing else would allocate it */
+    }
     if (!error)
-        error = zero(partition, fd);
+        error = zero(partition, fd, zeros);
     if (error)
         close(fd);
     else
