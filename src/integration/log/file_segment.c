@@ -5,9 +5,7 @@
  * no second can be made is the reserve for ending what has begun.
  *
  * Zeros written in large pieces make puts wait: so they are written in small ones, no faster than
- * the partition needs them. Of the first segment, for which open waits, only the beginning is
- * zero-filled, in large ones; what follows is allocated and reads as zeros, so that puts there only
- * take longer.
+ * the partition needs them; in large ones while the log is opened, when nothing is put.
  *
  * Making one: a file under a temporary name, space allocated, zeros written, header written, all
  * synced; then renamed to its number, and the directory synced. A crash before the rename leaves
@@ -32,7 +30,6 @@
 #define RETRY_MS 1000
 #define PIECE (64u << 10)
 #define OPEN_PIECE (1u << 20)
-#define FIRST_ZEROS ETX__SEGMENT_MIN
 #define PAUSE_NS (1000 * 1000)
 
 void etx__file_queue_push(etx__file_queue *queue, etx__file_segment *segment) {
@@ -129,8 +126,9 @@ static void pace(etx__file_partition *partition, uint64_t zeroed) {
     pthread_mutex_unlock(&log->mutex);
 }
 
-static int zero(etx__file_partition *partition, int fd, uint64_t size) {
+static int zero_all(etx__file_partition *partition, int fd) {
     const etx__file_log *log = partition->log;
+    uint64_t size = log->home.segment_size;
     uint64_t piece = partition->working ? PIECE : OPEN_PIECE;
     etx__file_buffer zeros = {0};
     int error = 0;
@@ -148,7 +146,6 @@ static int zero(etx__file_partition *partition, int fd, uint64_t size) {
 static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
     const etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
-    uint64_t zeros = partition->working ? size : FIRST_ZEROS;
     int error = 0;
     int fd;
     if (unlinkat(log->dir_fd, temporary, 0) && errno != ENOENT)
@@ -158,12 +155,10 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fd < 0)
         return errno;
     etx__file_own(log->dir_fd, fd);
-    if (fallocate(fd, 0, 0, (off_t)size)) {
-        error = errno != EOPNOTSUPP && errno != ENOSYS ? errno : 0;
-        zeros = size; /* nothing else would allocate it */
-    }
+    if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
+        error = errno;
     if (!error)
-        error = zero(partition, fd, zeros);
+        error = zero_all(partition, fd);
     if (error)
         close(fd);
     else
