@@ -7,10 +7,10 @@
  * because of them. One turn that takes long says little (the machine may have been busy with
  * others): only several in a row are an overload. From then on each late turn refuses, until there
  * was none for a while. So long there is a limit on how many are in progress as well, which late
- * turns lower and others raise: if the engine or the participants halt for a moment, the loop has
+ * turns lower and others raise, and below which nothing is refused: if the engine or the participants halt for a moment, the loop has
  * time to take in far more than can be done in time afterwards. */
 
-enum { LATE_TURNS = 4, CALM_MS = 1000, LIMIT_LEAST = 64 };
+enum { LATE_TURNS = 4, CALM_MS = 1000, LIMIT_LEAST = 128 };
 
 static void learn(etxd_pressure *pressure, int late, uint32_t open) {
     pressure->late = late ? pressure->late + 1 : 0;
@@ -32,6 +32,9 @@ static int is_overload(etxd_pressure *pressure, const net_loop *loop, int late, 
     if (pressure->turn != turn) {
         pressure->turn = turn;
         learn(pressure, late, open);
+    }
+    if (open < LIMIT_LEAST) { /* few are soon done, however busy the machine is with others */
+        return 0;
     }
     if (late && (pressure->late >= LATE_TURNS || now < pressure->until_ms)) {
         pressure->until_ms = now + CALM_MS;
