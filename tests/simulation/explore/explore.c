@@ -26,6 +26,8 @@ static void usage(FILE *to) {
             "           [--states N]   stop after so many states (else: all of them)\n"
             "           [--seconds S]  ... after so many seconds a configuration\n"
             "           [--fair N]     run one of N states to its end without faults (16)\n"
+            "           [--whole]      without reductions\n"
+            "           [--check]      ... after all was explored with them: is everything there?\n"
             "           [--replay ACTIONS]  tell that way again\n");
 }
 
@@ -53,6 +55,14 @@ static int parse(int argc, char **argv, request *ret_request) {
         }
         if (strcmp(argv[i], "--trace") == 0) {
             ret_request->trace = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--check") == 0) {
+            ret_request->limits.check = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--whole") == 0) {
+            ret_request->limits.whole = 1;
             continue;
         }
         if (strcmp(argv[i], "--json") == 0) {
@@ -175,6 +185,10 @@ static void print_row(const explore_config *config, const explore_found *found) 
            found->cpu_seconds,
            (double)found->states / (found->cpu_seconds > 0 ? found->cpu_seconds : 1),
            found->complete ? "fixpoint" : "stopped");
+    if (found->reduced > 0) {
+        printf("%-22s %11llu states with the reductions stand for %s of these\n", "",
+               (unsigned long long)found->reduced, found->broken ? "not all" : "all");
+    }
     fflush(stdout);
 }
 

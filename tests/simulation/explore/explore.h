@@ -25,7 +25,7 @@ typedef struct explore_node {
     uint32_t flying_seq, forming_seq;
     uint32_t found_checksum; /* of the result that is on its way */
     uint16_t found_nonce;
-    uint8_t role, wanted;
+    uint8_t role;
     uint8_t result, broken; /* etx_put_result on its way to the owner; 0: the put is */
     uint8_t own_at;
     uint8_t reply[EXPLORE_TX][EXPLORE_PLACES]; /* etx_reply on its way */
@@ -88,6 +88,7 @@ typedef struct explore_world {
 
 typedef struct explorer {
     const explore_config *config;
+    uint8_t whole; /* states are told apart by every byte */
     explore_cores *cores;
     const char *wrong; /* what was broken */
     FILE *story;       /* or NULL */
@@ -122,7 +123,10 @@ void explore_world_make(explorer *x, explore_world *w);
 unsigned explore_actions(const explorer *x, const explore_world *w, uint16_t *ret_actions);
 /* 0: not possible now, and nothing was changed. x->wrong says what was broken. */
 int explore_act(explorer *x, explore_world *w, uint16_t action);
+/* explore_hash.c: equal for states of which the same can come. The second is equal for states that
+ * are equal in every byte. What is left of the budget counts in the second only. */
 uint64_t explore_hash(const explorer *x, const explore_world *w);
+uint64_t explore_hash_whole(const explore_world *w);
 void explore_tell(const explorer *x, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* explore_node.c */
@@ -132,6 +136,9 @@ int explore_claim(explorer *x, explore_world *w, unsigned n);
 int explore_reply(explorer *x, explore_world *w, unsigned arg);
 int explore_tick(explorer *x, explore_world *w, unsigned arg);
 int explore_operate(explorer *x, explore_world *w, unsigned arg);
+/* An answer to a call that is over; the second: to some call. */
+explore_ask explore_old_ask(const explore_world *w, unsigned tx, unsigned place, uint8_t reply);
+explore_ask explore_old_answer(const explorer *x, const explore_world *w, unsigned n, unsigned tx);
 const explore_out *explore_ask_node(explorer *x, explore_world *w, unsigned n, explore_ask ask);
 void explore_forget(explorer *x, explore_world *w, unsigned n);
 const explore_facts *explore_facts_at(const explorer *x, uint32_t core);
@@ -140,7 +147,7 @@ int explore_put_start(explorer *x, explore_world *w, unsigned n);
 int explore_put_arrive(explorer *x, explore_world *w, unsigned arg);
 int explore_put_ack(explorer *x, explore_world *w, unsigned n);
 int explore_put_land(explorer *x, explore_world *w, unsigned copy);
-void explore_copy_keep(explore_world *w, const explore_node *node);
+void explore_copy_keep(explorer *x, explore_world *w, const explore_node *node);
 /* explore_people.c */
 int explore_call_arrives(explorer *x, explore_world *w, unsigned arg, explore_kind how);
 int explore_client_act(explorer *x, explore_world *w, unsigned arg);
@@ -164,6 +171,7 @@ void explore_check_order(explorer *x,
                          unsigned operation);
 void explore_check_agree(explorer *x, const explore_world *w);
 void explore_check_known(explorer *x, const explore_world *w, unsigned n);
+void explore_check_deaf(explorer *x, const explore_world *w, unsigned n);
 /* explore_fair.c: from here on no faults: does it end? */
 void explore_fair(explorer *x, const explore_world *from);
 
@@ -172,10 +180,13 @@ typedef struct explore_limits {
     uint64_t states_max; /* 0: to the fixpoint */
     uint32_t fair_every; /* of so many states one is run to its end without faults */
     uint32_t seconds;    /* 0: no limit */
+    uint8_t check;       /* once more without reductions: does it find what they leave out? */
+    uint8_t whole;       /* without reductions */
 } explore_limits;
 
 typedef struct explore_found { /* in memory that outlives a core's failed assertion */
     uint64_t states, transitions, ends, cores, fair, steps, bytes;
+    uint64_t reduced; /* of a check: the states with reductions */
     double seconds, cpu_seconds;
     uint64_t at;     /* the state that is looked at; counted from 1 */
     uint16_t action; /* what happens to it; 0: it is run to its end */

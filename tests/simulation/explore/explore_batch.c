@@ -9,7 +9,7 @@ etx_bytes explore_batch_bytes(const explore_cores *c, uint32_t batch) {
     return explore_intern_at(&c->bytes, batch);
 }
 
-static int decode(explore_cores *c, etx_bytes bytes, etx_record *ret_record, size_t *ret_used) {
+int explore_decode(explore_cores *c, etx_bytes bytes, etx_record *ret_record, size_t *ret_used) {
     int rc;
     do {
         rc = c->codec->decode(bytes, &c->room, ret_record, ret_used);
@@ -43,7 +43,7 @@ uint32_t explore_batch_without(explore_cores *c, uint32_t batch, unsigned begun)
     for (size_t i = 1; i < bytes.len;) {
         etx_record record;
         size_t used = 0;
-        if (decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
+        if (explore_decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
             break;
         }
         if (!(begun & (1u << explore_tx_of(record.gid)))) {
@@ -88,7 +88,7 @@ explore_said explore_batch_said(explore_cores *c, uint32_t batch) {
         for (size_t i = 1; i < bytes.len;) {
             etx_record record;
             size_t used = 0;
-            if (decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
+            if (explore_decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
                 break;
             }
             say(&record, &said);
@@ -128,7 +128,7 @@ void explore_batch_print(explore_cores *c, FILE *to, uint32_t batch) {
     for (size_t i = 1; i < bytes.len;) {
         etx_record record;
         size_t used = 0;
-        if (decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
+        if (explore_decode(c, (etx_bytes){at + i, bytes.len - i}, &record, &used) != 0) {
             break;
         }
         fprintf(to, "%s", i > 1 ? ", " : "");

@@ -43,6 +43,7 @@ static void tx_canon(etx__tx *tx, uint64_t durable, uint64_t now_ms) {
     due_canon(&tx->r.silent_ms, now_ms);
     due_canon(&tx->r.grace_ms, now_ms);
     seq_canon(&tx->r.queued_seq, durable);
+    seq_canon(&tx->r.decided_seq, durable);
     if (tx->s.mode != ETX_RESUMED) {
         tx->r.silent_ms = 0;
         tx->r.run_no = 0;
@@ -118,7 +119,8 @@ static void span_canon(etx__pool *pool, uint32_t at) {
 
 void explore_canon(explore_cores *c, int late) {
     etx__core *core = c->core;
-    uint64_t durable = core->durable;
+    /* What is read is durable: who owns the partition begins to count behind it. */
+    uint64_t durable = core->started ? core->durable : core->seq;
     uint64_t now_ms = explore_now(late).mono_ms;
     while (core->buried != NULL) {
         etx__tx *tx = core->buried;
@@ -234,6 +236,7 @@ static void known_of(explore_cores *c, const etx__entry *entry, struct explore_k
     }
     if (tx != NULL && tx->r.asking != NULL) {
         const etx__attempt *asking = tx->r.asking;
+        known->asks = 1;
         known->outstanding |= (uint8_t)((asking->serial != 0) << EXPLORE_INITIATOR);
         known->waiting |=
             (uint8_t)((asking->serial == 0 && asking->due_ms != 0) << EXPLORE_INITIATOR);

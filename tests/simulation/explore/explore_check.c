@@ -178,6 +178,28 @@ void explore_check_known(explorer *x, const explore_world *w, unsigned n) {
     }
 }
 
+/* The answer to a call that is over brings no more than a look at the transaction, whichever call
+ * and answer it is: seen once for each memory of an owner. */
+void explore_check_deaf(explorer *x, const explore_world *w, unsigned n) {
+    static const uint8_t reply[] = {ETX_DONE, ETX_REFUSED, ETX_RETRY};
+    uint32_t core = w->node[n].core;
+    uint8_t seen = w->late ? 2 : 1;
+    if (w->node[n].role != EXPLORE_OWNER || (explore_facts_at(x, core)->deaf & seen)) {
+        return;
+    }
+    for (unsigned i = 0; i < EXPLORE_TX * EXPLORE_PLACES * 3; i++) {
+        unsigned tx = i / 3 / EXPLORE_PLACES, place = i / 3 % EXPLORE_PLACES;
+        const struct explore_known *known = &explore_facts_at(x, core)->tx[tx];
+        int there = place == EXPLORE_INITIATOR ? known->asks : place < known->branches;
+        if (known->live && there &&
+            !explore_same(x->cores, core, explore_old_answer(x, w, n, tx),
+                          explore_old_ask(w, tx, place, reply[i % 3]))) {
+            x->wrong = "the answer to a call that is over was heard";
+        }
+    }
+    x->cores->facts[core].deaf |= seen;
+}
+
 static int has_effect(const explore_part *part) {
     return part->forward == EXPLORE_DONE && !part->undo && !part->settled;
 }

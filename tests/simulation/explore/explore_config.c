@@ -53,6 +53,14 @@ static const explore_config configs[] = {
         .refuse = C,
     },
     {
+        .name = "tcc-3-copies",
+        .about = "three TCC branches, any may refuse; a copy of a call",
+        .tx = {{ETX_SUBMITTED, 3, 3, .branch = {TCC, TCC, TCC}}},
+        .script = {"B0"},
+        .budget = {.crashes = 1, .takeovers = 1, .lost = 1, .duplicates = 1},
+        .refuse = A | B | C,
+    },
+    {
         .name = "tcc-keeps",
         .about = "refusals that the fence keeps; slow calls, copies",
         .tx = {{ETX_SUBMITTED, 2, 2, .branch = {TCC_KEEPS, TCC_KEEPS}}},
@@ -123,6 +131,14 @@ static const explore_config configs[] = {
         .refuse = A,
     },
     {
+        .name = "xa-3-copies",
+        .about = "... any may refuse; a copy of a call",
+        .tx = {{ETX_SUBMITTED, 3, 3, .branch = {XA, XA, XA}}},
+        .script = {"B0"},
+        .budget = {.crashes = 1, .takeovers = 1, .early = 1, .duplicates = 1},
+        .refuse = A | B | C,
+    },
+    {
         .name = "tcc+saga",
         .about = "a TCC branch and two steps",
         .tx = {{ETX_SUBMITTED, 3, 3, .branch = {TCC, SAGA, SAGA_AFTER(B)}}},
@@ -150,6 +166,22 @@ static const explore_config configs[] = {
         .fail = A | B | C,
     },
     {
+        .name = "notification-3-copies",
+        .about = "... and a copy of a call",
+        .tx = {{ETX_SUBMITTED, 3, 3, .branch = {NOTIFICATION, NOTIFICATION, NOTIFICATION}}},
+        .script = {"B0"},
+        .budget = {.crashes = 1, .takeovers = 1, .lost = 1, .duplicates = 1},
+        .fail = A | B | C,
+    },
+    {
+        .name = "message-3",
+        .about = "three messages; two takeovers, a lost call, two copies",
+        .tx = {{ETX_SUBMITTED, 3, 3, .branch = {MESSAGE, MESSAGE, MESSAGE}}},
+        .script = {"B0"},
+        .budget = {.crashes = 1, .takeovers = 2, .lost = 1, .early = 1, .duplicates = 2},
+        .quick = 1,
+    },
+    {
         .name = "message",
         .about = "two messages, and an initiator that is asked whether its own transaction "
                  "committed",
@@ -166,6 +198,14 @@ static const explore_config configs[] = {
                 .branch = {MESSAGE, MESSAGE}}},
         .script = {"B0X0D0"},
         .budget = {.crashes = 1, .takeovers = 1, .lost = 1, .early = 1},
+    },
+    {
+        .name = "message-3-asked",
+        .about = "three messages, and an initiator that is asked; a copy of a call",
+        .tx = {{ETX_INTERACTIVE, 3, 3, .deadline = 1, .initiator = 1,
+                .branch = {MESSAGE, MESSAGE, MESSAGE}}},
+        .script = {"B0X0D0"},
+        .budget = {.crashes = 1, .takeovers = 1, .early = 1, .duplicates = 1},
     },
     {
         .name = "interactive-tcc",

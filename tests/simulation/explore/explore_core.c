@@ -71,6 +71,7 @@ explore_cores *explore_cores_make(const explore_config *config) {
     c->empty = keep_memory(c);
     etx_bytes nothing = etx__owner_empty();
     c->nothing = explore_intern_bytes(&c->bytes, nothing.data, nothing.len, &is_new);
+    explore_twins_make(c);
     return c;
 }
 
@@ -220,21 +221,13 @@ static void register_all(step *s, int late) {
     }
 }
 
-static int decode(explore_cores *c, etx_bytes bytes, etx_record *ret_record, size_t *ret_used) {
-    int rc;
-    do {
-        rc = c->codec->decode(bytes, &c->room, ret_record, ret_used);
-    } while (rc == ETX_EBUSY && etx_record_room_grow(&c->room) == 0);
-    return rc;
-}
-
 static void fold(step *s, uint32_t batch) {
     etx_bytes bytes = explore_batch_bytes(s->c, batch);
     const uint8_t *at = bytes.data;
     for (size_t i = 1; i < bytes.len;) {
         etx_record record;
         size_t used = 0;
-        int rc = decode(s->c, (etx_bytes){at + i, bytes.len - i}, &record, &used);
+        int rc = explore_decode(s->c, (etx_bytes){at + i, bytes.len - i}, &record, &used);
         rc = rc != 0 ? rc : etx__core_fold(s->c->core, &record);
         if (rc != 0) {
             s->out->wrong = "a log that cannot be read";
@@ -301,7 +294,15 @@ const explore_out *explore_step(explore_cores *c,
         uint32_t after = keep_memory(c);
         value = (uint64_t)after << 32 | keep_out(c, &out);
         explore_memo_put(&c->memo, a, key, value);
+        explore_twins_step(c, core, ask, after, (uint32_t)value);
     }
     *ret_core = (uint32_t)(value >> 32);
     return &c->out[(uint32_t)value];
+}
+
+int explore_same(explore_cores *c, uint32_t core, explore_ask one, explore_ask other) {
+    uint32_t after, after_other;
+    explore_out out = *explore_step(c, core, one, &after);
+    const explore_out *out_other = explore_step(c, core, other, &after_other);
+    return after == after_other && memcmp(&out, out_other, sizeof out) == 0;
 }

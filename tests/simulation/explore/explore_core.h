@@ -18,6 +18,7 @@ enum {
     EXPLORE_PLACES = 4,
     EXPLORE_SLOTS = 14,
     EXPLORE_COPIES = 4,
+    EXPLORE_TWINS = 6, /* exchanges of branches, with the one that exchanges none */
     EXPLORE_CALLS = 8,
     EXPLORE_STALE = 1 << EXPLORE_NODES /* beside a bit a node: a copy whose answer nobody awaits */
 };
@@ -79,7 +80,8 @@ typedef enum explore_type {
     EXPLORE_OPERATE
 } explore_type;
 
-enum { EXPLORE_SILENCE = 4, EXPLORE_DEADLINE = 5 /* in place of an attempt's place */ };
+/* In place of an attempt's place. The last: an answer comes to a call that is over. */
+enum { EXPLORE_SILENCE = 4, EXPLORE_DEADLINE = 5, EXPLORE_OLD = 6 };
 
 typedef struct explore_ask {
     uint8_t type; /* explore_type */
@@ -114,12 +116,15 @@ typedef struct explore_out {
 
 /* What is read off a core's memory. */
 typedef struct explore_facts {
-    uint32_t image;  /* the number of the bytes of its transactions' MOVEs */
-    uint8_t clients; /* bits of those that it will answer */
+    uint32_t image;               /* the number of the bytes of its transactions' MOVEs */
+    uint32_t twin[EXPLORE_TWINS]; /* with branches exchanged; 0: not known */
+    uint8_t clients;              /* bits of those that it will answer */
     uint8_t live;
+    uint8_t deaf; /* bits: looked at before (1) and after (2) the deadlines */
     struct explore_known {
         uint8_t state, marks, branches; /* state 0: not known */
         uint8_t live, deadline, silent;
+        uint8_t asks; /* has an initiator that is asked, or run again */
         uint8_t forward[EXPLORE_BRANCHES], settled;
         uint8_t bytes;       /* bits of the places with a result's bytes */
         uint8_t outstanding; /* bits of the places with a call */
@@ -146,6 +151,9 @@ typedef struct explore_cores {
     uint32_t empty;   /* the number of a core that has read nothing */
     uint32_t nothing; /* ... of an empty batch */
     uint64_t steps;
+    uint8_t exchange[EXPLORE_TWINS][EXPLORE_PLACES]; /* of branches that are alike */
+    uint8_t twins;                                   /* so many */
+    uint8_t told_apart;
 } explore_cores;
 
 explore_cores *explore_cores_make(const explore_config *config);
@@ -155,6 +163,16 @@ const explore_out *explore_step(explore_cores *c,
                                 uint32_t core,
                                 explore_ask ask,
                                 uint32_t *ret_core);
+int explore_decode(explore_cores *c, etx_bytes bytes, etx_record *ret_record, size_t *ret_used);
+/* explore_twin.c: the step is done to the memory's twins too. */
+void explore_twins_make(explore_cores *c);
+void explore_twins_step(explore_cores *c,
+                        uint32_t core,
+                        explore_ask ask,
+                        uint32_t after,
+                        uint32_t out);
+/* Whether both come to the same. */
+int explore_same(explore_cores *c, uint32_t core, explore_ask one, explore_ask other);
 /* explore_canon.c: the memory of the core, without what does not matter for its future. */
 void explore_canon(explore_cores *c, int late);
 size_t explore_save(explore_cores *c);

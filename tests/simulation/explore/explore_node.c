@@ -27,7 +27,6 @@ static void take_out(explorer *x, explore_world *w, unsigned n, explore_out out)
     if (out.records != 0 || out.want) {
         node->forming = node->forming != 0 ? node->forming : x->cores->nothing;
         node->forming_seq = out.seq;
-        node->wanted |= out.want;
     }
     if (out.records != 0) {
         node->forming = explore_batch_join(x->cores, node->forming, out.records);
@@ -48,6 +47,7 @@ const explore_out *explore_ask_node(explorer *x, explore_world *w, unsigned n, e
     if (ask.type != EXPLORE_FORGET && ask.type != EXPLORE_GIVE_UP) {
         explore_check_refold(x, w, n);
         explore_check_known(x, w, n);
+        explore_check_deaf(x, w, n);
     }
     return out;
 }
@@ -66,13 +66,15 @@ static explore_ask ask_of(const explorer *x, const explore_world *w, unsigned c,
     const explore_client *client = &w->client[c];
     unsigned tx = x->config->of[c];
     unsigned place = (unsigned)(x->config->script[c][2 * client->at + 1] - '0');
-    int done = w->tx[tx].part[place & 3].forward == EXPLORE_DONE;
+    int done = op == 'R' && w->tx[tx].part[place & 3].forward == EXPLORE_DONE;
     return (explore_ask){
         .type = EXPLORE_COMMAND,
         .client = (uint8_t)c,
         .tx = (uint8_t)tx,
         .place = (uint8_t)place,
-        .reply = done ? ETX_DONE : ETX_REFUSED,
+        .reply = done        ? ETX_DONE
+                 : op == 'R' ? ETX_REFUSED
+                             : 0,
         .op = op,
         .number = client->run,
     };
@@ -134,7 +136,7 @@ int explore_crash(explorer *x, explore_world *w, unsigned n) {
     explore_tell(x, "node %u crashes%s", n,
                  node->flying != 0 && node->result == 0 ? "; its put may take effect later" : "");
     if (node->flying != 0 && node->result == 0) {
-        explore_copy_keep(w, node);
+        explore_copy_keep(x, w, node);
     }
     leave(w, n);
     return 1;
@@ -149,8 +151,7 @@ void explore_forget(explorer *x, explore_world *w, unsigned n) {
 
 int explore_claim(explorer *x, explore_world *w, unsigned n) {
     explore_node *node = &w->node[n];
-    if (node->role != EXPLORE_NONE || (w->left.takeovers == 0 && !x->fair) ||
-        w->slots + 2 > EXPLORE_SLOTS) {
+    if (node->role != EXPLORE_NONE || (w->left.takeovers == 0 && !x->fair)) {
         return 0;
     }
     w->left.takeovers = (uint8_t)(w->left.takeovers - !x->fair);
@@ -190,6 +191,34 @@ static int requested(const explore_world *w, unsigned n, unsigned tx, unsigned p
     return (all >> n & 1) || w->node[n].reply[tx][place] != 0;
 }
 
+explore_ask explore_old_ask(const explore_world *w, unsigned tx, unsigned place, uint8_t reply) {
+    return (explore_ask){.type = EXPLORE_REPLY,
+                         .late = w->late,
+                         .tx = (uint8_t)tx,
+                         .place = (uint8_t)place,
+                         .reply = reply,
+                         .stale = 1};
+}
+
+explore_ask explore_old_answer(const explorer *x, const explore_world *w, unsigned n, unsigned tx) {
+    int branches = explore_facts_at(x, w->node[n].core)->tx[tx].branches;
+    return explore_old_ask(w, tx, branches > 0 ? 0 : EXPLORE_INITIATOR, ETX_DONE);
+}
+
+/* Copies of calls that change nothing are not told apart (explore_hash.c): so an answer to a call
+ * that is over may come at any time. */
+static int old_answer(explorer *x, explore_world *w, unsigned n, unsigned tx) {
+    explore_ask ask = explore_old_answer(x, w, n, tx);
+    uint32_t after;
+    const explore_out *out = explore_step(x->cores, w->node[n].core, ask, &after);
+    if (after == w->node[n].core && !out->records && !out->calls && !out->answers && !out->want) {
+        return 0;
+    }
+    explore_tell(x, "node %u hears of t%u: the answer to a call that is over", n, tx + 1);
+    explore_ask_node(x, w, n, ask);
+    return 1;
+}
+
 static int may_tick(explorer *x, const explore_world *w, unsigned n, unsigned tx, unsigned what) {
     const explore_facts *facts = explore_facts_at(x, w->node[n].core);
     const struct explore_known *known = &facts->tx[tx];
@@ -227,6 +256,9 @@ static const char *tick_name(unsigned what, int outstanding) {
 
 int explore_tick(explorer *x, explore_world *w, unsigned arg) {
     unsigned n = arg & 1, tx = arg >> 1 & 1, what = arg >> 2 & 7;
+    if (w->node[n].role == EXPLORE_OWNER && what == EXPLORE_OLD) {
+        return explore_facts_at(x, w->node[n].core)->tx[tx].live && old_answer(x, w, n, tx);
+    }
     if (w->node[n].role != EXPLORE_OWNER || !may_tick(x, w, n, tx, what)) {
         return 0;
     }

@@ -148,12 +148,7 @@ static int may_choose(const explorer *x, const explore_part *part, unsigned plac
 static void answer_late(explorer *x, explore_world *w, unsigned tx, unsigned place, etx_reply is) {
     for (unsigned n = 0; n < EXPLORE_NODES; n++) {
         if (w->node[n].role == EXPLORE_OWNER && explore_facts_at(x, w->node[n].core)->tx[tx].live) {
-            explore_ask_node(x, w, n,
-                             (explore_ask){.type = EXPLORE_REPLY,
-                                           .tx = (uint8_t)tx,
-                                           .place = (uint8_t)place,
-                                           .reply = (uint8_t)is,
-                                           .stale = 1});
+            explore_ask_node(x, w, n, explore_old_ask(w, tx, place, (uint8_t)is));
         }
     }
 }

@@ -75,20 +75,22 @@ static explore_put put_of(explore_cores *c, const explore_node *node, const etx_
     return made;
 }
 
-static void send_late(explore_world *w, const explore_put *put) {
+static void send_late(explorer *x, explore_world *w, const explore_put *put) {
     for (unsigned i = 0; i < w->copies; i++) {
         if (w->copy[i].checksum == put->checksum) {
             return;
         }
     }
-    if (put->slot >= w->slots && w->copies < EXPLORE_COPIES) {
+    if (w->copies == EXPLORE_COPIES) {
+        x->wrong = "the explorer has no room for so many copies of puts";
+    } else if (put->slot >= w->slots) {
         w->copy[w->copies++] = *put;
         copies_tidy(w);
     }
 }
 
 /* A put of a node that dies: it may land. */
-void explore_copy_keep(explore_world *w, const explore_node *node) {
+void explore_copy_keep(explorer *x, explore_world *w, const explore_node *node) {
     explore_put put;
     memset(&put, 0, sizeof put);
     put.nonce = (uint16_t)node->owner.nonce;
@@ -97,7 +99,7 @@ void explore_copy_keep(explore_world *w, const explore_node *node) {
     put.predecessor = node->owner.predecessor;
     put.checksum = node->owner.checksum;
     if (node->owner.state == ETX__OWNER_PUT) {
-        send_late(w, &put);
+        send_late(x, w, &put);
     }
 }
 
@@ -124,7 +126,6 @@ int explore_put_start(explorer *x, explore_world *w, unsigned n) {
     node->flying_seq = node->forming_seq;
     node->forming = 0;
     node->forming_seq = 0;
-    node->wanted = 0;
     fill(x, node, &put);
     if (x->story != NULL) {
         explore_tell(x, "node %u puts at slot %u:", n, (unsigned)put.slot);
@@ -185,7 +186,7 @@ int explore_put_arrive(explorer *x, explore_world *w, unsigned arg) {
     if (is == ETX_PUT_WRITTEN && (how == HONEST || how == SILENT || how == BROKEN_SILENT)) {
         append(x, w, &mine);
     } else if (how == LATE || how == BROKEN_LATE) {
-        send_late(w, &mine);
+        send_late(x, w, &mine);
     }
     return 1;
 }
@@ -205,7 +206,6 @@ static void give_back(explorer *x, explore_world *w, unsigned n) {
     node->forming_seq = node->forming_seq > node->flying_seq ? node->forming_seq : node->flying_seq;
     node->flying = 0;
     node->flying_seq = 0;
-    node->wanted = 1;
     for (unsigned tx = 0; tx < EXPLORE_TX; tx++) {
         if (begun & (1u << tx)) {
             explore_tell(x, "node %u takes back the begin of t%u, which was not written", n,
@@ -227,8 +227,9 @@ static void durable(explorer *x, explore_world *w, unsigned n) {
         node->own_at = (uint8_t)(node->owner.slot - 1);
         explore_tell(x, "node %u owns the partition", n);
         explore_check_owner(x, w, n);
-        explore_ask_node(
-            x, w, n, (explore_ask){.type = EXPLORE_RECOVER, .number = resumes ? node->own_at : 1u});
+        /* Runs are numbered by the slot of OWN; claims come in the same order. */
+        uint32_t number = resumes ? (uint32_t)node->owner.nonce : 1;
+        explore_ask_node(x, w, n, (explore_ask){.type = EXPLORE_RECOVER, .number = number});
         return;
     }
     explore_check_owner(x, w, n);

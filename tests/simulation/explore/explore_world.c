@@ -1,4 +1,4 @@
-/* The world: its first state, its actions, and what tells two of its states apart. */
+/* The world: its first state, and its actions. */
 #include "explore.h"
 
 #include <stdarg.h>
@@ -126,7 +126,7 @@ static void node_of(const explorer *x, const explore_world *w, unsigned n, list 
     }
     for (unsigned tx = 0; tx < EXPLORE_TX; tx++) {
         int live = node->role == EXPLORE_OWNER && explore_facts_at(x, node->core)->tx[tx].live;
-        for (unsigned what = 0; live && what <= EXPLORE_DEADLINE; what++) {
+        for (unsigned what = 0; live && what <= EXPLORE_OLD; what++) {
             add(to, ACT_TICK, n | tx << 1 | what << 2);
         }
     }
@@ -174,6 +174,9 @@ static int deadlines_pass(explorer *x, explore_world *w) {
     }
     w->late = 1;
     explore_tell(x, "the deadlines pass");
+    for (unsigned n = 0; n < EXPLORE_NODES; n++) {
+        explore_check_deaf(x, w, n);
+    }
     return 1;
 }
 
@@ -221,50 +224,4 @@ int explore_act(explorer *x, explore_world *w, uint16_t action) {
         explore_check_agree(x, w);
     }
     return done;
-}
-
-/* ---- what tells states apart */
-
-/* Of an owner it matters how its put stands to the store, not what the checksums are; but while
- * copies are on their way, all of it does. */
-static void owner_canon(const explore_world *w, explore_node *node) {
-    etx__owner *owner = &node->owner;
-    uint64_t at = owner->slot;
-    unsigned found = 0;
-    if (node->role == EXPLORE_NONE) {
-        return;
-    }
-    found |= at >= 1 && at <= w->slots && w->slot[at - 1].checksum == owner->predecessor;
-    found |= (unsigned)(at < w->slots && w->slot[at].checksum == owner->checksum) << 1;
-    found |= (at < w->slots ? w->slot[at].nonce : 0) << 2;
-    found |= (at + 1 < w->slots ? w->slot[at + 1].nonce : 0) << 10;
-    node->found_checksum = node->found_checksum == owner->checksum;
-    owner->predecessor = found;
-    owner->checksum = 0;
-}
-
-uint64_t explore_hash(const explorer *x, const explore_world *w) {
-    enum { HEAD = offsetof(explore_world, copy) };
-    union {
-        uint64_t word[sizeof(explore_world) / 8 + 8];
-        explore_world w;
-    } room;
-    size_t len = HEAD;
-    (void)x;
-    memcpy(&room.w, w, HEAD);
-    for (unsigned n = 0; n < EXPLORE_NODES && w->copies == 0; n++) {
-        owner_canon(w, &room.w.node[n]);
-    }
-    uint8_t *at = (uint8_t *)room.word;
-    memset(at + len, 0, 8 + (8 - len % 8));
-    memcpy(at + len, &w->slot[w->slots - 1].fold, 4);
-    len += 8;
-    if (w->copies > 0) {
-        memcpy(at + len, w->copy, w->copies * sizeof *w->copy);
-        len += w->copies * sizeof *w->copy;
-        memcpy(at + len, &w->slot[w->slots - 1].checksum, 4);
-        memset(at + len + 4, 0, 12);
-        len += 8;
-    }
-    return explore_hash_words(room.word, (len + 7) & ~(size_t)7);
 }
