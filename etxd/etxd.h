@@ -46,10 +46,8 @@ typedef struct etxd_counts {
      * for: begun, decided, ended */
     _Atomic uint64_t latency[3][ETXD_LATENCIES];
     _Atomic uint64_t latency_sum_us[3];
-    _Atomic uint64_t outcomes[6][3]; /* answers to submits by kind (0 mixed) and committed, aborted,
-                                      * neither */
-    _Atomic uint64_t events[32];     /* by etx_event_type */
-    _Atomic uint32_t waiting;        /* exchanges that the engine answers */
+    _Atomic uint64_t events[32]; /* by etx_event_type */
+    _Atomic uint32_t waiting;    /* exchanges that the engine answers */
 } etxd_counts;
 
 typedef enum etxd_phase { ETXD_STARTING, ETXD_SERVING, ETXD_DRAINING } etxd_phase;
@@ -98,8 +96,7 @@ struct etxd_exchange {
     etx_outcome outcome;
     etx_wait wait;
     uint32_t wait_ms;
-    etx_kind kind; /* of all branches; 0: mixed */
-    void *state;   /* the handler's own */
+    void *state; /* the handler's own */
 };
 
 /* ---- exchange.c */
