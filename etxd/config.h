@@ -21,7 +21,8 @@ typedef enum etxd_setting_type {
 
 enum {
     ETXD_RELOADED = 1 << 0, /* SIGHUP takes it up */
-    ETXD_IS_URL = 1 << 1    /* may hold a password, which is never shown */
+    ETXD_IS_URL = 1 << 1,   /* may hold a password, which is never shown */
+    ETXD_IS_HEADER = 1 << 2 /* "Name: value", of which the value is shown if it is a reference */
 };
 
 /* H(heading), and
@@ -62,6 +63,8 @@ enum {
     X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                 \
       "PEM: the certificate to show to participants")                                              \
     X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                 \
+    X(call_header, LIST, "call-header", "HEADER", "", 0, 0, ETXD_RELOADED | ETXD_IS_HEADER,        \
+      "'NAME: VALUE' or 'NAME: file:FILE', given to participants with each call")                  \
     X(sign_key_id, TEXT, "sign-key-id", "NAME", "", 0, 0, ETXD_RELOADED,                           \
       "sign calls, under this name")                                                               \
     X(sign_key, TEXT, "sign-key", "file:FILE", "", 0, 0, ETXD_RELOADED,                            \
@@ -194,6 +197,8 @@ void etxd_config_free(etxd_config *config);
 /* As YAML, with where each value comes from; passwords as ***. */
 void etxd_config_print(const etxd_config *config, FILE *to);
 void etxd_config_help(FILE *to);
+/* A header with its value as ***, unless that is a reference to a file; returns `shown`. */
+const char *etxd_config_mask_header(const char *header, char *shown, size_t size);
 /* A URL with its password as ***, into `size` bytes; returns `shown`. */
 const char *etxd_config_mask(const char *url, char *shown, size_t size);
 

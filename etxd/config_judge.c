@@ -5,6 +5,7 @@
 
 #include "../net/address.h"
 #include "config.h"
+#include "secret.h"
 
 static int say(char *message, const char *format, const char *first, const char *second) {
     snprintf(message, ETXD_MESSAGE_MAX, format, first, second);
@@ -76,7 +77,7 @@ static int judge_pairs(const etxd_config *config, char *message) {
     if (config->tls_client_ca[0] != '\0' && config->tls_certificate[0] == '\0') {
         return say(message, "tls-client-ca needs tls-certificate%s%s", "", "");
     }
-    if (config->sign_key[0] != '\0' && strncmp(config->sign_key, "file:", 5) != 0) {
+    if (config->sign_key[0] != '\0' && !etxd_secret_is_reference(config->sign_key)) {
         return say(message,
                    "sign-key: say file:FILE, so that the key stands in no command line%s%s", "",
                    "");

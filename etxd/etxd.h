@@ -11,6 +11,7 @@
 #include "config.h"
 #include "log.h"
 #include "problem.h"
+#include "secret.h"
 #include "text.h"
 #include "token.h"
 
@@ -171,10 +172,17 @@ unsigned etxd_events_streams(const etxd_events *events);
 int etxd_start(etxd *server, char *message);
 void etxd_stop(etxd *server);
 int etxd_engine_options(etxd *server, char *message);
+/* What options borrow that was read from files. */
+typedef struct etxd_secrets {
+    char *key;
+    etxd_headers headers;
+} etxd_secrets;
+/* 0, or -1 and a message; the secrets are to be freed in either case. */
 int etxd_http_options(const etxd_config *config,
                       etx_http_options *ret,
-                      char **ret_key,
+                      etxd_secrets *ret_secrets,
                       char *message);
+void etxd_secrets_free(etxd_secrets *secrets);
 net_tls_options etxd_tls_options(const etxd_config *config);
 void etxd_reload(etxd *server);
 /* Tells systemd, if it listens: "READY=1". */
