@@ -110,6 +110,18 @@ enum {
     H("Threads")                                                                                   \
     X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \
+    H("Traces (OpenTelemetry)")                                                                    \
+    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL,                                  \
+      "of a collector that takes OTLP: http://localhost:4318/v1/traces")                           \
+    X(trace_header, LIST, "trace-header", "HEADER", "", 0, 0, ETXD_IS_HEADER,                      \
+      "'NAME: VALUE' or 'NAME: file:FILE', given to the collector")                                \
+    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, 0,                                             \
+      "PEM: whom to trust there, instead of whom the system trusts")                               \
+    X(trace_service, TEXT, "trace-service", "NAME", "etxd", 0, 0, 0, "service.name of the spans")  \
+    X(trace_queue, NUMBER, "trace-queue", "N", "8192", 16, 1U << 20, 0,                            \
+      "spans that wait to be sent; others are dropped, and counted")                               \
+    X(trace_timeout, TIME, "trace-timeout", "TIME", "10s", 1, UINT32_MAX, 0,                       \
+      "of a request to the collector")                                                             \
     H("What it says")                                                                              \
     X(log_level, TEXT, "log-level", "LEVEL", "info", 0, 0, ETXD_RELOADED,                          \
       "error, warning, info, debug")                                                               \

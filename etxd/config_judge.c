@@ -82,6 +82,10 @@ static int judge_pairs(const etxd_config *config, char *message) {
                    "sign-key: say file:FILE, so that the key stands in no command line%s%s", "",
                    "");
     }
+    if (config->trace_url[0] != '\0' && strncmp(config->trace_url, "http://", 7) != 0 &&
+        strncmp(config->trace_url, "https://", 8) != 0) {
+        return say(message, "trace-url: a collector's begins with http:// or https://%s%s", "", "");
+    }
     return 0;
 }
 

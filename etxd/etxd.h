@@ -14,6 +14,7 @@
 #include "secret.h"
 #include "text.h"
 #include "token.h"
+#include "trace.h"
 
 typedef struct etxd etxd;
 typedef struct etxd_exchange etxd_exchange;
@@ -65,6 +66,7 @@ struct etxd {
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
     etxd_events *events;
+    etxd_trace *trace; /* NULL: nobody wants traces */
     etxd_counts counts;
     etxd_phase phase;
     uint64_t started_ms;           /* since 1970 */

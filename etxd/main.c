@@ -39,6 +39,7 @@ static int check(const etxd_config *config, char *message) {
     net_tls *tls = NULL;
     etx_http_options http;
     etxd_secrets secrets;
+    etxd_headers headers;
     int rc;
     if (config->token_file[0] != '\0') {
         if (etxd_tokens_read(config->token_file, &tokens, message, ETXD_MESSAGE_MAX) != 0) {
@@ -50,6 +51,11 @@ static int check(const etxd_config *config, char *message) {
         return -1;
     }
     net_tls_free(tls);
+    if (etxd_headers_read("trace-header", &config->trace_header, &headers, message) != 0) {
+        etxd_headers_free(&headers);
+        return -1;
+    }
+    etxd_headers_free(&headers);
     rc = etxd_http_options(config, &http, &secrets, message);
     etxd_secrets_free(&secrets);
     return rc;

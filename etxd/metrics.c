@@ -83,6 +83,21 @@ static void put_server(etxd_text *text, etxd *server) {
     etxd_metrics_put(text, metrics, sizeof metrics / sizeof *metrics);
 }
 
+static void put_traces(etxd_text *text, etxd *server) {
+    etxd_trace_counts counts = etxd_trace_count(server->trace);
+    const etxd_metric queued = {"etxd_trace_queued", "gauge", "Spans that wait to be sent.",
+                                counts.queued};
+    etxd_metric_head(text, "etxd_trace_spans", "counter",
+                     "Spans of traces, by what became of them.");
+    etxd_text_print(text,
+                    "etxd_trace_spans_total{result=\"sent\"} %llu\n"
+                    "etxd_trace_spans_total{result=\"dropped\"} %llu\n"
+                    "etxd_trace_spans_total{result=\"failed\"} %llu\n",
+                    (unsigned long long)counts.sent, (unsigned long long)counts.dropped,
+                    (unsigned long long)counts.failed);
+    etxd_metrics_put(text, &queued, 1);
+}
+
 int etxd_get_metrics(etxd_exchange *x) {
     etxd *server = x->server;
     etxd_text text = {0};
@@ -93,6 +108,7 @@ int etxd_get_metrics(etxd_exchange *x) {
     put_answers(&text, server);
     put_latencies(&text, server);
     etxd_metrics_targets(&text, server);
+    put_traces(&text, server);
     etxd_text_put(&text, "# EOF\n");
     etxd_answer(x, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8", &text);
     return 0;

@@ -201,6 +201,9 @@ int etxd_start(etxd *server, char *message) {
         etxd_tokens_read(server->config.token_file, &server->tokens, message, ETXD_MESSAGE_MAX)) {
         return -1;
     }
+    if (etxd_trace_create(&server->config, &server->log, &server->trace, message) != 0) {
+        return -1;
+    }
     if (etxd_events_create(server, &server->events) != 0 ||
         etxd_pool_create((unsigned)server->config.workers, &server->pool) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory, or no threads");
@@ -234,6 +237,7 @@ void etxd_stop(etxd *server) {
         net_watch_remove(server->loop, &life->signals);
         close(life->signals.fd);
     }
+    etxd_trace_free(server->trace);
     etxd_events_free(server->events);
     net_loop_free(server->loop);
     net_tls_free(server->tls);

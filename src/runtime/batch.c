@@ -128,6 +128,7 @@ void etx__tale_keep(etx__partition *partition,
         batch->tales_room = (uint32_t)(room / sizeof *batch->tale);
     }
     etx__tale *tale = &batch->tale[batch->tales++];
+    tale->begin_ms = entry->begin_ms;
     tale->type = (uint8_t)type;
     tale->state = entry->state;
     tale->marks = entry->marks;
@@ -145,6 +146,7 @@ void etx__tales_tell(etx__partition *partition, etx__batch *batch) {
         event.state = (etx_state)tale->state;
         event.marks = tale->marks;
         event.reason = tale->reason;
+        event.begin_ms = tale->begin_ms;
         event.durability = partition->home->info.grade;
         event.home = partition->home->info.id;
         event.partition = partition->number;

@@ -86,6 +86,7 @@ static void tell(etx__partition *partition, const etx__told *told) {
     event.gid = entry != NULL ? (const char *)entry->gid : "";
     event.state = entry != NULL ? (etx_state)entry->state : ETX_NONE;
     event.marks = entry != NULL ? entry->marks : 0;
+    event.begin_ms = entry != NULL ? entry->begin_ms : 0;
     if (told->branch != NULL) {
         event.branch = (const char *)told->branch->s.name;
         event.participant = (const char *)told->branch->s.participant;

@@ -19,6 +19,7 @@ typedef struct etx__memory {
 
 /* An event that is told once its batch is durable. */
 typedef struct etx__tale {
+    uint64_t begin_ms;
     uint8_t type, state, marks;
     char gid[ETX_GID_MAX + 1];
     char reason[ETX_REASON_MAX + 1];
