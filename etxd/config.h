@@ -107,6 +107,10 @@ enum {
       "that are kept for streams which resume")                                                    \
     X(deadline, TIME, "deadline", "TIME", "60s", 1, UINT32_MAX, 0,                                 \
       "of interactive and resumed transactions that say none")                                     \
+    H("What it takes away from itself")                                                            \
+    X(confine, TEXT, "confine", "HOW", "auto", 0, 0, 0,                                            \
+      "files (Landlock) and system calls (seccomp): auto, as far as the kernel goes; off; "        \
+      "required: no start without")                                                                \
     H("Threads")                                                                                   \
     X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \

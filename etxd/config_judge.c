@@ -101,6 +101,7 @@ static int is_one_of(const char *word, const char *const *list) {
 int etxd_config_judge(const etxd_config *config, char *message) {
     static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
     static const char *const formats[] = {"auto", "text", "json", NULL};
+    static const char *const confines[] = {"auto", "off", "required", NULL};
     static const char *const grades[] = {"volatile", "local", "replicated", NULL};
     if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0) {
         return -1;
@@ -112,6 +113,9 @@ int etxd_config_judge(const etxd_config *config, char *message) {
     if (!is_one_of(config->log_format, formats)) {
         return say(message, "log-format: '%.50s' is none: auto, text, json%s", config->log_format,
                    "");
+    }
+    if (!is_one_of(config->confine, confines)) {
+        return say(message, "confine: '%.50s' is none: auto, off, required%s", config->confine, "");
     }
     if (!is_one_of(config->durability, grades)) {
         return say(message, "durability: '%.50s' is none: volatile, local, replicated%s",

@@ -9,6 +9,7 @@
 
 #include "../net/server.h"
 #include "config.h"
+#include "confine.h"
 #include "log.h"
 #include "problem.h"
 #include "secret.h"
@@ -68,6 +69,7 @@ struct etxd {
     etxd_events *events;
     etxd_trace *trace; /* NULL: nobody wants traces */
     etxd_counts counts;
+    etxd_confinement confinement;
     etxd_phase phase;
     uint64_t started_ms;           /* since 1970 */
     struct etxd_life *life;        /* of start.c */
