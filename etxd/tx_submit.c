@@ -34,7 +34,7 @@ static int send_off(etxd_exchange *x, etx_tx *tx) {
         etxd_waiting_undo(one);
         return etxd_fail(x, rc, NULL);
     }
-    etxd_waiting_begin(one, 0);
+    etxd_waiting_begin(one);
     return 0;
 }
 
