@@ -1,6 +1,7 @@
 /* Records as text: one line each, and one more for each branch. */
 #include <string.h>
 
+#include "envelope.h"
 #include "log_record.h"
 
 enum { PAYLOAD_SHOWN = 72 };
@@ -25,6 +26,12 @@ static void print_text(FILE *to, const char *before, etx_bytes bytes) {
     if (bytes.len > 0) {
         fputs(before, to);
         etx__cli_bytes(to, bytes, ETX_REASON_MAX);
+    }
+}
+
+static void print_payload(FILE *to, etx_kind kind, etx_bytes participant, etx_bytes payload) {
+    if (!etx__envelope_print(to, kind, participant, payload, PAYLOAD_SHOWN)) {
+        etx__cli_bytes(to, payload, PAYLOAD_SHOWN);
     }
 }
 
@@ -55,7 +62,7 @@ static void print_branch(FILE *to,
     }
     if (branch->payload.len > 0) {
         fputs(": ", to);
-        etx__cli_bytes(to, branch->payload, PAYLOAD_SHOWN);
+        print_payload(to, (etx_kind)branch->kind, branch->participant, branch->payload);
     }
 }
 
@@ -72,7 +79,7 @@ static void print_begin(FILE *to,
     print_text(to, ", initiator ", begin->initiator);
     if (begin->initiator_payload.len > 0) {
         fputs(" (", to);
-        etx__cli_bytes(to, begin->initiator_payload, PAYLOAD_SHOWN);
+        print_payload(to, (etx_kind)0, begin->initiator, begin->initiator_payload);
         fputs(")", to);
     }
     for (i = 0; i < begin->branch_count; i++) {

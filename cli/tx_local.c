@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "envelope.h"
 #include "tx_client.h"
 
 enum {
@@ -37,12 +38,31 @@ static int list_local(tx_client *client,
     return etx_list(engine_of(client), filter, cursor, limit, each, user);
 }
 
+/* Whoever is shown branches, and how. */
+typedef struct shown_to {
+    etx_branch_fn each;
+    void *user;
+} shown_to;
+
+static int show_masked(const etx_branch_status *branch, void *user) {
+    const shown_to *to = user;
+    etx_branch_status shown = *branch;
+    void *owned = NULL;
+    int rc;
+    shown.payload = etx__envelope_mask(
+        (etx_bytes){branch->participant, strlen(branch->participant)}, branch->payload, &owned);
+    rc = to->each(&shown, to->user);
+    free(owned);
+    return rc;
+}
+
 static int show_local(tx_client *client,
                       const char *gid,
                       etx_status *ret_status,
                       etx_branch_fn each,
                       void *user) {
-    return etx_query_branches(engine_of(client), gid, ret_status, each, user);
+    shown_to to = {each, user};
+    return etx_query_branches(engine_of(client), gid, ret_status, show_masked, &to);
 }
 
 static int operate_local(tx_client *client,

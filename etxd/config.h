@@ -21,7 +21,8 @@ typedef enum etxd_setting_type {
 
 enum {
     ETXD_RELOADED = 1 << 0, /* SIGHUP takes it up */
-    ETXD_IS_URL = 1 << 1    /* may hold a password, which is never shown */
+    ETXD_IS_URL = 1 << 1,   /* may hold a password, which is never shown */
+    ETXD_IS_HEADER = 1 << 2 /* "Name: value", of which the value is shown if it is a reference */
 };
 
 /* H(heading), and
@@ -62,6 +63,8 @@ enum {
     X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                 \
       "PEM: the certificate to show to participants")                                              \
     X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                 \
+    X(call_header, LIST, "call-header", "HEADER", "", 0, 0, ETXD_RELOADED | ETXD_IS_HEADER,        \
+      "'NAME: VALUE' or 'NAME: file:FILE', given to participants with each call")                  \
     X(sign_key_id, TEXT, "sign-key-id", "NAME", "", 0, 0, ETXD_RELOADED,                           \
       "sign calls, under this name")                                                               \
     X(sign_key, TEXT, "sign-key", "file:FILE", "", 0, 0, ETXD_RELOADED,                            \
@@ -106,9 +109,25 @@ enum {
       "that are kept for streams which resume")                                                    \
     X(deadline, TIME, "deadline", "TIME", "60s", 1, UINT32_MAX, 0,                                 \
       "of interactive and resumed transactions that say none")                                     \
+    H("What it takes away from itself")                                                            \
+    X(confine, TEXT, "confine", "HOW", "auto", 0, 0, 0,                                            \
+      "files (Landlock) and system calls (seccomp): auto, as far as the kernel goes; off; "        \
+      "required: no start without")                                                                \
     H("Threads")                                                                                   \
     X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \
+    H("Traces (OpenTelemetry)")                                                                    \
+    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL,                                  \
+      "of a collector that takes OTLP: http://localhost:4318/v1/traces")                           \
+    X(trace_header, LIST, "trace-header", "HEADER", "", 0, 0, ETXD_IS_HEADER,                      \
+      "'NAME: VALUE' or 'NAME: file:FILE', given to the collector")                                \
+    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, 0,                                             \
+      "PEM: whom to trust there, instead of whom the system trusts")                               \
+    X(trace_service, TEXT, "trace-service", "NAME", "etxd", 0, 0, 0, "service.name of the spans")  \
+    X(trace_queue, NUMBER, "trace-queue", "N", "8192", 16, 1U << 20, 0,                            \
+      "spans that wait to be sent; others are dropped, and counted")                               \
+    X(trace_timeout, TIME, "trace-timeout", "TIME", "10s", 1, UINT32_MAX, 0,                       \
+      "of a request to the collector")                                                             \
     H("What it says")                                                                              \
     X(log_level, TEXT, "log-level", "LEVEL", "info", 0, 0, ETXD_RELOADED,                          \
       "error, warning, info, debug")                                                               \
@@ -196,6 +215,8 @@ void etxd_config_free(etxd_config *config);
 /* As YAML, with where each value comes from; passwords as ***. */
 void etxd_config_print(const etxd_config *config, FILE *to);
 void etxd_config_help(FILE *to);
+/* A header with its value as ***, unless that is a reference to a file; returns `shown`. */
+const char *etxd_config_mask_header(const char *header, char *shown, size_t size);
 /* A URL with its password as ***, into `size` bytes; returns `shown`. */
 const char *etxd_config_mask(const char *url, char *shown, size_t size);
 

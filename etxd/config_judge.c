@@ -5,6 +5,7 @@
 
 #include "../net/address.h"
 #include "config.h"
+#include "secret.h"
 
 static int say(char *message, const char *format, const char *first, const char *second) {
     snprintf(message, ETXD_MESSAGE_MAX, format, first, second);
@@ -76,10 +77,14 @@ static int judge_pairs(const etxd_config *config, char *message) {
     if (config->tls_client_ca[0] != '\0' && config->tls_certificate[0] == '\0') {
         return say(message, "tls-client-ca needs tls-certificate%s%s", "", "");
     }
-    if (config->sign_key[0] != '\0' && strncmp(config->sign_key, "file:", 5) != 0) {
+    if (config->sign_key[0] != '\0' && !etxd_secret_is_reference(config->sign_key)) {
         return say(message,
                    "sign-key: say file:FILE, so that the key stands in no command line%s%s", "",
                    "");
+    }
+    if (config->trace_url[0] != '\0' && strncmp(config->trace_url, "http://", 7) != 0 &&
+        strncmp(config->trace_url, "https://", 8) != 0) {
+        return say(message, "trace-url: a collector's begins with http:// or https://%s%s", "", "");
     }
     return 0;
 }
@@ -96,6 +101,7 @@ static int is_one_of(const char *word, const char *const *list) {
 int etxd_config_judge(const etxd_config *config, char *message) {
     static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
     static const char *const formats[] = {"auto", "text", "json", NULL};
+    static const char *const confines[] = {"auto", "off", "required", NULL};
     static const char *const grades[] = {"volatile", "local", "replicated", NULL};
     if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0) {
         return -1;
@@ -107,6 +113,9 @@ int etxd_config_judge(const etxd_config *config, char *message) {
     if (!is_one_of(config->log_format, formats)) {
         return say(message, "log-format: '%.50s' is none: auto, text, json%s", config->log_format,
                    "");
+    }
+    if (!is_one_of(config->confine, confines)) {
+        return say(message, "confine: '%.50s' is none: auto, off, required%s", config->confine, "");
     }
     if (!is_one_of(config->durability, grades)) {
         return say(message, "durability: '%.50s' is none: volatile, local, replicated%s",

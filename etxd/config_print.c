@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "secret.h"
 
 const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     const char *rest = strstr(url, "://");
@@ -16,11 +17,22 @@ const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     return shown;
 }
 
+const char *etxd_config_mask_header(const char *header, char *shown, size_t size) {
+    size_t len = strcspn(header, ":");
+    const char *value = header + len + (header[len] == ':');
+    value += strspn(value, " ");
+    snprintf(shown, size, "%.*s: %s", (int)len, header,
+             etxd_secret_is_reference(value) ? value : "***");
+    return shown;
+}
+
 /* As a YAML string: in quotes, so that no text is taken for something else. */
 static void print_word(FILE *to, const etxd_setting *row, const char *word) {
     char shown[1024];
     if (row->flags & ETXD_IS_URL) {
         word = etxd_config_mask(word, shown, sizeof shown);
+    } else if (row->flags & ETXD_IS_HEADER) {
+        word = etxd_config_mask_header(word, shown, sizeof shown);
     }
     fputc('\'', to);
     for (; *word != '\0'; word++) {

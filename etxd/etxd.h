@@ -9,10 +9,13 @@
 
 #include "../net/server.h"
 #include "config.h"
+#include "confine.h"
 #include "log.h"
 #include "problem.h"
+#include "secret.h"
 #include "text.h"
 #include "token.h"
+#include "trace.h"
 
 typedef struct etxd etxd;
 typedef struct etxd_exchange etxd_exchange;
@@ -46,10 +49,8 @@ typedef struct etxd_counts {
      * for: begun, decided, ended */
     _Atomic uint64_t latency[3][ETXD_LATENCIES];
     _Atomic uint64_t latency_sum_us[3];
-    _Atomic uint64_t outcomes[6][3]; /* answers to submits by kind (0 mixed) and committed, aborted,
-                                      * neither */
-    _Atomic uint64_t events[32];     /* by etx_event_type */
-    _Atomic uint32_t waiting;        /* exchanges that the engine answers */
+    _Atomic uint64_t events[32]; /* by etx_event_type */
+    _Atomic uint32_t waiting;    /* exchanges that the engine answers */
 } etxd_counts;
 
 /* How the loop fares: see overload.c. */
@@ -74,7 +75,9 @@ struct etxd {
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
     etxd_events *events;
+    etxd_trace *trace; /* NULL: nobody wants traces */
     etxd_counts counts;
+    etxd_confinement confinement;
     etxd_phase phase;
     etxd_pressure pressure;
     uint64_t started_ms;           /* since 1970 */
@@ -107,8 +110,7 @@ struct etxd_exchange {
     etx_outcome outcome;
     etx_wait wait;
     uint32_t wait_ms;
-    etx_kind kind; /* of all branches; 0: mixed */
-    void *state;   /* the handler's own */
+    void *state; /* the handler's own */
 };
 
 /* ---- exchange.c */
@@ -188,10 +190,17 @@ unsigned etxd_events_streams(const etxd_events *events);
 int etxd_start(etxd *server, char *message);
 void etxd_stop(etxd *server);
 int etxd_engine_options(etxd *server, char *message);
+/* What options borrow that was read from files. */
+typedef struct etxd_secrets {
+    char *key;
+    etxd_headers headers;
+} etxd_secrets;
+/* 0, or -1 and a message; the secrets are to be freed in either case. */
 int etxd_http_options(const etxd_config *config,
                       etx_http_options *ret,
-                      char **ret_key,
+                      etxd_secrets *ret_secrets,
                       char *message);
+void etxd_secrets_free(etxd_secrets *secrets);
 net_tls_options etxd_tls_options(const etxd_config *config);
 void etxd_reload(etxd *server);
 /* Tells systemd, if it listens: "READY=1". */

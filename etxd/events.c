@@ -109,6 +109,7 @@ void etxd_events_take(const etx_event *event, void *user) {
     if (event->type > ETX_EVENT_ENDED) {
         tell_log(server, event);
     }
+    etxd_trace_event(server->trace, event);
     pthread_mutex_lock(&events->lock);
     to = &events->ring[events->count++ % events->size];
     to->time_ms = event->time_ms;

@@ -39,7 +39,8 @@ static int check(const etxd_config *config, char *message) {
     const net_tls_options options = etxd_tls_options(config);
     net_tls *tls = NULL;
     etx_http_options http;
-    char *key = NULL;
+    etxd_secrets secrets;
+    etxd_headers headers;
     int rc;
     if (config->token_file[0] != '\0') {
         if (etxd_tokens_read(config->token_file, &tokens, message, ETXD_MESSAGE_MAX) != 0) {
@@ -51,8 +52,13 @@ static int check(const etxd_config *config, char *message) {
         return -1;
     }
     net_tls_free(tls);
-    rc = etxd_http_options(config, &http, &key, message);
-    free(key);
+    if (etxd_headers_read("trace-header", &config->trace_header, &headers, message) != 0) {
+        etxd_headers_free(&headers);
+        return -1;
+    }
+    etxd_headers_free(&headers);
+    rc = etxd_http_options(config, &http, &secrets, message);
+    etxd_secrets_free(&secrets);
     return rc;
 }
 

@@ -1,37 +1,10 @@
 /* From settings to the engine's and the callers' options; and what SIGHUP takes up anew. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "etxd.h"
 
-enum { KEY_MAX = 4096 };
-
 /* ---- who calls participants */
-
-/* The bytes of "file:PATH". */
-static int read_key(const char *reference, char **ret_key, size_t *ret_len, char *message) {
-    const char *path = reference + strlen("file:");
-    char *key = malloc(KEY_MAX);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd >= 0 && key != NULL ? read(fd, key, KEY_MAX) : -1;
-    if (len <= 0) {
-        snprintf(message, ETXD_MESSAGE_MAX, "sign-key %.200s: %s", path,
-                 len == 0 ? "it is empty" : strerror(errno));
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (len <= 0) {
-        free(key);
-        return -1;
-    }
-    *ret_key = key;
-    *ret_len = (size_t)len;
-    return 0;
-}
 
 static const char *given(const char *text) {
     return text[0] != '\0' ? text : NULL;
@@ -53,7 +26,7 @@ static void allow(const etxd_config *config, etx_http_options *http) {
 
 int etxd_http_options(const etxd_config *config,
                       etx_http_options *ret,
-                      char **ret_key,
+                      etxd_secrets *ret_secrets,
                       char *message) {
     etx_http_options http = {.size = sizeof http,
                              .target_in_flight_max = (uint32_t)config->target_in_flight,
@@ -66,16 +39,26 @@ int etxd_http_options(const etxd_config *config,
                              .certificate_file = given(config->call_certificate),
                              .key_file = given(config->call_key),
                              .sign_key_id = given(config->sign_key_id)};
-    *ret_key = NULL;
+    *ret_secrets = (etxd_secrets){NULL, {NULL, 0}};
     allow(config, &http);
-    if (http.sign_key_id != NULL) {
-        if (read_key(config->sign_key, ret_key, &http.sign_key_len, message) != 0) {
-            return -1;
-        }
-        http.sign_key = *ret_key;
+    if (etxd_headers_read("call-header", &config->call_header, &ret_secrets->headers, message) ||
+        (http.sign_key_id != NULL &&
+         etxd_secret_read("sign-key", config->sign_key, &ret_secrets->key, &http.sign_key_len,
+                          message) != 0)) {
+        etxd_secrets_free(ret_secrets);
+        return -1;
     }
+    http.sign_key = ret_secrets->key;
+    http.headers = (const char *const *)ret_secrets->headers.lines;
+    http.header_count = ret_secrets->headers.count;
     *ret = http;
     return 0;
+}
+
+void etxd_secrets_free(etxd_secrets *secrets) {
+    free(secrets->key);
+    secrets->key = NULL;
+    etxd_headers_free(&secrets->headers);
 }
 
 net_tls_options etxd_tls_options(const etxd_config *config) {
@@ -90,13 +73,15 @@ net_tls_options etxd_tls_options(const etxd_config *config) {
 
 static int make_http(etxd *server, char *message) {
     etx_http_options http;
-    char *key = NULL;
-    int rc = etxd_http_options(&server->config, &http, &key, message);
+    etxd_secrets secrets;
+    int rc = etxd_http_options(&server->config, &http, &secrets, message);
     if (rc == 0) {
         http.loop = server->loop;
+        http.on_report = server->trace != NULL ? etxd_trace_report : NULL;
+        http.report_user = server->trace;
         rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
     }
-    free(key);
+    etxd_secrets_free(&secrets);
     return rc == 0 ? 0 : -1;
 }
 
@@ -193,19 +178,19 @@ static int reload_tokens(etxd *server, const etxd_config *fresh, etxd_tokens *re
 static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_tokens tokens = {NULL, 0};
     etx_http_options http;
-    char *key = NULL;
+    etxd_secrets secrets = {NULL, {NULL, 0}};
     int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
     rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
     rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
     if (rc == 0 && server->tls != NULL) {
         rc = net_tls_reload(server->tls, message);
     }
-    rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &key, message);
+    rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &secrets, message);
     if (rc == 0) {
         http.loop = server->loop;
         rc = etx_http_reload(server->http, &http, message, ETXD_MESSAGE_MAX);
     }
-    free(key);
+    etxd_secrets_free(&secrets);
     if (rc != 0) {
         etxd_tokens_free(&tokens);
         return -1;

@@ -120,6 +120,11 @@ static void after_start(net_task *task) {
         net_loop_stop(server->loop);
         return;
     }
+    if (etxd_confine_calls(&server->config, &server->log, &server->confinement, life->message)) {
+        etxd_log_say(&server->log, ETXD_ERROR, "it cannot be confined", "why", life->message);
+        net_loop_stop(server->loop);
+        return;
+    }
     if (server->phase == ETXD_STARTING) {
         const etxd_field field = {"ms", NULL, etxd_now_ms() - server->started_ms};
         server->phase = ETXD_SERVING;
@@ -213,13 +218,17 @@ int etxd_start(etxd *server, char *message) {
         etxd_tokens_read(server->config.token_file, &server->tokens, message, ETXD_MESSAGE_MAX)) {
         return -1;
     }
+    if (watch_signals(server, message) != 0 || make_server(server, message) != 0 ||
+        etxd_confine_files(&server->config, &server->confinement, message) != 0 ||
+        etxd_trace_create(&server->config, &server->log, &server->trace, message) != 0) {
+        return -1;
+    }
     if (etxd_events_create(server, &server->events) != 0 ||
         etxd_pool_create((unsigned)server->config.workers, &server->pool) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory, or no threads");
         return -1;
     }
-    if (watch_signals(server, message) != 0 || make_server(server, message) != 0 ||
-        etxd_engine_options(server, message) != 0) {
+    if (etxd_engine_options(server, message) != 0) {
         return -1;
     }
     run_thread(server->life, start_engine);
@@ -246,6 +255,7 @@ void etxd_stop(etxd *server) {
         net_watch_remove(server->loop, &life->signals);
         close(life->signals.fd);
     }
+    etxd_trace_free(server->trace);
     etxd_events_free(server->events);
     net_loop_free(server->loop);
     net_tls_free(server->tls);

@@ -78,9 +78,8 @@ typedef struct etxd_waiting etxd_waiting;
 etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid);
 /* The etx_done_fn, with the waiting as user. */
 void etxd_waiting_done(int rc, const etx_outcome *outcome, void *waiting);
-/* After the engine has taken it. With `ask` the engine is asked until the exchange's state is
- * reached, since it was not told to wait for that. */
-void etxd_waiting_begin(etxd_waiting *one, int ask);
+/* After the engine has taken it. */
+void etxd_waiting_begin(etxd_waiting *one);
 /* Instead, if the engine has not taken it: the exchange is the caller's again. */
 void etxd_waiting_undo(etxd_waiting *one);
 /* Nobody waits longer than so many ms from now: the server is ending. */

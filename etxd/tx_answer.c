@@ -80,21 +80,14 @@ void etxd_done(int rc, const etx_outcome *outcome, void *user) {
 
 /* ---- answering */
 
-static void count_answer(etxd_exchange *x, int reached) {
+static void count_reached(etxd_exchange *x) {
     etxd_counts *counts = &x->server->counts;
-    etx_state state = x->outcome.state;
     uint64_t us = etxd_now_us() - x->began_us;
     int bucket = us == 0 ? 0 : 64 - __builtin_clzll(us);
     int wait = x->wait == ETX_WAIT_BEGUN ? 0 : x->wait == ETX_WAIT_DECIDED ? 1 : 2;
-    int outcome = state == ETX_COMMITTED || state == ETX_COMMITTING ? 0
-                  : state == ETX_ABORTED || state == ETX_ABORTING   ? 1
-                                                                    : 2;
-    atomic_fetch_add_explicit(&counts->outcomes[x->kind][outcome], 1, memory_order_relaxed);
-    if (reached) {
-        bucket = bucket < ETXD_LATENCIES ? bucket : ETXD_LATENCIES - 1;
-        atomic_fetch_add_explicit(&counts->latency[wait][bucket], 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&counts->latency_sum_us[wait], us, memory_order_relaxed);
-    }
+    bucket = bucket < ETXD_LATENCIES ? bucket : ETXD_LATENCIES - 1;
+    atomic_fetch_add_explicit(&counts->latency[wait][bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts->latency_sum_us[wait], us, memory_order_relaxed);
 }
 
 static void write_location(const etxd_exchange *x, char *location, size_t size) {
@@ -126,7 +119,9 @@ void etxd_answer_outcome(etxd_exchange *x) {
         return;
     }
     reached = etxd_is_reached(x->outcome.state, x->outcome.marks, x->wait);
-    count_answer(x, reached);
+    if (reached) {
+        count_reached(x);
+    }
     etxd_text_put(&body, "{");
     etxd_write_outcome(&body, &x->outcome);
     etxd_text_put(&body, "}\n");

@@ -122,7 +122,7 @@ int etxd_post_result(etxd_exchange *x) {
     return rc;
 }
 
-/* ---- commit and abort: the engine answers when all has ended; who waits for less asks it */
+/* ---- commit and abort */
 
 static int decide(etxd_exchange *x, etx_tx *tx, int commit) {
     etxd_waiting *one = etxd_waiting_new(x, x->gid);
@@ -131,13 +131,14 @@ static int decide(etxd_exchange *x, etx_tx *tx, int commit) {
         etx_tx_discard(tx);
         return -1;
     }
+    (void)etx_tx_set_wait(tx, x->wait_ms == 0 ? ETX_WAIT_DECIDED : x->wait);
     rc = commit ? etx_tx_commit_async(tx, etxd_waiting_done, one)
                 : etx_tx_abort_async(tx, etxd_waiting_done, one);
     if (rc != 0) {
         etxd_waiting_undo(one);
         return etxd_fail(x, rc, NULL);
     }
-    etxd_waiting_begin(one, x->wait != ETX_WAIT_ENDED);
+    etxd_waiting_begin(one);
     return 0;
 }
 

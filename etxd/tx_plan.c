@@ -120,7 +120,6 @@ static int read_leaf(etxd_exchange *x, etxd_plan *plan, json_t *list, size_t i, 
     if (leaf->branch.name == NULL && plan->mode != 0) {
         return etxd_json_missing(&object, "name", "a branch that is enlisted is known by its name");
     }
-    x->kind = i == 0 || x->kind == leaf->branch.kind ? leaf->branch.kind : (etx_kind)0;
     return 0;
 }
 

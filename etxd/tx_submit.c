@@ -28,12 +28,13 @@ static int send_off(etxd_exchange *x, etx_tx *tx) {
         etx_tx_discard(tx);
         return gid != NULL ? -1 : etxd_fail(x, ETX_EUNAVAILABLE, NULL);
     }
+    etxd_trace_caller(x->server->trace, gid, x->traceparent);
     rc = etx_tx_submit(tx, etxd_waiting_done, one);
     if (rc != 0) {
         etxd_waiting_undo(one);
         return etxd_fail(x, rc, NULL);
     }
-    etxd_waiting_begin(one, 0);
+    etxd_waiting_begin(one);
     return 0;
 }
 
@@ -99,6 +100,7 @@ static int begin(etxd_exchange *x, const etxd_plan *read) {
         etxd_wait_end(x);
         return etxd_fail(x, rc, NULL);
     }
+    etxd_trace_caller(x->server->trace, etx_tx_gid(plan->tx), x->traceparent);
     return 0;
 }
 

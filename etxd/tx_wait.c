@@ -5,12 +5,11 @@
 #include "tx.h"
 
 /* The engine calls back when what it was told to wait for is reached, however long that takes. A
- * timer ends the waiting: the engine is then asked how far it is, and that is the answer. Where the
- * engine waits for more than is wanted (commit and abort: until all has ended), it is asked again
- * and again. If even asking takes long (the log does not answer), the answer is *unknown*. The
- * exchange belongs to whichever answers first; this struct lives until all are through. */
+ * timer ends the waiting: the engine is then asked how far it is, and that is the answer. If even
+ * asking takes long (the log does not answer), the answer is *unknown*. The exchange belongs to
+ * whichever answers first; this struct lives until all are through. */
 
-enum { ASK_FIRST_MS = 1, ASK_CAP_MS = 64, GRACE_MS = 2000, NO_WAIT_MS = 10000 };
+enum { GRACE_MS = 2000, NO_WAIT_MS = 10000 };
 
 struct etxd_waiting {
     net_task done_task;
@@ -20,7 +19,6 @@ struct etxd_waiting {
     etxd_exchange *x;            /* NULL: it is answered */
     etxd_waiting *next, **place; /* in the server's list, until it is answered */
     uint64_t until_ms;
-    uint32_t pause_ms;
     int done, querying;
     int done_rc, query_rc;
     etx_outcome done_outcome, query_outcome;
@@ -75,16 +73,10 @@ void etxd_waiting_done(int rc, const etx_outcome *outcome, void *user) {
 
 static void take_query(net_task *task) {
     etxd_waiting *one = WAITING_OF(task, query_task);
-    int over = net_loop_now_ms(one->server->loop) >= one->until_ms;
     one->querying = 0;
-    if (one->x != NULL &&
-        (over || (one->query_rc == 0 && etxd_is_reached(one->query_outcome.state,
-                                                        one->query_outcome.marks, one->x->wait)))) {
+    if (one->x != NULL) {
         /* Not known yet, though the engine has it: it may still be waited for. */
         answer_with(one, one->query_rc == 0 ? 0 : ETX_EUNKNOWN, &one->query_outcome);
-    } else if (one->x != NULL) {
-        one->pause_ms = one->pause_ms < ASK_CAP_MS ? one->pause_ms * 2 : ASK_CAP_MS;
-        net_timer_start(one->server->loop, &one->timer, one->pause_ms);
     }
     end_waiting(one);
 }
@@ -99,16 +91,12 @@ static void on_query(int rc, const etx_outcome *outcome, void *user) {
 static void on_timer(net_timer *timer) {
     static const etx_outcome nothing = ETX_OUTCOME_INIT;
     etxd_waiting *one = WAITING_OF(timer, timer);
-    uint64_t now = net_loop_now_ms(one->server->loop);
-    if (one->querying && now >= one->until_ms + GRACE_MS) {
+    if (one->querying) {
         answer_with(one, ETX_EUNKNOWN, &nothing);
         return;
     }
-    if (!one->querying) {
-        one->querying = etx_query_async(one->server->engine, one->gid, on_query, one) == 0;
-    }
-    net_timer_start(one->server->loop, timer,
-                    now < one->until_ms ? one->until_ms - now + GRACE_MS : GRACE_MS);
+    one->querying = etx_query_async(one->server->engine, one->gid, on_query, one) == 0;
+    net_timer_start(one->server->loop, timer, GRACE_MS);
 }
 
 etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
@@ -127,7 +115,6 @@ etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
     one->done_task.run = take_done;
     one->query_task.run = take_query;
     one->timer.fire = on_timer;
-    one->pause_ms = ASK_FIRST_MS;
     one->until_ms = net_loop_now_ms(x->server->loop) + (x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS);
     snprintf(one->gid, sizeof one->gid, "%s", gid);
     one->next = x->server->waitings;
@@ -139,9 +126,9 @@ etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
     return one;
 }
 
-void etxd_waiting_begin(etxd_waiting *one, int ask) {
+void etxd_waiting_begin(etxd_waiting *one) {
     uint64_t now = net_loop_now_ms(one->server->loop);
-    net_timer_start(one->server->loop, &one->timer, ask ? ASK_FIRST_MS : one->until_ms - now + 1);
+    net_timer_start(one->server->loop, &one->timer, one->until_ms - now + 1);
 }
 
 void etxd_waiting_undo(etxd_waiting *one) {

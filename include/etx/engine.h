@@ -160,6 +160,16 @@ typedef struct etx_home_status {
  * inline callbacks. */
 ETX_API int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *ret_status);
 
+#define ETX_METRICS_BUCKETS 32
+#define ETX_METRICS_KINDS 6
+
+/* How often what was measured fell where: bucket 0 counts zeros, bucket i what is below 2^i and not
+ * below 2^(i-1); the last has all that is more. */
+typedef struct etx_histogram {
+    uint64_t bucket[ETX_METRICS_BUCKETS];
+    uint64_t sum; /* of all that was measured */
+} etx_histogram;
+
 /* Counters since start, and gauges. Latencies are upper bounds of the power-of-two buckets they
  * fell in. */
 typedef struct etx_metrics {
@@ -180,6 +190,13 @@ typedef struct etx_metrics {
     /* repeats are recognised for so long */
     uint64_t history_oldest_age_ms;
     uint64_t trims, moves;
+    /* Decided to commit, and to abort, by the kind of all branches: an etx_kind, or 0 if there are
+     * several or none. */
+    uint64_t kind_committed[ETX_METRICS_KINDS], kind_aborted[ETX_METRICS_KINDS];
+    uint64_t oldest_age_ms;  /* since the oldest in flight began, within a second; 0: none is */
+    etx_histogram put_us;    /* to put a batch that was acknowledged */
+    etx_histogram put_batch; /* ... the records in it */
+    etx_histogram decided_us, ended_us; /* from begin, of what this process began */
 } etx_metrics;
 /* A snapshot. Errors: ETX_EINVALID (size 0), ETX_ECLOSED. Any thread; from inline callbacks. */
 ETX_API int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics);

@@ -58,6 +58,7 @@ typedef struct etx_event {
     const char *home;          /* its id */
     uint32_t partition;
     const char *reason;
+    uint64_t begin_ms; /* when the transaction was begun, since 1970 by its home's clock */
 } etx_event;
 
 typedef struct etx_monitor {

@@ -15,6 +15,23 @@ typedef struct etx_http etx_http;
 #define ETX_HTTP_HEADERS_MAX 32 /* of one branch, and of etx_http_options */
 #define ETX_HTTP_TARGET_MAX 272 /* "scheme://host:port" with its NUL */
 
+/* A call that was sent, when it is over. Strings are borrowed for the call, and "" where there is
+ * nothing to say. */
+typedef struct etx_http_report {
+    size_t size;
+    const char *gid, *branch, *operation; /* branch: "" of an initiator */
+    uint32_t attempt;
+    const char *caller;      /* the branch's traceparent */
+    const char *traceparent; /* what the participant got */
+    const char *target;      /* "https://stock:8443" */
+    int status;              /* of the answer; 0: there was none */
+    etx_reply reply;         /* what it means */
+    const char *reason;
+    uint64_t took_us; /* until now, from when it was sent */
+} etx_http_report;
+/* Called on the loop's thread before the engine hears of the answer; must not block. */
+typedef void (*etx_http_report_fn)(const etx_http_report *report, void *user);
+
 /* Zeroed but for `size` is fine; 0 or NULL means the value named. Strings and bytes are copied. */
 typedef struct etx_http_options {
     size_t size; /* sizeof(etx_http_options) */
@@ -39,6 +56,8 @@ typedef struct etx_http_options {
     size_t sign_key_len;
     const char *const *headers; /* "Name: value", given to every call of every target */
     size_t header_count;
+    etx_http_report_fn on_report; /* hears of each call; a reload leaves it as it is */
+    void *report_user;            /* borrowed until free */
 } etx_http_options;
 
 /* Makes the caller of participants. With a loop, on that loop's thread.

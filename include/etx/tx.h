@@ -139,10 +139,14 @@ ETX_API int etx_tx_result(etx_tx *tx,
  * done, its deadline has passed, or it is decided (etx_query says how): see "Nested transactions"
  * in docs/guarantees.md for what the parent is to hear then. */
 ETX_API int etx_tx_hold(etx_tx *tx);
-/* Decides; waits as options.wait of begin (attach: ENDED). Errors as run; ETX_ESTATE: a step of
- * a resumed transaction has no result yet. A commit past the deadline gives 0 and
- * ETX_ABORTED/ABORTING; so does one of what an operator forced to abort: 0 says that it is decided,
- * outcome.state how. Consumes. */
+/* What commit and abort of this handle wait for, instead of options.wait of begin (attach: ENDED).
+ * 0: ENDED. Memory only. Errors: ETX_EINVALID (no handle, a wait that is none). From inline
+ * callbacks. */
+ETX_API int etx_tx_set_wait(etx_tx *tx, etx_wait wait);
+/* Decides; waits as options.wait of begin (attach: ENDED) or etx_tx_set_wait says. Errors as run;
+ * ETX_ESTATE: a step of a resumed transaction has no result yet. A commit past the deadline gives
+ * 0 and ETX_ABORTED/ABORTING; so does one of what an operator forced to abort: 0 says that it is
+ * decided, outcome.state how. Consumes. */
 ETX_API int etx_tx_commit(etx_tx *tx, etx_outcome *outcome);
 /* Also of a gid that nobody has begun: recorded, so that a late begin is refused. Of what is
  * committed already: 0, and outcome.state says so. Consumes. */

@@ -15,6 +15,11 @@ static void remembered_remove(etx__core *core, etx__entry *entry) {
     etx__entry_forget(core, entry);
 }
 
+/* The kind of all, one more branch included. */
+static uint8_t kind_with(uint8_t kind, uint32_t branches_before, uint8_t more) {
+    return branches_before == 0 || kind == more ? more : 0;
+}
+
 static etx__entry *entry_live(etx__core *core,
                               etx_bytes gid,
                               const etx_record_begin *begin,
@@ -39,8 +44,12 @@ static etx__entry *entry_live(etx__core *core,
     entry->marks = begin->marks;
     entry->begin_ms = begin->time_ms;
     entry->digest = begin->digest;
+    for (uint32_t i = 0; i < begin->branch_count; i++) {
+        entry->kind = kind_with(entry->kind, i, begin->branches[i].kind);
+    }
     etx__body_resolve(core, tx);
     core->live++;
+    etx__ages_add(&core->ages, entry->begin_ms);
     return entry;
 }
 
@@ -245,6 +254,7 @@ void etx__body_bury(etx__core *core, etx__entry *entry) {
     etx__list_remove(core, ETX__UNDURABLE, tx);
     etx__list_remove(core, ETX__DIRTY, tx);
     core->live--;
+    etx__ages_remove(&core->ages, entry->begin_ms);
     core->calls -= tx->r.calls; /* what they answer comes too late */
     core->stalled -= tx->r.stalled;
     core->parked -= (entry->marks & ETX_MARK_PARKED) != 0;
@@ -371,7 +381,11 @@ static int apply_enlist(etx__core *core, etx__entry *entry, const etx_record_enl
     if (etx__branch_named(entry->tx, enlist->branch.name) != NULL) {
         return 0;
     }
+    uint32_t before = entry->tx->s.branch_count;
     int rc = etx__body_add(core, entry->tx, &enlist->branch, enlist->digest);
+    if (rc == 0) {
+        entry->kind = kind_with(entry->kind, before, enlist->branch.kind);
+    }
     etx__body_resolve(core, entry->tx);
     return rc;
 }

@@ -3,6 +3,7 @@
 #ifndef ETX__CORE_H
 #define ETX__CORE_H
 
+#include "ages.h"
 #include "state.h"
 
 /* Time and chance, as they enter with an event. */
@@ -230,6 +231,7 @@ typedef struct etx__core {
     uint32_t timer_count;
     uint32_t oldest, newest; /* by first_seq; + 1 */
     uint32_t live, remembered, parked, stalled;
+    etx__ages ages;    /* of those that are live */
     uint32_t chosen;   /* of those remembered, how many gids callers chose */
     struct etx__ends { /* of the list of each etx__list; entry number + 1 */
         uint32_t first, last;

@@ -153,6 +153,7 @@ typedef struct etx__entry {
     uint8_t reason_len;
     uint8_t state; /* etx_state */
     uint8_t marks; /* low byte of etx_mark */
+    uint8_t kind;  /* of all its branches; 0: several, or none, or it has ended long ago */
 } etx__entry;
 
 #endif

@@ -81,17 +81,16 @@ static etx__batch *batch_with_room(etx__partition *partition, size_t bytes) {
     return batch;
 }
 
-static void count(etx__batch *batch, const etx_record *record) {
+static void count(etx__batch *batch, const etx_record *record, unsigned kind) {
     batch->records++;
     batch->begun += record->type == ETX_RECORD_BEGIN;
     batch->ended += record->type == ETX_RECORD_END;
     if (record->type == ETX_RECORD_DECIDE) {
-        batch->committed += record->u.decide.commit;
-        batch->aborted += !record->u.decide.commit;
+        (record->u.decide.commit ? batch->committed : batch->aborted)[kind]++;
     }
 }
 
-void etx__batch_append(etx__partition *partition, const etx_record *record) {
+void etx__batch_append(etx__partition *partition, const etx_record *record, unsigned kind) {
     const etx_codec *codec = partition->home->engine->options.codec;
     etx__batch *batch = batch_with_room(partition, codec->bound(record));
     etx_assert(batch != NULL); /* there was room before the step */
@@ -99,7 +98,7 @@ void etx__batch_append(etx__partition *partition, const etx_record *record) {
     etx_assert(len > 0); /* what cannot be read again is never written */
     batch->len += len;
     batch->moves += record->type == ETX_RECORD_MOVE ? len : 0;
-    count(batch, record);
+    count(batch, record, kind);
 }
 
 /* ---- events that wait for their batch */
@@ -129,6 +128,7 @@ void etx__tale_keep(etx__partition *partition,
         batch->tales_room = (uint32_t)(room / sizeof *batch->tale);
     }
     etx__tale *tale = &batch->tale[batch->tales++];
+    tale->begin_ms = entry->begin_ms;
     tale->type = (uint8_t)type;
     tale->state = entry->state;
     tale->marks = entry->marks;
@@ -146,6 +146,7 @@ void etx__tales_tell(etx__partition *partition, etx__batch *batch) {
         event.state = (etx_state)tale->state;
         event.marks = tale->marks;
         event.reason = tale->reason;
+        event.begin_ms = tale->begin_ms;
         event.durability = partition->home->info.grade;
         event.home = partition->home->info.id;
         event.partition = partition->number;
@@ -246,11 +247,12 @@ static int keep_others(etx__partition *partition,
                        etx_bytes raw,
                        void *user) {
     etx__sieve *sieve = user;
-    (void)partition;
+    const etx__entry *entry;
     if (is_given_up(sieve->up, record->gid)) {
         return 0;
     }
-    count(sieve->batch, record);
+    entry = etx__core_find(partition->memory->core, record->gid, etx__core_hash(record->gid));
+    count(sieve->batch, record, entry != NULL ? entry->kind : 0);
     memmove(sieve->batch->bytes + sieve->len, raw.data, raw.len);
     sieve->len += raw.len;
     return 0;
@@ -270,7 +272,9 @@ static void keep_tales(etx__batch *batch, const etx__given_up *up) {
 /* Takes what is given up out of a batch. */
 static void sift(etx__partition *partition, etx__batch *batch, etx__given_up *up) {
     etx__sieve sieve = {up, batch, 1};
-    batch->records = batch->begun = batch->committed = batch->aborted = batch->ended = 0;
+    batch->records = batch->begun = batch->ended = 0;
+    memset(batch->committed, 0, sizeof batch->committed);
+    memset(batch->aborted, 0, sizeof batch->aborted);
     batch->moves = 0;
     int rc = each_record(partition, batch, &up->decode, keep_others, &sieve);
     etx_assert(rc == 0); /* it was read once, with the same room */

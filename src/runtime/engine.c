@@ -367,6 +367,7 @@ static void await_writers(etx_engine *engine) {
         for (uint32_t i = 0; i < engine->shard_count; i++) {
             for (etx__node *node = etx__queue_take(&engine->shard[i].queue); node != NULL;
                  node = node->next) {
+                etx__count(&engine->shard[i].handled, 1);
                 done++;
             }
         }

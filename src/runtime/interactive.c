@@ -163,6 +163,14 @@ int etx_tx_hold_async(etx_tx *tx, etx_done_fn done, void *user) {
 
 /* ---- commit and abort: the handle is consumed */
 
+int etx_tx_set_wait(etx_tx *tx, etx_wait wait) {
+    if (tx == NULL || wait > ETX_WAIT_ENDED) {
+        return ETX_EINVALID;
+    }
+    tx->wait = (uint8_t)(wait != ETX_WAIT_DEFAULT ? wait : ETX_WAIT_ENDED);
+    return 0;
+}
+
 static int decide_request(etx_tx *tx, uint8_t type, etx_tx **ret_request) {
     static const char reason[] = "the initiator aborted it";
     etx_tx *request = NULL;

@@ -243,7 +243,7 @@ static int claim(etx__partition *partition) {
 /* What the claim said goes with its slot: it is said again, and its number is durable with it. */
 void etx__partition_own_again(etx__partition *partition) {
     etx_record own = own_record(partition, partition->owner.nonce);
-    etx__batch_append(partition, &own);
+    etx__batch_append(partition, &own, 0);
     partition->last->last_seq = etx__core_barrier(partition->memory->core);
 }
 
@@ -387,6 +387,7 @@ void etx__partition_forget(etx__partition *partition, int rc) {
     memory_retire(partition, partition->memory);
     partition->memory = NULL;
     uint32_t before = atomic_exchange(&partition->live, 0);
+    atomic_store(&partition->oldest_begin_ms, 0);
     atomic_fetch_sub(&partition->shard->live, before);
     atomic_fetch_sub(&partition->shard->bytes, atomic_exchange(&partition->memory_used, 0));
 }

@@ -52,26 +52,32 @@ void etx__monitor_home(etx__home *home,
 
 /* ---- metrics */
 
-void etx__bucket_add(_Atomic uint64_t *buckets, uint64_t us) {
-    int at = us == 0 ? 0 : 64 - __builtin_clzll(us);
-    at = at < ETX__BUCKETS ? at : ETX__BUCKETS - 1;
-    etx__count(&buckets[at], 1);
+void etx__histogram_add(etx__histogram *histogram, uint64_t value) {
+    int at = value == 0 ? 0 : 64 - __builtin_clzll(value);
+    at = at < ETX_METRICS_BUCKETS ? at : ETX_METRICS_BUCKETS - 1;
+    etx__count(&histogram->bucket[at], 1);
+    etx__count(&histogram->sum, value);
 }
 
-static void buckets_sum(uint64_t *sum, const _Atomic uint64_t *buckets) {
-    for (int i = 0; i < ETX__BUCKETS; i++) {
-        sum[i] += atomic_load_explicit(&buckets[i], memory_order_relaxed);
+static void add_all(uint64_t *sums, const _Atomic uint64_t *counters, int count) {
+    for (int i = 0; i < count; i++) {
+        sums[i] += atomic_load_explicit(&counters[i], memory_order_relaxed);
     }
 }
 
-static uint64_t quantile(const uint64_t *buckets, unsigned per_cent) {
+static void add_histogram(etx_histogram *sum, const etx__histogram *histogram) {
+    add_all(sum->bucket, histogram->bucket, ETX_METRICS_BUCKETS);
+    add_all(&sum->sum, &histogram->sum, 1);
+}
+
+static uint64_t quantile(const etx_histogram *histogram, unsigned per_cent) {
     uint64_t all = 0;
     uint64_t seen = 0;
-    for (int i = 0; i < ETX__BUCKETS; i++) {
-        all += buckets[i];
+    for (int i = 0; i < ETX_METRICS_BUCKETS; i++) {
+        all += histogram->bucket[i];
     }
-    for (int i = 0; i < ETX__BUCKETS; i++) {
-        seen += buckets[i];
+    for (int i = 0; i < ETX_METRICS_BUCKETS; i++) {
+        seen += histogram->bucket[i];
         if (all > 0 && seen * 100 >= all * per_cent) {
             return i == 0 ? 0 : (1ull << i) - 1;
         }
@@ -79,16 +85,15 @@ static uint64_t quantile(const uint64_t *buckets, unsigned per_cent) {
     return 0;
 }
 
-typedef struct totals {
-    uint64_t put[ETX__BUCKETS], decided[ETX__BUCKETS], ended[ETX__BUCKETS];
-    uint64_t known_since;
-} totals;
+/* What begins earliest: live, and remembered without a gap. */
+typedef struct earliest {
+    uint64_t oldest_ms; /* UINT64_MAX: nothing is live */
+    uint64_t known_ms;
+} earliest;
 
-static void add_partition(etx_metrics *m, totals *sums, etx__partition *p) {
+static void add_partition(etx_metrics *m, earliest *since, etx__partition *p) {
 #define ADD(to, from) m->to += atomic_load_explicit(&p->from, memory_order_relaxed)
     ADD(begun, begun);
-    ADD(committed, committed);
-    ADD(aborted, aborted);
     ADD(ended, ended);
     ADD(recovered, recovered);
     ADD(in_flight, live);
@@ -112,11 +117,16 @@ static void add_partition(etx_metrics *m, totals *sums, etx__partition *p) {
 #undef ADD
     uint64_t max = atomic_load_explicit(&p->put_max_us, memory_order_relaxed);
     m->put_max_us = max > m->put_max_us ? max : m->put_max_us;
-    buckets_sum(sums->put, p->put_us);
-    buckets_sum(sums->decided, p->decided_us);
-    buckets_sum(sums->ended, p->ended_us);
-    uint64_t since = atomic_load_explicit(&p->oldest_ms, memory_order_relaxed);
-    sums->known_since = since > sums->known_since ? since : sums->known_since;
+    add_histogram(&m->put_us, &p->put_us);
+    add_histogram(&m->put_batch, &p->put_batch);
+    add_histogram(&m->decided_us, &p->decided_us);
+    add_histogram(&m->ended_us, &p->ended_us);
+    add_all(m->kind_committed, p->kind_committed, ETX_METRICS_KINDS);
+    add_all(m->kind_aborted, p->kind_aborted, ETX_METRICS_KINDS);
+    uint64_t known = atomic_load_explicit(&p->oldest_ms, memory_order_relaxed);
+    since->known_ms = known > since->known_ms ? known : since->known_ms;
+    uint64_t oldest = atomic_load_explicit(&p->oldest_begin_ms, memory_order_relaxed);
+    since->oldest_ms = oldest > 0 && oldest < since->oldest_ms ? oldest : since->oldest_ms;
 }
 
 int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics) {
@@ -128,23 +138,28 @@ int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics) {
         return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_metrics m;
-    totals sums;
+    earliest since = {UINT64_MAX, 0};
     memset(&m, 0, sizeof m);
-    memset(&sums, 0, sizeof sums);
     for (uint32_t i = 0; i < engine->partition_count; i++) {
-        add_partition(&m, &sums, engine->partition[i]);
+        add_partition(&m, &since, engine->partition[i]);
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        m.queue_depth += !etx__queue_empty(&engine->shard[i].queue);
+        m.queue_depth += etx__shard_depth(&engine->shard[i]);
+    }
+    for (int i = 0; i < ETX_METRICS_KINDS; i++) {
+        m.committed += m.kind_committed[i];
+        m.aborted += m.kind_aborted[i];
     }
     m.refused_busy = atomic_load(&engine->refused_busy);
-    m.put_p50_us = quantile(sums.put, 50);
-    m.put_p99_us = quantile(sums.put, 99);
-    m.decided_p50_us = quantile(sums.decided, 50);
-    m.decided_p99_us = quantile(sums.decided, 99);
-    m.ended_p50_us = quantile(sums.ended, 50);
-    m.ended_p99_us = quantile(sums.ended, 99);
-    uint64_t age = etx__clock_wall_ms() - sums.known_since;
+    m.put_p50_us = quantile(&m.put_us, 50);
+    m.put_p99_us = quantile(&m.put_us, 99);
+    m.decided_p50_us = quantile(&m.decided_us, 50);
+    m.decided_p99_us = quantile(&m.decided_us, 99);
+    m.ended_p50_us = quantile(&m.ended_us, 50);
+    m.ended_p99_us = quantile(&m.ended_us, 99);
+    uint64_t now = etx__clock_wall_ms();
+    m.oldest_age_ms = since.oldest_ms < now ? now - since.oldest_ms : 0;
+    uint64_t age = now - since.known_ms;
     m.history_oldest_age_ms =
         age < engine->options.history_age_ms ? age : engine->options.history_age_ms;
     m.size = ret_metrics->size;

@@ -16,10 +16,10 @@ enum { LACK_MS = 5 }; /* until memory that was lacking is asked for again */
 
 /* ---- outputs of a step */
 
-static void latency(etx__partition *partition, _Atomic uint64_t *buckets, const etx__entry *entry) {
+static void latency(etx__partition *partition, etx__histogram *histogram, const etx__entry *entry) {
     uint64_t now = partition->shard->now.mono_us;
     if (entry->begun_us > 0 && now >= entry->begun_us) {
-        etx__bucket_add(buckets, now - entry->begun_us);
+        etx__histogram_add(histogram, now - entry->begun_us);
     }
 }
 
@@ -60,11 +60,11 @@ static void take_records(etx__partition *partition, const etx__out *out) {
     for (uint32_t i = 0; i < out->record_count; i++) {
         const etx_record *record = &out->record[i];
         const etx__entry *entry = &core->entry[out->record_entry[i]];
-        etx__batch_append(partition, record);
+        etx__batch_append(partition, record, entry->kind);
         if (record->type == ETX_RECORD_DECIDE) {
-            latency(partition, partition->decided_us, entry);
+            latency(partition, &partition->decided_us, entry);
         } else if (record->type == ETX_RECORD_END) {
-            latency(partition, partition->ended_us, entry);
+            latency(partition, &partition->ended_us, entry);
         } else if (record->type == ETX_RECORD_MOVE) {
             etx__count(&partition->moves, 1);
         }
@@ -86,6 +86,7 @@ static void tell(etx__partition *partition, const etx__told *told) {
     event.gid = entry != NULL ? (const char *)entry->gid : "";
     event.state = entry != NULL ? (etx_state)entry->state : ETX_NONE;
     event.marks = entry != NULL ? entry->marks : 0;
+    event.begin_ms = entry != NULL ? entry->begin_ms : 0;
     if (told->branch != NULL) {
         event.branch = (const char *)told->branch->s.name;
         event.participant = (const char *)told->branch->s.participant;
@@ -130,7 +131,7 @@ static void take_out(etx__partition *partition, const etx__out *out) {
     partition->wake_ms = out->wake_ms;
 }
 
-/* How many are in flight, in how much memory: known before anybody is answered. */
+/* How many are in flight, since when, in how much memory: known before anybody is answered. */
 static void note_use(etx__partition *partition, const etx__core *core) {
     etx__shard *shard = partition->shard;
     uint64_t used = atomic_load_explicit(&partition->memory_used, memory_order_relaxed);
@@ -147,6 +148,8 @@ static void note_use(etx__partition *partition, const etx__core *core) {
         before = atomic_load_explicit(&shard->live, memory_order_relaxed) - before;
         atomic_store_explicit(&shard->live, before + live, memory_order_relaxed);
     }
+    atomic_store_explicit(&partition->oldest_begin_ms, etx__ages_oldest(&core->ages),
+                          memory_order_relaxed);
 }
 
 void etx__partition_step(etx__partition *partition, etx__event *event) {
@@ -187,8 +190,10 @@ static void count_durable(etx__partition *partition, const etx__batch *batch) {
     etx__count(&partition->put_bytes, batch->len);
     etx__count(&partition->put_records, batch->records);
     etx__count(&partition->begun, batch->begun);
-    etx__count(&partition->committed, batch->committed);
-    etx__count(&partition->aborted, batch->aborted);
+    for (int kind = 0; kind < ETX_METRICS_KINDS; kind++) {
+        etx__count(&partition->kind_committed[kind], batch->committed[kind]);
+        etx__count(&partition->kind_aborted[kind], batch->aborted[kind]);
+    }
     etx__count(&partition->ended, batch->ended);
 }
 
@@ -226,7 +231,8 @@ static void batch_durable(etx__partition *partition) {
     etx__batch *batch = partition->flying;
     uint64_t took = etx__clock_us() - partition->put_start_us;
     size_t len = batch->len - batch->moves;
-    etx__bucket_add(partition->put_us, took);
+    etx__histogram_add(&partition->put_us, took);
+    etx__histogram_add(&partition->put_batch, batch->records);
     if (took > atomic_load_explicit(&partition->put_max_us, memory_order_relaxed)) {
         atomic_store_explicit(&partition->put_max_us, took, memory_order_relaxed);
     }

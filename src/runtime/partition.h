@@ -5,7 +5,7 @@
 #include "runtime.h"
 
 /* A put that has not come back for so long counts as a home that does not answer. */
-enum { ETX__BUCKETS = 32, ETX__MARKS = 256, ETX__PUT_HANGS_MS = 2000 };
+enum { ETX__MARKS = 256, ETX__PUT_HANGS_MS = 2000 };
 
 /* The memory of one core. It outlives its claim while callbacks still hold pointers into it. */
 typedef struct etx__memory {
@@ -19,6 +19,7 @@ typedef struct etx__memory {
 
 /* An event that is told once its batch is durable. */
 typedef struct etx__tale {
+    uint64_t begin_ms;
     uint8_t type, state, marks;
     char gid[ETX_GID_MAX + 1];
     char reason[ETX_REASON_MAX + 1];
@@ -33,8 +34,9 @@ typedef struct etx__batch {
     uint64_t last_seq;
     uint64_t since_ms; /* of its first record. monotonic */
     uint32_t records;
-    uint32_t begun, committed, aborted, ended;
-    uint8_t wanted; /* somebody waits for it */
+    uint32_t begun, ended;
+    uint32_t committed[ETX_METRICS_KINDS], aborted[ETX_METRICS_KINDS]; /* by kind */
+    uint8_t wanted;                                                    /* somebody waits for it */
     etx__tale *tale;
     uint32_t tales, tales_room;
 } etx__batch;
@@ -121,12 +123,14 @@ struct etx__partition {
     uint8_t whole; /* its core has room for all that the engine may have */
     uint8_t fresh; /* opened a moment ago: look for room once, at room_ms */
     /* metrics */
-    _Atomic uint64_t begun, committed, aborted, ended, recovered;
+    _Atomic uint64_t begun, ended, recovered;
     _Atomic uint64_t puts, put_bytes, put_records, put_failures, inline_puts, trims, moves;
-    _Atomic uint64_t put_us[ETX__BUCKETS], decided_us[ETX__BUCKETS], ended_us[ETX__BUCKETS];
+    etx__histogram put_us, put_batch, decided_us, ended_us;
+    _Atomic uint64_t kind_committed[ETX_METRICS_KINDS], kind_aborted[ETX_METRICS_KINDS];
     _Atomic uint64_t put_max_us, calls, calls_done, calls_refused, calls_working, calls_unknown;
     /* gauges, set after each round of the shard */
     _Atomic uint64_t parked, stalled, remembered, calls_out, memory_used, oldest_ms;
+    _Atomic uint64_t oldest_begin_ms; /* of what is live; 0: nothing is */
 };
 
 etx__partition *etx__partition_make(etx__home *home, uint32_t number);
@@ -182,8 +186,9 @@ int etx__writer_stop(etx__partition *partition, uint64_t until_us);
 void etx__policy_of(const etx__registered *registered, etx__policy *ret_policy);
 
 /* ---- batches */
-/* Appends a record to what forms: etx__room_make has seen to the room. */
-void etx__batch_append(etx__partition *partition, const etx_record *record);
+/* Appends a record to what forms: etx__room_make has seen to the room. `kind` is the
+ * transaction's. */
+void etx__batch_append(etx__partition *partition, const etx_record *record, unsigned kind);
 /* The newest that forms, made if there is none. */
 etx__batch *etx__batch_forming(etx__partition *partition);
 void etx__batch_recycle(etx__partition *partition, etx__batch *batch);

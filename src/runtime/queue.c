@@ -6,6 +6,7 @@ void etx__queue_push(etx__queue *queue, etx__node *node) {
     do {
         node->next = newest;
     } while (!atomic_compare_exchange_weak(&queue->newest, &newest, node));
+    atomic_fetch_add_explicit(&queue->pushed, 1, memory_order_relaxed);
 }
 
 etx__node *etx__queue_take(etx__queue *queue) {

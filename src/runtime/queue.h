@@ -22,6 +22,7 @@ typedef enum etx__node_kind {
 
 typedef struct etx__queue {
     _Atomic(etx__node *) newest;
+    _Atomic uint64_t pushed; /* so many ever */
 } etx__queue;
 
 /* Any thread. */

@@ -110,12 +110,17 @@ void etx__monitor_home(etx__home *home,
                        uint32_t partition,
                        etx_event_type type,
                        const char *reason);
-void etx__bucket_add(_Atomic uint64_t *buckets, uint64_t us);
 /* Adds to a counter that only the shard's driver writes: no locked instruction. */
 static inline void etx__count(_Atomic uint64_t *counter, uint64_t more) {
     uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, now + more, memory_order_relaxed);
 }
+/* An etx_histogram that only the shard's driver writes. */
+typedef struct etx__histogram {
+    _Atomic uint64_t bucket[ETX_METRICS_BUCKETS];
+    _Atomic uint64_t sum;
+} etx__histogram;
+void etx__histogram_add(etx__histogram *histogram, uint64_t value);
 
 /* ---- gids made by ETX */
 

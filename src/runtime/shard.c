@@ -113,6 +113,12 @@ void etx__shard_send(etx__shard *shard, etx__node *node) {
     }
 }
 
+uint64_t etx__shard_depth(const etx__shard *shard) {
+    uint64_t handled = atomic_load_explicit(&shard->handled, memory_order_relaxed);
+    uint64_t pushed = atomic_load_explicit(&shard->queue.pushed, memory_order_relaxed);
+    return pushed > handled ? pushed - handled : 0; /* pushed is counted a moment late */
+}
+
 int etx__shard_admit(etx__shard *shard, uint32_t patience_ms) {
     enum { FAR_BEHIND = 4096, PAUSE_US = 50 };
     uint64_t until = 0;
@@ -177,6 +183,7 @@ static int work_once(etx__shard *shard) {
     if (shard->taken != NULL) {
         etx__node *node = shard->taken;
         shard->taken = node->next;
+        etx__count(&shard->handled, 1);
         prefetch(shard->taken);
         handle(shard, node);
         return 1;
@@ -397,6 +404,7 @@ void etx__shard_refuse(etx__shard *shard, int rc) {
             return;
         }
         shard->taken = node->next;
+        etx__count(&shard->handled, 1);
         if (node->kind == ETX__NODE_REQUEST) {
             atomic_store(&shard->submitted, 0);
             etx__request_refuse((etx_tx *)(void *)node, rc, etx_strerror(rc));

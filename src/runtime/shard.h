@@ -33,10 +33,11 @@ struct etx__shard {
     int64_t apart_ms; /* the wall clock from the monotonic one, when looked at last */
     etx__due *due;    /* inline calls to make: a ring */
     uint32_t due_first, due_count, due_room;
-    etx__node *taken;       /* from the queue, not yet handled */
-    etx__node *held;        /* replies that wait for memory */
-    const etx_tx *asking;   /* whose command is stepped now */
-    etx__pending *pendings; /* free ones */
+    etx__node *taken;         /* from the queue, not yet handled */
+    _Atomic uint64_t handled; /* so many ever */
+    etx__node *held;          /* replies that wait for memory */
+    const etx_tx *asking;     /* whose command is stepped now */
+    etx__pending *pendings;   /* free ones */
     etx__chunk *pending_chunks;
     uint8_t has_thread;
     _Atomic uint32_t stopping;
@@ -51,6 +52,8 @@ void etx__shard_free(etx__shard *shard);
 /* Any thread. */
 void etx__shard_send(etx__shard *shard, etx__node *node);
 void etx__shard_ring(etx__shard *shard);
+/* How many events are sent and not handled. */
+uint64_t etx__shard_depth(const etx__shard *shard);
 /* Does all there is to do; returns when it wants to be woken. monotonic ms. The driver's. */
 uint64_t etx__shard_work(etx__shard *shard);
 /* Works on the caller's thread until the request is answered or there is nothing to do. 0:

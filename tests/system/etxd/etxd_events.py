@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Streams of events, metrics, and the OpenAPI document."""
+"""Streams of events, and the OpenAPI document."""
 import http.client
 import json
 import re
@@ -122,45 +122,6 @@ class Events(Case):
         self.assertEqual((event["data"]["alarm"], event["data"]["branch"],
                           event["data"]["operation"]), (True, "0", "confirm"))
         self.assertIn('"event":"finish-refused"', self.server.log())
-
-
-class Metrics(Case):
-    def test_metrics(self):
-        self.submit({"branches": [self.part.tcc()], "wait": "ended"})
-        self.part.rules["/s/action"] = lambda headers, body: (409, b"")
-        self.submit({"branches": [self.part.saga()], "wait": "ended"})
-        self.server.get("/v1/nothing")
-        answer = self.server.get("/metrics")
-        self.assertTrue(answer.headers["Content-Type"].startswith("application/openmetrics-text"))
-        text = answer.text
-        self.assertTrue(text.endswith("# EOF\n"))
-        families = set()
-        for line in text.splitlines():
-            if line.startswith("# TYPE "):
-                name = line.split()[2]
-                self.assertNotIn(name, families, "a family stands together")
-                families.add(name)
-            elif not line.startswith("#"):
-                self.assertRegex(
-                    line, r'^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.e+-]+$')
-                self.assertTrue(any(line.startswith(family) for family in families), line)
-        self.assertIn('etxd_transactions_total{kind="tcc",outcome="committed"} 1\n', text)
-        self.assertIn('etxd_transactions_total{kind="saga",outcome="aborted"} 1\n', text)
-        self.assertIn('etxd_reached_seconds_count{wait="ended"} 2\n', text)
-        self.assertIn('etx_calls_total{result="refused"} 1\n', text)
-        self.assertRegex(text, re.escape('etxd_target_calls_total{target="' + self.part.url
-                                         + '",result="done"} 3'))
-        self.assertRegex(text, r'etxd_answers_total\{method="POST",route="/v1/transactions",'
-                               r'class="2xx"\} 2')
-
-    def test_labels_are_bounded(self):
-        sizes = []
-        for round_number in range(3):
-            for number in range(20):
-                self.server.get(f"/v1/transactions/g{round_number}-{number}")
-                self.server.get(f"/nothing/{round_number}-{number}")
-            sizes.append(self.server.get("/metrics").text.count("\n"))
-        self.assertEqual(sizes[1], sizes[2])
 
 
 class OpenApi(Case):

@@ -149,10 +149,33 @@ static void test_a_discarded_handle_leaves_what_is_begun(void **state) {
     assert_int_equal(outcome.state, ETX_COMMITTED);
 }
 
+/* Who waits for less than the end is answered while the finishing calls go on. */
+static void test_what_is_waited_for(void **state) {
+    (void)state;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = begin("i-9", 0);
+    assert_int_equal(enlist(tx, "a", "one", 0), 0);
+    assert_true(host_wait_for(&bank.forwards, 1));
+    atomic_store(&bank.finish_reply, ETX_WORKING);
+    assert_int_equal(etx_tx_set_wait(tx, (etx_wait)(ETX_WAIT_ENDED + 1)), ETX_EINVALID);
+    assert_int_equal(etx_tx_set_wait(NULL, ETX_WAIT_DECIDED), ETX_EINVALID);
+    assert_int_equal(etx_tx_set_wait(tx, ETX_WAIT_DECIDED), 0);
+    assert_int_equal(etx_tx_commit(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTING);
+    atomic_store(&bank.finish_reply, ETX_DONE);
+    (void)etx_retry(engine, "i-9"); /* sooner, unless it has ended by itself */
+    assert_int_equal(etx_tx_attach(engine, "i-9", 0, &tx), 0);
+    assert_int_equal(etx_tx_set_wait(tx, ETX_WAIT_DECIDED), 0);
+    assert_int_equal(etx_tx_set_wait(tx, ETX_WAIT_DEFAULT), 0);
+    assert_int_equal(etx_tx_commit(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_repeats_and_conflicts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_results_of_the_initiator, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_silence_aborts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_abort_of_a_gid_that_nobody_has_begun, set_up,
                                         tear_down),

@@ -213,6 +213,8 @@ int etx_http_create(const etx_http_options *options,
     http->target_end = &http->target;
     http->loop = options->loop;
     http->own_loop = options->loop == NULL;
+    http->on_report = options->on_report;
+    http->report_user = options->report_user;
     use_config(http, config);
     http->md = EVP_MD_fetch(NULL, "SHA256", NULL);
     rc = http->md == NULL ? ETX_ENOMEM : start_client(http);

@@ -174,7 +174,8 @@ struct etx__http_job {
     etx_http *http;
     etx_engine *engine;
     etx_token token;
-    uint64_t due_ms; /* of CLOCK_MONOTONIC */
+    uint64_t due_ms;  /* of CLOCK_MONOTONIC */
+    uint64_t sent_us; /* the same clock; 0: not, or nobody wants to know */
     uint64_t deadline_ms, run;
     uint32_t timeout_ms, attempt;
     etx_operation operation;
@@ -213,6 +214,13 @@ uint64_t etx__http_clock_ms(void);
 /* Sends it. 0, or it could not be sent and `ret_verdict` says why. */
 int etx__http_send(etx__http_job *job, net_done done, etx__http_verdict *ret_verdict);
 
+/* ---- report.c: telling of a call */
+
+/* It is about to be sent. */
+void etx__http_report_begin(etx__http_job *job);
+/* It is over, with that status (0: there was no answer). */
+void etx__http_report_end(const etx__http_job *job, int status, const etx__http_verdict *verdict);
+
 /* ---- http.c */
 
 struct etx_http {
@@ -226,6 +234,8 @@ struct etx_http {
     pthread_t thread;
     net_client *client;
     EVP_MD *md; /* SHA-256 */
+    etx_http_report_fn on_report;
+    void *report_user;
     uint32_t in_flight;
     _Atomic uint32_t in_flight_max; /* of all targets together */
     /* of the config in use */

@@ -194,6 +194,7 @@ static void answered(uint64_t id, const net_result *result, void *user) {
     }
     etx__http_verdict verdict;
     etx__http_judge(result, job->target->name, &verdict);
+    etx__http_report_end(job, result->error == 0 ? result->status : 0, &verdict);
     ended(job, &verdict,
           verdict.reply == ETX_DONE ? (etx_bytes){result->body.bytes, result->body.len}
                                     : (etx_bytes){NULL, 0});
@@ -205,6 +206,7 @@ static void send_now(etx__http_target *target, etx__http_job *job) {
     job->http->in_flight++;
     change(&target->in_flight, 1);
     count(&target->calls);
+    etx__http_report_begin(job);
     if (etx__http_send(job, answered, &verdict) != 0) {
         ended(job, &verdict, (etx_bytes){NULL, 0});
     }
