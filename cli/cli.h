@@ -122,6 +122,8 @@ int etx__command_tx(cli_context *cli, int argc, char **argv);
 int etx__command_tx_list(cli_context *cli, int argc, char **argv);
 int etx__command_tx_show(cli_context *cli, int argc, char **argv);
 int etx__command_tx_submit(cli_context *cli, int argc, char **argv);
+int etx__command_tx_begin(cli_context *cli, int argc, char **argv);
+int etx__command_tx_watch(cli_context *cli, int argc, char **argv);
 int etx__command_tx_commit(cli_context *cli, int argc, char **argv);
 int etx__command_tx_abort(cli_context *cli, int argc, char **argv);
 int etx__command_tx_retry(cli_context *cli, int argc, char **argv);
