@@ -13,6 +13,7 @@ static const cli_entry commands[] = {
     {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
 #ifdef ETX_WITH_SERVER
+    {"top", etx__command_top, "Watch what a server etxd does, as it does it"},
     {"token", etx__command_token, "Make tokens for clients of the server etxd"},
 #endif
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},

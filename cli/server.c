@@ -184,6 +184,17 @@ int etx__server_text(server *self, const char *path, int *ret_status, const char
     return rc;
 }
 
+int etx__server_metrics(server *self, const char **ret_text) {
+    int status;
+    int rc = etx__server_text(self, "/metrics", &status, ret_text);
+    if (rc != 0 || (status < 400 && strstr(*ret_text, "etxd_info{") != NULL)) {
+        return rc;
+    }
+    rc = judge_json(self);
+    *ret_text = "";
+    return rc != 0 ? rc : ETX_EUNAVAILABLE;
+}
+
 int etx__server_stream(server *self,
                        const char *path,
                        const char *last_id,
@@ -205,6 +216,10 @@ int etx__server_stream(server *self,
 
 const char *etx__server_message(const server *self) {
     return self->message;
+}
+
+const char *etx__server_name(const server *self) {
+    return self->base;
 }
 
 const char *etx__server_date(const server *self) {

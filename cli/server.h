@@ -22,6 +22,8 @@ void etx__server_close(server *self);
 int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer);
 /* GETs what is no JSON. 0 (whatever the status), or an ETX error. */
 int etx__server_text(server *self, const char *path, int *ret_status, const char **ret_text);
+/* GETs /metrics. 0, or an ETX error, also where the server says no. */
+int etx__server_metrics(server *self, const char **ret_text);
 
 /* Takes a piece of a stream; anything but 0 ends it. */
 typedef int (*server_piece_fn)(const char *bytes, size_t len, void *user);
@@ -35,6 +37,8 @@ int etx__server_stream(server *self,
 
 /* What the last error was, in words; may be "". */
 const char *etx__server_message(const server *self);
+/* Its URL, no '/' behind it. */
+const char *etx__server_name(const server *self);
 /* The server's clock, as the last answer's field Date says it; may be "". */
 const char *etx__server_date(const server *self);
 /* "/v1/transactions/GID", with what must not stand in a path as %XX, and `more`. SERVER_PATH_MAX
