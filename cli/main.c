@@ -12,6 +12,7 @@ static const cli_entry commands[] = {
      "Move money between three databases while the coordinator is killed"},
     {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
+    {"doctor", etx__command_doctor, "Say what is wrong with a server or a log, and what to do"},
 #ifdef ETX_WITH_SERVER
     {"top", etx__command_top, "Watch what a server etxd does, as it does it"},
     {"token", etx__command_token, "Make tokens for clients of the server etxd"},

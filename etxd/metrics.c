@@ -240,6 +240,7 @@ int etxd_get_metrics(etxd_exchange *x) {
                       m.ended_p50_us, m.ended_p99_us);
         put_homes(&text, server);
     }
+    etxd_metrics_room(&text, server);
     put_server(&text, server);
     put_answers(&text, server);
     put_outcomes(&text, server);
