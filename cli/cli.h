@@ -21,7 +21,8 @@ typedef struct cli_context {
     int color_err;                     /* the same of `err` */
     const volatile sig_atomic_t *stop; /* a signal asked to end */
     char path[64];                     /* "etx log show", for messages */
-    const char *program;               /* how this program was run: "etx", or a path to it */
+    int completes;       /* nothing is run: the tables tell what may come next (complete.h) */
+    const char *program; /* how this program was run: "etx", or a path to it */
 } cli_context;
 
 typedef int (*cli_run_fn)(cli_context *cli, int argc, char **argv);

@@ -70,7 +70,8 @@ int main(int argc, char **argv) {
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         code = print_version(&cli);
     } else {
-        code = etx__cli_dispatch(&cli, &root, argc, argv);
+        cli.completes = argc > 1 && strcmp(argv[1], "__complete") == 0;
+        code = etx__cli_dispatch(&cli, &root, argc - cli.completes, argv + cli.completes);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "etx: writing the output failed\n");
