@@ -19,7 +19,7 @@ typedef struct doctor {
     json_t *findings;
 } doctor;
 
-/* Notes a finding: its code, what is to be done, and what is wrong. The object, for more members, is
+/* Notes a finding: its code, what is to be done, what is wrong. The object, for more members, is
  * borrowed. */
 json_t *etx__doctor_note(doctor *self, const char *code, const char *todo, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -34,8 +34,9 @@ static int read_row(char *line, metrics_row *ret_row) {
     if (line[0] == '#' || *value == '\0' || name_end == line) {
         return -1;
     }
+    value += value == name_end; /* which becomes the name's end */
     *name_end = '\0';
-    ret_row->value = strtod(value + (value == name_end), &end);
+    ret_row->value = strtod(value, &end);
     return isfinite(ret_row->value) && end > value ? 0 : -1;
 }
 

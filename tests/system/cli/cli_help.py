@@ -60,8 +60,8 @@ class Help(Case):
                      ["bench", "--callers", "me"], ["tx", "list"], ["tx", "park", "g"],
                      ["tx", "park", "--home", "file:x", "--why", "w"],
                      ["tx", "force", "g", "--home", "file:x", "--why", "w", "--as", "maybe"],
-                     ["tx", "list", "--home", "http://x"], ["demo", "--audit"], ["doctor", "--home", "DIR"],
-                     ["doctor", "x"], ["-x"], [""]):
+                     ["tx", "list", "--home", "http://x"], ["demo", "--audit"],
+                     ["doctor", "--home", "DIR"], ["doctor", "x"], ["-x"], [""]):
             result = self.expect(2, *args)
             self.assertTrue(result.stderr.startswith("etx"), result.stderr)
             self.assertEqual(result.stdout, "")
