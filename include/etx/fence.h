@@ -77,6 +77,38 @@ ETX_API int etx_fence_sqlite_clean(struct sqlite3 *db,
                                    uint32_t limit,
                                    uint64_t *ret_deleted);
 
+/* ---- PostgreSQL. The caller owns the connection and the transaction around these (BEGIN ...
+ * COMMIT); the fence adds rows to the table etx_fence and one savepoint. One thread per connection
+ * at a time. All return 0 or ETX_EINVALID (no transaction, or one that has failed; not READ
+ * COMMITTED; no tables), ETX_EBUSY (a deadlock, or a timeout of a lock or a statement), ETX_EIO,
+ * ETX_ENOMEM, ETX_EVERSION (the table was made by a newer version). After an error, and after a
+ * COMMIT that failed or broke off, roll the transaction back and answer ETX_RETRY. A result of
+ * ETX_DONE is as durable as the database's commits are: with synchronous_commit off it is not. */
+
+struct pg_conn;
+
+/* Makes the tables where they are missing, in the schema that is first in the search path. Outside
+ * a transaction or in one. Several may do it at once. */
+ETX_API int etx_fence_postgres_prepare(struct pg_conn *conn);
+/* As etx_fence_sqlite_enter. The transaction must be READ COMMITTED. Waits for a transaction that
+ * has a call of the same branch under way: set lock_timeout if that must not take long. */
+ETX_API int etx_fence_postgres_enter(struct pg_conn *conn,
+                                     const etx_fence_call *call,
+                                     etx_fence_answer *ret_answer);
+/* As etx_fence_sqlite_finish. A refusal may come after a statement that failed. */
+ETX_API int etx_fence_postgres_finish(struct pg_conn *conn,
+                                      const etx_fence_call *call,
+                                      etx_reply reply,
+                                      const char *reason,
+                                      const void *result,
+                                      size_t result_len);
+/* As etx_fence_sqlite_clean. It locks the table: it waits for the transactions that have entered,
+ * and calls that come meanwhile wait for it. So give it small limits. */
+ETX_API int etx_fence_postgres_clean(struct pg_conn *conn,
+                                     uint64_t horizon_ms,
+                                     uint32_t limit,
+                                     uint64_t *ret_deleted);
+
 #ifdef __cplusplus
 }
 #endif

@@ -265,6 +265,7 @@ static int do_participant(world *w, const command *c) {
 
 static void options_of(const command *c, etx__core_options *o) {
     o->transactions_max = (uint32_t)number(c, "transactions", o->transactions_max);
+    o->transactions_room = (uint32_t)number(c, "room", o->transactions_room);
     o->branches_max = (uint32_t)number(c, "branches", o->branches_max);
     o->history_max = number(c, "history", o->history_max);
     o->history_age_ms = number(c, "age", o->history_age_ms);

@@ -79,6 +79,13 @@ class Packaging:
         output = run([os.path.join(self.prefix, "bin", "etx"), "--version"], self.env)
         expect("0.1.0" in output, "etx --version")
 
+    def libraries(self):
+        """(name, path) of what is installed and shared."""
+        for name in ("libetx", "libetx-participant"):
+            path = os.path.realpath(os.path.join(self.libdir, name + ".so"))
+            if os.path.exists(path):
+                yield name, path
+
     def flags(self, *packages, static=False):
         more = ["--static"] if static else []
         # The build's prefix is not where the files lie now: pkg-config is told.
@@ -198,13 +205,14 @@ int main(void) {
 
     def names(self):
         """Soname and symbol versions."""
-        output = run(["readelf", "-d", self.library])
-        expect(re.findall(r"\(SONAME\).*\[(.*?)\]", output) == ["libetx.so.0"], "soname")
-        dynamic = run(["nm", "-D", "--defined-only", "--with-symbol-versions", self.library])
-        bare = [line for line in dynamic.splitlines()
-                if " A " not in line and "@ETX_0." not in line]
-        expect(not bare, f"without a version: {bare[:3]}")
-        expect("ETX_0.1" in dynamic, "the version ETX_0.1 is there")
+        for name, library in self.libraries():
+            output = run(["readelf", "-d", library])
+            expect(re.findall(r"\(SONAME\).*\[(.*?)\]", output) == [name + ".so.0"], "soname")
+            dynamic = run(["nm", "-D", "--defined-only", "--with-symbol-versions", library])
+            bare = [line for line in dynamic.splitlines()
+                    if " A " not in line and "@ETX_0." not in line]
+            expect(not bare, f"without a version: {bare[:3]}")
+            expect("ETX_0.1" in dynamic, f"the version ETX_0.1 is in {name}")
 
     def stack(self):
         """No executable stack, and relocations are read-only."""
@@ -227,16 +235,17 @@ int main(void) {
 
     def abi(self):
         """What a program that was linked before still finds."""
-        record = os.path.join(self.source, "tests", "packaging", "abi", "libetx.abi")
         if shutil.which("abidiff") is None:
             raise Skip("abidiff is not installed (scripts/setup extra)")
         if ".debug_info" not in run(["readelf", "-SW", self.library]):
             raise Skip("the build has no debug information to compare types by")
-        done = self.abidiff(record)
-        expect(done.returncode == 0, "the ABI changed; if that is meant: scripts/abi-record\n"
-               + done.stdout + done.stderr)
+        records = os.path.join(self.source, "tests", "packaging", "abi")
+        for name, library in self.libraries():
+            done = self.abidiff(os.path.join(records, name + ".abi"), library)
+            expect(done.returncode == 0, f"the ABI of {name} changed; if that is meant: "
+                   "scripts/abi-record\n" + done.stdout + done.stderr)
         # The comparison notices: a function that went, an error that has another number.
-        with open(record, encoding="utf-8") as file:
+        with open(os.path.join(records, "libetx.abi"), encoding="utf-8") as file:
             text = file.read()
         for old, new in (("etx_version", "etx_went"),
                          ("name='ETX_COMMITTED' value='3'", "name='ETX_COMMITTED' value='33'")):
@@ -244,13 +253,14 @@ int main(void) {
             other = os.path.join(self.scratch, "other.abi")
             with open(other, "w", encoding="utf-8") as file:
                 file.write(text.replace(old, new))
-            expect(self.abidiff(other).returncode != 0, f"abidiff does not see {new}")
+            expect(self.abidiff(other, self.library).returncode != 0,
+                   f"abidiff does not see {new}")
 
-    def abidiff(self, record):
+    def abidiff(self, record, library):
         return subprocess.run(
             ["abidiff", "--exported-interfaces-only", "--drop-private-types",
              "--headers-dir2", os.path.join(self.source, "include"),
-             "--no-added-syms", "--no-show-locs", record, self.library],
+             "--no-added-syms", "--no-show-locs", record, library],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     CHECKS = (install, files, documents, c_program, cxx_program, static_program, adapter,

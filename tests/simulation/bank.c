@@ -2,6 +2,7 @@
  * way to them, on which calls and answers are lost, late and doubled. */
 #include <string.h>
 
+#include "nest.h"
 #include "sim.h"
 
 static const char *const names[] = {[ETX_TCC] = "tcc",

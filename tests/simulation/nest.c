@@ -2,6 +2,7 @@
  * parent's Confirm or Cancel ends that. */
 #include <string.h>
 
+#include "nest.h"
 #include "sim.h"
 
 typedef struct chain {

@@ -1,6 +1,7 @@
 /* Operators: park, resume, force. */
 #include <string.h>
 
+#include "nest.h"
 #include "sim.h"
 
 typedef struct order {

@@ -258,15 +258,6 @@ void sim_bank_register(sim_node *node);
 /* One call, as the participant hears it: the reply. */
 etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation operation);
 
-/* ---- nest.c */
-sim_plan *sim_nest_plan(sim *s, const sim_plan *parent);
-etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call);
-/* Has an operator forced the child of this branch to the other end than its parent's? */
-int sim_nest_crossed(sim *s, const sim_truth *parent, uint32_t place);
-/* Is its parent in a store that has regressed, where nothing is decided any more? */
-int sim_nest_orphaned(sim *s, const sim_truth *child);
-void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place);
-
 /* ---- client.c */
 void sim_client_look(sim *s); /* somebody asks about some gid */
 void sim_client_start(sim *s);

@@ -2,6 +2,7 @@
  * what each transaction is. */
 #include <string.h>
 
+#include "nest.h"
 #include "sim.h"
 
 static uint32_t draw(sim *s, uint32_t bound) {

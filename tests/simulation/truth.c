@@ -2,6 +2,7 @@
  * Each promise has one place here. */
 #include <string.h>
 
+#include "nest.h"
 #include "sim.h"
 
 sim_truth *sim_truth_find(sim *s, const char *gid, size_t len) {

@@ -1,260 +1,29 @@
-/* The fence in SQLite: one row per (gid, branch, operation), in the participant's own transaction.
+/* The fence in SQLite: the public functions, and when SQLite keeps the rules of rules.c.
  *
- * Happy path: the caller says BEGIN IMMEDIATE; enter() inserts the operation's row, still open
- * (reply 0), and a savepoint; the business work is done; finish() closes the row with what it came
- * to; the caller says COMMIT. Row and work are one transaction: a crash anywhere in between leaves
- * neither, and the repeated call starts anew.
- *
- * Repeated call: enter() finds the row and gives the answer that is kept there.
- * Refused forward operation: the work is rolled back to the savepoint, the row stays and says so;
- *   a repeat is refused again. A refused commit or undo is kept too, for people to see, but a
- *   repeat runs again: after a decision nothing may be dropped, so its no is never final.
- * Undo without forward (it never came, or comes late): undo inserts the FORWARD row itself, as a
- *   marker, before it looks. Both contend for this one key, so exactly one of them was first. If
- *   undo was, there is nothing to undo, and the forward operation that comes later is refused.
- * Undo of a refused forward operation: nothing to undo; done.
- * Commit without a forward operation, or of one that was refused or undone: refused, not recorded:
- *   the engine reports it and asks again.
- * Cleaning: first the horizon is stored, then rows of transactions begun before it are deleted. A
- *   call that would insert the first row of its branch for such a transaction is not executed,
- *   since the row that would forbid it may have been deleted. The condition is part of the INSERT.
- *
- * Every first statement that can insert does insert, so that a caller who forgot IMMEDIATE gets
- * ETX_EBUSY at worst, never a decision taken on a row that somebody else is writing. Keys are TEXT
- * with BINARY collation: compared byte for byte. */
+ * Every first statement that can insert does insert, so that a caller who forgot BEGIN IMMEDIATE
+ * gets ETX_EBUSY at worst, never a decision taken on a row that somebody else is writing: a
+ * connection that writes is alone. Keys are TEXT with BINARY collation: compared byte for byte. */
 #include "sqlite_rows.h"
 
-#include <string.h>
-
-/* Length of a name that has 1 to max bytes, each '!' to '~'; else 0. */
-static int measure_name(const char *name, int max) {
-    int len = 0;
-    if (name == NULL) {
-        return 0;
-    }
-    for (; name[len] != '\0'; len++) {
-        if (len == max || name[len] < '!' || name[len] > '~') {
-            return 0;
-        }
-    }
-    return len;
-}
-
-static int has_operation(etx_kind kind, etx_operation operation) {
-    switch (kind) {
-        case ETX_TCC:
-        case ETX_XA:
-            return operation <= ETX_UNDO;
-        case ETX_SAGA:
-            return operation == ETX_FORWARD || operation == ETX_UNDO;
-        case ETX_MESSAGE:
-        case ETX_NOTIFICATION:
-            return operation == ETX_COMMIT;
-    }
-    return 0;
-}
-
-static int check_call(sqlite3 *db, const etx_fence_call *call) {
-    if (db == NULL || call == NULL || call->size < sizeof *call ||
-        measure_name(call->gid, ETX_GID_MAX) == 0 ||
-        measure_name(call->branch, ETX_NAME_MAX) == 0 ||
-        !has_operation(call->kind, call->operation) || call->begin_ms > INT64_MAX ||
-        sqlite3_get_autocommit(db)) {
-        return ETX_EINVALID;
-    }
-    return 0;
-}
-
-static int answer_run(sqlite3 *db, etx_fence_answer *answer) {
-    answer->verdict = ETX_FENCE_RUN;
-    answer->reason[0] = '\0';
-    answer->result_len = 0;
-    return etx__fence_run(db, "SAVEPOINT etx_fence");
-}
-
-static int answer_with(etx_fence_answer *answer, etx_reply reply, const char *reason) {
-    answer->verdict = ETX_FENCE_ANSWERED;
-    answer->reply = reply;
-    if (reason != NULL) {
-        size_t len = strnlen(reason, ETX_REASON_MAX);
-        memcpy(answer->reason, reason, len);
-        answer->reason[len] = '\0';
-    }
-    return 0;
-}
-
-/* The branch has no row and none may be inserted: too old, or made by a newer version. */
-static int answer_absent(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *answer) {
-    int64_t version = 0;
-    int64_t horizon = 0;
-    int rc = etx__fence_meta(db, &version, &horizon);
-    if (rc != 0) {
-        return rc;
-    }
-    if (version != ETX__FENCE_VERSION) {
-        return ETX_EVERSION;
-    }
-    if ((int64_t)call->begin_ms < horizon) {
-        answer->verdict = ETX_FENCE_TOO_OLD;
-        return 0;
-    }
-    return answer_with(answer, ETX_REFUSED, "its forward operation was never done here");
-}
-
-/* A commit or undo that was refused before: its row is opened again, and it runs again. */
-static int reopen_row(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *answer) {
-    static const char sql[] =
-        "UPDATE etx_fence SET reply = 0 WHERE gid = ?1 AND branch = ?2 AND operation = ?3";
-    sqlite3_stmt *statement = NULL;
-    int rc = etx__fence_statement(db, sql, call, &statement);
-    if (rc == 0) {
-        sqlite3_bind_int(statement, 3, (int)call->operation);
-        rc = etx__fence_step(statement);
-    }
-    return rc != 0 ? rc : answer_run(db, answer);
-}
-
-/* The operation has a row already. */
-static int answer_again(sqlite3 *db,
-                        const etx_fence_call *call,
-                        const etx__fence_rows *rows,
-                        etx_fence_answer *answer) {
-    int reply = rows->reply[call->operation];
-    if (reply == ETX__FENCE_OPEN) {
-        return ETX_EINVALID; /* entered twice, or committed without finish */
-    }
-    if (reply == ETX_DONE) {
-        return answer_with(answer, ETX_DONE, NULL);
-    }
-    if (call->operation == ETX_FORWARD || call->kind == ETX_NOTIFICATION) {
-        return answer_with(answer, ETX_REFUSED, NULL);
-    }
-    return reopen_row(db, call, answer);
-}
-
-/* Operations that need nothing before them: forward; deliver and notify. */
-static int enter_first(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *answer) {
-    etx__fence_row row = {call->operation, ETX__FENCE_OPEN, "", 1};
-    etx__fence_rows rows;
-    int inserted = 0;
-    int rc = etx__fence_insert(db, call, &row, &inserted);
-    if (rc != 0) {
-        return rc;
-    }
-    if (inserted) {
-        return answer_run(db, answer);
-    }
-    rc = etx__fence_read(db, call, &rows, answer);
-    if (rc != 0) {
-        return rc;
-    }
-    if (!rows.found[call->operation]) {
-        return answer_absent(db, call, answer);
-    }
-    return answer_again(db, call, &rows, answer);
-}
-
-/* Inserts the row of a commit or undo whose forward row is there. */
-static int enter_second(sqlite3 *db,
-                        const etx_fence_call *call,
-                        etx_fence_answer *answer,
-                        int run) {
-    etx__fence_row row = {call->operation, run ? ETX__FENCE_OPEN : ETX_DONE, "", 0};
-    int inserted = 0;
-    int rc = etx__fence_insert(db, call, &row, &inserted);
-    if (rc != 0) {
-        return rc;
-    }
-    if (!inserted) {
-        return ETX_EVERSION; /* the row was not there a moment ago, in this same transaction */
-    }
-    return run ? answer_run(db, answer) : answer_with(answer, ETX_DONE, NULL);
-}
-
-static int enter_undo(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *answer) {
-    etx__fence_row marker = {ETX_FORWARD, ETX_REFUSED, "it was undone before it came", 1};
-    etx__fence_rows rows;
-    int inserted = 0;
-    int rc = etx__fence_insert(db, call, &marker, &inserted);
-    if (rc != 0) {
-        return rc;
-    }
-    if (inserted) {
-        return enter_second(db, call, answer, 0);
-    }
-    rc = etx__fence_read(db, call, &rows, answer);
-    if (rc != 0) {
-        return rc;
-    }
-    if (!rows.found[ETX_FORWARD]) {
-        return answer_absent(db, call, answer);
-    }
-    if (rows.found[ETX_UNDO]) {
-        return answer_again(db, call, &rows, answer);
-    }
-    if (rows.found[ETX_COMMIT]) {
-        return answer_with(answer, ETX_REFUSED, "it was committed here: it cannot be undone");
-    }
-    if (rows.reply[ETX_FORWARD] == ETX__FENCE_OPEN) {
-        return ETX_EINVALID;
-    }
-    return enter_second(db, call, answer, rows.reply[ETX_FORWARD] == ETX_DONE);
-}
-
-static int enter_commit(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *answer) {
-    etx__fence_rows rows;
-    int rc = etx__fence_read(db, call, &rows, answer);
-    if (rc != 0) {
-        return rc;
-    }
-    if (rows.found[ETX_COMMIT]) {
-        return answer_again(db, call, &rows, answer);
-    }
-    if (!rows.found[ETX_FORWARD]) {
-        return answer_absent(db, call, answer);
-    }
-    if (rows.found[ETX_UNDO]) {
-        return answer_with(answer, ETX_REFUSED, "it was undone here: it cannot be committed");
-    }
-    if (rows.reply[ETX_FORWARD] == ETX__FENCE_OPEN) {
-        return ETX_EINVALID;
-    }
-    if (rows.reply[ETX_FORWARD] != ETX_DONE) {
-        return answer_with(answer, ETX_REFUSED, "its forward operation was refused here");
-    }
-    return enter_second(db, call, answer, 1);
+static etx__fence_table make_table(sqlite3 *db) {
+    etx__fence_table table = {
+        .db = db,
+        .run = etx__sqlite_run,
+        .insert = etx__sqlite_insert,
+        .read = etx__sqlite_read,
+        .read_meta = etx__sqlite_meta,
+        .reopen = etx__sqlite_reopen,
+        .close = etx__sqlite_close,
+    };
+    return table;
 }
 
 int etx_fence_sqlite_enter(sqlite3 *db, const etx_fence_call *call, etx_fence_answer *ret_answer) {
-    etx_fence_answer answer = ETX_FENCE_ANSWER_INIT;
-    int rc = check_call(db, call);
-    if (rc != 0 || ret_answer == NULL || ret_answer->size < sizeof answer) {
+    etx__fence_table table = make_table(db);
+    if (db == NULL || sqlite3_get_autocommit(db)) {
         return ETX_EINVALID;
     }
-    if (call->operation == ETX_UNDO) {
-        rc = enter_undo(db, call, &answer);
-    } else if (call->operation == ETX_COMMIT && has_operation(call->kind, ETX_FORWARD)) {
-        rc = enter_commit(db, call, &answer);
-    } else {
-        rc = enter_first(db, call, &answer);
-    }
-    if (rc == 0) {
-        answer.size = ret_answer->size;
-        memcpy(ret_answer, &answer, sizeof answer);
-    }
-    return rc;
-}
-
-/* Cuts text to ETX_REASON_MAX bytes, not inside a character. */
-static int measure_reason(const char *reason) {
-    size_t len = strnlen(reason, ETX_REASON_MAX + 1);
-    if (len > ETX_REASON_MAX) {
-        len = ETX_REASON_MAX;
-        while (len > 0 && ((unsigned char)reason[len] & 0xc0) == 0x80) {
-            len--;
-        }
-    }
-    return (int)len;
+    return etx__fence_enter(&table, call, ret_answer);
 }
 
 int etx_fence_sqlite_finish(sqlite3 *db,
@@ -263,35 +32,9 @@ int etx_fence_sqlite_finish(sqlite3 *db,
                             const char *reason,
                             const void *result,
                             size_t result_len) {
-    static const char sql[] =
-        "UPDATE etx_fence SET reply = ?3, reason = ?4, result = ?5"
-        " WHERE gid = ?1 AND branch = ?2 AND operation = ?6 AND reply = 0";
-    sqlite3_stmt *statement = NULL;
-    const char *text = reason != NULL ? reason : "";
-    int rc = check_call(db, call);
-    if (rc != 0 || (reply != ETX_DONE && reply != ETX_REFUSED) ||
-        result_len > ETX__FENCE_RESULT_MAX || (result == NULL && result_len > 0)) {
+    etx__fence_table table = make_table(db);
+    if (db == NULL || sqlite3_get_autocommit(db)) {
         return ETX_EINVALID;
     }
-    if (reply == ETX_REFUSED) {
-        rc = etx__fence_run(db, "ROLLBACK TO etx_fence");
-    }
-    if (rc == 0) {
-        rc = etx__fence_run(db, "RELEASE etx_fence");
-    }
-    if (rc == 0) {
-        rc = etx__fence_statement(db, sql, call, &statement);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    sqlite3_bind_int(statement, 3, (int)reply);
-    sqlite3_bind_text(statement, 4, text, measure_reason(text), SQLITE_STATIC);
-    sqlite3_bind_blob(statement, 5, result_len > 0 ? result : NULL, (int)result_len, SQLITE_STATIC);
-    sqlite3_bind_int(statement, 6, (int)call->operation);
-    rc = etx__fence_step(statement);
-    if (rc == 0 && sqlite3_changes(db) != 1) {
-        rc = ETX_EINVALID; /* another call's enter, or none */
-    }
-    return rc;
+    return etx__fence_finish(&table, call, reply, reason, result, result_len);
 }

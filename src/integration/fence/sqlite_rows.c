@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-int etx__fence_error(int rc) {
+int etx__sqlite_error(int rc) {
     switch (rc & 0xff) {
         case SQLITE_OK:
         case SQLITE_ROW:
@@ -20,14 +20,14 @@ int etx__fence_error(int rc) {
     }
 }
 
-int etx__fence_run(sqlite3 *db, const char *sql) {
-    return etx__fence_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
+int etx__sqlite_run(void *db, const char *sql) {
+    return etx__sqlite_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
-int etx__fence_statement(sqlite3 *db,
-                         const char *sql,
-                         const etx_fence_call *call,
-                         sqlite3_stmt **ret) {
+int etx__sqlite_statement(sqlite3 *db,
+                          const char *sql,
+                          const etx_fence_call *call,
+                          sqlite3_stmt **ret) {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
     if (rc == SQLITE_OK) {
@@ -38,32 +38,32 @@ int etx__fence_statement(sqlite3 *db,
     }
     if (rc != SQLITE_OK) {
         sqlite3_finalize(statement);
-        return etx__fence_error(rc);
+        return etx__sqlite_error(rc);
     }
     *ret = statement;
     return 0;
 }
 
-int etx__fence_step(sqlite3_stmt *statement) {
+int etx__sqlite_step(sqlite3_stmt *statement) {
     int rc = sqlite3_step(statement);
     int finalized = sqlite3_finalize(statement);
     if (rc == SQLITE_DONE || rc == SQLITE_ROW) {
-        return etx__fence_error(finalized);
+        return etx__sqlite_error(finalized);
     }
-    return etx__fence_error(rc);
+    return etx__sqlite_error(rc);
 }
 
-int etx__fence_insert(sqlite3 *db,
-                      const etx_fence_call *call,
-                      const etx__fence_row *row,
-                      int *ret_inserted) {
+int etx__sqlite_insert(void *db,
+                       const etx_fence_call *call,
+                       const etx__fence_row *row,
+                       int *ret_inserted) {
     static const char sql[] =
         "INSERT INTO etx_fence(gid, branch, operation, kind, begin_ms, reply, marker, reason)"
         " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM etx_fence_meta"
         " WHERE id = 1 AND version = 1 AND (horizon_ms <= ?5 OR NOT ?9)"
         " ON CONFLICT(gid, branch, operation) DO NOTHING";
     sqlite3_stmt *statement = NULL;
-    int rc = etx__fence_statement(db, sql, call, &statement);
+    int rc = etx__sqlite_statement(db, sql, call, &statement);
     if (rc != 0) {
         return rc;
     }
@@ -74,19 +74,19 @@ int etx__fence_insert(sqlite3 *db,
     sqlite3_bind_int(statement, 7, row->operation == ETX_FORWARD && call->operation == ETX_UNDO);
     sqlite3_bind_text(statement, 8, row->reason, -1, SQLITE_STATIC);
     sqlite3_bind_int(statement, 9, row->first);
-    rc = etx__fence_step(statement);
+    rc = etx__sqlite_step(statement);
     if (rc == 0) {
         *ret_inserted = sqlite3_changes(db) > 0;
     }
     return rc;
 }
 
-int etx__fence_meta(sqlite3 *db, int64_t *ret_version, int64_t *ret_horizon) {
+int etx__sqlite_meta(void *db, int64_t *ret_version, int64_t *ret_horizon) {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(db, "SELECT version, horizon_ms FROM etx_fence_meta WHERE id = 1",
                                 -1, &statement, NULL);
     if (rc != SQLITE_OK) {
-        return etx__fence_error(rc);
+        return etx__sqlite_error(rc);
     }
     rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW) {
@@ -97,32 +97,25 @@ int etx__fence_meta(sqlite3 *db, int64_t *ret_version, int64_t *ret_horizon) {
         rc = SQLITE_ERROR; /* no row: nobody prepared it */
     }
     sqlite3_finalize(statement);
-    return etx__fence_error(rc);
+    return etx__sqlite_error(rc);
 }
 
 static void copy_answer(sqlite3_stmt *statement, etx_fence_answer *answer) {
     const unsigned char *reason = sqlite3_column_text(statement, 2);
+    int reason_len = sqlite3_column_bytes(statement, 2);
     const void *result = sqlite3_column_blob(statement, 3);
-    int len = sqlite3_column_bytes(statement, 3);
-    if (reason != NULL) {
-        size_t reason_len = strnlen((const char *)reason, ETX_REASON_MAX);
-        memcpy(answer->reason, reason, reason_len);
-        answer->reason[reason_len] = '\0';
-    }
-    if (result != NULL && len > 0 && len <= ETX__FENCE_RESULT_MAX) {
-        memcpy(answer->result, result, (size_t)len);
-        answer->result_len = (size_t)len;
-    }
+    int result_len = sqlite3_column_bytes(statement, 3);
+    etx__fence_answer_keep(answer, reason, (size_t)reason_len, result, (size_t)result_len);
 }
 
-int etx__fence_read(sqlite3 *db,
-                    const etx_fence_call *call,
-                    etx__fence_rows *rows,
-                    etx_fence_answer *answer) {
+int etx__sqlite_read(void *db,
+                     const etx_fence_call *call,
+                     etx__fence_rows *rows,
+                     etx_fence_answer *answer) {
     static const char sql[] =
         "SELECT operation, reply, reason, result FROM etx_fence WHERE gid = ?1 AND branch = ?2";
     sqlite3_stmt *statement = NULL;
-    int rc = etx__fence_statement(db, sql, call, &statement);
+    int rc = etx__sqlite_statement(db, sql, call, &statement);
     if (rc != 0) {
         return rc;
     }
@@ -139,5 +132,41 @@ int etx__fence_read(sqlite3 *db,
         }
     }
     sqlite3_finalize(statement);
-    return etx__fence_error(rc);
+    return etx__sqlite_error(rc);
+}
+
+int etx__sqlite_reopen(void *db, const etx_fence_call *call) {
+    static const char sql[] =
+        "UPDATE etx_fence SET reply = 0 WHERE gid = ?1 AND branch = ?2 AND operation = ?3";
+    sqlite3_stmt *statement = NULL;
+    int rc = etx__sqlite_statement(db, sql, call, &statement);
+    if (rc == 0) {
+        sqlite3_bind_int(statement, 3, (int)call->operation);
+        rc = etx__sqlite_step(statement);
+    }
+    return rc;
+}
+
+int etx__sqlite_close(void *db,
+                      const etx_fence_call *call,
+                      const etx__fence_end *end,
+                      int *ret_closed) {
+    static const char sql[] =
+        "UPDATE etx_fence SET reply = ?3, reason = ?4, result = ?5"
+        " WHERE gid = ?1 AND branch = ?2 AND operation = ?6 AND reply = 0";
+    sqlite3_stmt *statement = NULL;
+    int rc = etx__sqlite_statement(db, sql, call, &statement);
+    if (rc != 0) {
+        return rc;
+    }
+    sqlite3_bind_int(statement, 3, (int)end->reply);
+    sqlite3_bind_text(statement, 4, end->reason, (int)end->reason_len, SQLITE_STATIC);
+    sqlite3_bind_blob(statement, 5, end->result_len > 0 ? end->result : NULL, (int)end->result_len,
+                      SQLITE_STATIC);
+    sqlite3_bind_int(statement, 6, (int)call->operation);
+    rc = etx__sqlite_step(statement);
+    if (rc == 0) {
+        *ret_closed = sqlite3_changes(db) == 1;
+    }
+    return rc;
 }

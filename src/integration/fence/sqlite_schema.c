@@ -1,6 +1,8 @@
 /* The schema of the SQLite fence: making its tables, and cleaning them behind a stored horizon. */
 #include "sqlite_rows.h"
 
+#include <stdio.h>
+
 static const char create_meta[] =
     "CREATE TABLE IF NOT EXISTS etx_fence_meta("
     " id INTEGER PRIMARY KEY CHECK(id = 1),"
@@ -27,15 +29,15 @@ static const char create_rows[] =
 static int make_tables(sqlite3 *db) {
     int64_t version = 0;
     int64_t horizon = 0;
-    int rc = etx__fence_run(db, create_meta);
+    int rc = etx__sqlite_run(db, create_meta);
     if (rc == 0) {
-        rc = etx__fence_meta(db, &version, &horizon);
+        rc = etx__sqlite_meta(db, &version, &horizon);
     }
     if (rc == 0 && version != ETX__FENCE_VERSION) {
         rc = ETX_EVERSION;
     }
     if (rc == 0) {
-        rc = etx__fence_run(db, create_rows);
+        rc = etx__sqlite_run(db, create_rows);
     }
     return rc;
 }
@@ -47,16 +49,16 @@ int etx_fence_sqlite_prepare(sqlite3 *db) {
         return ETX_EINVALID;
     }
     alone = sqlite3_get_autocommit(db);
-    rc = etx__fence_run(db, alone ? "BEGIN IMMEDIATE" : "SAVEPOINT etx_fence_prepare");
+    rc = etx__sqlite_run(db, alone ? "BEGIN IMMEDIATE" : "SAVEPOINT etx_fence_prepare");
     if (rc != 0) {
         return rc;
     }
     rc = make_tables(db);
     if (rc == 0) {
-        rc = etx__fence_run(db, alone ? "COMMIT" : "RELEASE etx_fence_prepare");
+        rc = etx__sqlite_run(db, alone ? "COMMIT" : "RELEASE etx_fence_prepare");
     }
     if (rc != 0 && !sqlite3_get_autocommit(db)) {
-        (void)etx__fence_run(
+        (void)etx__sqlite_run(
             db, alone ? "ROLLBACK" : "ROLLBACK TO etx_fence_prepare; RELEASE etx_fence_prepare");
     }
     return rc;
@@ -69,24 +71,24 @@ static int run_alone(sqlite3 *db,
                      uint64_t second,
                      int64_t *ret_rows) {
     sqlite3_stmt *statement = NULL;
-    int rc = etx__fence_run(db, "BEGIN IMMEDIATE");
+    int rc = etx__sqlite_run(db, "BEGIN IMMEDIATE");
     if (rc != 0) {
         return rc;
     }
-    rc = etx__fence_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
+    rc = etx__sqlite_error(sqlite3_prepare_v2(db, sql, -1, &statement, NULL));
     if (rc == 0) {
         sqlite3_bind_int64(statement, 1, (sqlite3_int64)first);
         if (sqlite3_bind_parameter_count(statement) > 1) {
             sqlite3_bind_int64(statement, 2, (sqlite3_int64)second);
         }
-        rc = etx__fence_step(statement);
+        rc = etx__sqlite_step(statement);
     }
     if (rc == 0) {
         *ret_rows = sqlite3_changes64(db);
-        rc = etx__fence_run(db, "COMMIT");
+        rc = etx__sqlite_run(db, "COMMIT");
     }
     if (rc != 0 && !sqlite3_get_autocommit(db)) {
-        (void)etx__fence_run(db, "ROLLBACK");
+        (void)etx__sqlite_run(db, "ROLLBACK");
     }
     return rc;
 }
@@ -97,21 +99,10 @@ int etx_fence_sqlite_clean(sqlite3 *db,
                            uint64_t *ret_deleted) {
     static const char advance[] =
         "UPDATE etx_fence_meta SET horizon_ms = ?1 WHERE id = 1 AND horizon_ms < ?1";
-    /* The row that came first stands for its branch. With a commit operation and a forward row
-     * that is done, the branch is finished once its commit or undo is done; else, once no finishing
-     * operation is waiting to be repeated. A refused message waits; a refused notification not. */
     static const char delete[] =
-        "DELETE FROM etx_fence WHERE (gid, branch) IN ("
-        " SELECT f.gid, f.branch FROM etx_fence AS f"
-        " WHERE f.begin_ms < ?1 AND (f.operation = 0 OR f.kind >= 4) AND f.reply <> 0"
-        " AND NOT (f.kind = 4 AND f.reply <> 1)"
-        " AND CASE WHEN f.kind IN (1, 3) AND f.reply = 1"
-        "  THEN EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = f.branch"
-        "   AND g.operation IN (1, 2) AND g.reply = 1)"
-        "  ELSE NOT EXISTS (SELECT 1 FROM etx_fence AS g WHERE g.gid = f.gid AND g.branch = "
-        "f.branch"
-        "   AND g.operation <> f.operation AND g.reply <> 1) END"
-        " LIMIT ?2)";
+        "DELETE FROM etx_fence WHERE (gid, branch) IN (SELECT f.gid, f.branch FROM etx_fence AS f"
+        " WHERE f.begin_ms < ?1 AND %s LIMIT ?2)";
+    char sql[1024];
     int64_t version = 0;
     int64_t horizon = 0;
     int64_t rows = 0;
@@ -119,7 +110,7 @@ int etx_fence_sqlite_clean(sqlite3 *db,
     if (db == NULL || horizon_ms > INT64_MAX || !sqlite3_get_autocommit(db)) {
         return ETX_EINVALID;
     }
-    rc = etx__fence_meta(db, &version, &horizon);
+    rc = etx__sqlite_meta(db, &version, &horizon);
     if (rc == 0 && version != ETX__FENCE_VERSION) {
         rc = ETX_EVERSION;
     }
@@ -127,7 +118,8 @@ int etx_fence_sqlite_clean(sqlite3 *db,
         rc = run_alone(db, advance, horizon_ms, 0, &rows);
     }
     if (rc == 0) {
-        rc = run_alone(db, delete, horizon_ms, limit, &rows);
+        snprintf(sql, sizeof sql, delete, etx__fence_finished);
+        rc = run_alone(db, sql, horizon_ms, limit, &rows);
     }
     if (rc == 0 && ret_deleted != NULL) {
         *ret_deleted = (uint64_t)rows;

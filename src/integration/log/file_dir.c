@@ -171,12 +171,14 @@ static int refuse_parent(const etx__file_log *log, const etx__file_words *words)
     struct stat found;
     snprintf(above, sizeof above, "%s", log->dir);
     slash = strrchr(above, '/');
-    if (slash && slash > above)
+    if (slash == above)
+        slash++; /* the root */
+    if (slash)
         *slash = 0;
     if (slash && !stat(above, &found))
         return etx__file_say(words, ETX_EINVALID,
                              "cannot make %s: no directory can be made in %s; name one on a disk",
-                             log->dir, slash > above ? above : "/");
+                             log->dir, above);
     return etx__file_say(words, ETX_ENOTFOUND,
                          "cannot make %s: the directory above it does not exist; make it "
                          "first (mkdir -p), owned by the user that runs this",

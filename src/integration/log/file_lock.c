@@ -241,7 +241,7 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
                              etx__file_why(errno));
     if (fd < 0)
         return etx__file_say(
-            words, errno == EPERM ? ETX_EIO : ETX_EINVALID,
+            words, ETX_EINVALID,
             "cannot open %s/lock for writing: %s; use the account that the directory "
             "belongs to. (To look at the records, reading is enough: 'etx log')",
             log->dir, strerror(errno));

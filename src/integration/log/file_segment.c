@@ -5,7 +5,7 @@
  * no second can be made is the reserve for ending what has begun.
  *
  * Zeros written in large pieces make puts wait: so they are written in small ones, no faster than
- * the partition needs them.
+ * the partition needs them; in large ones while the log is opened, when nothing is put.
  *
  * Making one: a file under a temporary name, space allocated, zeros written, header written, all
  * synced; then renamed to its number, and the directory synced. A crash before the rename leaves
@@ -29,6 +29,7 @@
 
 #define RETRY_MS 1000
 #define PIECE (64u << 10)
+#define OPEN_PIECE (1u << 20)
 #define PAUSE_NS (1000 * 1000)
 
 void etx__file_queue_push(etx__file_queue *queue, etx__file_segment *segment) {
@@ -125,16 +126,17 @@ static void pace(etx__file_partition *partition, uint64_t zeroed) {
     pthread_mutex_unlock(&log->mutex);
 }
 
-static int zero_slowly(etx__file_partition *partition, int fd) {
+static int zero_all(etx__file_partition *partition, int fd) {
     const etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
+    uint64_t piece = partition->working ? PIECE : OPEN_PIECE;
     etx__file_buffer zeros = {0};
     int error = 0;
-    if (etx__file_buffer_reserve(&log->allocator, &zeros, PIECE))
+    if (etx__file_buffer_reserve(&log->allocator, &zeros, piece))
         return ENOMEM;
-    for (uint64_t at = 0; at < size && !error; at += PIECE) {
+    for (uint64_t at = 0; at < size && !error; at += piece) {
         pace(partition, at);
-        error = etx__file_write(fd, zeros.data, PIECE < size - at ? PIECE : size - at, at);
+        error = etx__file_write(fd, zeros.data, piece < size - at ? piece : size - at, at);
     }
     etx__file_buffer_free(&log->allocator, &zeros);
     return error;
@@ -156,7 +158,7 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
         error = errno;
     if (!error)
-        error = zero_slowly(partition, fd);
+        error = zero_all(partition, fd);
     if (error)
         close(fd);
     else

@@ -56,6 +56,34 @@ static void test_image(void **state) {
     world_free(w);
 }
 
+static int durable_state(const world *w, const char *gid) {
+    return (int)etx__core_durable_state(w->core, known(w, gid));
+}
+
+/* Who only glances waits for no put: what a crash would take back is not told. */
+static void test_what_is_durable(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop\nbegin t a:tcc:shop:i mode=interactive deadline=9000");
+    assert_int_equal(durable_state(w, "t"), ETX_NONE);
+    say(&w, "put");
+    assert_int_equal(durable_state(w, "t"), ETX_ACTIVE);
+    say(&w, "enlist t b:tcc:shop:i"); /* not decided */
+    assert_int_equal(durable_state(w, "t"), ETX_ACTIVE);
+    say(&w, "put\nresult t a done\nresult t b done\ncommit t");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+    assert_int_equal(durable_state(w, "t"), ETX_ACTIVE);
+    say(&w, "put\npark t"); /* that is not durable; the decision is */
+    assert_int_equal(durable_state(w, "t"), ETX_COMMITTING);
+    say(&w, "put\nresume t\nput\nreply t a done\nreply t b done");
+    assert_int_equal(durable_state(w, "t"), ETX_COMMITTED); /* as it will be in any case */
+    say(&w, "abort u");
+    assert_int_equal(durable_state(w, "u"), ETX_NONE);
+    say(&w, "put");
+    assert_int_equal(durable_state(w, "u"), ETX_ABORTED);
+    world_free(w);
+}
+
 /* The END that numbers the abort of an unknown gid: that number, and while it is under way. */
 static void test_number_of_an_unknown_abort(void **state) {
     (void)state;
@@ -307,6 +335,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
         cmocka_unit_test(test_image),
+        cmocka_unit_test(test_what_is_durable),
         cmocka_unit_test(test_number_of_an_unknown_abort),
         cmocka_unit_test(test_odd_records),
         cmocka_unit_test(test_own_numbers),

@@ -81,6 +81,13 @@ static int fold_abort(box *b, const char *gid) {
     return etx__core_fold(b->core, &record);
 }
 
+static int fold_decide(box *b, const char *gid, const char *reason) {
+    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = text_of(gid)};
+    record.u.decide.time_ms = 100;
+    record.u.decide.reason = text_of(reason);
+    return etx__core_fold(b->core, &record);
+}
+
 static int knows(const box *b, const char *gid) {
     return etx__core_find(b->core, text_of(gid), etx__core_hash(text_of(gid))) != NULL;
 }
@@ -109,11 +116,13 @@ static void test_recovery_without_room(void **state) {
     assert_int_equal(fold_begin(&b, "filler", NULL, 0), 0);
     assert_int_equal(fold_begin(&b, "other", NULL, 0), 0);
     fill_spans(&b);
-    /* no body; a body, and no gid; an enlisted branch; a result; an abort; a move of each kind */
+    /* no body; a body, and no gid; an enlisted branch; a result; a decision's reason; an abort; a
+     * move of each kind */
     assert_int_equal(fold_begin(&b, "x", bytes, 20000), ETX_EBUSY);
     assert_int_equal(fold_begin(&b, long_gid, NULL, 0), ETX_EBUSY);
     assert_int_equal(fold_enlist(&b, "other", "n", bytes, 20000), ETX_EBUSY);
     assert_int_equal(fold_result(&b, "other", bytes, 20000), ETX_EBUSY);
+    assert_int_equal(fold_decide(&b, "other", long_gid), ETX_EBUSY);
     assert_int_equal(fold_abort(&b, long_gid), ETX_EBUSY);
     assert_int_equal(fold_move(&b, long_gid, 0, NULL, 0), ETX_EBUSY);
     assert_int_equal(fold_move(&b, long_gid, 1, NULL, 0), ETX_EBUSY);

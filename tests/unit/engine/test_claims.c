@@ -143,6 +143,33 @@ static void a_record_that_cannot_be_read_stops_the_start(void **state) {
     }
 }
 
+static int lacks_memory(etx_bytes bytes,
+                        etx_record_room *room,
+                        etx_record *ret_record,
+                        size_t *ret_used) {
+    (void)bytes;
+    (void)room;
+    (void)ret_record;
+    (void)ret_used;
+    return ETX_ENOMEM;
+}
+
+/* A codec that allocates, and can not: that is no damage. */
+static void a_codec_without_memory_stops_the_start(void **state) {
+    struct shop shop;
+    etx_codec poor = *etx_codec_binary();
+    (void)state;
+    poor.id = 200;
+    poor.name = "poor";
+    poor.decode = lacks_memory;
+    shop_make(&shop);
+    rig_log_put(&shop.log, 0, 4711, (etx_bytes){"\xc8\x02", 2});
+    rig_must(shop.engine, etx_engine_codec(shop.engine, &poor), "codec");
+    is_refused(&shop, ETX_ENOMEM, "slot 0 of partition 0: byte 1:", "no memory to read a record");
+    rig_bank_end(&shop.bank);
+    rig_log_end(&shop.log);
+}
+
 /* It can be read, and no transaction can be like that: no limit is to be raised for it. */
 static void a_record_that_cannot_be_stops_the_start(void **state) {
     struct shop shop;
@@ -249,6 +276,63 @@ static void what_does_not_fit_stops_the_start(void **state) {
     shop.engine = rig_engine(&look, shop.log.url, NULL);
     rig_start(shop.engine);
     shop_end(&shop, ETX_CLOSE_LEAVE);
+}
+
+/* Another owner begins three, in one slot. Returns the next. */
+static uint64_t another_begins(struct shop *shop) {
+    static const char *const gids[] = {"one", "two", "three"};
+    etx_record_branch branch = {.name = {"a", 1}, .participant = {"nobody", 6}, .kind = ETX_TCC};
+    uint8_t batch[1024] = {1};
+    size_t len = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        etx_record record = {.type = ETX_RECORD_BEGIN, .gid = {gids[i], strlen(gids[i])}};
+        record.u.begin.time_ms = 1;
+        record.u.begin.mode = ETX_SUBMITTED;
+        record.u.begin.durability = ETX_LOCAL;
+        record.u.begin.branch_count = 1;
+        record.u.begin.branches = &branch;
+        assert_true(len + etx_codec_binary()->bound(&record) < sizeof batch);
+        len += etx_codec_binary()->encode(&record, batch + len);
+    }
+    rig_log_put(&shop->log, 0, 99, (etx_bytes){batch, len});
+    return rig_log_records(&shop->log, 0, 0, NULL, NULL);
+}
+
+/* From now on that is the answer to a reopen. Comes back when it was given twice: what was read
+ * after an earlier answer is judged by then. */
+static void reopens(struct shop *shop, int rc) {
+    atomic_store(&shop->log.reopen_rc, rc);
+    assert_true(host_wait_for(&shop->log.reopened, atomic_load(&shop->log.reopened) + 3));
+}
+
+/* While its log is broken another owner begins more than the options allow: it is read again and
+ * again, and the home says what is to be raised; once that owner has trimmed them it is well. */
+static void what_does_not_fit_is_read_again(void **state) {
+    struct shop shop;
+    etx_options small = rig_options();
+    etx_home_status home = {.size = sizeof home};
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    small.transactions_max = 2;
+    rig_log_make(&shop.log, NULL, "partitions=1");
+    rig_bank_make(&shop.bank, 1000);
+    shop.engine = rig_engine(&small, shop.log.url, NULL);
+    rig_bank_register(&shop.bank, shop.engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(shop.engine);
+    rig_log_fail(&shop.log, RIG_BROKEN, 1);
+    atomic_store(&shop.log.reopen_rc, ETX_EIO);
+    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), ETX_EUNKNOWN);
+    uint64_t next = another_begins(&shop);
+    reopens(&shop, 0);
+    rig_must(shop.engine, etx_engine_home_status(shop.engine, 0, &home), "status");
+    assert_false(home.usable);
+    assert_non_null(strstr(home.why, "transactions_max (2): raise it"));
+    reopens(&shop, ETX_EIO); /* meanwhile nobody reads */
+    rig_log_put(&shop.log, 0, 99, (etx_bytes){"\x01", 1});
+    assert_int_equal(shop.log.ops->trim(shop.log.inner, 0, next), 0);
+    atomic_store(&shop.log.reopen_rc, 0);
+    run_one(&shop);
+    shop_end(&shop, ETX_CLOSE_FINISH);
 }
 
 /* Chosen gids of a home that was volatile are gone with it: whatever is first now may take them. */
@@ -378,9 +462,11 @@ int main(void) {
         cmocka_unit_test(each_claim_has_a_nonce_of_its_own),
         cmocka_unit_test(a_claim_that_is_not_written_is_none),
         cmocka_unit_test(a_record_that_cannot_be_read_stops_the_start),
+        cmocka_unit_test(a_codec_without_memory_stops_the_start),
         cmocka_unit_test(a_record_that_cannot_be_stops_the_start),
         cmocka_unit_test(a_claim_that_another_was_before_is_none),
         cmocka_unit_test(what_does_not_fit_stops_the_start),
+        cmocka_unit_test(what_does_not_fit_is_read_again),
         cmocka_unit_test(a_volatile_home_leaves_the_choice),
         cmocka_unit_test(a_strange_home_is_nobodys),
         cmocka_unit_test(a_token_of_an_earlier_claim_answers_nothing),

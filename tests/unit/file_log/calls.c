@@ -1,6 +1,8 @@
 /* The bodies of the wrapped functions, and the one variable that steers them. */
 #include "calls.h"
 
+#include "fixture.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +34,16 @@ void calls_clear(void) {
 
 void calls_fail(call_kind kind, int at, int error, const char *name) {
     calls_now()->fault[kind] = (struct call_fault){.at = at, .error = error, .name = name};
+}
+
+int calls_setup(void **state) {
+    calls_clear();
+    return fixture_setup(state);
+}
+
+int calls_teardown(void **state) {
+    calls_clear();
+    return fixture_teardown(state);
 }
 
 static int ends_with(const char *path, const char *end) {
@@ -101,6 +113,14 @@ WRAP(int, fstat64, int fd, struct stat *ret_stat) {
 
 WRAP(int, fstatat64, int at, const char *path, struct stat *ret_stat, int flags) {
     return fails(CALL_STAT_NAME, path) ? -1 : __real_fstatat64(at, path, ret_stat, flags);
+}
+
+WRAP(int, stat64, const char *path, struct stat *ret_stat) {
+    return fails(CALL_STAT_NAME, path) ? -1 : __real_stat64(path, ret_stat);
+}
+
+WRAP(int, faccessat, int at, const char *path, int mode, int flags) {
+    return fails(CALL_ACCESS, path) ? -1 : __real_faccessat(at, path, mode, flags);
 }
 
 WRAP(int, fstatfs64, int fd, struct statfs *ret_stat) {

@@ -13,6 +13,7 @@ typedef enum call_kind {
     CALL_WRITE,
     CALL_STAT,      /* of a descriptor */
     CALL_STAT_NAME, /* of a name */
+    CALL_ACCESS,
     CALL_FLOCK,
     CALL_FCNTL, /* F_SETLK */
     CALL_MKDIR,
@@ -54,5 +55,9 @@ calls *calls_now(void);
 void calls_clear(void);
 /* The `at`-th call of that kind from now, on what ends with `name` (NULL: anything), fails. */
 void calls_fail(call_kind kind, int at, int error, const char *name);
+
+/* A fixture between two times of all off. */
+int calls_setup(void **state);
+int calls_teardown(void **state);
 
 #endif

@@ -40,6 +40,11 @@ int fixture_open(log_fixture *fixture, uint32_t flags) {
     return subject_open(&fixture->subject, flags);
 }
 
+void fixture_expect(log_fixture *fixture, int rc, int wanted, const char *words) {
+    if (rc != wanted || !strstr(fixture->subject.message, words))
+        fail_msg("%d '%s', not %d '%s'", rc, fixture->subject.message, wanted, words);
+}
+
 void fixture_close(log_fixture *fixture, int clean) {
     fixture->subject.ops->close(fixture->subject.log, clean);
     fixture->subject.log = NULL;

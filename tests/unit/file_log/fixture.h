@@ -18,6 +18,8 @@ int fixture_teardown(void **state);
 void fixture_puts(log_fixture *fixture, uint64_t count, size_t len);
 void fixture_close(log_fixture *fixture, int clean);
 int fixture_open(log_fixture *fixture, uint32_t flags);
+/* That is what an open gave, and its message holds `words`. */
+void fixture_expect(log_fixture *fixture, int rc, int wanted, const char *words);
 /* Opens, reads everything, closes. 0, or what refused; ret_count slots were right. */
 int fixture_read(log_fixture *fixture, uint32_t flags, uint64_t *ret_count);
 void fixture_command(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -55,16 +55,6 @@ static void pause_over(void *user) {
     }
 }
 
-static int setup(void **state) {
-    calls_clear();
-    return fixture_setup(state);
-}
-
-static int teardown(void **state) {
-    calls_clear();
-    return fixture_teardown(state);
-}
-
 static change *change_start(change *of, log_fixture *fixture) {
     *of = (change){.fixture = fixture, .pauses = -1};
     calls_now()->user = of;
@@ -355,7 +345,7 @@ static void test_a_failed_copy_leaves_what_is_not_its_own(void **state) {
     assert_int_not_equal(access(fixture_path(fixture, "copy/p00-00000001.seg"), F_OK), 0);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, calls_setup, calls_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -230,6 +230,19 @@ static void test_more_than_one_finding(void **state) {
     assert_int_equal(all.count, 0);
 }
 
+/* However many files there are. */
+static void test_many_files(void **state) {
+    log_fixture *fixture = *state;
+    told all;
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    fixture_command("cd '%s/log' && for i in $(seq 10000001 10000300); do : >p07-$i.seg; done",
+                    fixture->subject.dir);
+    assert_int_equal(repair(fixture, 0, &all, NULL), 0);
+    assert_int_equal(all.count, 300);
+    assert_int_equal(repaired(fixture, NULL), 3);
+}
+
 static void test_no_log_there(void **state) {
     log_fixture *fixture = *state;
     char message[300];
@@ -436,6 +449,21 @@ static void test_repair_of_strays(void **state) {
     assert_int_equal(repair(fixture, 1, &all, &report), 0);
 }
 
+/* Between the last group and a spare a segment is missing: it may have held slots. */
+static void test_repair_of_a_gap_between_spares(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    told all;
+    fixture_puts(fixture, 30, 20000); /* beyond the half: two spares */
+    fixture_await(fixture, 3);
+    fixture_close(fixture, 0);
+    fixture_command("rm '%s'", segment(fixture, 2));
+    assert_int_equal(repair(fixture, 0, &all, &report), ETX_ECORRUPT);
+    assert_int_equal(all.count, 1);
+    assert_int_equal(repair(fixture, 1, &all, &report), 0);
+    assert_int_equal(repaired(fixture, NULL), 30);
+}
+
 /* Of a log that held nothing: damage where the first slot would be, or no first segment. */
 static void test_repair_of_nothing(void **state) {
     log_fixture *fixture = *state;
@@ -522,6 +550,7 @@ int main(void) {
         CASE(test_a_group_beyond_the_end),
         CASE(test_two_tears_in_one_place),
         CASE(test_more_than_one_finding),
+        CASE(test_many_files),
         CASE(test_no_log_there),
         CASE(test_newer),
         CASE(test_nothing_to_infer_from),
@@ -531,6 +560,7 @@ int main(void) {
         CASE(test_repair_above_the_mark),
         CASE(test_repair_below_the_settled_mark),
         CASE(test_repair_of_strays),
+        CASE(test_repair_of_a_gap_between_spares),
         CASE(test_repair_of_nothing),
         CASE(test_repair_of_a_superseded_segment),
         CASE(test_destinations),

@@ -7,10 +7,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,26 +24,11 @@ static unsigned descriptors(void) {
     return count;
 }
 
-static int setup(void **state) {
-    calls_clear();
-    return fixture_setup(state);
-}
-
-static int teardown(void **state) {
-    calls_clear();
-    return fixture_teardown(state);
-}
-
 static int open_new(log_fixture *fixture, const char *name) {
     log_subject *subject = &fixture->subject;
     snprintf(subject->url, sizeof subject->url, "file:%s/%s?partitions=1&segment=1M", subject->dir,
              name);
     return fixture_open(fixture, 0);
-}
-
-static void expect(log_fixture *fixture, int rc, int wanted, const char *words) {
-    if (rc != wanted || !strstr(fixture->subject.message, words))
-        fail_msg("%d '%s', not %d '%s'", rc, fixture->subject.message, wanted, words);
 }
 
 /* ---- making and opening */
@@ -65,7 +50,9 @@ static void test_a_log_that_cannot_be_made(void **state) {
                {CALL_OPEN, EPERM, "home.tmp", ETX_EINVALID, "change its owner or mode"},
                {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "change its owner or mode"},
                {CALL_OPEN, EFBIG, "home.tmp", ETX_EFULL, "home.tmp"},
+               {CALL_OPEN, EPERM, "lock", ETX_EINVALID, "use the account"},
                {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "use the account"},
+               {CALL_OPEN, ENFILE, "lock", ETX_EIO, "raise its limit (fs.file-max)"},
                {CALL_OPEN, EIO, "lock", ETX_EIO, "lock for writing"},
                {CALL_RANDOM, EIO, NULL, ETX_EIO, "no random numbers"},
                {CALL_THREAD, EAGAIN, NULL, ETX_ENOMEM, "helper thread"},
@@ -80,13 +67,74 @@ static void test_a_log_that_cannot_be_made(void **state) {
         unsigned before = descriptors();
         snprintf(name, sizeof name, "made-%zu", i);
         calls_fail(all[i].kind, 1, all[i].error, all[i].name);
-        expect(fixture, open_new(fixture, name), all[i].rc, all[i].words);
+        fixture_expect(fixture, open_new(fixture, name), all[i].rc, all[i].words);
         assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
         assert_int_equal(descriptors(), before);
         calls_clear();
         assert_int_equal(fixture_read(fixture, 0, &count), 0);
         assert_int_equal(descriptors(), before);
     }
+}
+
+/* Nothing can be made where there is no directory, and not everywhere where there is one. */
+static void test_the_directory_above(void **state) {
+    log_fixture *fixture = *state;
+    log_subject *subject = &fixture->subject;
+    int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fixture_close(fixture, 1);
+    snprintf(subject->url, sizeof subject->url, "file:/proc/etx-log");
+    fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, "can be made in /proc;");
+    snprintf(subject->url, sizeof subject->url, "file:/etx-log-of-a-test");
+    calls_fail(CALL_MKDIR, 1, ENOENT, NULL); /* a root that takes nothing */
+    fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, "can be made in /;");
+    snprintf(subject->url, sizeof subject->url, "file:etx-log");
+    fixture_command("mkdir '%s/gone'", subject->dir);
+    assert_int_equal(chdir(fixture_path(fixture, "gone")), 0);
+    fixture_command("rmdir '%s/gone'", subject->dir);
+    int rc = fixture_open(fixture, 0);
+    assert_int_equal(fchdir(here), 0);
+    close(here);
+    fixture_expect(fixture, rc, ETX_ENOTFOUND, "the directory above it does not exist");
+}
+
+/* Only what is known to be a refusal keeps a log from being opened; to read it nothing is asked. */
+static void test_a_directory_that_takes_no_files(void **state) {
+    log_fixture *fixture = *state;
+    static const int refusals[] = {EACCES, EROFS};
+    uint64_t count;
+    fixture_puts(fixture, 3, 100);
+    fixture_close(fixture, 1);
+    for (int i = 0; i < 2; i++) {
+        calls_fail(CALL_ACCESS, 1, refusals[i], NULL);
+        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, "takes no new files");
+    }
+    calls_fail(CALL_ACCESS, 1, EIO, NULL);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(calls_now()->fault[CALL_ACCESS].struck, 1);
+    calls_fail(CALL_ACCESS, 1, EACCES, NULL);
+    assert_int_equal(fixture_read(fixture, ETX_LOG_READ_ONLY, &count), 0);
+    assert_int_equal(calls_now()->fault[CALL_ACCESS].struck, 0);
+    assert_int_equal(count, 3);
+}
+
+/* A signal that the program had pending before is its own, also where the open fails. */
+static void test_a_pending_signal(void **state) {
+    log_fixture *fixture = *state;
+    const struct timespec now = {0};
+    sigset_t too_large;
+    sigset_t before;
+    fixture_close(fixture, 1);
+    sigemptyset(&too_large);
+    sigaddset(&too_large, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &too_large, &before);
+    for (int pending = 0; pending < 2; pending++) {
+        if (pending)
+            raise(SIGXFSZ);
+        calls_fail(CALL_MKDIR, 1, EIO, NULL);
+        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EIO, "cannot make");
+        assert_int_equal(sigtimedwait(&too_large, NULL, &now), pending ? SIGXFSZ : -1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Each listing of the directory fails in turn. */
@@ -128,7 +176,7 @@ static void test_the_rest_of_a_making(void **state) {
         calls_fail(CALL_UNLINK, 1, i ? ENOENT : EACCES, ".seg");
         int rc = fixture_read(fixture, 0, &count);
         assert_int_equal(calls_now()->fault[CALL_UNLINK].struck, 1);
-        expect(fixture, rc, i ? 0 : ETX_EIO, i ? "" : "cannot remove");
+        fixture_expect(fixture, rc, i ? 0 : ETX_EIO, i ? "" : "cannot remove");
         calls_clear();
         assert_int_equal(fixture_read(fixture, 0, &count), 0);
     }
@@ -139,7 +187,7 @@ static void test_a_short_home(void **state) {
     log_fixture *fixture = *state;
     fixture_close(fixture, 1);
     fixture_command("truncate -s 100 '%s/log/home'", fixture->subject.dir);
-    expect(fixture, fixture_open(fixture, 0), ETX_ECORRUPT, "home at byte 0 is damaged");
+    fixture_expect(fixture, fixture_open(fixture, 0), ETX_ECORRUPT, "home at byte 0 is damaged");
 }
 
 /* Files of a plain user are their own; those of root go to whom the directory belongs to. */
@@ -215,112 +263,6 @@ static void test_close_in_a_child(void **state) {
     fixture_command("rm '%s/log/owner' '%s/log/lock'", fixture->subject.dir, fixture->subject.dir);
     assert_int_equal(fixture_read(fixture, 0, &count), 0);
     assert_int_equal(count, 3);
-}
-
-/* ---- the lock */
-
-static void test_locks(void **state) {
-    log_fixture *fixture = *state;
-    const char *dir = fixture->subject.dir;
-    fixture_close(fixture, 1);
-    calls_fail(CALL_FLOCK, 1, EINTR, NULL);
-    assert_int_equal(fixture_open(fixture, 0), 0);
-    fixture_close(fixture, 1);
-    calls_fail(CALL_FLOCK, 1, ENOLCK, NULL);
-    expect(fixture, fixture_open(fixture, 0), ETX_EIO, "cannot look at the lock");
-    calls_fail(CALL_FCNTL, 1, ENOLCK, NULL);
-    expect(fixture, fixture_open(fixture, 0), ETX_EIO, "cannot lock");
-    fixture_command("echo '4711 99' > '%s/log/owner'", dir);
-    calls_fail(CALL_FCNTL, 1, EACCES, NULL);
-    calls_now()->lock_is = 1; /* gone before we could ask whose it is */
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
-    calls_fail(CALL_FCNTL, 1, EACCES, NULL);
-    calls_now()->lock_is = 3; /* it cannot be asked */
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
-    calls_fail(CALL_FCNTL, 1, EAGAIN, NULL);
-    calls_now()->lock_is = 2; /* of a process that has no number here */
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "in use by the process 4711");
-    etx_file_report report = {.size = sizeof report};
-    assert_int_equal(
-        etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, NULL, 0), 0);
-    assert_int_equal(report.in_use, 1);
-    assert_int_equal(report.owner_pid, 0);
-}
-
-static void no_sleep(void *user) {
-    (void)user;
-}
-
-/* Somebody who looks, and never ends. */
-static void test_a_guard_that_is_never_free(void **state) {
-    log_fixture *fixture = *state;
-    fixture_close(fixture, 1);
-    int fd = open(fixture_path(fixture, "log"), O_RDONLY | O_DIRECTORY);
-    assert_true(fd >= 0);
-    fixture_command("flock -n -x '%s/log' true", fixture->subject.dir);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
-    calls_now()->on_sleep = no_sleep;
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "cannot look at the lock");
-    assert_int_equal(calls_now()->sleeps, 500);
-    close(fd);
-    assert_int_equal(fixture_open(fixture, 0), 0);
-}
-
-/* `owner` where nobody's process is named: it counts for nothing. */
-static void test_owners_that_are_none(void **state) {
-    log_fixture *fixture = *state;
-    char own[40];
-    const char *none[] = {"0 5", "4711", "4194000 7", own};
-    uint64_t count;
-    snprintf(own, sizeof own, "%d 7", (int)getpid()); /* our number, another start */
-    fixture_close(fixture, 1);
-    for (int i = 0; i < 4; i++) {
-        fixture_command("rm -f '%s/log/lock'; echo '%s' > '%s/log/owner'", fixture->subject.dir,
-                        none[i], fixture->subject.dir);
-        assert_int_equal(fixture_read(fixture, 0, &count), 0);
-    }
-    /* What /proc says is no line of a process: then its start is not known. */
-    calls_now()->proc = "no brackets";
-    fixture_command("rm '%s/log/lock'; echo '1 5' > '%s/log/owner'", fixture->subject.dir,
-                    fixture->subject.dir);
-    assert_int_equal(fixture_read(fixture, 0, &count), 0);
-    calls_now()->proc = "1 (init) S too short";
-    assert_int_equal(fixture_read(fixture, 0, &count), 0);
-    calls_now()->proc = NULL;
-    calls_fail(CALL_READ, 1, EIO, NULL); /* of /proc: nothing is read before it */
-    assert_int_equal(fixture_read(fixture, 0, &count), 0);
-    assert_int_equal(calls_now()->fault[CALL_READ].struck, 1);
-    calls_fail(CALL_OPEN, 1, ENFILE, "/stat");
-    assert_int_equal(fixture_read(fixture, 0, &count), 0);
-    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
-}
-
-/* Whether we have it open ourselves cannot be told: then it is taken as open. */
-static void test_descriptors_that_cannot_be_listed(void **state) {
-    log_fixture *fixture = *state;
-    etx_log *held = fixture->subject.log;
-    calls_fail(CALL_LIST, 1, EMFILE, "/proc/self/fd");
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "by this process");
-    calls_fail(CALL_STAT_NAME, 1, ENOENT, "0"); /* one that was closed meanwhile */
-    expect(fixture, fixture_open(fixture, 0), ETX_EBUSY, "by this process");
-    fixture->subject.log = held;
-    fixture_puts(fixture, 1, 10);
-}
-
-/* `lock` was removed, and it cannot be found out whether the directory is ours still: no new
- * segment is begun; once it can, the log goes on. */
-static void test_a_removed_lock(void **state) {
-    log_fixture *fixture = *state;
-    fixture_await(fixture, 2);
-    for (int i = 0; i < 2; i++) {
-        fixture_command("rm '%s/log/lock'", fixture->subject.dir);
-        calls_fail(i ? CALL_FCNTL : CALL_FLOCK, 1, i ? EAGAIN : ENOLCK, NULL);
-        for (int k = 0; !calls_now()->fault[i ? CALL_FCNTL : CALL_FLOCK].struck && k < 200; k++)
-            fixture_puts(fixture, 1, 20000);
-        calls_clear();
-        fixture_puts(fixture, 100, 20000);
-    }
-    assert_true(chain_check(&fixture->subject, 0, 0, NULL) > 200);
 }
 
 /* ---- segments */
@@ -496,7 +438,7 @@ static void test_sync_cost_fails(void **state) {
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         unsigned before = descriptors();
         calls_fail(all[i].kind, all[i].at, all[i].error, all[i].name);
-        expect(fixture, cost_of(fixture, 1, &cost), all[i].rc, "cannot measure");
+        fixture_expect(fixture, cost_of(fixture, 1, &cost), all[i].rc, "cannot measure");
         assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
         calls_clear();
         assert_int_equal(descriptors(), before);
@@ -520,7 +462,7 @@ static void test_sync_cost_odd(void **state) {
     assert_int_equal(cost_of(fixture, 1, &cost), 0);
     assert_true(cost.count > 0 && cost.per_s > 0);
     left = 2;
-    expect(fixture, cost_of(fixture, 1, &cost), ETX_EIO, "cannot measure");
+    fixture_expect(fixture, cost_of(fixture, 1, &cost), ETX_EIO, "cannot measure");
     calls_clear();
     calls_now()->pretend_writes = 1;
     assert_int_equal(cost_of(fixture, 1000, &cost), 0);
@@ -528,11 +470,14 @@ static void test_sync_cost_odd(void **state) {
     assert_true(cost.per_s == 0 && cost.p99_us == 0);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, calls_setup, calls_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_a_log_that_cannot_be_made),
+        CASE(test_the_directory_above),
+        CASE(test_a_directory_that_takes_no_files),
+        CASE(test_a_pending_signal),
         CASE(test_listings),
         CASE(test_the_rest_of_a_making),
         CASE(test_a_short_home),
@@ -540,11 +485,6 @@ int main(void) {
         CASE(test_words),
         CASE(test_grades),
         CASE(test_close_in_a_child),
-        CASE(test_locks),
-        CASE(test_a_guard_that_is_never_free),
-        CASE(test_owners_that_are_none),
-        CASE(test_descriptors_that_cannot_be_listed),
-        CASE(test_a_removed_lock),
         CASE(test_no_allocation_ahead),
         CASE(test_a_spare_in_the_way),
         CASE(test_a_spare_that_stays_in_the_way),
