@@ -21,7 +21,8 @@ typedef struct cli_context {
     int color_err;                     /* the same of `err` */
     const volatile sig_atomic_t *stop; /* a signal asked to end */
     char path[64];                     /* "etx log show", for messages */
-    const char *program;               /* how this program was run: "etx", or a path to it */
+    int completes;       /* nothing is run: the tables tell what may come next (complete.h) */
+    const char *program; /* how this program was run: "etx", or a path to it */
 } cli_context;
 
 typedef int (*cli_run_fn)(cli_context *cli, int argc, char **argv);
@@ -122,12 +123,16 @@ int etx__command_tx(cli_context *cli, int argc, char **argv);
 int etx__command_tx_list(cli_context *cli, int argc, char **argv);
 int etx__command_tx_show(cli_context *cli, int argc, char **argv);
 int etx__command_tx_submit(cli_context *cli, int argc, char **argv);
+int etx__command_tx_begin(cli_context *cli, int argc, char **argv);
+int etx__command_tx_watch(cli_context *cli, int argc, char **argv);
 int etx__command_tx_commit(cli_context *cli, int argc, char **argv);
 int etx__command_tx_abort(cli_context *cli, int argc, char **argv);
 int etx__command_tx_retry(cli_context *cli, int argc, char **argv);
 int etx__command_tx_park(cli_context *cli, int argc, char **argv);
 int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
 int etx__command_tx_force(cli_context *cli, int argc, char **argv);
+int etx__command_top(cli_context *cli, int argc, char **argv);
+int etx__command_doctor(cli_context *cli, int argc, char **argv);
 int etx__command_demo(cli_context *cli, int argc, char **argv);
 int etx__command_demo_coordinator(cli_context *cli, int argc, char **argv);
 int etx__command_sim(cli_context *cli, int argc, char **argv);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "complete.h"
 
 enum { WORD_MAX = 40 };
 
@@ -129,6 +129,9 @@ static int run_help(cli_context *cli, const cli_group *group, int argc, char **a
 
 int etx__cli_dispatch(cli_context *cli, const cli_group *group, int argc, char **argv) {
     const cli_entry *entry;
+    if (cli->completes) {
+        return etx__complete_group(cli, group, argc, argv);
+    }
     if (argc < 2) {
         print_group(cli, cli->err, group);
         return CLI_BAD;

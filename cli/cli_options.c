@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "complete.h"
 
 enum { OPTIONS_MAX = 40, HELP_CODE = 1000 };
 
@@ -192,6 +192,9 @@ int etx__cli_parse(cli_context *cli,
                    cli_args *ret_args) {
     parser p;
     int code;
+    if (cli->completes) {
+        return etx__complete_command(cli, command, argc, argv);
+    }
     make_parser(&p, command->options);
     opterr = 0;
     optind = 0;

@@ -12,7 +12,9 @@ static const cli_entry commands[] = {
      "Move money between three databases while the coordinator is killed"},
     {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
+    {"doctor", etx__command_doctor, "Say what is wrong with a server or a log, and what to do"},
 #ifdef ETX_WITH_SERVER
+    {"top", etx__command_top, "Watch what a server etxd does, as it does it"},
     {"token", etx__command_token, "Make tokens for clients of the server etxd"},
 #endif
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},
@@ -68,7 +70,8 @@ int main(int argc, char **argv) {
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         code = print_version(&cli);
     } else {
-        code = etx__cli_dispatch(&cli, &root, argc, argv);
+        cli.completes = argc > 1 && strcmp(argv[1], "__complete") == 0;
+        code = etx__cli_dispatch(&cli, &root, argc - cli.completes, argv + cli.completes);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "etx: writing the output failed\n");

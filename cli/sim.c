@@ -52,6 +52,9 @@ int etx__command_sim(cli_context *cli, int argc, char **argv) {
     char directory[PATH_MAX];
     char path[PATH_MAX + 64];
     size_t i;
+    if (cli->completes) {
+        return CLI_OK; /* only that program knows its options */
+    }
     if (own_directory(directory, sizeof directory) != 0) {
         return etx__cli_fail(cli, NULL, "where is this program? /proc/self/exe cannot be read");
     }

@@ -54,7 +54,7 @@ struct tx_client_ops {
  * went wrong. CLI_OK or an exit code. */
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client);
 
-/* A server etxd that runs; $ETX_TOKEN is its bearer token, $ETX_CA whom to trust. The same. */
+/* A server etxd that runs, as etx__server_open finds it. The same. */
 int etx__tx_open_server(cli_context *cli, const char *url, tx_client **ret_client);
 
 #endif

@@ -11,9 +11,11 @@ static const cli_entry commands[] = {
     {"list", etx__command_tx_list, "List transactions, with filters"},
     {"show", etx__command_tx_show, "Show one transaction and its branches"},
 #ifdef ETX_WITH_SERVER
-    {"submit", etx__command_tx_submit, "Submit a transaction to a server, or begin one"},
+    {"submit", etx__command_tx_submit, "Submit a transaction to a server"},
+    {"begin", etx__command_tx_begin, "Begin one there that is committed later"},
     {"commit", etx__command_tx_commit, "Commit what was begun at a server"},
     {"abort", etx__command_tx_abort, "Abort what was begun at a server"},
+    {"watch", etx__command_tx_watch, "Show a server's events as they happen"},
 #endif
     {"retry", etx__command_tx_retry, "Call now what would be called later"},
     {"park", etx__command_tx_park, "Stop calling participants until resumed"},
@@ -52,9 +54,7 @@ int etx__command_tx(cli_context *cli, int argc, char **argv) {
 
 #ifdef ETX_WITH_SERVER
 static int open_server(cli_context *cli, const tx_options *options, tx_client **ret_client) {
-    const char *url = options->server != NULL ? options->server : getenv("ETX_SERVER");
-    return etx__tx_open_server(cli, url != NULL && url[0] != '\0' ? url : "http://127.0.0.1:7830",
-                               ret_client);
+    return etx__tx_open_server(cli, options->server, ret_client);
 }
 #else
 static int open_server(cli_context *cli, const tx_options *options, tx_client **ret_client) {

@@ -5,8 +5,8 @@
 
 static const cli_option options_table[] = {
     TX_OPTION_HOME,
-    {"as", 0, CLI_TEXT, offsetof(tx_options, as), "WHAT", "commit or abort; with --branch: done", 0,
-     0},
+    {"as", 0, CLI_TEXT, offsetof(tx_options, as), "commit|abort|done",
+     "what to decide; done: with --branch", 0, 0},
     {"branch", 0, CLI_TEXT, offsetof(tx_options, branch), "NAME", "the branch to settle", 0, 0},
     {"operation", 0, CLI_TEXT, offsetof(tx_options, operation), "NAME",
      "its operation: confirm, cancel, compensate, deliver...,\nor forward, commit, undo", 0, 0},

@@ -3,135 +3,20 @@
 #include <string.h>
 #include <time.h>
 
-#include <jansson.h>
-
-#include "../net/client.h"
+#include "server.h"
 #include "tx_command.h"
-
-enum { PATH_BYTES = 1024, MESSAGE_BYTES = 600, TIMEOUT_MS = 600000 };
 
 typedef struct server_client {
     tx_client head;
-    net_loop *loop;
-    net_client *client;
-    net_tls *tls;
-    char base[PATH_BYTES]; /* "http://host:port", no '/' behind it */
-    char authorization[256];
-    char message[MESSAGE_BYTES];
-    /* of the request that is under way */
-    int done, error, status;
-    json_t *answer;
+    server *server;
+    const json_t *answer;
+    char message[160]; /* of an error that is not the server's */
 } server_client;
 
-/* ---- one request, and waiting for its answer */
-
-static void on_done(uint64_t id, const net_result *result, void *user) {
-    server_client *self = user;
-    (void)id;
-    self->done = 1;
-    self->error = result->error;
-    self->status = result->status;
-    if (result->error != 0) {
-        snprintf(self->message, sizeof self->message, "%.300s: %.250s", self->base, result->detail);
-    } else {
-        self->answer =
-            json_loadb(result->body.len > 0 ? result->body.bytes : "", result->body.len, 0, NULL);
-    }
-}
-
-/* What a problem's code is to a caller of libetx. */
-static int code_of(const char *code) {
-    static const struct {
-        const char *code;
-        int rc;
-    } codes[] = {{"not-found", ETX_ENOTFOUND},
-                 {"gone", ETX_EGONE},
-                 {"conflict", ETX_ECONFLICT},
-                 {"state", ETX_ESTATE},
-                 {"busy", ETX_EBUSY},
-                 {"rate", ETX_EBUSY},
-                 {"full", ETX_EFULL},
-                 {"unavailable", ETX_EUNAVAILABLE},
-                 {"starting", ETX_EUNAVAILABLE},
-                 {"closing", ETX_EUNAVAILABLE},
-                 {"unknown", ETX_EUNKNOWN},
-                 {"memory", ETX_ENOMEM}};
-    size_t i;
-    for (i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-        if (strcmp(codes[i].code, code) == 0) {
-            return codes[i].rc;
-        }
-    }
-    return ETX_EINVALID;
-}
-
-static const char *text_of(const json_t *object, const char *name) {
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static int judge_answer(server_client *self) {
-    if (self->error != 0) {
-        return ETX_EUNAVAILABLE;
-    }
-    if (self->answer == NULL) {
-        snprintf(self->message, sizeof self->message, "%.500s is no server etxd", self->base);
-        return ETX_EUNAVAILABLE;
-    }
-    if (self->status < 400) {
-        return 0;
-    }
-    snprintf(self->message, sizeof self->message, "%s: %s (%s)", text_of(self->answer, "detail"),
-             text_of(self->answer, "hint"), text_of(self->answer, "code"));
-    return code_of(text_of(self->answer, "code"));
-}
-
-/* Sends `body` (a reference is taken; NULL: a GET), and waits. The answer is in self->answer. */
+/* The answer is in self->answer. */
 static int ask(server_client *self, const char *path, json_t *body) {
-    char text[2 * PATH_BYTES];
-    net_url url;
-    net_header headers[2] = {{"Content-Type", "application/json"}};
-    char *bytes = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    net_fetch fetch = {.size = sizeof fetch,
-                       .url = &url,
-                       .method = body != NULL ? "POST" : "GET",
-                       .tls = self->tls,
-                       .headers = headers,
-                       .header_count = 1,
-                       .body = bytes,
-                       .body_len = bytes != NULL ? strlen(bytes) : 0,
-                       .answer_bytes_max = 1U << 30,
-                       .timeout_ms = TIMEOUT_MS,
-                       .done = on_done,
-                       .user = self};
-    int rc;
-    json_decref(body);
-    json_decref(self->answer);
-    self->answer = NULL;
-    self->done = 0;
     self->message[0] = '\0';
-    if (self->authorization[0] != '\0') {
-        headers[fetch.header_count++] = (net_header){"Authorization", self->authorization};
-    }
-    snprintf(text, sizeof text, "%s%s", self->base, path);
-    rc = net_url_parse(text, strlen(text), &url, NULL);
-    rc = rc == 0 ? net_client_fetch(self->client, &fetch, NULL) : rc;
-    while (rc == 0 && !self->done) {
-        rc = net_loop_turn(self->loop, -1);
-    }
-    free(bytes);
-    return rc == 0 ? judge_answer(self) : ETX_EINVALID;
-}
-
-/* "/v1/transactions/GID", with what must not stand in a path as %XX, and `more`. */
-static void path_of(char *path, const char *gid, const char *more) {
-    size_t len = (size_t)snprintf(path, PATH_BYTES, "/v1/transactions/");
-    for (; *gid != '\0'; gid++) {
-        int plain = (*gid >= 'a' && *gid <= 'z') || (*gid >= 'A' && *gid <= 'Z') ||
-                    (*gid >= '0' && *gid <= '9') || strchr("-._~", *gid) != NULL;
-        len += (size_t)snprintf(path + len, PATH_BYTES - len, plain ? "%c" : "%%%02X", *gid);
-    }
-    snprintf(path + len, PATH_BYTES - len, "%s", more);
+    return etx__server_ask(self->server, path, body, &self->answer);
 }
 
 /* ---- what the server tells, as libetx tells it */
@@ -143,7 +28,7 @@ static uint64_t number_of(const json_t *object, const char *name) {
 /* "2026-01-31T12:00:00.123Z" to ms since 1970; 0 for null. */
 static uint64_t moment_of(const json_t *object, const char *name) {
     struct tm parts = {0};
-    const char *rest = strptime(text_of(object, name), "%Y-%m-%dT%H:%M:%S", &parts);
+    const char *rest = strptime(etx__server_word(object, name), "%Y-%m-%dT%H:%M:%S", &parts);
     uint64_t ms = rest != NULL && *rest == '.' ? strtoull(rest + 1, NULL, 10) : 0;
     return rest != NULL ? (uint64_t)timegm(&parts) * 1000 + ms : 0;
 }
@@ -170,7 +55,7 @@ static const char *reply_at(int i) {
 
 /* The number up to `last` that the member's word names, or 0. */
 static int find_word(const json_t *object, const char *name, int last, const char *(*at)(int)) {
-    const char *word = text_of(object, name);
+    const char *word = etx__server_word(object, name);
     int i;
     for (i = 1; i <= last; i++) {
         if (strcmp(at(i), word) == 0) {
@@ -208,9 +93,9 @@ static uint32_t marks_of(const json_t *object) {
 static etx_status status_of(const json_t *object) {
     etx_status status = {.size = sizeof status};
     const json_t *next = json_object_get(object, "next_ms");
-    snprintf(status.gid, sizeof status.gid, "%s", text_of(object, "gid"));
-    snprintf(status.home, sizeof status.home, "%s", text_of(object, "home"));
-    snprintf(status.reason, sizeof status.reason, "%s", text_of(object, "reason"));
+    snprintf(status.gid, sizeof status.gid, "%s", etx__server_word(object, "gid"));
+    snprintf(status.home, sizeof status.home, "%s", etx__server_word(object, "home"));
+    snprintf(status.reason, sizeof status.reason, "%s", etx__server_word(object, "reason"));
     status.state = (etx_state)find_word(object, "state", ETX_ABORTED, state_at);
     status.mode = (etx_mode)find_word(object, "mode", ETX_RESUMED, mode_at);
     status.durability =
@@ -233,11 +118,11 @@ static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
     char *result = json_dumps(json_object_get(object, "result"), JSON_ENCODE_ANY | JSON_COMPACT);
     char participant[32];
     int rc;
-    snprintf(participant, sizeof participant, "http-%.20s", text_of(object, "kind"));
-    branch.name = text_of(object, "name");
+    snprintf(participant, sizeof participant, "http-%.20s", etx__server_word(object, "kind"));
+    branch.name = etx__server_word(object, "name");
     branch.participant = participant;
     branch.kind = (etx_kind)find_word(object, "kind", ETX_NOTIFICATION, kind_at);
-    branch.flags = strcmp(text_of(object, "by"), "initiator") == 0 ? ETX_BY_INITIATOR : 0;
+    branch.flags = strcmp(etx__server_word(object, "by"), "initiator") == 0 ? ETX_BY_INITIATOR : 0;
     branch.forward = (etx_reply)find_word(object, "forward", ETX_REFUSED, reply_at);
     branch.finish = (etx_reply)find_word(object, "finish", ETX_REFUSED, reply_at);
     branch.attempts = (uint32_t)number_of(object, "attempts");
@@ -245,7 +130,7 @@ static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
     branch.calling = (uint8_t)json_is_true(json_object_get(object, "calling"));
     branch.payload = (etx_bytes){payload, payload != NULL ? strlen(payload) : 0};
     branch.result = (etx_bytes){result, result != NULL ? strlen(result) : 0};
-    branch.reason = text_of(object, "reason");
+    branch.reason = etx__server_word(object, "reason");
     rc = each(&branch, user);
     free(payload);
     free(result);
@@ -256,18 +141,14 @@ static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
 
 static void close_server(tx_client *client) {
     server_client *self = (server_client *)client;
-    net_client_free(self->client);
-    if (self->loop != NULL) {
-        (void)net_loop_turn(self->loop, 0);
-    }
-    net_loop_free(self->loop);
-    net_tls_free(self->tls);
-    json_decref(self->answer);
+    etx__server_close(self->server);
     free(self);
 }
 
 static void message_server(tx_client *client, char *message, size_t size) {
-    snprintf(message, size, "%s", ((server_client *)client)->message);
+    server_client *self = (server_client *)client;
+    snprintf(message, size, "%s",
+             self->message[0] != '\0' ? self->message : etx__server_message(self->server));
 }
 
 static uint64_t age_of(const etx_filter *filter) {
@@ -300,7 +181,7 @@ static int list_server(tx_client *client,
                        etx_status_fn each,
                        void *user) {
     server_client *self = (server_client *)client;
-    char path[PATH_BYTES];
+    char path[SERVER_PATH_MAX];
     char states[80];
     size_t len = (size_t)snprintf(path, sizeof path, "/v1/transactions?limit=%u%s%s", limit,
                                   filter->remembered ? "&ended=true" : "",
@@ -336,7 +217,8 @@ static int list_server(tx_client *client,
         return rc;
     }
     *cursor = (etx_cursor){{0, 0}};
-    (void)sscanf(text_of(self->answer, "cursor"), "%lx-%lx", &cursor->word[0], &cursor->word[1]);
+    (void)sscanf(etx__server_word(self->answer, "cursor"), "%lx-%lx", &cursor->word[0],
+                 &cursor->word[1]);
     json_array_foreach(json_object_get(self->answer, "transactions"), i, one) {
         etx_status status = status_of(one);
         rc = each(&status, user);
@@ -353,11 +235,11 @@ static int show_server(tx_client *client,
                        etx_branch_fn each,
                        void *user) {
     server_client *self = (server_client *)client;
-    char path[PATH_BYTES];
+    char path[SERVER_PATH_MAX];
     size_t i;
     json_t *one;
     int rc;
-    path_of(path, gid, "");
+    etx__server_path(path, gid, "");
     rc = ask(self, path, NULL);
     if (rc != 0) {
         return rc;
@@ -400,8 +282,8 @@ static int operate_server(tx_client *client,
                           const char *gid,
                           const char *who,
                           const char *why) {
-    char path[PATH_BYTES];
-    path_of(path, gid, word_of(what));
+    char path[SERVER_PATH_MAX];
+    etx__server_path(path, gid, word_of(what));
     return ask((server_client *)client, path, said(who, why));
 }
 
@@ -415,7 +297,7 @@ static int bulk_server(tx_client *client,
     server_client *self = (server_client *)client;
     json_t *body;
     json_t *sent;
-    char path[PATH_BYTES];
+    char path[SERVER_PATH_MAX];
     char states[80];
     int rc;
     if (filter->participant != NULL) {
@@ -454,7 +336,7 @@ static int force_server(tx_client *client,
                         const char *who,
                         const char *why) {
     server_client *self = (server_client *)client;
-    char path[PATH_BYTES];
+    char path[SERVER_PATH_MAX];
     json_t *body = said(who, why);
     json_t *found;
     size_t i;
@@ -464,13 +346,13 @@ static int force_server(tx_client *client,
                                                                : "done"));
     if (what == ETX_FORCE_DONE) {
         /* The server knows an operation by the word of its kind. */
-        path_of(path, gid, "");
+        etx__server_path(path, gid, "");
         if (ask(self, path, NULL) != 0) {
             json_decref(body);
             return ETX_ENOTFOUND;
         }
         json_array_foreach(json_object_get(self->answer, "branches"), i, found) {
-            if (strcmp(text_of(found, "name"), branch) == 0) {
+            if (strcmp(etx__server_word(found, "name"), branch) == 0) {
                 etx_kind kind = (etx_kind)find_word(found, "kind", ETX_NOTIFICATION, kind_at);
                 json_object_set_new(body, "operation",
                                     json_string(etx_operation_name(kind, operation)));
@@ -478,7 +360,7 @@ static int force_server(tx_client *client,
         }
         json_object_set_new(body, "branch", json_string(branch));
     }
-    path_of(path, gid, "/force");
+    etx__server_path(path, gid, "/force");
     return ask(self, path, body);
 }
 
@@ -488,9 +370,9 @@ int etx__tx_server_post(tx_client *client,
                         json_t *body,
                         const json_t **ret_answer) {
     server_client *self = (server_client *)client;
-    char path[PATH_BYTES];
+    char path[SERVER_PATH_MAX];
     int rc;
-    path_of(path, gid, more);
+    etx__server_path(path, gid, more);
     if (gid[0] == '\0') {
         path[strlen(path) - 1] = '\0'; /* "/v1/transactions" */
     }
@@ -503,33 +385,16 @@ static const tx_client_ops server_ops = {close_server, list_server,  show_server
                                          bulk_server,  force_server, message_server};
 
 int etx__tx_open_server(cli_context *cli, const char *url, tx_client **ret_client) {
-    const net_tls_options tls = {.size = sizeof tls, .authorities = getenv("ETX_CA")};
-    const net_client_options options = {.size = sizeof options};
-    const char *token = getenv("ETX_TOKEN");
-    const char *why = NULL;
-    char message[NET_TLS_MESSAGE_MAX] = "";
     server_client *self = calloc(1, sizeof *self);
-    size_t len = strlen(url);
-    net_url parsed;
+    int code;
     if (self == NULL) {
         return etx__cli_fail(cli, NULL, "out of memory");
     }
     self->head.ops = &server_ops;
-    if (len >= sizeof self->base || net_url_parse(url, len, &parsed, &why) != 0) {
+    code = etx__server_open(cli, url, &self->server);
+    if (code != CLI_OK) {
         free(self);
-        return etx__cli_fail(cli, "write --server http://HOST:PORT", "'%s': %s", url,
-                             why != NULL ? why : "too long");
-    }
-    snprintf(self->base, sizeof self->base, "%s", url);
-    self->base[len - (len > 0 && url[len - 1] == '/')] = '\0';
-    if (token != NULL && token[0] != '\0') {
-        snprintf(self->authorization, sizeof self->authorization, "Bearer %s", token);
-    }
-    if (net_loop_create(&self->loop) != 0 ||
-        net_client_create(self->loop, &options, &self->client) != 0 ||
-        (parsed.tls && net_tls_create(&tls, message, &self->tls) != 0)) {
-        close_server(&self->head);
-        return etx__cli_fail(cli, NULL, "%s", message[0] != '\0' ? message : "out of memory");
+        return code;
     }
     *ret_client = &self->head;
     return CLI_OK;

@@ -1,7 +1,8 @@
-/* `etx tx submit`, `commit` and `abort`: what an initiator does, at a server. */
+/* `etx tx submit`, `begin`, `commit` and `abort`: what an initiator does, at a server. */
 #include <errno.h>
 #include <string.h>
 
+#include "server.h"
 #include "tx_command.h"
 
 static const cli_option options_table[] = {
@@ -29,6 +30,38 @@ static const cli_command submit_command = {
     1,
 };
 
+typedef struct begin_options {
+    tx_options all;
+    const char *gid;
+    uint64_t deadline_ms;
+} begin_options;
+
+static const cli_option begin_table[] = {
+    {"gid", 'g', CLI_TEXT, offsetof(begin_options, gid), "GID", "its gid (default: one is made)", 0,
+     0},
+    {"deadline", 'd', CLI_TIME, offsetof(begin_options, deadline_ms), "TIME",
+     "it is aborted if it is not committed by then", 1, 0},
+    {"server", 'S', CLI_TEXT, offsetof(begin_options, all.server), "URL", TX_SERVER_HELP, 0, 0},
+    {"json", 'j', CLI_FLAG, offsetof(begin_options, all.json), NULL, "one JSON object", 0, 0},
+    TX_OPTIONS_END,
+};
+
+static const cli_command begin_command = {
+    "[FILE] [--gid GID] [--deadline TIME] [--server URL] [--json]",
+    "Begins an interactive transaction and prints its gid. It waits for 'etx tx commit' or "
+    "'abort',\n"
+    "and meanwhile for branches that join it (POST /v1/transactions/GID/branches); or begins with\n"
+    "those of a file of JSON, as 'etx tx submit' takes it.",
+    begin_table,
+    "  gid=$(etx tx begin --deadline 1m)\n"
+    "  etx tx begin transfer.json --gid order-17\n",
+    "  0  begun, also if it was already\n"
+    "  1  it is decided already\n"
+    "  2  bad usage; refused; the server cannot be reached\n",
+    0,
+    1,
+};
+
 static const cli_command commit_command = {
     "GID [--server URL] [--json]",
     "Commits a transaction that was begun and not submitted.",
@@ -49,28 +82,34 @@ static const cli_command abort_command = {
     1,
 };
 
-static const char *text_of(const json_t *object, const char *name) {
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
 static int print_outcome(cli_context *cli, const tx_options *options, const json_t *answer) {
-    const char *state = text_of(answer, "state");
-    const char *reason = text_of(answer, "reason");
+    const char *state = etx__server_word(answer, "state");
+    const char *reason = etx__server_word(answer, "reason");
     if (options->json) {
         etx__out_line(cli->out, json_deep_copy(answer));
     } else {
-        fprintf(cli->out, "%s: %s%s%s\n", text_of(answer, "gid"), state,
+        fprintf(cli->out, "%s: %s%s%s\n", etx__server_word(answer, "gid"), state,
                 reason[0] != '\0' ? ": " : "", reason);
     }
     return strcmp(state, "ABORTED") == 0 || strcmp(state, "ABORTING") == 0 ? CLI_NO : CLI_OK;
+}
+
+typedef int (*print_fn)(cli_context *cli, const tx_options *options, const json_t *answer);
+
+static int print_begun(cli_context *cli, const tx_options *options, const json_t *answer) {
+    if (options->json) {
+        return print_outcome(cli, options, answer);
+    }
+    fprintf(cli->out, "%s\n", etx__server_word(answer, "gid"));
+    return strcmp(etx__server_word(answer, "state"), "ACTIVE") == 0 ? CLI_OK : CLI_NO;
 }
 
 static int post(cli_context *cli,
                 const tx_options *options,
                 const char *gid,
                 const char *more,
-                json_t *body) {
+                json_t *body,
+                print_fn print) {
     tx_client *client = NULL;
     const json_t *answer = NULL;
     int code = etx__tx_open(cli, options, 1, &client);
@@ -80,35 +119,70 @@ static int post(cli_context *cli,
         return code;
     }
     rc = etx__tx_server_post(client, gid, more, body, &answer);
-    code = rc == 0 ? print_outcome(cli, options, answer)
+    code = rc == 0 ? print(cli, options, answer)
                    : etx__tx_fail(cli, client, gid[0] != '\0' ? gid : NULL, rc);
     client->ops->close(client);
     return code;
 }
 
-int etx__command_tx_submit(cli_context *cli, int argc, char **argv) {
-    tx_options options = {0};
-    cli_args args;
+/* The transaction that a file describes, or "-". NULL: it has been said why. */
+static json_t *read_file(cli_context *cli, const char *path) {
     json_error_t error;
     json_t *body;
-    FILE *file;
-    int code = etx__cli_parse(cli, &submit_command, argc, argv, &options, &args);
-    if (code != CLI_RUN) {
-        return code;
-    }
-    file = strcmp(args.values[0], "-") == 0 ? stdin : fopen(args.values[0], "re");
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (file == NULL) {
-        return etx__cli_fail(cli, NULL, "%s: %s", args.values[0], strerror(errno));
+        (void)etx__cli_fail(cli, NULL, "%s: %s", path, strerror(errno));
+        return NULL;
     }
     body = json_loadf(file, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (file != stdin) {
         fclose(file);
     }
     if (body == NULL) {
-        return etx__cli_fail(cli, "a transaction is one JSON object", "%s:%d: %s", args.values[0],
-                             error.line, error.text);
+        (void)etx__cli_fail(cli, "a transaction is one JSON object", "%s:%d: %s", path, error.line,
+                            error.text);
     }
-    return post(cli, &options, "", "", body);
+    return body;
+}
+
+int etx__command_tx_submit(cli_context *cli, int argc, char **argv) {
+    tx_options options = {0};
+    cli_args args;
+    json_t *body;
+    int code = etx__cli_parse(cli, &submit_command, argc, argv, &options, &args);
+    if (code != CLI_RUN) {
+        return code;
+    }
+    body = read_file(cli, args.values[0]);
+    return body != NULL ? post(cli, &options, "", "", body, print_outcome) : CLI_BAD;
+}
+
+int etx__command_tx_begin(cli_context *cli, int argc, char **argv) {
+    begin_options options = {0};
+    cli_args args;
+    json_t *body;
+    int code = etx__cli_parse(cli, &begin_command, argc, argv, &options, &args);
+    if (code != CLI_RUN) {
+        return code;
+    }
+    if (options.gid != NULL && etx__tx_check_gid(cli, options.gid) != CLI_OK) {
+        return CLI_BAD;
+    }
+    body = args.count > 0 ? read_file(cli, args.values[0]) : json_object();
+    if (body == NULL) {
+        return CLI_BAD;
+    }
+    if (json_object_get(body, "mode") == NULL) {
+        json_object_set_new(body, "mode", json_string("interactive"));
+    }
+    json_object_set_new(body, "wait", json_string("begun"));
+    if (options.gid != NULL) {
+        etx__out_text(body, "gid", options.gid);
+    }
+    if (options.deadline_ms != 0) {
+        etx__out_number(body, "deadline_ms", options.deadline_ms);
+    }
+    return post(cli, &options.all, "", "", body, print_begun);
 }
 
 static int decide(cli_context *cli,
@@ -125,7 +199,7 @@ static int decide(cli_context *cli,
     if (etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
         return CLI_BAD;
     }
-    return post(cli, &options, args.values[0], more, json_object());
+    return post(cli, &options, args.values[0], more, json_object(), print_outcome);
 }
 
 int etx__command_tx_commit(cli_context *cli, int argc, char **argv) {

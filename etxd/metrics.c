@@ -104,6 +104,7 @@ int etxd_get_metrics(etxd_exchange *x) {
     etxd_metric_head(&text, "etxd", "info", "The server.");
     etxd_text_print(&text, "etxd_info{version=\"%s\"} 1\n", etx_version());
     etxd_metrics_engine(&text, server);
+    etxd_metrics_room(&text, server);
     put_server(&text, server);
     put_answers(&text, server);
     put_latencies(&text, server);

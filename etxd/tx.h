@@ -85,6 +85,11 @@ void etxd_waiting_undo(etxd_waiting *one);
 /* Nobody waits longer than so many ms from now: the server is ending. */
 void etxd_waiting_hurry(etxd *server, uint64_t ms);
 
+/* ---- room.c */
+
+/* Writes how much room each home of files has, as OpenMetrics has it. */
+void etxd_metrics_room(etxd_text *text, etxd *server);
+
 /* ---- tx_show.c */
 
 void etxd_write_status(etxd_text *text, const etx_status *status);

@@ -182,6 +182,7 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
     call->answer_bytes_max =
         fetch->answer_bytes_max != 0 ? fetch->answer_bytes_max : options->answer_bytes_max;
     call->done = fetch->done;
+    call->piece = fetch->piece;
     call->user = fetch->user;
     if (ret_id != NULL) {
         *ret_id = call->id;

@@ -49,6 +49,7 @@ struct net__call {
     uint32_t timeout_ms;
     uint64_t answer_bytes_max;
     net_done done;
+    net_piece piece;
     void *user;
 };
 
@@ -98,6 +99,7 @@ struct net__link {
     int forbidden; /* an address was not allowed */
     uint64_t base; /* bytes accepted before this request */
     size_t sent;
+    size_t told;     /* bytes of the body that the request's `piece` has had */
     net_timer timer; /* connecting, or idle */
     uint64_t connect_by;
     net_task end;

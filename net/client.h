@@ -62,6 +62,9 @@ net_text net_result_header(const net_result *result, const char *name);
 
 /* Called once for each request, on the loop's thread, never from within net_client_fetch. */
 typedef void (*net_done)(uint64_t id, const net_result *result, void *user);
+/* Called before that, each time that more of an answer's body is here; `bytes` are borrowed. On the
+ * loop's thread. */
+typedef void (*net_piece)(uint64_t id, int status, net_text bytes, void *user);
 
 /* A request; zeroed but for `size`, `url`, `method` and `done` is fine. */
 typedef struct net_fetch {
@@ -78,7 +81,10 @@ typedef struct net_fetch {
     uint64_t answer_bytes_max; /* 0: the client's */
     int until_close;           /* take also an answer whose end is that of the connection */
     net_done done;             /* needed */
-    void *user;                /* of `done` */
+    void *user;                /* of `done` and `piece` */
+    /* NULL: nobody is told. With it, timeout_ms is how long nothing may come: an answer may go on
+     * for ever, as long as all of it fits into answer_bytes_max */
+    net_piece piece;
 } net_fetch;
 
 /* Begins a request. Connections are kept for each target: scheme, host, port and net_tls. Redirects

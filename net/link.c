@@ -158,6 +158,20 @@ static int is_interim(net__link *link) {
     return status < 200 && status != 101 && ++link->interim <= NET__INTERIM_MAX;
 }
 
+/* Tells what is new of the body. 0: the callback has freed the client. */
+static int tell_piece(net__link *link, const char *bytes) {
+    net__call *call = link->call;
+    size_t told = link->told;
+    if (call->piece == NULL || link->message.body_len == told) {
+        return 1;
+    }
+    link->told = link->message.body_len;
+    net_timer_start(call->client->loop, &call->timer, call->timeout_ms);
+    call->piece(call->id, (int)link->message.parser.status_code,
+                (net_text){bytes + link->message.head_len + told, link->told - told}, call->user);
+    return link->state != NET__LINK_CLOSED;
+}
+
 /* Takes the bytes of the answer so far. */
 static void take(net__link *link, char *bytes, size_t len) {
     size_t left = len;
@@ -172,7 +186,9 @@ static void take(net__link *link, char *bytes, size_t len) {
         }
         size_t used = link->message.used;
         if (link->message.parser.status_code >= 200) {
-            complete(link, bytes, left - used, 0);
+            if (tell_piece(link, bytes)) {
+                complete(link, bytes, left - used, 0);
+            }
             return;
         }
         if (!is_interim(link)) {
@@ -185,6 +201,9 @@ static void take(net__link *link, char *bytes, size_t len) {
     }
     if (net__message_ends(&link->message) && !link->call->until_close) {
         fail(link, NET_EPROTOCOL, "the answer does not say where it ends");
+        return;
+    }
+    if (!tell_piece(link, bytes)) {
         return;
     }
     if (left > 0 && bytes != link->in.bytes) {
@@ -246,6 +265,7 @@ void net__link_use(net__link *link, net__call *call) {
     link->state = NET__LINK_BUSY;
     link->base = link->transport.accepted;
     link->sent = 0;
+    link->told = 0;
     link->interim = 0;
     link->write_failed = 0;
     link->in.len = 0;

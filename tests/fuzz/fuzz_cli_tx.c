@@ -1,5 +1,5 @@
-/* Fuzzes `etx tx ... --home file:DIR` on a directory that an input has made: an engine reads its
- * log, whatever the records say, and looks or operates. */
+/* Fuzzes `etx tx` and `etx doctor` on a directory that an input has made (--home file:DIR): an
+ * engine reads its log, whatever the records say, and looks or operates. */
 #include "command.h"
 #include "directory.h"
 
@@ -54,6 +54,20 @@ static void run_row(const image *from, unsigned row, const char *gid, fuzz_input
     command_free(&args);
 }
 
+/* The same directory, looked at by `etx doctor`. */
+static void run_doctor(const image *from) {
+    command_args args = {0};
+    char home[192];
+    snprintf(home, sizeof home, "file:%s", from->path);
+    command_add(&args, "--json");
+    command_add(&args, "--older-than");
+    command_add(&args, "0");
+    command_add(&args, "--home");
+    command_add(&args, home);
+    (void)command_run(etx__command_doctor, "doctor", &args, 0);
+    command_free(&args);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input input = {data, size};
     static const char *const gids[] = {"t1", "s1", "m1", "i1"};
@@ -66,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     image_make(&from, input);
     run_row(&from, row, gid, &input);
     run_row(&from, 1, gid, &input);
+    run_doctor(&from);
     image_remove(&from);
     fuzz_check(directory_descriptor() == first);
     return 0;

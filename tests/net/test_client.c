@@ -488,6 +488,69 @@ static void *ask_many(void *user) {
     return NULL;
 }
 
+/* ---- an answer that is told piece by piece */
+
+typedef struct pieces {
+    asked self;
+    char text[256];
+    int status;
+    int frees; /* the client, at the first piece */
+} pieces;
+
+static void on_piece(uint64_t id, int status, net_text bytes, void *user) {
+    pieces *all = user;
+    size_t len = strlen(all->text);
+    (void)id;
+    assert_int_equal(all->self.done, 0); /* `asked` stands first */
+    assert_true(bytes.len > 0);
+    all->status = status;
+    snprintf(all->text + len, sizeof all->text - len, "%.*s", (int)bytes.len, bytes.bytes);
+    if (all->frees) {
+        net_client_free(all->self.client);
+        all->self.client = NULL;
+    }
+}
+
+static pieces ask_pieces(const act *one, net_fetch fetch, int frees) {
+    script server = {.acts = one, .count = 1};
+    pieces all = {.frees = frees};
+    char text[64];
+    script_start(&server);
+    asked_begin(&all.self, NULL);
+    fetch.piece = on_piece;
+    ask(&all.self, url_of(&server, text, sizeof text), fetch);
+    asked_end(&all.self);
+    script_stop(&server);
+    return all;
+}
+
+static void test_pieces(void **state) {
+    static const act whole[] = {
+        {.say = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", .then = WAIT},
+        {.say = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n"
+                "0\r\n\r\n",
+         .then = WAIT}};
+    static const act part = {.say =
+                                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                 "2\r\nab\r\n1\r\nc\r\n",
+                             .then = WAIT};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        pieces all = ask_pieces(&whole[i], (net_fetch){.timeout_ms = 3000}, 0);
+        assert_int_equal(all.self.error, 0);
+        assert_string_equal(all.text, "abc");
+        assert_string_equal(all.self.body, "abc");
+        assert_int_equal(all.status, 200);
+    }
+    pieces silent = ask_pieces(&part, (net_fetch){.timeout_ms = 200}, 0);
+    assert_int_equal(silent.self.error, NET_ETIMEOUT);
+    assert_string_equal(silent.text, "abc");
+    pieces freed = ask_pieces(&part, (net_fetch){.timeout_ms = 3000}, 1);
+    assert_int_equal(freed.self.error, NET_ECANCELLED);
+    freed = ask_pieces(&whole[0], (net_fetch){.timeout_ms = 3000}, 1);
+    assert_int_equal(freed.self.error, NET_ECANCELLED);
+}
+
 static void test_many(void **state) {
     rig server = {0};
     net_client_options options = {.target_connections_max = 20, .target_queue_max = 100000};
@@ -527,6 +590,7 @@ int main(void) {
         cmocka_unit_test(test_not_sent),  cmocka_unit_test(test_names),
         cmocka_unit_test(test_limits),    cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

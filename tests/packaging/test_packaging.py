@@ -72,7 +72,8 @@ class Packaging:
         wanted = sorted(os.listdir(os.path.join(self.source, "include", "etx")))
         found = sorted(os.listdir(os.path.join(self.prefix, "include", "etx")))
         expect(found == wanted, f"headers: {found}")
-        for path in ("bin/etx", "share/man/man1/etx.1"):
+        for path in ("bin/etx", "share/man/man1/etx.1",
+                     "share/bash-completion/completions/etx"):
             full = os.path.join(self.prefix, path)
             expect(os.path.exists(full) or os.path.exists(full + ".gz"), f"{path} is missing")
         output = run([os.path.join(self.prefix, "bin", "etx"), "--version"], self.env)

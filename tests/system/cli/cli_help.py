@@ -10,7 +10,9 @@ from cli_common import Case, run
 
 COMMANDS = [["demo"], ["bench"], ["log", "show"], ["log", "verify"], ["log", "backup"],
             ["log", "repair"], ["tx", "list"], ["tx", "show"], ["tx", "retry"], ["tx", "park"],
-            ["tx", "resume"], ["tx", "force"]]
+            ["tx", "resume"], ["tx", "force"], ["doctor"]]
+SERVER_COMMANDS = [["tx", "submit"], ["tx", "begin"], ["tx", "commit"], ["tx", "abort"],
+                   ["tx", "watch"], ["top"]]
 
 
 class Help(Case):
@@ -23,7 +25,8 @@ class Help(Case):
         self.assertEqual(self.expect(2).stdout, "")
 
     def test_each_command_teaches(self):
-        for command in COMMANDS:
+        served = "watch" in self.expect(0, "tx", "--help").stdout
+        for command in COMMANDS + (SERVER_COMMANDS if served else []):
             result = self.expect(0, *command, "--help")
             for word in ("Usage: etx " + " ".join(command), "Options:", "Examples:", "Exit codes:",
                          "  0  ", "  2  ", "  etx " + command[0]):
@@ -57,7 +60,8 @@ class Help(Case):
                      ["bench", "--callers", "me"], ["tx", "list"], ["tx", "park", "g"],
                      ["tx", "park", "--home", "file:x", "--why", "w"],
                      ["tx", "force", "g", "--home", "file:x", "--why", "w", "--as", "maybe"],
-                     ["tx", "list", "--home", "http://x"], ["demo", "--audit"], ["-x"], [""]):
+                     ["tx", "list", "--home", "http://x"], ["demo", "--audit"],
+                     ["doctor", "--home", "DIR"], ["doctor", "x"], ["-x"], [""]):
             result = self.expect(2, *args)
             self.assertTrue(result.stderr.startswith("etx"), result.stderr)
             self.assertEqual(result.stdout, "")

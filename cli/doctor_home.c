@@ -1,0 +1,77 @@
+/* `etx doctor --home`: the directory of a log, which is only read. */
+#include <limits.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "doctor.h"
+
+static void note_damage(const etx_file_finding *finding, void *user) {
+    doctor *self = user;
+    if (finding->state == ETX_FILE_CORRUPT) {
+        json_t *noted = etx__doctor_note(
+            self, "log-damaged",
+            "'etx log verify' names every damage; restore a backup, or see what 'etx log repair' "
+            "can save",
+            "%s: %s", finding->file, finding->text);
+        etx__out_bytes(noted, "file", (etx_bytes){finding->file, strlen(finding->file)});
+        etx__out_number(noted, "offset", finding->offset);
+    }
+}
+
+static void look_at_room(doctor *self, const char *dir) {
+    struct statvfs found;
+    if (statvfs(dir, &found) == 0) {
+        etx__doctor_room(self, dir, (double)found.f_bavail * (double)found.f_frsize);
+    }
+}
+
+static int count_one(const etx_status *status, void *user) {
+    (void)status;
+    *(uint64_t *)user += 1;
+    return 0;
+}
+
+static void look_for_owner(doctor *self, tx_client *client, const etx_file_report *report) {
+    const etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    uint64_t count = 0;
+    if (!report->in_use && client->ops->list(client, &filter, &cursor, 1, count_one, &count) == 0 &&
+        count > 0) {
+        (void)etx__doctor_note(self, "not-running",
+                               "start the program whose log it is: it goes on where it was",
+                               "transactions are unfinished, and no process has the log open");
+    }
+}
+
+int etx__doctor_home(doctor *self) {
+    etx_file_report report = {.size = sizeof report};
+    char dir[PATH_MAX];
+    char message[400] = "";
+    tx_client *client = NULL;
+    int rc, code;
+    if (etx__cli_file_dir(self->options.home, dir, sizeof dir) != 0) {
+        return etx__cli_fail(self->cli, "write --home file:DIR",
+                             "'%s' is not the URL of a directory", self->options.home);
+    }
+    rc = etx_log_file_verify(dir, note_damage, self, &report, message, sizeof message);
+    if (rc != 0) {
+        return etx__cli_fail(
+            self->cli,
+            rc == ETX_ENOTFOUND ? "is it the right directory? --home file:DIR, as the program "
+                                  "says it"
+                                : NULL,
+            "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc), etx_error_name(rc));
+    }
+    look_at_room(self, dir);
+    if (report.state == ETX_FILE_CORRUPT) {
+        return CLI_OK; /* nothing can be listed */
+    }
+    code = etx__tx_open_local(self->cli, self->options.home, 0, &client);
+    if (code != CLI_OK) {
+        return CLI_BAD;
+    }
+    look_for_owner(self, client, &report);
+    code = etx__doctor_transactions(self, client);
+    client->ops->close(client);
+    return code;
+}

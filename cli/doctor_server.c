@@ -1,0 +1,183 @@
+/* `etx doctor --server`: a server etxd, as it speaks of itself. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "doctor.h"
+#include "metrics.h"
+#include "server.h"
+
+enum { SKEW_S = 5, TARGET_MAX = 300 };
+
+/* Alarms that are counted since the server's start, and not told otherwise. */
+static const struct {
+    const char *event;
+    const char *code;
+    const char *what;
+    const char *todo;
+} alarms[] = {
+    {"clock-stepped", "clock-jumped", "the clock stepped",
+     "set the clock right (NTP, and without steps): deadlines and retries follow it"},
+    {"log-poisoned", "log-fails", "a write or sync of the log failed, and it was opened anew",
+     "the server's log says where; see what the disk says of itself (dmesg, smartctl)"},
+    {"finish-refused", "finish-refused", "a participant refused to confirm, cancel or the like",
+     "it promised that it could: mend it; what it cannot do is settled by 'etx tx force'"},
+    {"workers-stuck", "workers-stuck", "all threads were in calls past their timeout",
+     "see which target is slow: 'etx top'"},
+};
+
+static int fail_server(doctor *self, server *from, int rc) {
+    const char *message = etx__server_message(from);
+    return etx__cli_fail(self->cli, "is it the right server? --server URL, $ETX_SERVER; $ETX_TOKEN",
+                         "%s", message[0] != '\0' ? message : etx_strerror(rc));
+}
+
+/* ---- ready, and what the clock says */
+
+static int look_at_readiness(doctor *self, server *from) {
+    const char *text;
+    int status;
+    int rc = etx__server_text(from, "/readyz", &status, &text);
+    if (rc != 0) {
+        return fail_server(self, from, rc);
+    }
+    if (status == 503) {
+        (void)etx__doctor_note(self, "not-ready",
+                               "if it reads its log or ends, wait; otherwise see to the home that "
+                               "it names",
+                               "the server takes no transactions: %.*s", (int)strcspn(text, "\n"),
+                               text);
+    }
+    return CLI_OK;
+}
+
+static void look_at_clock(doctor *self, server *from) {
+    struct tm parts = {0};
+    const char *rest = strptime(etx__server_date(from), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    double ahead;
+    if (rest == NULL) {
+        return;
+    }
+    ahead = (double)timegm(&parts) - (double)etx__cli_now_ms() / 1e3;
+    if (ahead > SKEW_S || ahead < -SKEW_S) {
+        (void)etx__doctor_note(self, "clock-differs", "set both clocks by NTP",
+                               "the server's clock is %.0f s %s this machine's",
+                               ahead > 0 ? ahead : -ahead, ahead > 0 ? "before" : "behind");
+    }
+}
+
+/* ---- metrics */
+
+static double count_event(const metrics *now, const char *event) {
+    char label[64];
+    snprintf(label, sizeof label, "type=\"%s\"", event);
+    return etx__metrics_sum(now, "etx_events_total", label);
+}
+
+static void look_at_alarms(doctor *self, const metrics *now) {
+    size_t i;
+    for (i = 0; i < sizeof alarms / sizeof alarms[0]; i++) {
+        double count = count_event(now, alarms[i].event);
+        if (count > 0) {
+            json_t *finding = etx__doctor_note(self, alarms[i].code, alarms[i].todo,
+                                               "%s: %.0f time%s since the server's start",
+                                               alarms[i].what, count, count > 1 ? "s" : "");
+            etx__out_number(finding, "count", (uint64_t)count);
+        }
+    }
+    if (count_event(now, "log-full") > count_event(now, "log-room")) {
+        (void)etx__doctor_note(self, "log-full",
+                               "make room where the log is: only what has begun can end until then",
+                               "the log is full: new transactions are refused");
+    }
+}
+
+/* Of a home: usable is a label of its row, or a row of its own. */
+static int is_down(const metrics_row *row) {
+    char usable[8];
+    etx__metrics_label(row, "usable", usable, sizeof usable);
+    return (strcmp(row->name, "etx_home") == 0 && strcmp(usable, "0") == 0) ||
+           (strcmp(row->name, "etx_home_usable") == 0 && row->value < 1);
+}
+
+static void look_at_home(doctor *self, const metrics_row *row) {
+    char place[24];
+    char where[48];
+    etx__metrics_label(row, "place", place, sizeof place);
+    snprintf(where, sizeof where, "home %s of the server", place);
+    if (strcmp(row->name, "etxd_home_room_bytes") == 0) {
+        etx__doctor_room(self, where, row->value);
+    } else if (is_down(row)) {
+        (void)etx__doctor_note(self, "home-down",
+                               "GET /readyz and the server's log say why; it is tried again",
+                               "%s takes no new transactions", where);
+    }
+}
+
+/* Of a row of etxd_target_breaker_open. */
+static void look_at_target(doctor *self, const metrics *now, const metrics_row *row) {
+    static const char *const answers[] = {"done", "refused", "working"};
+    char target[TARGET_MAX];
+    char label[TARGET_MAX + 40];
+    double answered = 0;
+    double unknown;
+    size_t i;
+    etx__metrics_label(row, "target", target, sizeof target);
+    for (i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        snprintf(label, sizeof label, "target=\"%s\",result=\"%s\"", target, answers[i]);
+        answered += etx__metrics_sum(now, "etxd_target_calls_total", label);
+    }
+    snprintf(label, sizeof label, "target=\"%s\",result=\"unknown\"", target);
+    unknown = etx__metrics_sum(now, "etxd_target_calls_total", label);
+    if (row->value > 0 || (unknown > 0 && answered < 1)) {
+        json_t *finding = etx__doctor_note(
+            self, "participant-silent",
+            "see whether it runs and can be reached from the server, and what its log says",
+            answered < 1 ? "%s has never answered: %.0f calls are without a usable answer"
+                         : "%s does not answer, and is left alone for a while: %.0f calls without "
+                           "a usable answer since the server's start",
+            target, unknown);
+        etx__out_text(finding, "target", target);
+    }
+}
+
+static int look_at_metrics(doctor *self, server *from) {
+    metrics now;
+    const char *text;
+    size_t i;
+    int rc = etx__server_metrics(from, &text);
+    if (rc != 0) {
+        return fail_server(self, from, rc);
+    }
+    if (etx__metrics_read(text, &now) != 0) {
+        return etx__cli_fail(self->cli, NULL, "out of memory");
+    }
+    look_at_clock(self, from);
+    look_at_alarms(self, &now);
+    for (i = 0; i < now.count; i++) {
+        look_at_home(self, &now.rows[i]);
+        if (strcmp(now.rows[i].name, "etxd_target_breaker_open") == 0) {
+            look_at_target(self, &now, &now.rows[i]);
+        }
+    }
+    etx__metrics_free(&now);
+    return CLI_OK;
+}
+
+int etx__doctor_server(doctor *self) {
+    server *from = NULL;
+    tx_client *client = NULL;
+    int code = etx__server_open(self->cli, self->options.server, &from);
+    if (code != CLI_OK) {
+        return code;
+    }
+    code = look_at_readiness(self, from);
+    code = code != CLI_OK ? code : look_at_metrics(self, from);
+    etx__server_close(from);
+    code = code != CLI_OK ? code : etx__tx_open_server(self->cli, self->options.server, &client);
+    if (code == CLI_OK) {
+        code = etx__doctor_transactions(self, client);
+        client->ops->close(client);
+    }
+    return code;
+}

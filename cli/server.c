@@ -1,0 +1,290 @@
+/* A server etxd that runs: asking it, and reading what it streams. */
+#include "server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../net/client.h"
+
+enum { TIMEOUT_MS = 600000, SILENCE_MS = 60000, TURN_MS = 200, STREAM_BYTES_MAX = 16 << 20 };
+
+struct server {
+    net_loop *loop;
+    net_client *client;
+    net_tls *tls;
+    const volatile sig_atomic_t *stop;
+    char base[SERVER_PATH_MAX]; /* "http://host:port", no '/' behind it */
+    char authorization[256];
+    char message[600];
+    /* of the request that is under way */
+    int done, error, status;
+    char *text; /* the answer's body, NUL behind it */
+    size_t len;
+    char date[64];
+    json_t *answer;
+    server_piece_fn piece;
+    void *user;
+    uint64_t id;
+    int left; /* the reader has enough */
+};
+
+/* ---- what came */
+
+static void keep_body(server *self, const net_result *result) {
+    net_text date = net_result_header(result, "date");
+    snprintf(self->date, sizeof self->date, "%.*s", (int)date.len, date.len > 0 ? date.bytes : "");
+    self->text = malloc(result->body.len + 1);
+    if (self->text != NULL) {
+        self->len = result->body.len;
+        memcpy(self->text, self->len > 0 ? result->body.bytes : "", self->len);
+        self->text[self->len] = '\0';
+    }
+}
+
+static void on_done(uint64_t id, const net_result *result, void *user) {
+    server *self = user;
+    (void)id;
+    self->done = 1;
+    self->error = result->error;
+    self->status = result->status;
+    if (result->error != 0) {
+        snprintf(self->message, sizeof self->message, "%.300s: %.250s", self->base, result->detail);
+    } else {
+        keep_body(self, result);
+    }
+}
+
+static void on_piece(uint64_t id, int status, net_text bytes, void *user) {
+    server *self = user;
+    self->id = id;
+    if (status == 200 && !self->left && self->piece(bytes.bytes, bytes.len, self->user) != 0) {
+        self->left = 1;
+        net_client_cancel(self->client, id);
+    }
+}
+
+/* What a problem's code is to a caller of libetx. */
+static int code_of(const char *code) {
+    static const struct {
+        const char *code;
+        int rc;
+    } codes[] = {{"not-found", ETX_ENOTFOUND},
+                 {"gone", ETX_EGONE},
+                 {"conflict", ETX_ECONFLICT},
+                 {"state", ETX_ESTATE},
+                 {"busy", ETX_EBUSY},
+                 {"rate", ETX_EBUSY},
+                 {"full", ETX_EFULL},
+                 {"unavailable", ETX_EUNAVAILABLE},
+                 {"starting", ETX_EUNAVAILABLE},
+                 {"closing", ETX_EUNAVAILABLE},
+                 {"unknown", ETX_EUNKNOWN},
+                 {"memory", ETX_ENOMEM}};
+    size_t i;
+    for (i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (strcmp(codes[i].code, code) == 0) {
+            return codes[i].rc;
+        }
+    }
+    return ETX_EINVALID;
+}
+
+const char *etx__server_word(const json_t *object, const char *name) {
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static int judge_json(server *self) {
+    self->answer = json_loadb(self->text != NULL ? self->text : "", self->len, 0, NULL);
+    if (self->answer == NULL) {
+        snprintf(self->message, sizeof self->message, "%.500s is no server etxd", self->base);
+        return ETX_EUNAVAILABLE;
+    }
+    if (self->status < 400) {
+        return 0;
+    }
+    snprintf(self->message, sizeof self->message, "%s: %s (%s)",
+             etx__server_word(self->answer, "detail"), etx__server_word(self->answer, "hint"),
+             etx__server_word(self->answer, "code"));
+    return code_of(etx__server_word(self->answer, "code"));
+}
+
+/* ---- one request, and waiting for its answer */
+
+static void forget(server *self) {
+    json_decref(self->answer);
+    self->answer = NULL;
+    free(self->text);
+    self->text = NULL;
+    self->len = 0;
+    self->done = 0;
+    self->status = 0;
+    self->left = 0;
+    self->date[0] = '\0';
+    self->message[0] = '\0';
+}
+
+/* 0: an answer came, whatever it says. */
+static int fetch(server *self, const char *path, net_fetch *what, const char *last_id) {
+    char text[2 * SERVER_PATH_MAX];
+    net_url url;
+    net_header headers[3] = {{"Content-Type", "application/json"}};
+    int rc;
+    forget(self);
+    what->size = sizeof *what;
+    what->url = &url;
+    what->tls = self->tls;
+    what->headers = headers;
+    what->header_count = 1;
+    what->done = on_done;
+    what->user = self;
+    if (self->authorization[0] != '\0') {
+        headers[what->header_count++] = (net_header){"Authorization", self->authorization};
+    }
+    if (last_id != NULL) {
+        headers[what->header_count++] = (net_header){"Last-Event-ID", last_id};
+    }
+    snprintf(text, sizeof text, "%s%s", self->base, path);
+    rc = net_url_parse(text, strlen(text), &url, NULL);
+    rc = rc == 0 ? net_client_fetch(self->client, what, &self->id) : rc;
+    if (rc != 0) {
+        return ETX_EINVALID;
+    }
+    while (rc == 0 && !self->done) {
+        rc = net_loop_turn(self->loop, TURN_MS);
+        if (self->stop != NULL && *self->stop && !self->left) {
+            self->left = 1;
+            net_client_cancel(self->client, self->id);
+        }
+    }
+    return rc != 0 || self->error != 0 ? ETX_EUNAVAILABLE : 0;
+}
+
+int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer) {
+    char *bytes = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    net_fetch what = {.method = body != NULL ? "POST" : "GET",
+                      .body = bytes,
+                      .body_len = bytes != NULL ? strlen(bytes) : 0,
+                      .answer_bytes_max = 1U << 30,
+                      .timeout_ms = TIMEOUT_MS};
+    int rc;
+    json_decref(body);
+    rc = fetch(self, path, &what, NULL);
+    free(bytes);
+    rc = rc == 0 ? judge_json(self) : rc;
+    *ret_answer = self->answer;
+    return rc;
+}
+
+int etx__server_text(server *self, const char *path, int *ret_status, const char **ret_text) {
+    net_fetch what = {.method = "GET", .answer_bytes_max = 1U << 30, .timeout_ms = TIMEOUT_MS};
+    int rc = fetch(self, path, &what, NULL);
+    *ret_status = self->status;
+    *ret_text = self->text != NULL ? self->text : "";
+    return rc;
+}
+
+int etx__server_metrics(server *self, const char **ret_text) {
+    int status;
+    int rc = etx__server_text(self, "/metrics", &status, ret_text);
+    if (rc != 0 || (status < 400 && strstr(*ret_text, "etxd_info{") != NULL)) {
+        return rc;
+    }
+    rc = judge_json(self);
+    *ret_text = "";
+    return rc != 0 ? rc : ETX_EUNAVAILABLE;
+}
+
+int etx__server_stream(server *self,
+                       const char *path,
+                       const char *last_id,
+                       server_piece_fn piece,
+                       void *user) {
+    net_fetch what = {.method = "GET",
+                      .piece = on_piece,
+                      .answer_bytes_max = STREAM_BYTES_MAX,
+                      .timeout_ms = SILENCE_MS};
+    int rc;
+    self->piece = piece;
+    self->user = user;
+    rc = fetch(self, path, &what, last_id);
+    if (self->left) {
+        return 0;
+    }
+    return rc == 0 && self->status >= 400 ? judge_json(self) : rc == 0 ? ETX_ECLOSED : rc;
+}
+
+const char *etx__server_message(const server *self) {
+    return self->message;
+}
+
+const char *etx__server_name(const server *self) {
+    return self->base;
+}
+
+const char *etx__server_date(const server *self) {
+    return self->date;
+}
+
+void etx__server_path(char *path, const char *gid, const char *more) {
+    size_t len = (size_t)snprintf(path, SERVER_PATH_MAX, "/v1/transactions/");
+    for (; *gid != '\0'; gid++) {
+        int plain = (*gid >= 'a' && *gid <= 'z') || (*gid >= 'A' && *gid <= 'Z') ||
+                    (*gid >= '0' && *gid <= '9') || strchr("-._~", *gid) != NULL;
+        len += (size_t)snprintf(path + len, SERVER_PATH_MAX - len, plain ? "%c" : "%%%02X", *gid);
+    }
+    snprintf(path + len, SERVER_PATH_MAX - len, "%s", more);
+}
+
+/* ---- opening and closing */
+
+void etx__server_close(server *self) {
+    net_client_free(self->client);
+    if (self->loop != NULL) {
+        (void)net_loop_turn(self->loop, 0);
+    }
+    net_loop_free(self->loop);
+    net_tls_free(self->tls);
+    json_decref(self->answer);
+    free(self->text);
+    free(self);
+}
+
+static const char *choose_url(const char *url) {
+    const char *usual = getenv("ETX_SERVER");
+    return url != NULL ? url : usual != NULL && usual[0] != '\0' ? usual : "http://127.0.0.1:7830";
+}
+
+int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
+    const net_tls_options tls = {.size = sizeof tls, .authorities = getenv("ETX_CA")};
+    const net_client_options options = {.size = sizeof options};
+    const char *token = getenv("ETX_TOKEN");
+    const char *why = NULL;
+    char message[NET_TLS_MESSAGE_MAX] = "";
+    server *self = calloc(1, sizeof *self);
+    const char *url = choose_url(given);
+    size_t len = strlen(url);
+    net_url parsed;
+    if (self == NULL) {
+        return etx__cli_fail(cli, NULL, "out of memory");
+    }
+    self->stop = cli->stop;
+    if (len >= sizeof self->base || net_url_parse(url, len, &parsed, &why) != 0) {
+        free(self);
+        return etx__cli_fail(cli, "write --server http://HOST:PORT", "'%s': %s", url,
+                             why != NULL ? why : "too long");
+    }
+    snprintf(self->base, sizeof self->base, "%s", url);
+    self->base[len - (len > 0 && url[len - 1] == '/')] = '\0';
+    if (token != NULL && token[0] != '\0') {
+        snprintf(self->authorization, sizeof self->authorization, "Bearer %s", token);
+    }
+    if (net_loop_create(&self->loop) != 0 ||
+        net_client_create(self->loop, &options, &self->client) != 0 ||
+        (parsed.tls && net_tls_create(&tls, message, &self->tls) != 0)) {
+        etx__server_close(self);
+        return etx__cli_fail(cli, NULL, "%s", message[0] != '\0' ? message : "out of memory");
+    }
+    *ret_server = self;
+    return CLI_OK;
+}

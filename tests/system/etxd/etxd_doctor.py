@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""`etx doctor` beside a real etxd: each thing that may be wrong with it."""
+import json
+import os
+import socket
+import subprocess
+
+import etxd_common
+from etxd_common import ETX, Case, Server
+
+
+@etxd_common.unittest.skipUnless(ETX, "the command etx was not built")
+class Doctor(Case):
+    flags = ("--stalled-after", "2", "--retry-first", "1ms", "--retry-cap", "20ms")
+
+    def doctor(self, code, *args, server=None, env=None):
+        url = f"http://127.0.0.1:{(server or self.server).port}"
+        env = dict(os.environ, ETX_SERVER=url, **(env or {}))
+        result = subprocess.run([ETX, "doctor", *args], capture_output=True, text=True, timeout=60,
+                                env=env, check=False)
+        self.assertEqual(result.returncode, code, result)
+        return result.stderr if code == 2 else result.stdout
+
+    def findings(self, *args, **more):
+        """What it finds: code -> finding."""
+        env = dict(os.environ, ETX_SERVER=f"http://127.0.0.1:{self.server.port}")
+        result = subprocess.run([ETX, "doctor", "--json", *args], capture_output=True, text=True,
+                                timeout=60, env=env, check=False, **more)
+        found = json.loads(result.stdout)["findings"]
+        self.assertEqual(result.returncode, 1 if found else 0, result)
+        for finding in found:
+            self.assertTrue(finding["what"] and finding["do"], finding)
+        return {finding["code"]: finding for finding in found}
+
+    def test_nothing(self):
+        self.submit({"branches": [self.part.saga()], "wait": "ended"})
+        self.assertEqual(self.findings("--room", "0"), {})
+        self.assertIn("Nothing is wrong", self.doctor(0, "--room", "0"))
+
+    def test_a_participant_that_never_answers(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # it does not listen
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            self.submit({"gid": "waits", "wait": "begun", "branches": [
+                {"kind": "saga", "action": url + "/a", "compensate": url + "/c"}]})
+            self.eventually(lambda: "participant-silent" in self.findings("--room", "0"))
+            found = self.findings("--room", "0", "--older-than", "0")
+            self.assertEqual(found["participant-silent"]["target"], url)
+            self.assertEqual(found["old"]["gids"], ["waits"])
+            self.assertEqual(found["participant-fails"]["gids"], ["waits"])
+            self.assertNotIn("old", self.findings("--room", "0"))
+            text = self.doctor(1, "--room", "0")
+            self.assertIn(url, text)
+            self.assertIn("such as waits", text)
+
+    def test_stalled_and_parked(self):
+        self.part.rules["/a/confirm"] = lambda headers, body: (409, b"")
+        self.submit({"gid": "bad", "branches": [self.part.tcc()]})
+        self.submit({"gid": "held", "mode": "interactive", "wait": "begun"})
+        self.expect(self.server.post("/v1/transactions/held/park", {"who": "ann", "why": "x"}), 200)
+        self.eventually(lambda: "stalled" in self.findings("--room", "0"))
+        found = self.findings("--room", "0")
+        self.assertEqual((found["stalled"]["count"], found["stalled"]["gids"]), (1, ["bad"]))
+        self.assertEqual(found["parked"]["gids"], ["held"])
+        self.assertGreater(found["finish-refused"]["count"], 0)
+
+    def test_a_target_that_is_not_allowed(self):
+        """What was allowed when it was begun is not after a restart."""
+        self.part.rules["/a/try"] = lambda headers, body: (503, b"")
+        self.submit({"gid": "lost", "wait": "begun", "branches": [self.part.tcc()]})
+        self.server.end()
+        self.server.flags += ("--allow-target", "http://127.0.0.1:1")
+        self.server.start()
+        self.eventually(lambda: "target-not-allowed" in self.findings("--room", "0"))
+        self.assertEqual(self.findings("--room", "0")["target-not-allowed"]["gids"], ["lost"])
+
+    def test_little_room(self):
+        found = self.findings("--room", str(1 << 30))
+        self.assertGreater(found["log-nearly-full"]["room_bytes"], 0)
+
+    def test_it_cannot_look(self):
+        self.assertIn("127.0.0.1:1", self.doctor(2, "--server", "http://127.0.0.1:1"))
+        self.assertIn("is no server", self.doctor(2, "--server", self.part.url))
+        self.doctor(2, "--home", "file:x", "--server", "http://127.0.0.1:1")
+        path = os.path.join(self.server.folder, "tokens")
+        token = subprocess.run([ETX, "token", "create", "--file", path, "--scope", "read"],
+                               capture_output=True, text=True, check=True).stdout.strip()
+        server = Server("--token-file", path)
+        self.addCleanup(server.close)
+        self.assertIn("token", self.doctor(2, server=server))
+        self.doctor(0, "--room", "0", server=server, env={"ETX_TOKEN": token})
+
+    def test_beside_its_directory(self):
+        """The directory of a server that runs is looked at too."""
+        self.submit({"gid": "held", "mode": "interactive", "wait": "begun"})
+        home = f"file:{self.server.folder}/home"
+        self.assertEqual(self.findings("--room", "0", "--home", home), {})
+        found = self.findings("--room", "0", "--home", home, "--older-than", "0")
+        self.assertEqual(found["old"]["gids"], ["held"])
+
+
+if __name__ == "__main__":
+    etxd_common.main()
