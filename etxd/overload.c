@@ -7,8 +7,9 @@
  * because of them. One turn that takes long says little (the machine may have been busy with
  * others): only several in a row are an overload. From then on each late turn refuses, until there
  * was none for a while. So long there is a limit on how many are in progress as well, which late
- * turns lower and others raise, and below which nothing is refused: if the engine or the participants halt for a moment, the loop has
- * time to take in far more than can be done in time afterwards. */
+ * turns lower and others raise: if the engine or the participants halt for a moment, the loop has
+ * time to take in far more than can be done in time afterwards. While few are in progress nothing
+ * is refused: they are soon done. */
 
 enum { LATE_TURNS = 4, CALM_MS = 1000, LIMIT_LEAST = 128 };
 
@@ -33,7 +34,7 @@ static int is_overload(etxd_pressure *pressure, const net_loop *loop, int late, 
         pressure->turn = turn;
         learn(pressure, late, open);
     }
-    if (open < LIMIT_LEAST) { /* few are soon done, however busy the machine is with others */
+    if (open < LIMIT_LEAST) {
         return 0;
     }
     if (late && (pressure->late >= LATE_TURNS || now < pressure->until_ms)) {
