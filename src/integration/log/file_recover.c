@@ -56,6 +56,11 @@ static int nodes_load(etx__file_partition *partition,
                       etx__file_reader *reader,
                       const etx__file_list *list,
                       etx__file_fault *fault) {
+    /* First of all: should one of them not be readable, its number is taken all the same. */
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->entries[i].partition == partition->number)
+            partition->highest = list->entries[i].number;
+    }
     for (size_t i = 0; i < list->count; i++) {
         etx__file_segment *segment;
         etx__file_stamp stamp;
@@ -73,7 +78,6 @@ static int nodes_load(etx__file_partition *partition,
         segment->begun = rc == 1;
         segment->first = rc == 1 ? stamp.slot : ETX__NONE;
         etx__file_queue_push(&partition->held, segment);
-        partition->highest = segment->number;
     }
     if (!partition->held.head)
         return missing(partition, 1, 0, "the segment is missing", fault);

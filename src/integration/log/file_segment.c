@@ -262,9 +262,14 @@ int etx__file_segment_prepare(etx__file_partition *partition, int *ret_error) {
     return error ? etx__file_error_code(error) : 0;
 }
 
+/* Of one that could not be read it is not known which files it needs: none is made, none goes. */
+static int is_left_alone(const etx__file_partition *partition) {
+    return partition->held_up || !partition->loaded;
+}
+
 static int spare_wanted(const etx__file_partition *partition, uint64_t now_ms) {
     uint32_t wanted = partition->half ? 2 : 1;
-    if (partition->held_up || partition->spares.count >= wanted)
+    if (is_left_alone(partition) || partition->spares.count >= wanted)
         return 0;
     return partition->wanted_at_once || partition->trimmed.count ||
            now_ms >= partition->retry_at_ms;
@@ -272,7 +277,7 @@ static int spare_wanted(const etx__file_partition *partition, uint64_t now_ms) {
 
 /* Trimmed segments that no spare needs are deleted, but for one that may soon be. */
 static int surplus(const etx__file_partition *partition) {
-    return !partition->held_up && partition->trimmed.count > 1;
+    return !is_left_alone(partition) && partition->trimmed.count > 1;
 }
 
 static void surplus_delete(etx__file_partition *partition) {
@@ -307,7 +312,7 @@ static int helper_round(etx__file_log *log) {
     for (uint32_t i = 0; i < log->home.partitions && !log->stop; i++) {
         etx__file_partition *partition = &log->partitions[i];
         int wanted = spare_wanted(partition, etx__file_now_ms());
-        int settle = partition->settle && !partition->held_up;
+        int settle = partition->settle && !is_left_alone(partition);
         if (!settle && !wanted && !surplus(partition))
             continue;
         helper_work(partition, wanted);

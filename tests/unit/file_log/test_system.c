@@ -364,6 +364,33 @@ static void test_repair_of_a_short_segment(void **state) {
     }
 }
 
+/* What a reopen could not read keeps its files: the helper, which knows less then, makes none that
+ * takes the place of another, and none at all however often it fails. (Seed 364527 of the
+ * simulation: a new spare took the name of the segment that could not be read.) */
+static void test_a_reopen_that_cannot_read(void **state) {
+    enum { PAUSE_US = 20000 }; /* for a helper that does what it must not */
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = fixture->subject.ops;
+    int failed = 0;
+    fixture_puts(fixture, 250, 9000);
+    fixture_await(fixture, fixture_last_segment(fixture) + 1);
+    for (int rc = ETX_EIO; rc != 0;
+         failed += rc != 0) { /* until the one that fails is the helper's */
+        calls_fail(CALL_READ, failed + 1, EIO, NULL);
+        rc = ops->reopen(fixture->subject.log, 0, NULL, 0);
+        calls_clear();
+        assert_true(rc == 0 || rc == ETX_EIO);
+        assert_true(failed < 60); /* more reads each time would be more files each time */
+        usleep(PAUSE_US);
+    }
+    assert_true(failed >= 4); /* a look at each segment at least */
+    assert_int_equal(ops->reopen(fixture->subject.log, 0, NULL, 0), 0);
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
+    fixture_puts(fixture, 250, 9000);
+    assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
+    fixture_command("test $(ls '%s'/log/*.seg | wc -l) -le 12", fixture->subject.dir);
+}
+
 static void test_a_root_that_does_not_open(void **state) {
     log_fixture *fixture = *state;
     char source[300];
@@ -490,6 +517,7 @@ int main(void) {
         CASE(test_a_spare_that_stays_in_the_way),
         CASE(test_a_torn_spare),
         CASE(test_repair_of_a_short_segment),
+        CASE(test_a_reopen_that_cannot_read),
         CASE(test_a_root_that_does_not_open),
         CASE(test_space),
         CASE(test_an_occupied_slot_that_cannot_be_read),
