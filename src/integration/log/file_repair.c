@@ -270,6 +270,14 @@ static int rest_doubtful(const etx__file_partition *partition) {
     return 0;
 }
 
+/* Does the state say that this is all? As it does to a start (chain_empty). */
+static int is_all(const etx__file_state *state, const salvage_progress *progress) {
+    if (!progress->any && (state->flags & ETX__STATE_EMPTY))
+        return state->settled <= state->mark;
+    return (state->flags & (ETX__STATE_CLEAN | ETX__STATE_EMPTY)) &&
+           (progress->any ? progress->next : state->mark) == state->settled;
+}
+
 /* Judges what was read of a partition: may something that was acknowledged be missing? */
 static void salvage_conclude(file_salvage *salvage,
                              etx__file_partition *partition,
@@ -278,8 +286,7 @@ static void salvage_conclude(file_salvage *salvage,
     const etx__file_state *state = &partition->state;
     const etx__file_segment *first = partition->held.head;
     etx__file_fault fault = {0};
-    int proven = known && (state->flags & (ETX__STATE_CLEAN | ETX__STATE_EMPTY)) &&
-                 (progress->any ? progress->next : state->mark) == state->settled;
+    int proven = known && is_all(state, progress);
     int empty = !progress->any && first && first->number == 1 && !rest_doubtful(partition);
     if (known && progress->next < state->settled && !proven)
         etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, progress->next,
