@@ -84,7 +84,8 @@ struct etx__file_log {
     etx_allocator allocator;
     etx__file_home home;
     uint8_t read_only;
-    uint8_t live; /* read only, and another has it open: it may change under us */
+    /* read only, and another has it open: it may change under us; of all partitions at once */
+    _Atomic uint8_t live;
     uint8_t direct;
     uint8_t unsynced; /* a copy is made: synced segment by segment */
     uint8_t helper_runs;
