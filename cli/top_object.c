@@ -123,14 +123,20 @@ json_t *etx__top_object(const metrics *now, const metrics *before, double second
 
 /* ---- the oldest */
 
-/* Members of the oldest are sorted by when they were begun; times as text sort as they are. */
+/* Whether a is shown before b: by when it was begun (times as text sort as they are), and those of
+ * one millisecond by gid, so that a page that is drawn again does not shuffle them. */
+static int is_older(const json_t *a, const json_t *b) {
+    int order = strcmp(etx__server_word(a, "begun"), etx__server_word(b, "begun"));
+    return order < 0 ||
+           (order == 0 && strcmp(etx__server_word(a, "gid"), etx__server_word(b, "gid")) < 0);
+}
+
 static void keep_oldest(json_t *oldest, const json_t *transaction) {
     static const char *const names[] = {"gid", "state", "begun", "marks", "calls_in_flight"};
-    const char *begun = etx__server_word(transaction, "begun");
     json_t *one;
     size_t at = json_array_size(oldest);
     size_t i;
-    while (at > 0 && strcmp(begun, etx__server_word(json_array_get(oldest, at - 1), "begun")) < 0) {
+    while (at > 0 && is_older(transaction, json_array_get(oldest, at - 1))) {
         at--;
     }
     if (at >= TOP_OLDEST) {
