@@ -70,6 +70,9 @@ static int wait_for_end(sim *s) {
     until_us += s->now_us + (uint64_t)(most - least) * 1000;
     while (s->now_us < until_us) {
         sim_operator_resume(s);
+        for (uint32_t i = 0; i < s->nodes; i++) {
+            sim_local_help(&s->node[i]); /* as its thread does once a second */
+        }
         sim_run_until(s, s->now_us + STEP_US);
         if (all_ended(s)) {
             return 1;

@@ -6,6 +6,8 @@
 #include "disk/disk.h"
 #include "sim.h"
 
+enum { PATH = 96 };
+
 static const etx_log_ops *file_ops(void) {
     return etx_log_file();
 }
@@ -50,19 +52,8 @@ static uint32_t choose(void *user, uint32_t ways) {
 
 /* ---- damage */
 
-static uint8_t byte_at(const disk *of, const sim_flip *flip) {
-    uint8_t byte = 0;
-    disk_file_read(of, flip->path, flip->offset, &byte, 1);
-    return byte;
-}
-
-/* 0: something else stands there by now. A file that is gone may have another name. */
-static int is_damaged(const disk *of, const sim_flip *flip) {
-    return flip->there &&
-           (disk_file_size(of, flip->path) <= flip->offset || byte_at(of, flip) == flip->byte);
-}
-
-/* One bit of one file is another one when it is opened next. */
+/* One bit of one file is another one when it is opened next. Two would be more than a disk does
+ * between two looks at it. */
 static void flip_bit(sim_node *node, disk *of) {
     sim *s = node->world;
     static const char directory[] = "log";
@@ -70,43 +61,30 @@ static void flip_bit(sim_node *node, disk *of) {
     while (disk_file_name(of, directory, count) != NULL) {
         count++;
     }
-    sim_flip *flip = node->flip;
-    if (count == 0 || is_damaged(of, flip)) {
+    if (count == 0 || disk_is_damaged(of, NULL)) {
         return;
     }
     const char *name = disk_file_name(of, directory, sim_below(s, SIM_STORING, count));
-    char path[sizeof flip->path];
+    char path[PATH];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     uint64_t size = disk_file_size(of, path);
     if (size == 0) {
         return;
     }
-    /* What was harmless may show later: the file was used again under another name. */
-    memmove(flip + 1, flip, (SIM_FLIPS - 1) * sizeof *flip);
-    memcpy(flip->path, path, sizeof path);
-    flip->offset = sim_below(s, SIM_STORING, (uint32_t)size);
-    flip->bit = (uint8_t)sim_below(s, SIM_STORING, 8);
-    disk_file_flip(of, flip->path, flip->offset, flip->bit);
-    flip->byte = byte_at(of, flip);
-    flip->there = 1;
+    uint64_t offset = sim_below(s, SIM_STORING, (uint32_t)size);
+    unsigned bit = sim_below(s, SIM_STORING, 8);
+    disk_file_flip(of, path, offset, bit);
     s->stats.flips++;
-    sim_say(s, NULL, "%s: bit %u of %s at %llu is damaged", node->name, flip->bit, flip->path,
-            (unsigned long long)flip->offset);
-}
-
-static void mend(sim_node *node, disk *of, sim_flip *flip) {
-    if (is_damaged(of, flip) && disk_file_size(of, flip->path) > flip->offset) {
-        disk_file_flip(of, flip->path, flip->offset, flip->bit);
-        sim_say(node->world, NULL, "%s: %s is mended", node->name, flip->path);
-        flip->there = 0;
-    }
+    sim_say(s, NULL, "%s: bit %u of %s at %llu is damaged", node->name, bit, path,
+            (unsigned long long)offset);
 }
 
 /* As from a good copy. What was written over it since is good. */
-void sim_local_mend(sim_node *node) {
-    disk *of = node->world->store[SIM_STORES + node->place].disk;
-    for (int i = 0; i < SIM_FLIPS; i++) {
-        mend(node, of, &node->flip[i]);
+static void mend(sim_node *node, disk *of, const char *path) {
+    if (disk_is_damaged(of, path)) {
+        disk_mend(of, path);
+        sim_say(node->world, NULL, "%s: %s is mended", node->name,
+                path != NULL ? path : "what is damaged");
     }
 }
 
@@ -122,47 +100,19 @@ static int named_in(const char *message, char *path, size_t size) {
     return 1;
 }
 
-/* The damage that a refusal of this file tells; under another name, if the segment was used again
- * with what is damaged. */
-static sim_flip *flip_told(sim_node *node, const disk *of, const char *path) {
-    for (int i = 0; i < SIM_FLIPS; i++) {
-        sim_flip *flip = &node->flip[i];
-        if (!flip->there) {
-            continue;
-        }
-        if (strcmp(path, flip->path) == 0) {
-            return flip;
-        }
-        sim_flip moved = *flip;
-        memcpy(moved.path, path, sizeof moved.path);
-        if (disk_file_size(of, path) > flip->offset && byte_at(of, &moved) == flip->byte) {
-            *flip = moved;
-            return flip;
-        }
-    }
-    return NULL;
-}
-
 int sim_local_refused(sim_node *node, const char *message) {
     disk *of = node->world->store[SIM_STORES + node->place].disk;
-    const sim_flip *last = node->flip;
-    char path[sizeof last->path] = "";
-    int there = 0;
-    for (int i = 0; i < SIM_FLIPS; i++) {
-        there |= node->flip[i].there;
-    }
-    if (!there) {
+    char path[PATH] = "";
+    if (!disk_is_damaged(of, NULL)) {
         return 0;
     }
-    sim_flip *flip = named_in(message, path, sizeof path) ? flip_told(node, of, path) : NULL;
-    if (flip == NULL) {
-        sim_break(node->world, "damage is told with its place", NULL,
-                  "%s: bit %u at %llu of %s: %s", node->name, last->bit,
-                  (unsigned long long)last->offset, last->path, message);
+    if (!named_in(message, path, sizeof path) || !disk_is_damaged(of, path)) {
+        sim_break(node->world, "damage is told with its place", NULL, "%s: %s", node->name,
+                  message);
         return 1;
     }
     node->world->stats.refusals++;
-    mend(node, of, flip);
+    mend(node, of, path);
     return 1;
 }
 
@@ -199,7 +149,7 @@ void sim_local_fault(sim_node *node) {
     if (s->healing) {
         disk_fault_clear(of);
         disk_limit_set(of, UINT64_MAX);
-        sim_local_mend(node);
+        mend(node, of, NULL);
     } else if (sim_happens(s, SIM_DISK_ERROR)) {
         uint32_t which = sim_below(s, SIM_STORING, KINDS);
         disk_fault fault = {.kind = kinds[which],

@@ -131,19 +131,25 @@ static const sim_truth *child_find(sim *s, const sim_truth *parent, uint32_t pla
     return sim_truth_find(s, gid, strlen(gid));
 }
 
-int sim_nest_crossed(sim *s, const sim_truth *parent, uint32_t place) {
+int sim_nest_hopeless(sim *s, const sim_truth *parent, uint32_t place) {
     char gid[ETX_GID_MAX + 1];
     const sim_truth *child = child_find(s, parent, place, gid);
-    return child != NULL && child->forced && child->decided != 0 && parent->decided != 0 &&
-           child->decided != parent->decided;
+    if (child == NULL || parent->decided == 0) {
+        return 0;
+    }
+    return (child->store != NULL && child->store->regressed) ||
+           (child->forced && child->decided != 0 && child->decided != parent->decided);
 }
 
-int sim_nest_orphaned(sim *s, const sim_truth *child) {
+int sim_nest_orphaned(sim *s, const sim_truth *child, int *ret_commit) {
     char gid[ETX_GID_MAX + 1];
     for (const sim_truth *parent = s->truths; parent != NULL; parent = parent->next) {
-        int lost = parent->store != NULL && parent->store->regressed && parent->plan != NULL;
-        for (uint32_t i = 0; lost && i < parent->plan->branches; i++) {
-            if (parent->plan->branch[i].nests && child_find(s, parent, i, gid) == child) {
+        int lost = parent->store != NULL && parent->store->regressed;
+        for (uint32_t i = 0; parent->plan != NULL && i < parent->plan->branches; i++) {
+            int settled = parent->decided != 0 && parent->row[i].settled;
+            if ((lost || settled) && parent->plan->branch[i].nests &&
+                child_find(s, parent, i, gid) == child) {
+                *ret_commit = !lost && parent->decided == 2;
                 return 1;
             }
         }

@@ -76,27 +76,33 @@ void sim_operator_act(sim *s) {
     sim_node_run(node, give, &given);
 }
 
-/* Who has forced a child against its parent has to say so of the parent's branch too: its
- * participant can never do what it is asked to. */
-static void settle_crossed(sim *s, const sim_truth *truth, sim_node *node) {
+/* Who has forced a child against its parent, or has lost it with its store, has to say so of the
+ * parent's branch: its participant can never do what it is asked to. */
+static void settle_hopeless(sim *s, const sim_truth *truth, sim_node *node) {
     for (uint32_t i = 0; truth->plan != NULL && i < truth->plan->branches; i++) {
         order given = {.gid = truth->gid,
                        .type = ETX__EV_FORCE,
                        .force = ETX_FORCE_DONE,
                        .operation = truth->decided == 2 ? ETX_COMMIT : ETX_UNDO};
-        if (truth->plan->branch[i].nests && sim_nest_crossed(s, truth, i)) {
+        if (truth->plan->branch[i].nests && !truth->row[i].settled &&
+            sim_nest_hopeless(s, truth, i)) {
             snprintf(given.branch, sizeof given.branch, "b%u", i);
-            sim_say(s, truth->gid, "the operator settles branch %u: its child was forced", i);
+            sim_say(s, truth->gid, "the operator settles branch %u: its child was forced, or lost",
+                    i);
             sim_node_run(node, give, &given);
         }
     }
 }
 
-/* Held is what waits for its parent, however long: where that is lost somebody has to decide. */
-static void abort_orphan(sim *s, const sim_truth *truth, sim_node *node) {
-    order given = {.gid = truth->gid, .type = ETX__EV_FORCE, .force = ETX_FORCE_ABORT};
-    if (truth->held && truth->decided == 0 && sim_nest_orphaned(s, truth)) {
-        sim_say(s, truth->gid, "the operator aborts it: its parent is lost");
+/* Held is what waits for its parent, however long: where that is lost, or does not ask any more,
+ * somebody has to decide. */
+static void end_orphan(sim *s, const sim_truth *truth, sim_node *node) {
+    order given = {.gid = truth->gid, .type = ETX__EV_FORCE};
+    int commit = 0;
+    if (truth->held && truth->decided == 0 && sim_nest_orphaned(s, truth, &commit)) {
+        given.force = commit ? ETX_FORCE_COMMIT : ETX_FORCE_ABORT;
+        sim_say(s, truth->gid, "the operator %s it: its parent will not",
+                commit ? "commits" : "aborts");
         sim_node_run(node, give, &given);
     }
 }
@@ -109,10 +115,10 @@ void sim_operator_resume(sim *s) {
                 sim_node_run(&s->node[i], give, &given);
             }
             if (sim_node_ready(&s->node[i])) {
-                settle_crossed(s, truth, &s->node[i]);
+                settle_hopeless(s, truth, &s->node[i]);
             }
             if (sim_node_ready(&s->node[i])) {
-                abort_orphan(s, truth, &s->node[i]);
+                end_orphan(s, truth, &s->node[i]);
             }
         }
     }

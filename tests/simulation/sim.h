@@ -74,18 +74,8 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
-/* A bit of a node's disk that is not what was written. */
-typedef struct sim_flip {
-    char path[96];
-    uint64_t offset;
-    uint8_t bit, byte; /* what the byte is since; another one was written over it */
-    uint8_t there;
-} sim_flip;
-
-enum { SIM_FLIPS = 8 };
 struct sim_node {
     sim *world;
-    sim_flip flip[SIM_FLIPS]; /* the newest first */
     sim_known known[SIM_STORES][SIM_PARTITIONS];
     uint32_t place;
     char name[8];
@@ -250,7 +240,6 @@ void sim_local_fault(sim_node *node);
 void sim_local_help(sim_node *node);
 /* It could not start: is its disk damaged, and did it say where? Then that is mended. */
 int sim_local_refused(sim_node *node, const char *message);
-void sim_local_mend(sim_node *node);
 
 /* ---- bank.c */
 const char *sim_bank_name(uint8_t kind);

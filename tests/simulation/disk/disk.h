@@ -155,8 +155,13 @@ uint32_t disk_counter_choose(void *counter, uint32_t ways);
 
 /* Of the file at `path`, below the mount: its size, or UINT64_MAX if it is not there. */
 uint64_t disk_file_size(const disk *on, const char *path);
-/* Turns one bit over, for readers and durably. */
+/* Turns one bit over, for readers and durably. The last few of each file stay known, whatever name
+ * it has by now, until something else is durably written there. */
 void disk_file_flip(disk *on, const char *path, uint64_t offset, unsigned bit);
+/* Does a reader see a bit that was turned over; of the whole disk, if `path` is NULL? */
+int disk_is_damaged(const disk *on, const char *path);
+/* Turns back what a reader sees turned over; of the whole disk, if `path` is NULL. */
+void disk_mend(disk *on, const char *path);
 /* The name of the n-th file in the directory `path`; NULL: there are fewer. */
 const char *disk_file_name(const disk *on, const char *path, uint32_t number);
 /* Reads as a reader sees it; bytes beyond the end are left alone. */

@@ -147,18 +147,3 @@ void disk_file_read(const disk *on, const char *path, uint64_t offset, void *to,
         return;
     disk_bytes_read(inode, to, len < inode->size - offset ? len : inode->size - offset, offset);
 }
-
-void disk_file_flip(disk *on, const char *path, uint64_t offset, unsigned bit) {
-    disk_place place;
-    uint8_t byte;
-    uint64_t size;
-    if (disk_walk(on, DISK_ROOT, path, &place) || place.inode == DISK_NONE ||
-        offset >= on->inodes[place.inode]->size)
-        return;
-    size = on->inodes[place.inode]->size_durable;
-    disk_bytes_read(on->inodes[place.inode], &byte, 1, offset);
-    byte ^= (uint8_t)(1u << bit % 8);
-    disk_bytes_write(on, place.inode, &byte, 1, offset);
-    disk_range_sync(on, place.inode, offset, offset + 1);
-    disk_inode_own(on, place.inode)->size_durable = size;
-}

@@ -11,6 +11,7 @@
 #define DISK_SECTOR 512u
 #define DISK_PAGE 4096u
 #define DISK_NAME 40
+#define DISK_SCARS 4
 #define DISK_NONE UINT32_MAX
 #define DISK_ROOT 0u
 #define DISK_FD_BASE (1 << 24)
@@ -46,6 +47,14 @@ typedef struct disk_change {
     uint32_t inode;
 } disk_change;
 
+/* A byte in which a bit was turned over; a scar that nobody sees, durably neither, is none. */
+typedef struct disk_scar {
+    uint64_t offset;
+    uint8_t mask;
+    uint8_t seen;
+    uint8_t durable;
+} disk_scar;
+
 /* A file or a directory. Shared by clones: changed only by way of disk_inode_own. */
 typedef struct disk_inode {
     uint32_t refs;
@@ -61,6 +70,7 @@ typedef struct disk_inode {
     disk_page **platter; /* what is durable */
     uint8_t *dirty;      /* sectors that differ, and a sync would write */
     uint8_t *dropped;    /* sectors that differ, and no sync will write */
+    disk_scar scars[DISK_SCARS];
     /* a directory */
     disk_entries seen;
     disk_entries durable;
@@ -149,6 +159,11 @@ void disk_size_set(disk *on, uint32_t index, uint64_t size);
 void disk_range_sync(disk *on, uint32_t index, uint64_t from, uint64_t to);
 void disk_file_drop(disk *on, uint32_t index, uint64_t keep);
 void disk_page_settle(disk_inode *inode, uint32_t page, uint8_t kept);
+
+/* disk_scar.c: what becomes of damage. */
+void disk_scars_written(disk_inode *inode, uint64_t from, uint64_t to);
+void disk_scars_synced(disk_inode *inode, uint32_t page, uint8_t sectors);
+void disk_scars_reread(disk_inode *inode, uint32_t page, uint8_t sectors);
 
 /* disk_dir.c */
 uint32_t disk_entry_find(const disk_entries *entries, const char *name);

@@ -190,10 +190,12 @@ static void sectors_note(disk_inode *inode, uint32_t page, uint32_t from, uint32
     for (uint32_t i = from; i < to; i++) {
         uint8_t bit = (uint8_t)(1u << i);
         inode->dropped[page] &= (uint8_t)~bit;
-        if (sector_same(inode->cache[page], inode->platter[page], i))
+        if (sector_same(inode->cache[page], inode->platter[page], i)) {
             inode->dirty[page] &= (uint8_t)~bit;
-        else
+            disk_scars_synced(inode, page, bit);
+        } else {
             inode->dirty[page] |= bit;
+        }
     }
 }
 
@@ -220,6 +222,7 @@ void disk_bytes_write(disk *on, uint32_t index, const uint8_t *from, size_t len,
         inode->size = offset + len;
     if (offset + len > inode->allocated)
         inode->allocated = offset + len;
+    disk_scars_written(inode, offset, offset + len);
     while (len) {
         size_t within = offset % DISK_PAGE;
         size_t part = len < DISK_PAGE - within ? len : DISK_PAGE - within;
@@ -250,6 +253,7 @@ void disk_bytes_read(const disk_inode *inode, void *to, size_t len, uint64_t off
 /* As seen. What is cut off reads as zeros if the file grows again. */
 void disk_size_set(disk *on, uint32_t index, uint64_t size) {
     disk_inode *inode = disk_inode_own(on, index);
+    disk_scars_written(inode, size, UINT64_MAX);
     for (uint64_t at = size; at < inode->size;) {
         uint32_t page = (uint32_t)(at / DISK_PAGE);
         size_t within = at % DISK_PAGE;
@@ -293,6 +297,7 @@ static void page_sync(disk_inode *inode, uint32_t page, uint8_t mask) {
         }
     }
     inode->dirty[page] &= (uint8_t)~written;
+    disk_scars_synced(inode, page, written);
 }
 
 /* Whole sectors from `from` to `to`, and the size. */
@@ -335,6 +340,7 @@ void disk_page_settle(disk_inode *inode, uint32_t page, uint8_t kept) {
     inode->dropped[page] = 0;
     page_release(inode->cache[page]);
     inode->cache[page] = page_share(inode->platter[page]);
+    disk_scars_reread(inode, page, 0xff);
 }
 
 /* Memory was short: what no sync will write is forgotten, so the disk is read again. */
@@ -358,6 +364,7 @@ void disk_evict(disk *on) {
                     memset(to->bytes + at, 0, DISK_SECTOR);
             }
             own->dropped[page] = 0;
+            disk_scars_reread(own, page, dropped);
         }
     }
 }
