@@ -62,6 +62,8 @@ int etx__file_partitions_make(etx__file_log *log) {
         partition->seed = etx__file_seed(log->home.id, i);
         partition->state_fd = -1;
         partition->end = ETX__BLOCK;
+        partition->zeroed = UINT64_MAX;
+        partition->fill_fd = -1;
     }
     return 0;
 }
@@ -110,7 +112,8 @@ void etx__file_free(etx__file_log *log) {
     allocator.release(allocator.user, log, sizeof *log);
 }
 
-/* A new log's partitions, each with a state file and its first segment. */
+/* A new log's partitions, each with a state file and its first segment. What was written is known,
+ * and not read again. */
 static int make_partitions(etx__file_log *log, const etx__file_words *words) {
     const etx__file_state nothing = {0};
     int rc = etx__file_partitions_make(log);
@@ -122,9 +125,9 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         if (!error)
             etx__file_segment_prepare(&log->partitions[i], &error);
     }
-    partitions_free(log);
     if (!error)
         return 0;
+    partitions_free(log);
     return etx__file_say(
         words, etx__file_error_code(error),
         "cannot make the segments in %s: %s (a log of %u partitions takes %llu MiB "
@@ -199,9 +202,13 @@ static int log_make(etx__file_log *log,
         return rc;
     log->direct = url->direct != 0 && direct_probe(log, "home.tmp");
     rc = etx__file_dir_clear(log, words);
+    log->making = !url->copy;
     if (!rc)
         rc = make_partitions(log, words);
-    if (!rc && !url->copy)
+    log->making = 0;
+    if (url->copy)
+        partitions_free(log);
+    else if (!rc)
         rc = log_name(log, &named, words);
     if (rc && !named)
         making_undo(log, url);
@@ -244,6 +251,22 @@ static int options_check(const etx__file_log *log,
                              "%s was made with segment=%lluK, which cannot be changed: leave the "
                              "option out",
                              log->dir, (unsigned long long)(log->home.segment_size >> 10));
+    return 0;
+}
+
+/* Those of a log that was made just now. */
+static int partitions_begin(etx__file_log *log, const etx__file_words *words) {
+    for (uint32_t i = 0; i < log->home.partitions; i++) {
+        etx__file_partition *partition = &log->partitions[i];
+        uint64_t zeroed = partition->zeroed;
+        int error;
+        if (etx__file_segment_take(partition, &error))
+            return etx__file_say(words, etx__file_error_code(error),
+                                 "cannot begin a segment in %s: %s", log->dir,
+                                 etx__file_why(error));
+        etx__file_fill_begin(partition, zeroed);
+        partition->loaded = 1;
+    }
     return 0;
 }
 
@@ -325,7 +348,7 @@ static int log_open(etx__file_log *log,
     /* A copy is written through the page cache: its URL says so. */
     log->direct = !log->read_only && url->direct != 0 && direct_probe(log, "home");
     if (!rc)
-        rc = partitions_recover(log, &list, words);
+        rc = log->partitions ? partitions_begin(log, words) : partitions_recover(log, &list, words);
     etx__file_list_free(&log->allocator, &list);
     return rc;
 }

@@ -14,6 +14,7 @@
 
 #define ETX__WINDOW (1u << 20)
 #define ETX__AHEAD (4 << 20)
+#define ETX__FILL_FIRST ((uint64_t)1 << 20) /* zeros that a new log's first segments begin with */
 #define ETX__SEGMENT_DEFAULT ((uint64_t)16 << 20)
 #define ETX__PARTITIONS_DEFAULT 4u
 #define ETX__NONE UINT64_MAX
@@ -54,8 +55,9 @@ typedef struct etx__file_partition {
     uint8_t changed; /* something was put since it was opened */
     uint32_t poisoned_number;
     etx__file_state state;
-    uint64_t next;        /* the slot that is written next */
-    _Atomic uint64_t end; /* where, in the current segment; its writer's, the helper looks */
+    uint64_t next;           /* the slot that is written next */
+    _Atomic uint64_t end;    /* where, in the current segment; its writer's, the helper looks */
+    _Atomic uint64_t zeroed; /* in the current segment, a put beyond it ends the filling first */
     uint64_t last_offset;
     uint64_t last_nonce;
     uint32_t last_checksum;
@@ -77,6 +79,9 @@ typedef struct etx__file_partition {
     uint8_t settle;  /* `begun` is to be made durable */
     etx__file_settled begun;
     uint8_t held_up; /* the helper must not begin */
+    int fill_fd;     /* of the current segment, while the helper writes its zeros, or -1 */
+    uint8_t filling;
+    uint8_t fill_ends; /* somebody waits for that */
 } etx__file_partition;
 
 struct etx__file_log {
@@ -88,6 +93,7 @@ struct etx__file_log {
     _Atomic uint8_t live;
     uint8_t direct;
     uint8_t unsynced; /* a copy is made: synced segment by segment */
+    uint8_t making;   /* its first segments: most of their zeros come later */
     uint8_t helper_runs;
     uint8_t stop;
     int dir_fd;
@@ -182,6 +188,12 @@ int etx__file_helper_start(etx__file_log *log);
 void etx__file_helper_stop(etx__file_log *log);
 void etx__file_helper_hold(etx__file_partition *partition);
 void etx__file_helper_release(etx__file_partition *partition);
+
+/* file_fill.c: the zeros of a new log's first segments. */
+void etx__file_fill_begin(etx__file_partition *partition, uint64_t zeroed);
+void etx__file_fill_end(etx__file_partition *partition);
+etx__file_partition *etx__file_fill_next(const etx__file_log *log);
+void etx__file_fill_some(etx__file_partition *partition);
 
 /* file_read.c: groups, read and judged. */
 void etx__file_reader_init(etx__file_reader *reader, etx__file_partition *partition);

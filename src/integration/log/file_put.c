@@ -109,6 +109,8 @@ etx_put_result etx__file_append(etx__file_partition *partition, etx_put *put) {
         return append_full(put, error);
     group.segment = partition->current->number;
     etx__file_group_encode(partition->buffer.data, partition->seed, log->home.id, &group);
+    if (partition->end + length > atomic_load_explicit(&partition->zeroed, memory_order_relaxed))
+        etx__file_fill_end(partition);
     error = etx__file_write(partition->current->fd, partition->buffer.data, length, partition->end);
     if (error)
         return append_failed(partition, put, error);

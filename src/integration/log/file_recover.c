@@ -25,6 +25,7 @@
 /* Forgets what was read of the partition, for reading it anew. Its lock stays. */
 void etx__file_partition_forget(etx__file_partition *partition) {
     etx__file_log *log = partition->log;
+    etx__file_fill_end(partition);
     etx__file_queue_free(log, &partition->held);
     pthread_mutex_lock(&log->mutex);
     etx__file_queue_free(log, &partition->spares);

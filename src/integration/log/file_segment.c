@@ -126,9 +126,8 @@ static void pace(etx__file_partition *partition, uint64_t zeroed) {
     pthread_mutex_unlock(&log->mutex);
 }
 
-static int zero_all(etx__file_partition *partition, int fd) {
+static int zero_all(etx__file_partition *partition, int fd, uint64_t size) {
     const etx__file_log *log = partition->log;
-    uint64_t size = log->home.segment_size;
     uint64_t piece = partition->working ? PIECE : OPEN_PIECE;
     etx__file_buffer zeros = {0};
     int error = 0;
@@ -142,7 +141,8 @@ static int zero_all(etx__file_partition *partition, int fd) {
     return error;
 }
 
-/* A new file under the temporary name, zero-filled. */
+/* A new file under the temporary name, zero-filled; those of a new log in their first part, if the
+ * space of the rest is allocated (file_fill.c). */
 static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
     const etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
@@ -155,10 +155,14 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fd < 0)
         return errno;
     etx__file_own(log->dir_fd, fd);
-    if (fallocate(fd, 0, 0, (off_t)size) && errno != EOPNOTSUPP && errno != ENOSYS)
+    if (!fallocate(fd, 0, 0, (off_t)size))
+        size = log->making && size > ETX__FILL_FIRST ? ETX__FILL_FIRST : size;
+    else if (errno != EOPNOTSUPP && errno != ENOSYS)
         error = errno;
     if (!error)
-        error = zero_all(partition, fd);
+        error = zero_all(partition, fd, size);
+    if (log->making)
+        partition->zeroed = size;
     if (error)
         close(fd);
     else
@@ -306,12 +310,17 @@ static void helper_work(etx__file_partition *partition, int wanted) {
     pthread_cond_broadcast(&log->changed);
 }
 
-/* One round over the partitions. 1 if there was something to do. */
+/* One round over the partitions: first of all the zeros of segments in use. 1 if there was something
+ * to do. */
 static int helper_round(etx__file_log *log) {
-    int busy = 0;
+    etx__file_partition *fill = etx__file_fill_next(log);
+    int busy = fill != NULL;
+    if (fill)
+        etx__file_fill_some(fill);
     for (uint32_t i = 0; i < log->home.partitions && !log->stop; i++) {
         etx__file_partition *partition = &log->partitions[i];
-        int wanted = spare_wanted(partition, etx__file_now_ms());
+        int wanted =
+            (!fill || partition->wanted_at_once) && spare_wanted(partition, etx__file_now_ms());
         int settle = partition->settle && !is_left_alone(partition);
         if (!settle && !wanted && !surplus(partition))
             continue;
@@ -413,6 +422,7 @@ int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
     etx__file_segment *segment;
     uint64_t attempts;
     int by_helper;
+    etx__file_fill_end(partition);
     if (log->unsynced && partition->current && fdatasync(partition->current->fd)) {
         *ret_error = errno;
         return errno;

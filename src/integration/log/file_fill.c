@@ -1,0 +1,109 @@
+/* The zeros of a new log's first segments, most of which are written while it is in use already.
+ *
+ * Whoever makes a log waits for the first part of each (ETX__FILL_FIRST), on space that is
+ * allocated: what is not written yet reads as zeros, and a put there is right, but slower. The
+ * helper writes the rest in small pieces behind `zeroed`, ahead of the puts. A put that would reach
+ * beyond `zeroed` ends the filling first, and so does whoever leaves the segment or reads the
+ * partition anew: so zeros and groups never meet. After an error, and in a process that opens the
+ * log later, the rest stays as it is. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PIECE (64u << 10)
+#define PIECES_A_SYNC 16
+#define PAUSE_NS (1000 * 1000)
+
+/* The current segment is filled from here on, by the helper. */
+void etx__file_fill_begin(etx__file_partition *partition, uint64_t zeroed) {
+    const etx__file_log *log = partition->log;
+    char name[ETX__NAME_SIZE];
+    if (zeroed >= log->home.segment_size)
+        return;
+    etx__file_segment_name(name, partition->number, partition->current->number);
+    partition->fill_fd =
+        etx__file_open_at(log->dir_fd, name, O_RDWR | (log->direct ? O_DIRECT : 0));
+    if (partition->fill_fd >= 0)
+        atomic_store(&partition->zeroed, zeroed);
+}
+
+/* With the mutex held, as long as nothing is written. */
+static void done(etx__file_partition *partition) {
+    if (partition->fill_fd >= 0)
+        close(partition->fill_fd);
+    partition->fill_fd = -1;
+    atomic_store(&partition->zeroed, UINT64_MAX);
+}
+
+/* No zeros are written to the current segment any more when it returns. */
+void etx__file_fill_end(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    pthread_mutex_lock(&log->mutex);
+    partition->fill_ends = 1;
+    while (partition->filling)
+        pthread_cond_wait(&log->changed, &log->mutex);
+    partition->fill_ends = 0;
+    done(partition);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+/* How far the zeros are ahead of the puts. */
+static uint64_t lead(const etx__file_partition *partition) {
+    uint64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
+    return atomic_load_explicit(&partition->zeroed, memory_order_relaxed) - end;
+}
+
+/* The partition whose puts come nearest to the end of their zeros, or NULL. With the mutex held. */
+etx__file_partition *etx__file_fill_next(const etx__file_log *log) {
+    etx__file_partition *next = NULL;
+    for (uint32_t i = 0; i < log->home.partitions; i++) {
+        etx__file_partition *partition = &log->partitions[i];
+        if (partition->fill_fd >= 0 && !partition->fill_ends && !partition->held_up &&
+            (!next || lead(partition) < lead(next)))
+            next = partition;
+    }
+    return next;
+}
+
+/* Gives way to the puts, if there is time to. With the mutex held. 0: the filling is to end. */
+static int pause_between(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    if (lead(partition) >= ETX__FILL_FIRST / 2 && !partition->fill_ends && !log->stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += PAUSE_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+    }
+    return !partition->fill_ends && !partition->held_up && !log->stop;
+}
+
+/* Writes the next pieces and syncs them. With the mutex held, which it leaves meanwhile. */
+void etx__file_fill_some(etx__file_partition *partition) {
+    etx__file_log *log = partition->log;
+    uint64_t size = log->home.segment_size;
+    uint64_t at = atomic_load(&partition->zeroed);
+    int error = 0;
+    partition->filling = 1;
+    for (int i = 0; i < PIECES_A_SYNC && at < size && !error && pause_between(partition); i++) {
+        uint64_t to = size - at < PIECE ? size : at + PIECE;
+        pthread_mutex_unlock(&log->mutex);
+        error = etx__file_zero(log, partition->fill_fd, at, to);
+        pthread_mutex_lock(&log->mutex);
+        at = error ? at : to;
+        atomic_store(&partition->zeroed, at);
+    }
+    if (!error && !partition->fill_ends) {
+        pthread_mutex_unlock(&log->mutex);
+        error = fdatasync(partition->fill_fd) ? errno : 0;
+        pthread_mutex_lock(&log->mutex);
+    }
+    partition->filling = 0;
+    if (error || at >= size)
+        done(partition);
+    pthread_cond_broadcast(&log->changed);
+}
