@@ -165,14 +165,16 @@ static enum MHD_Result answer(struct MHD_Connection *connection,
 }
 
 static enum MHD_Result serve_call(ledger *l, struct MHD_Connection *connection, const char *text) {
-    etx_fence_call call = ETX_FENCE_CALL_INIT; /* a TCC branch; begin_ms 0: nothing is cleaned */
+    etx_fence_call call = ETX_FENCE_CALL_INIT; /* a TCC branch */
+    const char *begin = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Etx-Begin");
     const char *word = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Etx-Operation");
     size_t i;
     call.gid = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Etx-Gid");
     call.branch = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Etx-Branch");
-    if (call.gid == NULL || call.branch == NULL || word == NULL) {
+    if (call.gid == NULL || call.branch == NULL || word == NULL || begin == NULL) {
         return answer(connection, 400, "this is no call of etxd");
     }
+    call.begin_ms = strtoull(begin, NULL, 10);
     for (i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
         if (strcmp(word, operations[i].name) == 0) {
             PGconn *db = take_connection(l);

@@ -17,7 +17,8 @@ typedef struct etx_fence_call {
     const char *branch;
     etx_operation operation; /* ETX_FORWARD, ETX_COMMIT, ETX_UNDO */
     etx_kind kind;
-    /* etx_call_begin_ms: a call of a transaction begun before the horizon is too old */
+    /* etx_call_begin_ms, or over HTTP the header Etx-Begin: a call of a transaction begun before
+     * the horizon is too old */
     uint64_t begin_ms;
 } etx_fence_call;
 

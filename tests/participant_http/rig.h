@@ -16,7 +16,7 @@ typedef struct rig_call {
     char gid[ETX_GID_MAX + 1];
     char branch[ETX_NAME_MAX + 1];
     char operation[16];
-    char key[80], trace[64], deadline[32], run[32], type[64], secret[32], statics[32];
+    char key[80], trace[64], begin[32], deadline[32], run[32], type[64], secret[32], statics[32];
     char digest[80], input[256], signature[80], uri[256], subject[NET_TLS_SUBJECT_MAX];
     unsigned attempt;
     char body[RIG_BODY_MAX];

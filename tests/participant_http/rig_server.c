@@ -30,6 +30,7 @@ static int write_down(rig_server *self, net_request *request, unsigned *ret_time
     take(request, "etx-branch", call->branch, sizeof call->branch);
     take(request, "etx-operation", call->operation, sizeof call->operation);
     take(request, "etx-attempt", attempt, sizeof attempt);
+    take(request, "etx-begin", call->begin, sizeof call->begin);
     take(request, "etx-deadline", call->deadline, sizeof call->deadline);
     take(request, "etx-run", call->run, sizeof call->run);
     take(request, "idempotency-key", call->key, sizeof call->key);

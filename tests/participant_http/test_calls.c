@@ -129,7 +129,10 @@ static void test_said(void **state) {
     assert_memory_equal(call->trace, said.traceparent, 36);
     assert_int_equal(call->body_len, 5);
     assert_memory_equal(call->body, "\0\1\2\r\n", 5);
-    assert_true(strtoull(call->deadline, NULL, 10) > 1700000000000ull);
+    assert_true(strtoull(call->begin, NULL, 10) > 1700000000000ull);
+    assert_true(strtoull(call->deadline, NULL, 10) == strtoull(call->begin, NULL, 10) + 60000);
+    assert_string_equal(server.call[rig_find(&server, 0, "three", "compensate")].begin,
+                        call->begin);
     call = &server.call[rig_find(&server, 0, "two", "action")];
     assert_string_equal(call->type, "application/json");
     assert_string_equal(

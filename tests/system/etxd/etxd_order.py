@@ -96,7 +96,8 @@ class Order(Case):
         connection = etxd_common.http.client.HTTPConnection(host, timeout=30)
         try:
             connection.request("POST", "/", body, {
-                "Etx-Gid": gid, "Etx-Branch": "stock", "Etx-Operation": operation})
+                "Etx-Gid": gid, "Etx-Branch": "stock", "Etx-Operation": operation,
+                "Etx-Begin": "1700000000000"})
             return connection.getresponse().status
         finally:
             connection.close()

@@ -176,7 +176,7 @@ struct etx__http_job {
     etx_token token;
     uint64_t due_ms;  /* of CLOCK_MONOTONIC */
     uint64_t sent_us; /* the same clock; 0: not, or nobody wants to know */
-    uint64_t deadline_ms, run;
+    uint64_t begin_ms, deadline_ms, run;
     uint32_t timeout_ms, attempt;
     etx_operation operation;
     const char *word; /* the operation's */

@@ -89,6 +89,7 @@ etx__http_job *etx__http_job_make(etx_http *http, const etx_call *call) {
     job->operation = etx_call_operation(call);
     job->word = etx_operation_name(etx_call_kind(call), job->operation);
     job->attempt = etx_call_attempt(call);
+    job->begin_ms = etx_call_begin_ms(call);
     job->deadline_ms = etx_call_deadline_ms(call);
     job->run = etx_call_run(call);
     job->timeout_ms = own_timeout(etx_call_timeout_ms(call));

@@ -16,7 +16,7 @@ typedef struct request {
     etx__http_text made; /* a body that had to be made */
     const void *body;
     size_t body_len;
-    char attempt[12], deadline[24], run[24], key[33], trace[56];
+    char attempt[12], begin[24], deadline[24], run[24], key[33], trace[56];
     etx__http_text digest, input, signature;
 } request;
 
@@ -73,6 +73,7 @@ static int write_own(request *self) {
     }
     add(self, "Etx-Operation", job->word);
     add(self, "Etx-Attempt", write_number(self->attempt, sizeof self->attempt, job->attempt));
+    add(self, "Etx-Begin", write_number(self->begin, sizeof self->begin, job->begin_ms));
     if (job->deadline_ms != 0) {
         add(self, "Etx-Deadline",
             write_number(self->deadline, sizeof self->deadline, job->deadline_ms));
