@@ -310,8 +310,8 @@ static void helper_work(etx__file_partition *partition, int wanted) {
     pthread_cond_broadcast(&log->changed);
 }
 
-/* One round over the partitions: first of all the zeros of segments in use. 1 if there was something
- * to do. */
+/* One round over the partitions: first of all the zeros of segments in use. 1 if there was
+ * something to do. */
 static int helper_round(etx__file_log *log) {
     etx__file_partition *fill = etx__file_fill_next(log);
     int busy = fill != NULL;
