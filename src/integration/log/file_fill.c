@@ -13,9 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIECE (64u << 10)
-#define PIECES_A_SYNC 16
-#define PAUSE_NS (1000 * 1000)
+#define PIECE (256u << 10)
+#define PAUSE_NS (4 * 1000 * 1000)
 
 /* The current segment is filled from here on, by the helper. */
 void etx__file_fill_begin(etx__file_partition *partition, uint64_t zeroed) {
@@ -82,28 +81,25 @@ static int pause_between(etx__file_partition *partition) {
     return !partition->fill_ends && !partition->held_up && !log->stop;
 }
 
-/* Writes the next pieces and syncs them. With the mutex held, which it leaves meanwhile. */
+/* Writes the next piece and syncs it, with what the file system notes about the space: or the next
+ * put would have to. With the mutex held, which it leaves meanwhile. */
 void etx__file_fill_some(etx__file_partition *partition) {
     etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
     uint64_t at = atomic_load(&partition->zeroed);
-    int error = 0;
+    uint64_t to = size - at < PIECE ? size : at + PIECE;
+    int error;
     partition->filling = 1;
-    for (int i = 0; i < PIECES_A_SYNC && at < size && !error && pause_between(partition); i++) {
-        uint64_t to = size - at < PIECE ? size : at + PIECE;
+    if (pause_between(partition)) {
         pthread_mutex_unlock(&log->mutex);
         error = etx__file_zero(log, partition->fill_fd, at, to);
+        if (!error && fdatasync(partition->fill_fd))
+            error = errno;
         pthread_mutex_lock(&log->mutex);
-        at = error ? at : to;
-        atomic_store(&partition->zeroed, at);
-    }
-    if (!error && !partition->fill_ends) {
-        pthread_mutex_unlock(&log->mutex);
-        error = fdatasync(partition->fill_fd) ? errno : 0;
-        pthread_mutex_lock(&log->mutex);
+        atomic_store(&partition->zeroed, to);
+        if (error || to == size)
+            done(partition);
     }
     partition->filling = 0;
-    if (error || at >= size)
-        done(partition);
     pthread_cond_broadcast(&log->changed);
 }
