@@ -62,7 +62,7 @@ int etx__file_partitions_make(etx__file_log *log) {
         partition->seed = etx__file_seed(log->home.id, i);
         partition->state_fd = -1;
         partition->end = ETX__BLOCK;
-        partition->zeroed = UINT64_MAX;
+        partition->zeroed = ETX__NONE;
         partition->fill_fd = -1;
     }
     return 0;
@@ -258,13 +258,11 @@ static int options_check(const etx__file_log *log,
 static int partitions_begin(etx__file_log *log, const etx__file_words *words) {
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
-        uint64_t zeroed = partition->zeroed;
         int error;
         if (etx__file_segment_take(partition, &error))
             return etx__file_say(words, etx__file_error_code(error),
                                  "cannot begin a segment in %s: %s", log->dir,
                                  etx__file_why(error));
-        etx__file_fill_begin(partition, zeroed);
         partition->loaded = 1;
     }
     return 0;

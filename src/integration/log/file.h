@@ -28,6 +28,7 @@ typedef struct etx__file_segment {
     uint8_t torn;    /* it ends with a torn group */
     uint64_t first;  /* the slots it holds: from `first` ... */
     uint64_t limit;  /* ... to below `limit` */
+    uint64_t zeroed; /* as it was made: zeros were written up to here; ETX__NONE: to its end */
 } etx__file_segment;
 
 typedef struct etx__file_queue {
@@ -188,9 +189,10 @@ int etx__file_helper_start(etx__file_log *log);
 void etx__file_helper_stop(etx__file_log *log);
 void etx__file_helper_hold(etx__file_partition *partition);
 void etx__file_helper_release(etx__file_partition *partition);
+void etx__file_changed_wait(etx__file_log *log, uint32_t most_ms);
 
 /* file_fill.c: the zeros of a new log's first segments. */
-void etx__file_fill_begin(etx__file_partition *partition, uint64_t zeroed);
+void etx__file_fill_begin(etx__file_partition *partition);
 void etx__file_fill_end(etx__file_partition *partition);
 etx__file_partition *etx__file_fill_next(const etx__file_log *log);
 void etx__file_fill_some(etx__file_partition *partition);

@@ -158,10 +158,11 @@ int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_
 int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to) {
     etx__file_buffer zeros = {0};
     int error = 0;
-    if (etx__file_buffer_reserve(&log->allocator, &zeros, ETX__WINDOW))
+    size_t piece = to - from < ETX__WINDOW ? (size_t)(to - from) : ETX__WINDOW;
+    if (etx__file_buffer_reserve(&log->allocator, &zeros, piece))
         return ENOMEM;
     while (from < to && !error) {
-        size_t len = to - from < ETX__WINDOW ? (size_t)(to - from) : ETX__WINDOW;
+        size_t len = to - from < piece ? (size_t)(to - from) : piece;
         error = etx__file_write(fd, zeros.data, len, from);
         from += len;
     }

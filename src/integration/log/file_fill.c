@@ -10,23 +10,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PIECE (256u << 10)
-#define PAUSE_NS (4 * 1000 * 1000)
+#define PAUSE_MS 4
 
-/* The current segment is filled from here on, by the helper. */
-void etx__file_fill_begin(etx__file_partition *partition, uint64_t zeroed) {
+/* The current segment, which has just become that, is filled from here on by the helper if it lacks
+ * zeros. With the mutex held. */
+void etx__file_fill_begin(etx__file_partition *partition) {
     const etx__file_log *log = partition->log;
+    const etx__file_segment *segment = partition->current;
     char name[ETX__NAME_SIZE];
-    if (zeroed >= log->home.segment_size)
+    if (segment->zeroed == ETX__NONE)
         return;
-    etx__file_segment_name(name, partition->number, partition->current->number);
+    etx__file_segment_name(name, partition->number, segment->number);
     partition->fill_fd =
         etx__file_open_at(log->dir_fd, name, O_RDWR | (log->direct ? O_DIRECT : 0));
     if (partition->fill_fd >= 0)
-        atomic_store(&partition->zeroed, zeroed);
+        atomic_store(&partition->zeroed, segment->zeroed);
 }
 
 /* With the mutex held, as long as nothing is written. */
@@ -34,7 +35,7 @@ static void done(etx__file_partition *partition) {
     if (partition->fill_fd >= 0)
         close(partition->fill_fd);
     partition->fill_fd = -1;
-    atomic_store(&partition->zeroed, UINT64_MAX);
+    atomic_store(&partition->zeroed, ETX__NONE);
 }
 
 /* No zeros are written to the current segment any more when it returns. */
@@ -70,14 +71,8 @@ etx__file_partition *etx__file_fill_next(const etx__file_log *log) {
 /* Gives way to the puts, if there is time to. With the mutex held. 0: the filling is to end. */
 static int pause_between(etx__file_partition *partition) {
     etx__file_log *log = partition->log;
-    if (lead(partition) >= ETX__FILL_FIRST / 2 && !partition->fill_ends && !log->stop) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += PAUSE_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&log->changed, &log->mutex, &until);
-    }
+    if (lead(partition) >= ETX__FILL_FIRST / 2 && !partition->fill_ends && !log->stop)
+        etx__file_changed_wait(log, PAUSE_MS);
     return !partition->fill_ends && !partition->held_up && !log->stop;
 }
 

@@ -30,7 +30,7 @@
 #define RETRY_MS 1000
 #define PIECE (64u << 10)
 #define OPEN_PIECE (1u << 20)
-#define PAUSE_NS (1000 * 1000)
+#define PAUSE_MS 1
 
 void etx__file_queue_push(etx__file_queue *queue, etx__file_segment *segment) {
     segment->next = NULL;
@@ -58,7 +58,7 @@ etx__file_segment *etx__file_segment_new(etx__file_log *log, uint32_t number) {
     etx__file_segment *segment = log->allocator.allocate(log->allocator.user, sizeof *segment);
     if (!segment)
         return NULL;
-    *segment = (etx__file_segment){.number = number, .fd = -1};
+    *segment = (etx__file_segment){.number = number, .fd = -1, .zeroed = ETX__NONE};
     return segment;
 }
 
@@ -111,39 +111,43 @@ static int is_ahead(const etx__file_partition *partition, uint64_t zeroed) {
            (end <= begun || (end - begun) * 2 <= zeroed);
 }
 
+/* Waits until something changes that the helper may have to know, but no longer than so. With the
+ * mutex held. */
+void etx__file_changed_wait(etx__file_log *log, uint32_t most_ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(most_ms % 1000) * 1000000;
+    until.tv_sec += most_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&log->changed, &log->mutex, &until);
+}
+
 /* Waits a little, if there is time to. */
 static void pace(etx__file_partition *partition, uint64_t zeroed) {
     etx__file_log *log = partition->log;
     pthread_mutex_lock(&log->mutex);
-    if (is_ahead(partition, zeroed)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += PAUSE_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&log->changed, &log->mutex, &until);
-    }
+    if (is_ahead(partition, zeroed))
+        etx__file_changed_wait(log, PAUSE_MS);
     pthread_mutex_unlock(&log->mutex);
 }
 
 static int zero_all(etx__file_partition *partition, int fd, uint64_t size) {
     const etx__file_log *log = partition->log;
     uint64_t piece = partition->working ? PIECE : OPEN_PIECE;
-    etx__file_buffer zeros = {0};
     int error = 0;
-    if (etx__file_buffer_reserve(&log->allocator, &zeros, piece))
-        return ENOMEM;
     for (uint64_t at = 0; at < size && !error; at += piece) {
         pace(partition, at);
-        error = etx__file_write(fd, zeros.data, piece < size - at ? piece : size - at, at);
+        error = etx__file_zero(log, fd, at, piece < size - at ? at + piece : size);
     }
-    etx__file_buffer_free(&log->allocator, &zeros);
     return error;
 }
 
 /* A new file under the temporary name, zero-filled; those of a new log in their first part, if the
  * space of the rest is allocated (file_fill.c). */
-static int spare_create(etx__file_partition *partition, const char *temporary, int *ret_fd) {
+static int spare_create(etx__file_partition *partition,
+                        const char *temporary,
+                        etx__file_segment *segment,
+                        int *ret_fd) {
     const etx__file_log *log = partition->log;
     uint64_t size = log->home.segment_size;
     int error = 0;
@@ -155,14 +159,14 @@ static int spare_create(etx__file_partition *partition, const char *temporary, i
     if (fd < 0)
         return errno;
     etx__file_own(log->dir_fd, fd);
-    if (!fallocate(fd, 0, 0, (off_t)size))
-        size = log->making && size > ETX__FILL_FIRST ? ETX__FILL_FIRST : size;
-    else if (errno != EOPNOTSUPP && errno != ENOSYS)
+    if (fallocate(fd, 0, 0, (off_t)size) == 0) {
+        if (log->making && size > ETX__FILL_FIRST)
+            size = segment->zeroed = ETX__FILL_FIRST;
+    } else if (errno != EOPNOTSUPP && errno != ENOSYS) {
         error = errno;
+    }
     if (!error)
         error = zero_all(partition, fd, size);
-    if (log->making)
-        partition->zeroed = size;
     if (error)
         close(fd);
     else
@@ -199,7 +203,7 @@ static int spare_make(etx__file_partition *partition,
     etx__file_spare_name(temporary, partition->number);
     etx__file_segment_name(name, partition->number, segment->number);
     error = old ? spare_recycle(partition, temporary, old->number, &fd)
-                : spare_create(partition, temporary, &fd);
+                : spare_create(partition, temporary, segment, &fd);
     if (!error)
         error = header_write(partition, fd, segment->number);
     if (!error && renameat(log->dir_fd, temporary, log->dir_fd, name))
@@ -340,13 +344,6 @@ int etx__file_helper_turn(etx__file_log *log) {
     return busy;
 }
 
-static void helper_wait(etx__file_log *log) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += 1;
-    pthread_cond_timedwait(&log->changed, &log->mutex, &until);
-}
-
 static int helper_idle(const etx__file_log *log) {
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         if (log->partitions[i].spare_error)
@@ -365,7 +362,7 @@ static void *helper_main(void *user) {
         if (helper_idle(log))
             pthread_cond_wait(&log->changed, &log->mutex);
         else
-            helper_wait(log);
+            etx__file_changed_wait(log, RETRY_MS);
     }
     pthread_mutex_unlock(&log->mutex);
     return NULL;
@@ -454,6 +451,7 @@ int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
         etx__file_queue_push(&partition->held, segment);
         partition->current = segment;
         partition->end = ETX__BLOCK;
+        etx__file_fill_begin(partition);
         pthread_cond_broadcast(&log->changed);
     }
     pthread_mutex_unlock(&log->mutex);

@@ -69,14 +69,13 @@ static int is_seen(const disk_inode *inode, const disk_scar *scar) {
 /* Those of `path`, or all. */
 static int is_meant(const disk *on, uint32_t index, const char *path) {
     disk_place place;
-    return on->inodes[index] &&
-           (!path || (disk_walk(on, DISK_ROOT, path, &place) == 0 && place.inode == index));
+    return !path || (disk_walk(on, DISK_ROOT, path, &place) == 0 && place.inode == index);
 }
 
 int disk_is_damaged(const disk *on, const char *path) {
     for (uint32_t i = 0; i < on->inode_count; i++) {
-        for (int s = 0; is_meant(on, i, path) && s < DISK_SCARS; s++) {
-            if (is_seen(on->inodes[i], &on->inodes[i]->scars[s]))
+        for (int s = 0; on->inodes[i] && s < DISK_SCARS; s++) {
+            if (is_seen(on->inodes[i], &on->inodes[i]->scars[s]) && is_meant(on, i, path))
                 return 1;
         }
     }
@@ -85,9 +84,9 @@ int disk_is_damaged(const disk *on, const char *path) {
 
 void disk_mend(disk *on, const char *path) {
     for (uint32_t i = 0; i < on->inode_count; i++) {
-        for (int s = 0; is_meant(on, i, path) && s < DISK_SCARS; s++) {
+        for (int s = 0; on->inodes[i] && s < DISK_SCARS; s++) {
             const disk_scar scar = on->inodes[i]->scars[s];
-            if (is_seen(on->inodes[i], &scar))
+            if (is_seen(on->inodes[i], &scar) && is_meant(on, i, path))
                 byte_turn(on, i, scar.offset, scar.mask);
         }
     }
