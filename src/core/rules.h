@@ -108,6 +108,15 @@ void etx__on_silence(etx__core *core, etx__entry *entry, const etx__now *now);
 void etx__call_out(etx__core *core, etx__entry *entry, etx__todo *todo, const etx__now *now);
 /* Whole spans of the pool that only the results given to calls may take. */
 uint32_t etx__spans_for_calls(const etx__core *core);
+/* Is a result that a call of this branch would be given (NULL: of the initiator) not written down
+ * yet? */
+int etx__results_pending(const etx__tx *tx, const etx__branch *to);
+/* What such a call is given. NULL where that is nothing; *ret_rc is ETX_EBUSY where there is no
+ * room. */
+etx__results *etx__results_make(etx__core *core,
+                                const etx__tx *tx,
+                                const etx__branch *to,
+                                int *ret_rc);
 void etx__results_free(etx__core *core, etx__results *results);
 /* Which of what is answered and not recorded. */
 typedef enum etx__recorded {
