@@ -29,6 +29,9 @@ int etxd_states_read(const char *text, uint32_t *ret_states) {
             return -1;
         }
         states |= 1U << state;
+        if (text[len] == ',' && text[len + 1] == '\0') {
+            return -1;
+        }
         text += len + (text[len] == ',');
     }
     *ret_states = states;
@@ -60,24 +63,31 @@ static int take_kind(etxd_exchange *x, listing *one, const char *value) {
     return kind->name != NULL ? 0 : bad(x, "kind is one of tcc, saga, xa, message, notification");
 }
 
-static int take_flag(etxd_exchange *x, etxd_query *query, uint32_t mark, uint32_t *marks) {
-    if (strcmp(query->value, "true") != 0 && strcmp(query->value, "1") != 0) {
-        return bad(x, "a mark is asked for by =true");
+/* `false` asks for nothing, as if it were not there. */
+static int take_flag(etxd_exchange *x, const etxd_query *query, uint32_t mark, uint32_t *marks) {
+    int on = strcmp(query->value, "true") == 0 || strcmp(query->value, "1") == 0;
+    if (!on && strcmp(query->value, "false") != 0 && strcmp(query->value, "0") != 0) {
+        return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "%s is true or false",
+                                query->name);
     }
-    *marks |= mark;
+    *marks |= on ? mark : 0U;
     return 0;
+}
+
+static int bad_cursor(etxd_exchange *x) {
+    return bad(x, "cursor is what the page before gave");
 }
 
 static int take_cursor(etxd_exchange *x, listing *one, const char *value) {
     char *end = NULL;
     char *end2 = NULL;
+    int plain = value[strspn(value, "0123456789abcdef-")] == '\0' && value[0] != '-';
     one->cursor.word[0] = strtoull(value, &end, 16);
-    if (*end == '-') {
+    if (*end == '-' && end[1] != '-') {
         one->cursor.word[1] = strtoull(end + 1, &end2, 16);
     }
-    return end2 != NULL && *end2 == '\0' && end2 > end + 1 && end > value
-               ? 0
-               : bad(x, "cursor is what the page before gave");
+    return plain && end2 != NULL && *end2 == '\0' && end2 > end + 1 && end > value ? 0
+                                                                                   : bad_cursor(x);
 }
 
 static int take_age(etxd_exchange *x, etxd_query *query, etx_filter *filter) {
@@ -111,16 +121,17 @@ static int take_pair(etxd_exchange *x, etxd_query *query, listing *one) {
         return take_flag(x, query, ETX_MARK_STALLED, &one->filter.marks);
     }
     if (strcmp(query->name, "ended") == 0) {
-        uint32_t marks = 0;
-        one->filter.remembered = 1;
-        return take_flag(x, query, 0, &marks);
+        uint32_t ended = 0;
+        int rc = take_flag(x, query, 1, &ended);
+        one->filter.remembered = (uint8_t)ended;
+        return rc;
     }
     if (strcmp(query->name, "older_than_ms") == 0) {
         return take_age(x, query, &one->filter);
     }
     if (strcmp(query->name, "gid_prefix") == 0) {
-        if (strlen(query->value) >= sizeof one->prefix) {
-            return bad(x, "gid_prefix is longer than a gid");
+        if (query->value[0] != '\0' && etx_gid_check(query->value, strlen(query->value)) != 0) {
+            return bad(x, "no gid begins with that gid_prefix");
         }
         memcpy(one->prefix, query->value, strlen(query->value) + 1);
         return 0;
@@ -158,7 +169,7 @@ static void list(etxd_exchange *x) {
     if (rc != 0) {
         etxd_text_free(text);
         free(one);
-        (void)etxd_fail(x, rc, NULL);
+        (void)(rc == ETX_EINVALID ? bad_cursor(x) : etxd_fail(x, rc, NULL));
         etxd_refuse(x);
         return;
     }

@@ -216,6 +216,9 @@ static int read_filter(etxd_exchange *x, const etxd_object *body, order *one) {
         copy_text(&filter, "gid_prefix", one->prefix, sizeof one->prefix) != 0) {
         return -1;
     }
+    if (one->prefix[0] != '\0' && etx_gid_check(one->prefix, strlen(one->prefix)) != 0) {
+        return etxd_json_refuse(&filter, "gid_prefix", "no gid begins with that");
+    }
     if (states != NULL && etxd_states_read(states, &one->filter.states) != 0) {
         return etxd_json_refuse(&filter, "state",
                                 "of ACTIVE, COMMITTING, COMMITTED, ABORTING, "

@@ -13,8 +13,10 @@ import threading
 import time
 import unittest
 
-ETXD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else ""
-ETX = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else ""
+# PROGRAM [COMMAND] [-- TEST...]
+WORDS = sys.argv[1:sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+ETXD = os.path.abspath(WORDS[0]) if WORDS else ""
+ETX = os.path.abspath(WORDS[1]) if len(WORDS) > 1 else ""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -225,4 +227,5 @@ class Case(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=[sys.argv[0]])
+    names = sys.argv[sys.argv.index("--") + 1:] if "--" in sys.argv else []
+    unittest.main(argv=[sys.argv[0], *names])

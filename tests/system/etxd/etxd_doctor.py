@@ -1,12 +1,57 @@
 #!/usr/bin/env python3
 """`etx doctor` beside a real etxd: each thing that may be wrong with it."""
+import datetime
+import email.utils
+import http.server
 import json
 import os
+import re
 import socket
 import subprocess
+import threading
 
 import etxd_common
 from etxd_common import ETX, Case, Server
+
+
+# Those that there were none of are not told.
+EVENTS = "^(# TYPE etx_events counter)$"
+
+
+class Between:
+    """Stands before a server and gives on what that says, changed by `change(path, text)`; `ahead`
+    seconds are added to its clock."""
+
+    def __init__(self, server):
+        self.change = lambda path, text: text
+        self.ahead = 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):  # noqa: N802 (the name that http.server wants)
+                answer = server.get(self.path)
+                body = outer.change(self.path, answer.text).encode()
+                self.send_response_only(answer.status)
+                self.send_header("Date", email.utils.formatdate(
+                    etxd_common.time.time() + outer.ahead, usegmt=True))
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @etxd_common.unittest.skipUnless(ETX, "the command etx was not built")
@@ -77,6 +122,52 @@ class Doctor(Case):
     def test_little_room(self):
         found = self.findings("--room", str(1 << 30))
         self.assertGreater(found["log-nearly-full"]["room_bytes"], 0)
+
+    def behind(self):
+        """One that stands before the server, and what the doctor finds there."""
+        between = Between(self.server)
+        self.addCleanup(between.close)
+        return between, lambda: self.findings("--room", "0", "--server", between.url)
+
+    def test_clocks(self):
+        """A clock that is another's, that stepped, or that was right only later."""
+        between, findings = self.behind()
+        self.assertEqual(findings(), {})
+        between.ahead = 3600
+        self.assertIn("before", findings()["clock-differs"]["what"])
+        between.ahead = -3600
+        self.assertIn("behind", findings()["clock-differs"]["what"])
+        between.ahead = 0
+
+        def stepped(path, text):
+            return re.sub(EVENTS, r'\1\netx_events_total{type="clock-stepped"} 2', text, flags=re.M)
+        between.change = stepped
+        self.assertEqual(findings()["clock-jumped"]["count"], 2)
+
+        def early(_path, text):
+            return re.sub('"begun":"[^"]+"', f'"begun":"{later}"', text)
+        self.submit({"gid": "early", "mode": "interactive", "wait": "begun"})
+        later = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+                 ).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        between.change = early
+        self.assertEqual(findings()["clock-jumped"]["gids"], ["early"])
+
+    def test_homes_and_their_logs(self):
+        """A home that is down, a log that is full or has failed."""
+        between, findings = self.behind()
+        for code, was, now in (
+                ("home-down", r'^(etx_home_usable\{.*\}) 1$', r"\1 0"),
+                ("log-full", EVENTS, r'\1\netx_events_total{type="log-full"} 1'),
+                ("log-fails", EVENTS, r'\1\netx_events_total{type="log-poisoned"} 1')):
+            changed = []
+
+            def change(path, text, was=was, now=now, changed=changed):
+                text, count = re.subn(was, now, text, flags=re.M)
+                changed.append(count if path == "/metrics" else 0)
+                return text
+            between.change = change
+            self.assertEqual(set(findings()), {code})
+            self.assertEqual(sum(changed), 1, code)
 
     def test_it_cannot_look(self):
         self.assertIn("127.0.0.1:1", self.doctor(2, "--server", "http://127.0.0.1:1"))

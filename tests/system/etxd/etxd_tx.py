@@ -276,6 +276,7 @@ class Looking(Case):
         self.assertEqual(gids("?gid_prefix=list-1"), ["list-1"])
         self.assertEqual(gids("?older_than_ms=3600000"), [])
         self.assertEqual(gids("?parked=true"), [])
+        self.assertEqual(gids("?parked=false&stalled=false&ended=false"), five)
         seen, cursor = [], ""
         for _ in range(20):
             page = self.server.get("/v1/transactions?limit=2" + cursor).json
@@ -285,7 +286,11 @@ class Looking(Case):
             cursor = "&cursor=" + page["cursor"]
         self.assertEqual(sorted(seen), five)
         for query in ("?stat=ACTIVE", "?state=GONE", "?limit=0", "?limit=x", "?cursor=zz", "?a",
-                      "?kind=tc", "?parked=maybe", "?state=%zz"):
+                      "?kind=tc", "?parked=maybe", "?ended=maybe", "?state=%zz",
+                      "?state=ACTIVE,",
+                      "?cursor=", "?cursor=-1-2", "?cursor=1--2", "?cursor=0x1-2",
+                      "?cursor=3270bfc-3d086",
+                      "?gid_prefix=a%20b", "?gid_prefix=" + "x" * 129):
             self.expect(self.server.get("/v1/transactions" + query), 400, "bad-query")
         self.assertIn("did you mean 'state'", self.server.get("/v1/transactions?stat=A").text)
 
@@ -331,6 +336,9 @@ class Looking(Case):
                     "missing-field")
         self.expect(self.server.post("/v1/transactions/retry", {"filter": {"stat": "x"}}), 400,
                     "unknown-field")
+        for name, value in (("state", "ACTIVE,"), ("gid_prefix", "a b")):
+            self.expect(self.server.post("/v1/transactions/retry", {"filter": {name: value}}), 400,
+                        "bad-value")
 
     def test_slow_targets_do_not_hold_others(self):
         self.part.rules["/slow/try"] = lambda headers, body: (time.sleep(3), (200, b""))[1]

@@ -192,6 +192,7 @@ static void test_bad_tokens(void **state) {
                                       HASH "\n",
                                       HASH "0 read\n",
                                       HASH " fly\n",
+                                      HASH " read,fly\n",
                                       HASH " read,\n\n x\n",
                                       HASH " read gid-prefix=\n",
                                       HASH " read other=1\n"};
@@ -218,6 +219,11 @@ static void test_allowance(void **state) {
     assert_int_equal(etxd_token_spend(&token, 10, 1150), 1);
     assert_int_equal(etxd_token_spend(&token, 10, 1150), 0);
     assert_int_equal(etxd_token_spend(&token, 0, 1150), 1);
+    /* silence saves up no more than a second's worth */
+    for (i = 0, spent = 0; i < 100; i++) {
+        spent += etxd_token_spend(&token, 10, 3600000);
+    }
+    assert_int_equal(spent, 10);
 }
 
 /* ---- settings */

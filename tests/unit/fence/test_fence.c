@@ -136,6 +136,7 @@ static void test_refused_finishing_operation_runs_again(void **state) {
     assert_int_equal(operate(f->db, &undo, SQL_DROP, ETX_DONE), 0);
     assert_int_equal(operate(f->db, &undo, SQL_DROP, ETX_DONE), ETX_DONE);
     assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
+    assert_int_equal(ask(f->db, "SELECT reply FROM etx_fence WHERE operation = 0"), ETX_DONE);
 }
 
 static void test_messages_and_notifications_have_a_commit_only(void **state) {

@@ -159,6 +159,8 @@ static const struct {
     {"http://127.0.0.0/8:*", "http://localhost/", "127.0.0.1", 1},
     {"http://10.0.0.0/8:80", "http://anything:81/", "10.9.9.9", 0},
     {"http://169.254.169.254:*", "http://metadata/", "169.254.169.254", 1},
+    {"http://172.16.0.0/12:80", "http://anything/", "172.31.255.255", 1},
+    {"http://172.16.0.0/12:80", "http://anything/", "172.32.0.0", 0},
 };
 
 static void test_addresses(void **state) {
