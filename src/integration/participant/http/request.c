@@ -17,6 +17,7 @@ typedef struct request {
     const void *body;
     size_t body_len;
     char attempt[12], begin[24], deadline[24], run[24], key[33], trace[56];
+    const char *begin_ms; /* in `begin` */
     etx__http_text digest, input, signature;
 } request;
 
@@ -73,7 +74,8 @@ static int write_own(request *self) {
     }
     add(self, "Etx-Operation", job->word);
     add(self, "Etx-Attempt", write_number(self->attempt, sizeof self->attempt, job->attempt));
-    add(self, "Etx-Begin", write_number(self->begin, sizeof self->begin, job->begin_ms));
+    self->begin_ms = write_number(self->begin, sizeof self->begin, job->begin_ms);
+    add(self, "Etx-Begin", self->begin_ms);
     if (job->deadline_ms != 0) {
         add(self, "Etx-Deadline",
             write_number(self->deadline, sizeof self->deadline, job->deadline_ms));
@@ -106,6 +108,7 @@ static int write_signature(request *self) {
                                    .gid = job->gid,
                                    .branch = job->branch[0] != '\0' ? job->branch : NULL,
                                    .operation = job->word,
+                                   .begin = self->begin_ms,
                                    .url = &job->url,
                                    .body = self->body,
                                    .body_len = self->body_len,
