@@ -54,6 +54,12 @@ class Json(Case):
         self.pointer("", ',"wiat":"ended"', "unknown-field", "/wiat", "'wait'")
         self.pointer(',"attempts_max":"3"', "", "wrong-type", "/branches/0/attempts_max",
                      "a whole number, and is a string")
+        self.pointer(',"attempts_max":1.5', "", "wrong-type", "/branches/0/attempts_max",
+                     "a whole number, and is a number with a fraction")
+        self.pointer("", ',"wait_ms":1e17', "wrong-type", "/wait_ms")
+        self.pointer("", ',"wait_ms":600000.5', "wrong-type", "/wait_ms")
+        self.pointer("", ',"wait_ms":-1.0', "bad-value", "/wait_ms", "from 0 to 600000")
+        self.pointer("", ',"wait_ms":6e6', "bad-value", "/wait_ms")
         self.pointer(',"attempts_max":0', "", "bad-value", "/branches/0/attempts_max")
         self.pointer(',"depends_on":[1]', "", "wrong-type", "/branches/0/depends_on/0")
         self.pointer(',"depends_on":"0"', "", "wrong-type", "/branches/0/depends_on")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
+import json
 import threading
 import time
 
@@ -59,6 +60,15 @@ class Submitted(Case):
             "wait": "ended"})
         self.assertEqual(self.part.calls[0][2], blob)
         self.assertEqual(self.part.calls[0][1]["Content-Type"], "image/x-test")
+
+    def test_whole_numbers_as_json_has_them(self):
+        """1898.0 and 3e4 are integers, and a payload with them is what it was."""
+        body = json.dumps({"gid": "g", "wait": "ended", "branches": [self.part.tcc(payload=0)]})
+        body = body.replace('"payload": 0', '"payload": 1898.0, "attempts_max": 2.0')
+        answer = self.server.ask("POST", "/v1/transactions",
+                                 body=body[:-1] + ', "wait_ms": 3e4, "deadline_ms": 60000.0}')
+        self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+        self.assertEqual({call[2] for call in self.part.calls}, {b"1898.0"})
 
     def test_what_a_participant_is_told(self):
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
