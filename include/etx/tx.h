@@ -111,7 +111,7 @@ ETX_API int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user);
 ETX_API void etx_tx_discard(etx_tx *tx);
 
 /* ---- interactive and resumed. Each waits until what it did is durable; not from inline
- * callbacks. */
+ * callbacks. Of a gid that nothing is known of: ETX_ENOTFOUND, or ETX_EGONE if ETX made it. */
 
 /* Begins. Repeated with a chosen gid: the transaction that is there. Errors as run; ETX_ESTATE:
  * it is decided. */

@@ -71,8 +71,8 @@ static void on_begin(etx__core *core, const etx__event *event) {
         begin_again(core, entry, event);
         return;
     }
-    if (event->u.begin.old) {
-        etx__await(core, NULL, event->waiter, ETX_EGONE);
+    if (event->old) {
+        etx__await_absent(core, event);
         return;
     }
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
@@ -98,7 +98,7 @@ static void on_begin(etx__core *core, const etx__event *event) {
 static etx__entry *live_of(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
     if (entry == NULL) {
-        etx__await(core, NULL, event->waiter, ETX_ENOTFOUND);
+        etx__await_absent(core, event);
         return NULL;
     }
     if (entry->tx == NULL) {
@@ -268,8 +268,12 @@ static int commit_refused(etx__core *core, etx__entry *entry, const etx__event *
 
 static void on_commit(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
-    if (entry == NULL || entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, entry == NULL ? ETX_ENOTFOUND : 0);
+    if (entry == NULL) {
+        etx__await_absent(core, event);
+        return;
+    }
+    if (entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, 0);
         return;
     }
     int rc = run_refused(entry, event->u.decide.run, &event->now);
@@ -282,8 +286,8 @@ static void on_commit(etx__core *core, const etx__event *event) {
 static void abort_unknown(etx__core *core, const etx__event *event) {
     static const char reason[] = "aborted before it was begun";
     etx__entry *entry = NULL;
-    if (event->u.decide.old) {
-        etx__await(core, NULL, event->waiter, ETX_EGONE);
+    if (event->old) {
+        etx__await_absent(core, event);
         return;
     }
     etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
@@ -328,11 +332,12 @@ static void on_abort(etx__core *core, const etx__event *event) {
 
 static void on_wait(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
-    int absent = event->u.begin.old ? ETX_EGONE : ETX_ENOTFOUND;
-    etx__await(core, entry, event->waiter, entry == NULL ? absent : 0);
-    if (entry != NULL) {
-        etx__settle(core, entry, &event->now);
+    if (entry == NULL) {
+        etx__await_absent(core, event);
+        return;
     }
+    etx__await(core, entry, event->waiter, 0);
+    etx__settle(core, entry, &event->now);
 }
 
 void etx__on_command(etx__core *core, const etx__event *event) {

@@ -77,10 +77,10 @@ typedef struct etx__event {
     etx__waiter *waiter; /* or NULL */
     etx_bytes gid;
     uint32_t hash; /* of gid: etx__core_hash */
+    uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
     union {
         struct {
             const etx_record_begin *begin;
-            uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
             uint8_t fresh; /* a gid made by ETX for this begin: nothing can be known under it */
         } begin;
         struct {
@@ -98,7 +98,6 @@ typedef struct etx__event {
         struct {
             uint64_t run;
             etx_bytes reason;
-            uint8_t old; /* as in begin */
         } decide;
         struct {
             etx_bytes who, why, branch;

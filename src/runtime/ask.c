@@ -240,7 +240,7 @@ void etx__ask_handle(etx_tx *request) {
     event.gid = (etx_bytes){request->gid, request->gid_len};
     event.hash = request->hash;
     event.waiter = &request->waiter;
-    event.u.begin.old = request->old;
+    event.old = request->old;
     etx__partition_step(request->partition, &event);
 }
 

@@ -114,7 +114,8 @@ static int operate_page(etx_engine *engine,
         if (rc == 0) {
             (*ret_count)++;
             etx__pause_us(1000000 / per_second);
-        } else if (rc != ETX_ESTATE && rc != ETX_ENOTFOUND) { /* it went on by itself meanwhile */
+        } else if (rc != ETX_ESTATE && rc != ETX_ENOTFOUND &&
+                   rc != ETX_EGONE) { /* it went on by itself meanwhile */
             return rc;
         }
     }

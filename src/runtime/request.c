@@ -363,10 +363,10 @@ static void fill_event(etx_tx *request, etx__event *event) {
     event->type = (etx__event_type)request->type;
     event->gid = (etx_bytes){request->gid, request->gid_len};
     event->hash = request->hash;
+    event->old = request->old;
     switch (event->type) {
         case ETX__EV_BEGIN:
             event->u.begin.begin = &request->begin;
-            event->u.begin.old = request->old;
             event->u.begin.fresh = !request->chosen && !request->old;
             return;
         case ETX__EV_ENLIST:
@@ -387,10 +387,6 @@ static void fill_event(etx_tx *request, etx__event *event) {
         case ETX__EV_ABORT:
             event->u.decide.run = request->run;
             event->u.decide.reason = request->text[0];
-            event->u.decide.old = request->old;
-            return;
-        case ETX__EV_WAIT:
-            event->u.begin.old = request->old;
             return;
         case ETX__EV_RETRY:
         case ETX__EV_PARK:
@@ -402,6 +398,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
             event->u.operate.force = request->force;
             event->u.operate.operation = request->operation;
             return;
+        case ETX__EV_WAIT:
         case ETX__EV_REPLY:
         case ETX__EV_DURABLE:
         case ETX__EV_TICK:

@@ -163,6 +163,41 @@ class Submitted(Case):
         self.assertEqual(states, ["COMMITTED"] * 40)
 
 
+class Bounded(Case):
+    """What is no longer remembered, and what there is no room for."""
+
+    flags = ("--history-max", "1", "--submits", "1", "--shards", "1", "--access-log=off")
+
+    def test_gone(self):
+        body = {"branches": [self.part.saga()], "wait": "ended"}
+        gid = self.submit(body).json["gid"]
+        self.assertEqual(self.submit({**body, "gid": gid}).json["state"], "COMMITTED")
+
+        def is_forgotten():
+            self.submit(body)
+            return self.server.get(f"/v1/transactions/{gid}").status != 200
+        self.eventually(is_forgotten, 60)
+        self.expect(self.server.get(f"/v1/transactions/{gid}"), 410, "gone")
+        self.expect(self.server.post("/v1/transactions", {**body, "gid": gid}), 410, "gone")
+        self.expect(self.server.post(f"/v1/transactions/{gid}/commit"), 410, "gone")
+
+    def test_busy(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        self.part.rules["/slow/action"] = lambda headers, body: (go_on.wait(30), (200, b""))[1]
+        slow = threading.Thread(target=self.submit, args=({
+            "gid": "slow", "branches": [self.part.saga("slow")], "wait": "ended"},))
+        slow.start()
+        self.eventually(self.part.paths)
+        body = {"gid": "next", "branches": [self.part.saga()], "wait": "ended"}
+        answer = self.expect(self.server.post("/v1/transactions", body), 503, "busy")
+        self.assertEqual(answer.headers["Retry-After"], "1")
+        self.expect(self.server.get("/v1/transactions/next"), 404, "not-found")
+        go_on.set()
+        slow.join()
+        self.assertEqual(self.submit(body).json["state"], "COMMITTED")
+
+
 class Interactive(Case):
     def begin(self, **more):
         return self.submit({"mode": "interactive", **more}).json["gid"]
