@@ -235,11 +235,13 @@ static const char *why_of(const etx__waiter *waiter) {
 void etx__outcome_fill(const etx__partition *partition,
                        const etx__entry *entry,
                        etx_outcome *outcome) {
-    outcome->state = (etx_state)entry->state;
-    outcome->marks = etx__entry_marks(entry);
-    outcome->durability = partition->home->info.grade;
+    etx_state state = etx__core_durable_state(partition->memory->core, entry);
+    int known = state != ETX_NONE;
+    outcome->state = state;
+    outcome->marks = known ? etx__entry_marks(entry) : 0;
+    outcome->durability = known ? partition->home->info.grade : ETX_DURABILITY_DEFAULT;
     memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
-    say(outcome->reason, etx__entry_reason(entry));
+    say(outcome->reason, state == (etx_state)entry->state ? etx__entry_reason(entry) : "");
 }
 
 static void fill_outcome(etx__partition *partition,

@@ -286,8 +286,9 @@ void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known) {
     if (rc == ETX_ENOTFOUND && known && truth != NULL && !truth->ended) {
         sim_break(s, "an honest answer", outcome->gid, "'not found' of a transaction that lives");
     }
-    uint8_t told = rc == 0 ? told_of(outcome->state) : 0;
-    if (rc == 0 && (truth == NULL || (!truth->begun && !truth->never_begun))) {
+    uint8_t told = told_of(outcome->state); /* with an error, too: what is durable */
+    int of_one = rc == 0 || outcome->state != ETX_NONE;
+    if (of_one && (truth == NULL || (!truth->begun && !truth->never_begun))) {
         sim_break(s, "an honest answer", outcome->gid, "told %s of what is in no log",
                   etx_state_name(outcome->state));
     }

@@ -2,6 +2,7 @@
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
 import json
+import resource
 import threading
 import time
 
@@ -196,6 +197,38 @@ class Bounded(Case):
         go_on.set()
         slow.join()
         self.assertEqual(self.submit(body).json["state"], "COMMITTED")
+
+
+class Unwritable(Case):
+    """A log that cannot be written to for a while."""
+
+    def may_write(self, may):
+        hard = resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE,
+                         (hard if may else 0, hard))
+
+    def test_what_is_not_written_is_unknown(self):
+        """Nobody is told of what the log does not have, and what was unknown can be asked again."""
+        decisions = [(word, self.submit({"gid": word, "mode": "interactive", "branches": [
+            self.part.tcc(name="it")]}).json["gid"]) for word in ("commit", "abort")]
+        new = {"gid": "new", "branches": [self.part.saga()], "wait": "ended"}
+        self.may_write(False)
+        for word, gid in decisions:
+            answer = self.server.post(f"/v1/transactions/{gid}/{word}")
+            self.expect(answer, 503, "unknown")
+            self.assertEqual((answer.json["gid"], answer.headers["Retry-After"]), (gid, "1"))
+        answer = self.server.post("/v1/transactions", new)
+        self.expect(answer, 503)
+        self.assertIn(answer.json["code"], ("unknown", "unavailable"))
+        self.eventually(lambda: self.server.get("/readyz").status == 503)
+        self.may_write(True)
+        self.eventually(lambda: self.server.get("/readyz").status == 200)
+        for (word, gid), state in zip(decisions, ("COMMITTED", "ABORTED")):
+            self.eventually(lambda gid=gid: self.server.get(f"/v1/transactions/{gid}").json.get(
+                "state") == "ACTIVE")
+            answer = self.server.post(f"/v1/transactions/{gid}/{word}", {"wait": "ended"})
+            self.assertEqual(self.expect(answer, 200).json["state"], state)
+        self.assertEqual(self.submit(new).json["state"], "COMMITTED")
 
 
 class Interactive(Case):
