@@ -8,7 +8,7 @@ static const struct {
     int status;
     const char *code, *hint;
 } refusals[] = {
-    {400, "bad-request", "send HTTP/1.1 in its strict form; the detail says what is not"},
+    {400, "bad-request", "send what RFC 9112 has, in its strict form; the detail says what is not"},
     {408, "too-slow", "send a request without long pauses"},
     {413, "too-large", "send a smaller body; nothing was begun"},
     {414, "target-too-long", "send a shorter URL"},

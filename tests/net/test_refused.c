@@ -82,7 +82,9 @@ static const shape shapes[] = {
 
 static const char *code_of(int status) {
     return status == 413   ? "too-large"
+           : status == 414 ? "target-too-long"
            : status == 417 ? "expectation"
+           : status == 431 ? "head-too-large"
            : status == 501 ? "not-served"
            : status == 505 ? "version"
                            : "bad-request";
