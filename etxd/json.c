@@ -113,8 +113,8 @@ int etxd_json_text(const etxd_object *object, const char *name, const char **ret
     return 0;
 }
 
-/* A whole number may be written as 1898.0 or 1e3, as JSON Schema has it. Beyond 2^53 a number with a
- * fraction does not say which one it is. */
+/* A whole number may be written as 1898.0 or 1e3, as JSON Schema has it. Beyond 2^53 such a number
+ * does not say which one it is. */
 static int whole_of(const json_t *value, json_int_t *ret) {
     const double most = 9007199254740992.0;
     double real = json_real_value(value);

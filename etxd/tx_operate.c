@@ -133,8 +133,7 @@ static int read_branch(const etxd_object *body, order *one) {
 static int read_force(const etxd_object *body, order *one) {
     static const char *const words[] = {"abort", "commit", "done", NULL};
     int word = -1;
-    if (etxd_json_word(body, "as", words, &word) != 0 ||
-        read_branch(body, one) != 0) {
+    if (etxd_json_word(body, "as", words, &word) != 0 || read_branch(body, one) != 0) {
         return -1;
     }
     if (word < 0) {
