@@ -67,6 +67,14 @@ static int write_own(request *self) {
         etx__http_trace(md, job->said.traceparent, job->gid, digest, job->attempt, self->trace)) {
         return ETX_ENOMEM;
     }
+    if (job->operation == ETX_RESUME) {
+        /* Each run does its work: its key is its own. */
+        const char *run = write_number(self->run, sizeof self->run, job->run);
+        add(self, "Etx-Run", run);
+        if (etx__http_name_call(md, job->gid, run, job->word, digest) != 0) {
+            return ETX_ENOMEM;
+        }
+    }
     etx__http_hex(digest, 16, self->key);
     add(self, "Etx-Gid", job->gid);
     if (job->branch[0] != '\0') {
@@ -79,9 +87,6 @@ static int write_own(request *self) {
     if (job->deadline_ms != 0) {
         add(self, "Etx-Deadline",
             write_number(self->deadline, sizeof self->deadline, job->deadline_ms));
-    }
-    if (job->operation == ETX_RESUME) {
-        add(self, "Etx-Run", write_number(self->run, sizeof self->run, job->run));
     }
     add(self, "Idempotency-Key", self->key);
     add(self, "traceparent", self->trace);
