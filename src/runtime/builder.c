@@ -73,7 +73,7 @@ static int handle_make(etx_engine *engine,
                        etx_tx **ret_tx) {
     int rc = etx__engine_usable(engine);
     if (rc != 0 || ret_tx == NULL) {
-        return rc != 0 ? rc : etx__engine_refuse(engine, ETX_EINVALID);
+        return rc != 0 ? rc : etx__engine_invalid(engine, "ret_tx is NULL");
     }
     if (options != NULL && etx__options_take(ours, sizeof *ours, options, options->size) != 0) {
         return etx__engine_fail(engine, ETX_EINVALID,
@@ -537,7 +537,7 @@ int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret
     etx_tx *tx = NULL;
     no_handle(ret_tx);
     int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
-                            : etx__engine_refuse(engine, ETX_EINVALID);
+                            : etx__engine_invalid(engine, "ret_tx is NULL");
     if (rc != 0) {
         return rc;
     }
@@ -566,7 +566,7 @@ int etx_tx_begin_async(etx_engine *engine,
     etx_tx *tx = NULL;
     no_handle(ret_tx);
     int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
-                            : etx__engine_refuse(engine, ETX_EINVALID);
+                            : etx__engine_invalid(engine, "ret_tx is NULL");
     if (rc != 0) {
         return rc;
     }
@@ -585,7 +585,7 @@ int etx_tx_begin_async(etx_engine *engine,
 
 int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
     no_handle(ret_tx);
-    int rc = ret_tx != NULL ? 0 : etx__engine_refuse(engine, ETX_EINVALID);
+    int rc = ret_tx != NULL ? 0 : etx__engine_invalid(engine, "ret_tx is NULL");
     etx_tx *tx = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (tx == NULL) {
         return rc;

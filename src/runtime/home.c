@@ -321,7 +321,8 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
         return rc;
     }
     if (ret_status == NULL || ret_status->size == 0) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine,
+                                   "ret_status: its size must be set, to sizeof(etx_home_status)");
     }
     if (place >= engine->home_count) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "the engine has %u homes",

@@ -82,7 +82,7 @@ static const char *missing(const etx_participant *p) {
         case ETX_NOTIFICATION:
             return p->commit == NULL ? "commit" : NULL;
     }
-    return "kind";
+    return "a kind (ETX_TCC to ETX_NOTIFICATION)";
 }
 
 static int check(etx_engine *engine, const etx_participant *p) {
@@ -164,7 +164,7 @@ int etx_engine_register(etx_engine *engine, const etx_participant *participant) 
         return ETX_EFORKED;
     }
     if (participant == NULL) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine, "the participant is NULL");
     }
     if (atomic_load(&engine->life) > ETX__STARTED) {
         return etx__engine_refuse(engine, ETX_ECLOSED);

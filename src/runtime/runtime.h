@@ -92,6 +92,8 @@ int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with what the code says, where there is no more to say; NULL is no engine. */
 int etx__engine_refuse(etx_engine *engine, int rc);
+/* ETX_EINVALID, and which argument is not valid; NULL is no engine. */
+int etx__engine_invalid(etx_engine *engine, const char *why);
 /* The same where no engine is made; `why` is static. */
 int etx__engine_none(int rc, const char *why);
 void *etx__engine_alloc(const etx_engine *engine, size_t size);
