@@ -64,6 +64,17 @@ static int new_refused(const etx__core *core, const etx__event *event) {
     return 0;
 }
 
+/* A gid of the caller's own belongs to one home, whatever that promises. */
+static int grade_refused(const etx__core *core, const etx_record_begin *begin) {
+    if (core->options.grade == 0 || begin->durability <= core->options.grade) {
+        return 0;
+    }
+    return etx__refuse(
+        core, ETX_EUNAVAILABLE,
+        "the gid's home promises less durability than is asked for (at least local, "
+        "unless told; XA: in any case): ask for less, or give the gid a better home");
+}
+
 static void on_begin(etx__core *core, const etx__event *event) {
     etx__entry *entry =
         event->u.begin.fresh ? NULL : etx__entry_find(core, event->gid, event->hash);
@@ -78,6 +89,7 @@ static void on_begin(etx__core *core, const etx__event *event) {
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
     record.u.begin = *event->u.begin.begin;
     int rc = new_refused(core, event);
+    rc = rc != 0 ? rc : grade_refused(core, &record.u.begin);
     rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
@@ -168,6 +180,11 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     }
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return etx__refuse(core, ETX_ESTATE, "its commit is asked for, or its deadline has passed");
+    }
+    if (core->options.grade == ETX_VOLATILE && record.u.enlist.branch.kind == ETX_XA) {
+        return etx__refuse(core, ETX_EINVALID,
+                           "a volatile home refuses XA: what is prepared would stay so for ever if "
+                           "the process died. Begin it with durability local");
     }
     int rc = enlist_depends(core, entry->tx, event, core->places,
                             &record.u.enlist.branch.depends_on_count);

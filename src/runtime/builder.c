@@ -391,6 +391,9 @@ int etx__branches_settle(etx_tx *tx) {
         }
         any_given |= tx->named[i].count > 0;
         last_step = tx->branch[i].kind == ETX_SAGA ? i : last_step;
+        if (tx->branch[i].kind == ETX_XA && tx->begin.durability < ETX_LOCAL) {
+            tx->begin.durability = ETX_LOCAL; /* what is prepared outlives the process */
+        }
     }
     tx->begin.branches = tx->branch;
     return any_given ? check_cycles(tx) : 0;
