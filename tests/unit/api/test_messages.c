@@ -165,7 +165,7 @@ static int nobody(const etx_status *status, void *user) {
     return 0;
 }
 
-/* A struct without its size, a cursor from elsewhere, a number that is none: the message names it. */
+/* A struct without its size, a cursor from elsewhere, a number that is none: each is named. */
 static void test_what_is_not_valid_is_said(void **state) {
     (void)state;
     etx_status status = {0};
