@@ -114,7 +114,7 @@ ETX_API void etx_tx_discard(etx_tx *tx);
  * callbacks. */
 
 /* Begins. Repeated with a chosen gid: the transaction that is there. Errors as run; ETX_ESTATE:
- * it is decided. */
+ * it is decided; ETX_EINVALID: the initiator is registered without what is to be called. */
 ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
 /* A handle for a transaction that was begun elsewhere: by another thread, process, or this run
  * of a resumed one (`run`, from etx_call_run; 0 otherwise). Memory only. Errors: ETX_EINVALID,

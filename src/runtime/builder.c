@@ -480,11 +480,10 @@ static int begin_make(etx_engine *engine, const etx_tx_options *options, etx_tx 
     if (rc != 0) {
         return rc;
     }
-    if ((ours.mode != ETX_INTERACTIVE && ours.mode != ETX_RESUMED) ||
-        (ours.mode == ETX_RESUMED && ours.initiator == NULL)) {
+    rc = etx__initiator_check(engine, ours.mode, ours.initiator);
+    if (rc != 0) {
         etx__request_free(tx);
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "mode: ETX_INTERACTIVE, or ETX_RESUMED with an initiator");
+        return rc;
     }
     tx->begin.mode = (uint8_t)ours.mode;
     tx->begin.resume_ms =

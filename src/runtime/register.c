@@ -70,6 +70,23 @@ etx__registered *etx__engine_participant(const etx_engine *engine, const char *n
     return found;
 }
 
+int etx__initiator_check(etx_engine *engine, etx_mode mode, const char *initiator) {
+    if ((mode != ETX_INTERACTIVE && mode != ETX_RESUMED) ||
+        (mode == ETX_RESUMED && initiator == NULL)) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "mode: ETX_INTERACTIVE, or ETX_RESUMED with an initiator");
+    }
+    const etx__registered *known =
+        initiator != NULL ? etx__engine_participant(engine, initiator, strlen(initiator)) : NULL;
+    if (known != NULL && (mode == ETX_RESUMED ? known->p.resume : known->p.query) == NULL) {
+        return etx__engine_fail(
+            engine, ETX_EINVALID,
+            "initiator %.64s was registered without `%s`: nobody could be asked", initiator,
+            mode == ETX_RESUMED ? "resume" : "query");
+    }
+    return 0;
+}
+
 /* The operation that is missing although the kind needs it, or NULL. */
 static const char *missing(const etx_participant *p) {
     switch (p->kind) {

@@ -99,6 +99,8 @@ int etx__engine_none(int rc, const char *why);
 void *etx__engine_alloc(const etx_engine *engine, size_t size);
 void etx__engine_release(const etx_engine *engine, void *block, size_t size);
 etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len);
+/* May what this one drives be begun? One that is registered elsewhere only is not known here. */
+int etx__initiator_check(etx_engine *engine, etx_mode mode, const char *initiator);
 void etx__engine_hold(etx_engine *engine);
 void etx__engine_drop(etx_engine *engine); /* frees it with the last holder */
 /* The codec of a batch, or NULL. */

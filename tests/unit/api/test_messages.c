@@ -198,11 +198,31 @@ static void test_what_is_not_valid_is_said(void **state) {
     host_engine_end(e);
 }
 
+/* A participant that nobody could ask would leave the transaction to its deadline, or for ever. */
+static void test_an_initiator_that_cannot_be_asked(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    options.initiator = "stock";
+    host_says(engine, etx_tx_begin(engine, &options, &tx), ETX_EINVALID, "without `query`");
+    assert_null(tx);
+    options.mode = ETX_RESUMED;
+    host_says(engine, etx_tx_begin(engine, &options, &tx), ETX_EINVALID, "without `resume`");
+    options.initiator = "of-another-node"; /* it may be registered later */
+    assert_int_equal(etx_tx_begin(engine, &options, &tx), 0);
+    assert_int_equal(etx_tx_abort(tx, NULL), 0);
+    host_engine_end(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_hear_their_own),
         cmocka_unit_test(test_each_error_has_one),
         cmocka_unit_test(test_what_is_not_valid_is_said),
+        cmocka_unit_test(test_an_initiator_that_cannot_be_asked),
         cmocka_unit_test(test_no_handle_with_an_error),
         cmocka_unit_test(test_a_failed_create_says_why),
         cmocka_unit_test(test_enlist_names_what_is_not_there),
