@@ -468,6 +468,7 @@ static void a_volatile_home_refuses_xa(void **state) {
         etx_branch branch = ETX_BRANCH_INIT;
         etx_tx *tx = NULL;
         assert_int_equal(run_one(engine, "xa", gids[i], ETX_VOLATILE, &outcome), ETX_EUNAVAILABLE);
+        assert_non_null(strstr(outcome.reason, "XA"));
         options.durability = ETX_VOLATILE;
         options.gid = gids[i];
         rig_must(engine, etx_tx_begin(engine, &options, &tx), "begin");
