@@ -86,12 +86,12 @@ static const cli_command abort_command = {
 
 static int print_outcome(cli_context *cli, const tx_options *options, const json_t *answer) {
     const char *state = etx__server_word(answer, "state");
-    const char *reason = etx__server_word(answer, "reason");
     if (options->json) {
         etx__out_line(cli->out, json_deep_copy(answer));
     } else {
-        fprintf(cli->out, "%s: %s%s%s\n", etx__server_word(answer, "gid"), state,
-                reason[0] != '\0' ? ": " : "", reason);
+        fprintf(cli->out, "%s: %s", etx__server_word(answer, "gid"), state);
+        etx__tx_reason(cli->out, ": ", etx__server_word(answer, "reason"));
+        fputc('\n', cli->out);
     }
     return strcmp(state, "ABORTED") == 0 || strcmp(state, "ABORTING") == 0 ? CLI_NO : CLI_OK;
 }

@@ -33,6 +33,7 @@ typedef struct etx__core_options {
     uint8_t inspect;
     uint8_t read_only; /* nothing is put: what was folded is all that is known */
     uint8_t history_strict;
+    uint8_t grade;         /* an etx_durability: what the log promises; 0: whatever is asked for */
     uint64_t first_serial; /* of calls: no other core of the partition gave it */
     uint64_t memory_max;   /* bytes, with those of etx__core.others; 0: pool_size */
     size_t pool_size;      /* bytes for transactions, payloads and results in this core */

@@ -129,6 +129,14 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     return 0;
 }
 
+void etx__request_raise(etx_tx *request) {
+    for (uint16_t i = 0; i < request->begin.branch_count; i++) {
+        if (request->branch[i].kind == ETX_XA && request->begin.durability < ETX_LOCAL) {
+            request->begin.durability = ETX_LOCAL;
+        }
+    }
+}
+
 int etx__request_place(etx_tx *request) {
     etx_engine *engine = request->engine;
     etx_durability durability = (etx_durability)request->begin.durability;

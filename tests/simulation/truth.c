@@ -232,8 +232,7 @@ static void check_order(sim *s, const sim_truth *truth, uint32_t place, etx_oper
     }
 }
 
-void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call) {
-    etx_operation operation = etx_call_operation(call);
+void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, etx_operation operation) {
     sim_row *row = &truth->row[place];
     if (is_void(truth)) {
         return;
@@ -252,7 +251,12 @@ void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *ca
     if ((row->calls & (1u << ETX_COMMIT)) && (row->calls & (1u << ETX_UNDO))) {
         sim_break(s, "a decision never changes", truth->gid, "branch %u: commit and undo", place);
     }
-    check_results(s, truth, place, call);
+}
+
+void sim_truth_given(sim *s, const sim_truth *truth, uint32_t place, const etx_call *call) {
+    if (!is_void(truth)) {
+        check_results(s, truth, place, call);
+    }
 }
 
 /* ---- what clients are told */

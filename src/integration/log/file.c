@@ -301,10 +301,11 @@ static int dir_check_writable(const etx__file_log *log, const etx__file_words *w
     if (faccessat(log->dir_fd, ".", W_OK | X_OK, AT_EACCESS) == 0 ||
         (errno != EACCES && errno != EROFS))
         return 0;
-    return etx__file_say(words, ETX_EINVALID,
-                         "%s takes no new files: %s; change its owner or mode, or use the account "
-                         "that it belongs to",
-                         log->dir, strerror(errno));
+    return etx__file_say(words, ETX_EINVALID, "%s takes no new files: %s; %s", log->dir,
+                         strerror(errno),
+                         etx__file_remedy(errno,
+                                          "change its owner or mode, or use the account that "
+                                          "it belongs to"));
 }
 
 static int log_open(etx__file_log *log,

@@ -44,14 +44,14 @@ static void test_a_log_that_cannot_be_made(void **state) {
         const char *words;
     } all[] = {{CALL_MKDIR, EACCES, NULL, ETX_EINVALID, "make it by hand"},
                {CALL_MKDIR, EPERM, NULL, ETX_EINVALID, "make it by hand"},
-               {CALL_MKDIR, EROFS, NULL, ETX_EINVALID, "make it by hand"},
+               {CALL_MKDIR, EROFS, NULL, ETX_EINVALID, "mount it for writing"},
                {CALL_MKDIR, EDQUOT, NULL, ETX_EFULL, "cannot make"},
                {CALL_OPEN, EACCES, "home.tmp", ETX_EINVALID, "change its owner or mode"},
                {CALL_OPEN, EPERM, "home.tmp", ETX_EINVALID, "change its owner or mode"},
-               {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "change its owner or mode"},
+               {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "mount it for writing"},
                {CALL_OPEN, EFBIG, "home.tmp", ETX_EFULL, "home.tmp"},
                {CALL_OPEN, EPERM, "lock", ETX_EINVALID, "use the account"},
-               {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "use the account"},
+               {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "mount it for writing"},
                {CALL_OPEN, ENFILE, "lock", ETX_EIO, "raise its limit (fs.file-max)"},
                {CALL_OPEN, EIO, "lock", ETX_EIO, "lock for writing"},
                {CALL_RANDOM, EIO, NULL, ETX_EIO, "no random numbers"},
@@ -100,13 +100,17 @@ static void test_the_directory_above(void **state) {
 /* Only what is known to be a refusal keeps a log from being opened; to read it nothing is asked. */
 static void test_a_directory_that_takes_no_files(void **state) {
     log_fixture *fixture = *state;
-    static const int refusals[] = {EACCES, EROFS};
+    static const struct {
+        int error;
+        const char *words;
+    } refusals[] = {{EACCES, "takes no new files: Permission denied; change its owner"},
+                    {EROFS, "takes no new files: Read-only file system; mount it for writing"}};
     uint64_t count;
     fixture_puts(fixture, 3, 100);
     fixture_close(fixture, 1);
     for (int i = 0; i < 2; i++) {
-        calls_fail(CALL_ACCESS, 1, refusals[i], NULL);
-        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, "takes no new files");
+        calls_fail(CALL_ACCESS, 1, refusals[i].error, NULL);
+        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, refusals[i].words);
     }
     calls_fail(CALL_ACCESS, 1, EIO, NULL);
     assert_int_equal(fixture_read(fixture, 0, &count), 0);
