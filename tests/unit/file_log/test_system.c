@@ -186,6 +186,22 @@ static void test_the_rest_of_a_making(void **state) {
     }
 }
 
+/* The first segment does not open once more for its zeros: it goes without, and is right. */
+static void test_a_new_log_without_its_zeros(void **state) {
+    log_fixture *fixture = *state;
+    log_subject *subject = &fixture->subject;
+    fixture_close(fixture, 1);
+    snprintf(subject->url, sizeof subject->url, "file:%s/large?partitions=1&segment=2M",
+             subject->dir);
+    calls_fail(CALL_OPEN, 2, EMFILE, "p00-00000001.seg");
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
+    fixture_puts(fixture, 100, 20000); /* beyond what has zeros */
+    fixture_close(fixture, 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    assert_int_equal(chain_check(subject, 0, 0, NULL), 100);
+}
+
 /* `home` cut short is damage. */
 static void test_a_short_home(void **state) {
     log_fixture *fixture = *state;
@@ -511,6 +527,7 @@ int main(void) {
         CASE(test_a_pending_signal),
         CASE(test_listings),
         CASE(test_the_rest_of_a_making),
+        CASE(test_a_new_log_without_its_zeros),
         CASE(test_a_short_home),
         CASE(test_owners),
         CASE(test_words),
