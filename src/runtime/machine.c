@@ -1,6 +1,7 @@
 /* The machine: clocks, random bits, memory, threads, as Linux has them. */
 #include "machine.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -154,4 +155,39 @@ uint32_t *etx__alive_make(void) {
 
 void etx__alive_free(const uint32_t *alive) {
     munmap((void *)(uintptr_t)alive, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+/* ---- modules */
+
+/* In one directory only: that of the installation, or the one that ETX_MODULES names where the
+ * environment can be trusted (a program that runs with the rights of another has none). */
+int etx__module_load(const char *name,
+                     const char *function,
+                     void **ret_function,
+                     char *why,
+                     size_t size) {
+    const char *folder = secure_getenv("ETX_MODULES");
+    char path[512];
+    if (folder == NULL || folder[0] != '/') {
+        folder = ETX_MODULE_DIR;
+    }
+    snprintf(path, sizeof path, "%s/%s.so", folder, name);
+    if (access(path, F_OK) != 0) {
+        snprintf(why, size, "%s is not there", path);
+        return ETX_ENOTFOUND;
+    }
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *found = module != NULL ? dlsym(module, function) : NULL;
+    if (found == NULL) {
+        const char *error = dlerror();
+        snprintf(why, size, "%s", error != NULL ? error : path);
+    }
+    if (module != NULL) {
+        dlclose(module); /* it stays */
+    }
+    if (found == NULL) {
+        return ETX_EINVALID;
+    }
+    *ret_function = found;
+    return 0;
 }
