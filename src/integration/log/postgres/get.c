@@ -98,6 +98,8 @@ static int read_all(slot_reader *reader, etx__pg_session *session, uint64_t from
     etx__pg_number(&params, reader->number);
     etx__pg_number(&params, from < INT64_MAX ? from : INT64_MAX);
     int rc = etx__pg_run(session, begin, NULL);
+    if (rc && !session->conn) /* lost by that: a new one is tried at once */
+        rc = etx__pg_run(session, begin, NULL);
     /* who reads much takes its time */
     rc = rc ? rc : etx__pg_run(session, "SET LOCAL statement_timeout = 0", NULL);
     if (rc)

@@ -40,11 +40,12 @@ typedef struct etx__pg_session {
     const etx__pg_store *store;
     PGconn *conn;
     uint8_t put_prepared;
-    uint8_t patient; /* statements may take as long as they do */
-    uint8_t warned;  /* a warning came with the last statement: `text` has it */
-    int rc;          /* ETX_E...: why the last statement failed */
-    char state[6];   /* SQLSTATE, or "" */
-    char text[300];  /* in words that say what to do; never a password */
+    uint8_t patient;  /* statements may take as long as they do */
+    uint8_t warned;   /* a warning came with the last statement: `text` has it */
+    uint8_t farewell; /* the server has ended the idle session */
+    int rc;           /* ETX_E...: why the last statement failed */
+    char state[6];    /* SQLSTATE, or "" */
+    char text[300];   /* in words that say what to do; never a password */
 } etx__pg_session;
 
 /* The parameters of a statement, $1 first. */

@@ -63,6 +63,8 @@ static void hear(void *user, const PGresult *notice) {
     etx__pg_session *session = user;
     const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *words = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        session->farewell = 1;
     if (severity && strcmp(severity, "WARNING") == 0) {
         session->warned = 1;
         etx__pg_say(session, ETX_EUNAVAILABLE, "PostgreSQL warns: %.200s", words ? words : "");
@@ -196,8 +198,6 @@ static etx__pg_outcome set_up(etx__pg_session *session, PGresult **ret_result) {
         " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
         "  WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),"
         " set_config('default_transaction_isolation', 'read committed', false),"
-        " set_config('default_transaction_read_only', CASE $3 WHEN '1' THEN 'on'"
-        "  ELSE current_setting('default_transaction_read_only') END, false),"
         " set_config('client_min_messages', 'warning', false),"
         " set_config('lock_timeout', '0', false), set_config('jit', 'off', false),"
         " set_config('plan_cache_mode', 'force_generic_plan', false)";
@@ -206,7 +206,6 @@ static etx__pg_outcome set_up(etx__pg_session *session, PGresult **ret_result) {
     snprintf(path, sizeof path, "\"%s\", pg_catalog, pg_temp", session->store->schema);
     etx__pg_text(&params, path);
     etx__pg_number(&params, session->patient ? 0 : session->store->timeout_ms);
-    etx__pg_text(&params, session->store->read_only ? "1" : "0");
     return send_one(session, sql, &params, ret_result);
 }
 
@@ -224,14 +223,28 @@ static int take_server(etx__pg_session *session) {
                     "the server is a standby: name the primary, or several hosts of which one is");
     }
     PQclear(result);
-    return rc;
+    if (rc || !session->store->read_only)
+        return rc;
+    etx__pg_outcome outcome =
+        send_one(session, "SET default_transaction_read_only = on", NULL, &result);
+    PQclear(result);
+    return outcome == ETX__PG_DONE ? 0 : session->rc;
+}
+
+/* An idle server says nothing, unless a setting has changed, or it says farewell. */
+static int is_over(etx__pg_session *session) {
+    struct pollfd fd = {.fd = PQsocket(session->conn), .events = POLLIN};
+    session->farewell = 0;
+    while (!session->farewell && poll(&fd, 1, 0) > 0) {
+        if (!PQconsumeInput(session->conn))
+            return 1;
+        (void)PQisBusy(session->conn); /* which reads what has come */
+    }
+    return session->farewell;
 }
 
 int etx__pg_session_ready(etx__pg_session *session) {
-    struct pollfd fd = {.fd = session->conn ? PQsocket(session->conn) : -1, .events = POLLIN};
-    /* an idle server says nothing, unless it says farewell */
-    if (session->conn && poll(&fd, 1, 0) != 0 &&
-        (!PQconsumeInput(session->conn) || PQstatus(session->conn) != CONNECTION_OK))
+    if (session->conn && is_over(session))
         etx__pg_drop(session);
     if (session->conn)
         return 0;
