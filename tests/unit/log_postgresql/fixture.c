@@ -11,8 +11,10 @@ enum { BATCH = 500, AWAIT_STEPS = 6000 };
 static int connect_admin(fixture *f) {
     for (int i = 0; i < AWAIT_STEPS; i++) {
         f->admin = PQconnectdb("");
-        if (PQstatus(f->admin) == CONNECTION_OK)
+        if (PQstatus(f->admin) == CONNECTION_OK) {
+            PQclear(PQexec(f->admin, "SET client_min_messages = error"));
             return 0;
+        }
         PQfinish(f->admin);
         f->admin = NULL;
         usleep(10000);

@@ -12,6 +12,8 @@ static const char lock_schema[] = "SELECT pg_advisory_xact_lock(hashtextextended
 static const char find_tables[] =
     "SELECT EXISTS(SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1 AND c.relname = 'etx_log_meta'),"
+    " coalesce((SELECT has_schema_privilege(oid, 'USAGE')"
+    "  FROM pg_namespace WHERE nspname = $1), false),"
     " EXISTS(SELECT 1 FROM pg_namespace WHERE nspname = $1)";
 
 /* Batches are not compressed: most are small, and reading their size costs nothing. The rows of a
@@ -53,8 +55,17 @@ static int find(etx__pg_log *log, int *ret_tables, int *ret_schema) {
     if (etx__pg_exec(&log->care, find_tables, &params, &result) != ETX__PG_DONE)
         return log->care.rc;
     *ret_tables = PQgetvalue(result, 0, 0)[0] == 't';
-    *ret_schema = PQgetvalue(result, 0, 1)[0] == 't';
+    *ret_schema = PQgetvalue(result, 0, 2)[0] == 't';
+    /* without it the tables would seem to be gone */
+    int may_use = !*ret_schema || PQgetvalue(result, 0, 1)[0] == 't';
     PQclear(result);
+    if (!may_use) {
+        etx__pg_say(&log->care, ETX_EINVALID,
+                    "this user may not use the schema %s: GRANT USAGE ON SCHEMA %s, and SELECT, "
+                    "INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s, to it",
+                    log->store.schema, log->store.schema, log->store.schema);
+        return ETX_EINVALID;
+    }
     return 0;
 }
 
