@@ -18,7 +18,7 @@ static const etx_log_ops *find_ops(const etx_engine *engine, const char *scheme,
     return NULL;
 }
 
-/* What stands between "//" and '@' may be a password. */
+/* What stands between "//" and '@' may be a password, and an option may have one. */
 static void copy_url(char *to, size_t size, const char *url) {
     const char *start = strstr(url, "//");
     const char *at = start != NULL ? strchr(start, '@') : NULL;
@@ -27,6 +27,16 @@ static void copy_url(char *to, size_t size, const char *url) {
         snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);
     } else {
         snprintf(to, size, "%s", url);
+    }
+    for (char *value = to; (value = strstr(value, "password=")) != NULL;) {
+        value += strlen("password=");
+        size_t len = strcspn(value, "&");
+        if (size - (size_t)(value - to) < strlen(value) - len + sizeof "***") {
+            value[0] = 0;
+            return;
+        }
+        memmove(value + strlen("***"), value + len, strlen(value + len) + 1);
+        memcpy(value, "***", strlen("***"));
     }
 }
 

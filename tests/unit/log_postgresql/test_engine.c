@@ -1,55 +1,10 @@
-/* An engine on a PostgreSQL log, which it finds as a module. Runs beside scripts/with-postgres
- * --durable, with ETX_MODULES set. */
+/* An engine on a PostgreSQL log, which it finds as a module beside its library. Runs beside
+ * scripts/with-postgres --durable. */
 #include "../../guest/host.h"
 
-#include <fcntl.h>
 #include <libpq-fe.h>
-#include <signal.h>
-#include <sys/stat.h>
 
 enum { STEPS = 6000, CALLERS = 4 };
-
-/* ---- the module */
-
-static int name_home(const char *modules, char message[512]) {
-    etx_options options = host_options();
-    etx_engine *engine = NULL;
-    char before[300];
-    snprintf(before, sizeof before, "%s", getenv("ETX_MODULES"));
-    setenv("ETX_MODULES", modules, 1);
-    assert_int_equal(etx_engine_create(&options, &engine), 0);
-    int rc = etx_engine_home(engine, "postgresql://u:secret@/d");
-    etx_engine_message(engine, message, 512);
-    etx_engine_free(engine);
-    setenv("ETX_MODULES", before, 1);
-    assert_null(strstr(message, "secret"));
-    return rc;
-}
-
-static void test_module_missing(void **state) {
-    char message[512];
-    (void)state;
-    assert_int_equal(name_home("/nowhere", message), ETX_EINVALID);
-    assert_non_null(strstr(message, "/nowhere/log_postgresql.so"));
-    assert_non_null(strstr(message, "-Dpostgres"));
-}
-
-static void test_module_damaged(void **state) {
-    char message[512];
-    char path[HOST_PATH_MAX + 32];
-    host_dir dir;
-    (void)state;
-    host_dir_make(&dir);
-    snprintf(path, sizeof path, "%s/log_postgresql.so", dir.path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(write(fd, "no library", 10), 10);
-    close(fd);
-    assert_int_equal(name_home(dir.path, message), ETX_EINVALID);
-    assert_non_null(strstr(message, "log_postgresql.so"));
-    host_dir_remove(&dir);
-}
-
-/* ---- the engine */
 
 static void say(const char *sql) {
     PGconn *admin = PQconnectdb("");
@@ -213,8 +168,8 @@ static void test_store_refuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_module_missing), cmocka_unit_test(test_module_damaged),
-        cmocka_unit_test(test_found_again),    cmocka_unit_test(test_store_hangs),
+        cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_store_hangs),
         cmocka_unit_test(test_store_refuses),
     };
     return cmocka_run_group_tests_name("log_postgresql_engine", tests, NULL, NULL);
