@@ -9,7 +9,7 @@ import os
 import subprocess
 
 import etxd_common
-from etxd_common import ETXD, Case, Server
+from etxd_common import ETX, ETXD, Case, Server
 
 
 def psql(sql):
@@ -44,9 +44,21 @@ class Postgresql(Case):
         self.server.start()
         self.eventually(lambda: self.server.get("/v1/transactions/x").json["state"] == "COMMITTED")
         self.assertEqual(self.server.get("/v1/transactions/y").json["state"], "COMMITTED")
+        self.looked_at_beside()
         metrics = self.server.get("/metrics").text
         self.assertIn('durability="local"', metrics)
         self.assertEqual(self.server.end(), 0)
+
+    def looked_at_beside(self):
+        """The command reads the log of a server that runs, and does not take it away."""
+        shown = subprocess.run([ETX, "tx", "show", "y", "--home", self.url], check=True,
+                               capture_output=True, text=True, timeout=60).stdout
+        self.assertIn("COMMITTED", shown)
+        done = subprocess.run([ETX, "tx", "park", "y", "--home", self.url, "--why", "test"],
+                              check=False, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("--server", done.stderr)
+        self.submit({"gid": "z", "branches": [self.part.tcc("z")], "wait": "ended"})
 
     def test_sessions_lost(self):
         self.server = self.open()
