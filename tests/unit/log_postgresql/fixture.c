@@ -30,8 +30,7 @@ static void forget_settings(fixture *f) {
     fixture_say(f, "SELECT pg_reload_conf()");
     fixture_await(f,
                   "SELECT count(*) FROM pg_settings WHERE setting <> boot_val AND name IN"
-                  " ('synchronous_standby_names', 'default_transaction_read_only', 'fsync',"
-                  " 'full_page_writes')",
+                  " ('synchronous_standby_names', 'default_transaction_read_only')",
                   "0");
 }
 
@@ -117,6 +116,35 @@ void fixture_set(fixture *f, const char *name, const char *value) {
     }
 }
 
+/* Sessions know the setting before the server does as a whole: a commit is asked. */
+void fixture_standby_away(fixture *f) {
+    int waits = 0;
+    fixture_set(f, "synchronous_standby_names", "nobody");
+    for (int i = 0; !waits && i < AWAIT_STEPS; i++) {
+        PGconn *probe = PQconnectdb("application_name=probe options='-c synchronous_commit=on'");
+        assert_int_equal(PQsendQuery(probe, "SELECT pg_logical_emit_message(true, 'a', 'b')"), 1);
+        fixture_await(f,
+                      "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'probe'"
+                      " AND query LIKE '%emit%' AND (state = 'idle' OR wait_event = 'SyncRep')",
+                      "t");
+        waits = fixture_ask(f,
+                            "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                            " 'probe' AND wait_event = 'SyncRep'")[0] != '0';
+        fixture_say(f,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'probe'");
+        PQfinish(probe);
+        fixture_await(f, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probe'",
+                      "0");
+    }
+    assert_true(waits);
+}
+
+void fixture_standby_forget(fixture *f) {
+    fixture_set(f, "synchronous_standby_names", "");
+    fixture_await(f, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", "0");
+}
+
 int fixture_open(fixture *f, log_subject *other, const char *more, uint32_t flags) {
     *other = f->subject;
     other->log = NULL;
@@ -165,12 +193,27 @@ void fixture_put_surely(log_chain *chain) {
 static void *put_run(void *user) {
     put_thread *put = user;
     put->result = fixture_put(put->chain, &put->put);
+    put->over = 1;
     return NULL;
 }
 
 void put_begin(put_thread *put, log_chain *chain) {
     put->chain = chain;
+    put->over = 0;
     assert_int_equal(pthread_create(&put->thread, NULL, put_run, put), 0);
+}
+
+void put_await_lock(fixture *f, const put_thread *put) {
+    static const char waiting[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etx'"
+        " AND wait_event_type = 'Lock'";
+    for (int i = 0; i < AWAIT_STEPS && fixture_ask(f, waiting)[0] == '0'; i++) {
+        if (put->over)
+            fail_msg("the put waited for no lock");
+        usleep(10000);
+        /* within a transaction the view stays as it was first seen */
+        fixture_say(f, "SELECT pg_stat_clear_snapshot()");
+    }
 }
 
 etx_put_result put_end(put_thread *put) {

@@ -25,6 +25,9 @@ const char *fixture_ask(fixture *f, const char *sql);
 void fixture_await(fixture *f, const char *sql, const char *wanted);
 /* Changes a setting of the server, and waits until sessions have it. An empty value resets it. */
 void fixture_set(fixture *f, const char *name, const char *value);
+/* Commits wait for a standby that is not there, from now on; until it is taken back. */
+void fixture_standby_away(fixture *f);
+void fixture_standby_forget(fixture *f);
 /* Another one on the same log, with these options more ("&..."). */
 int fixture_open(fixture *f, log_subject *other, const char *more, uint32_t flags);
 log_chain fixture_chain(log_subject *subject, uint64_t nonce);
@@ -39,8 +42,11 @@ typedef struct put_thread {
     log_chain *chain;
     etx_put put;
     etx_put_result result;
+    _Atomic int over;
 } put_thread;
 void put_begin(put_thread *put, log_chain *chain);
+/* Until it waits for a lock. */
+void put_await_lock(fixture *f, const put_thread *put);
 etx_put_result put_end(put_thread *put);
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)

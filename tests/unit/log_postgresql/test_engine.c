@@ -166,9 +166,32 @@ static void test_store_refuses(void **state) {
     go_and_come_back("refuses", refuse_writes, take_writes);
 }
 
+/* A backup that is older than what was acknowledged, while the engine runs. */
+static void test_store_restored(void **state) {
+    etx_options options = host_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_home_status home = {.size = sizeof home};
+    host_bank bank;
+    (void)state;
+    host_bank_make(&bank);
+    options.patience_ms = 5000;
+    etx_engine *engine = host_engine("postgresql://?schema=restored&partitions=1", &options, &bank);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(host_run(engine, "stock", &outcome), 0);
+    await_quiet(engine, 1);
+    say("DELETE FROM restored.etx_log_slot WHERE slot > 2");
+    assert_true(host_run(engine, "stock", &outcome) < 0);
+    assert_int_equal(etx_engine_home_status(engine, 0, &home), 0);
+    assert_int_equal(home.usable, 0);
+    assert_non_null(strstr(home.why, "lost what it acknowledged"));
+    assert_int_equal(etx_engine_close(engine, ETX_CLOSE_FINISH, 5000), 0);
+    etx_engine_free(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_store_restored),
         cmocka_unit_test(test_store_hangs),
         cmocka_unit_test(test_store_refuses),
     };

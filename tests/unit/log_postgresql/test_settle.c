@@ -12,9 +12,6 @@ static const char put_backend[] =
     " AND query LIKE 'INSERT INTO etx_log_slot%' ORDER BY state_change DESC LIMIT 1";
 static const char waiting_for_standby[] =
     "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-static const char waiting_for_lock[] =
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etx'"
-    " AND wait_event_type = 'Lock'";
 
 /* ---- unknown, and what settles it */
 
@@ -33,15 +30,14 @@ static void test_standby_does_not_answer(void **state) {
     log_chain chain = fixture_chain(&f->subject, 7);
     etx_put put;
     fixture_put_surely(&chain);
-    fixture_set(f, "synchronous_standby_names", "nobody");
+    fixture_standby_away(f);
     assert_int_equal(fixture_put(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     assert_non_null(strstr(put.message, "not answered"));
     /* its connection is given up, its commit still waits: the same put waits for it */
     fixture_await(f, waiting_for_standby, "1");
     assert_int_equal(fixture_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
-    fixture_set(f, "synchronous_standby_names", "");
-    fixture_await(f, waiting_for_standby, "0");
+    fixture_standby_forget(f);
     settle_by_the_same_put(&chain);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 3);
 }
@@ -51,7 +47,7 @@ static void test_warned_is_unknown(void **state) {
     log_chain chain = fixture_chain(&f->subject, 7);
     put_thread thread;
     fixture_put_surely(&chain);
-    fixture_set(f, "synchronous_standby_names", "nobody");
+    fixture_standby_away(f);
     put_begin(&thread, &chain);
     fixture_await(f, waiting_for_standby, "1");
     fixture_say(f,
@@ -61,7 +57,7 @@ static void test_warned_is_unknown(void **state) {
     assert_non_null(strstr(thread.put.message, "warns"));
     /* it can be read already, and is not settled by that */
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 2);
-    fixture_set(f, "synchronous_standby_names", "");
+    fixture_standby_forget(f);
     settle_by_the_same_put(&chain);
 }
 
@@ -73,9 +69,9 @@ static void test_waits_whatever_the_default(void **state) {
     fixture_say(f, "ALTER ROLE etx SET synchronous_commit = off");
     assert_int_equal(fixture_open(f, &other, "", 0), 0);
     log_chain chain = fixture_chain(&other, 7);
-    fixture_set(f, "synchronous_standby_names", "nobody");
+    fixture_standby_away(f);
     assert_int_equal(fixture_put(&chain, &put), ETX_PUT_UNKNOWN);
-    fixture_set(f, "synchronous_standby_names", "");
+    fixture_standby_forget(f);
     fixture_say(f, "ALTER ROLE etx RESET synchronous_commit");
     other.ops->close(other.log, 0);
 }
@@ -105,6 +101,23 @@ static void test_lock_held(void **state) {
     assert_non_null(strstr(put.message, "timeout_ms"));
     fixture_say(f, "ROLLBACK");
     assert_int_equal(fixture_put(&chain, &put), ETX_PUT_WRITTEN);
+}
+
+/* Its session is ended while it runs: whether it had committed by then is not said. */
+static void test_terminated_put(void **state) {
+    fixture *f = *state;
+    log_chain chain = fixture_chain(&f->subject, 7);
+    put_thread thread;
+    fixture_say(f, "BEGIN; UPDATE %s.etx_log_partition SET below = below");
+    put_begin(&thread, &chain);
+    put_await_lock(f, &thread);
+    fixture_say(f,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'etx' AND wait_event_type = 'Lock'");
+    assert_int_equal(put_end(&thread), ETX_PUT_UNKNOWN);
+    assert_int_equal(thread.put.error, ETX_EUNAVAILABLE);
+    fixture_say(f, "ROLLBACK");
+    fixture_put_surely(&chain);
 }
 
 static void test_read_only_server(void **state) {
@@ -207,7 +220,7 @@ static void test_late_put(void **state) {
         fixture_put_surely(&chain);
     fixture_say(f, "BEGIN; UPDATE %s.etx_log_partition SET below = below WHERE partition = 0");
     put_begin(&late, &chain);
-    fixture_await(f, waiting_for_lock, "1");
+    put_await_lock(f, &late);
     fixture_say(f,
                 "INSERT INTO %s.etx_log_slot SELECT 0, n, 99, 0, n, 'x'"
                 " FROM generate_series(5, 7) AS n");
@@ -300,6 +313,7 @@ int main(void) {
         CASE(test_waits_whatever_the_default),
         CASE(test_hung_server),
         CASE(test_lock_held),
+        CASE(test_terminated_put),
         CASE(test_read_only_server),
         CASE(test_terminated_sessions),
         CASE(test_killed_server),

@@ -40,7 +40,7 @@ typedef struct etx__pg_session {
     const etx__pg_store *store;
     PGconn *conn;
     uint8_t put_prepared;
-    uint8_t patient;  /* statements may take as long as they do */
+    uint8_t patient;  /* the server lets statements take as long as they do */
     uint8_t warned;   /* a warning came with the last statement: `text` has it */
     uint8_t farewell; /* the server has ended the idle session */
     int rc;           /* ETX_E...: why the last statement failed */

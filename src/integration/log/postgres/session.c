@@ -78,7 +78,7 @@ static int wait_for(etx__pg_session *session, short events, uint64_t until) {
     for (;;) {
         uint64_t now = now_ms();
         uint64_t left = until > now ? until - now : 0;
-        int rc = poll(&fd, 1, left > INT32_MAX ? -1 : (int)left);
+        int rc = poll(&fd, 1, (int)left);
         if (rc > 0)
             return 0;
         if (rc == 0 || errno != EINTR)
@@ -114,8 +114,7 @@ static etx__pg_outcome flush_all(etx__pg_session *session, uint64_t until) {
 
 etx__pg_outcome etx__pg_await(etx__pg_session *session, PGresult **ret_result) {
     /* the server gives up first, and then the answer is definite */
-    uint64_t until =
-        session->patient ? UINT64_MAX : now_ms() + session->store->timeout_ms + GRACE_MS;
+    uint64_t until = now_ms() + session->store->timeout_ms + GRACE_MS;
     etx__pg_outcome outcome = flush_all(session, until);
     *ret_result = NULL;
     while (outcome == ETX__PG_DONE && PQisBusy(session->conn)) {
