@@ -39,6 +39,7 @@ static void test_urls(void **state) {
     refuse(f, "postgresql://u:secret@[::1/d", 0, ETX_EINVALID, "URL");
     refuse(f, "postgresql://?password_file=", 0, ETX_EINVALID, "names a file");
     refuse(f, "postgresql://?password_file=/nowhere/x", 0, ETX_EINVALID, "/nowhere/x");
+    refuse(f, "postgresql://?sslmode=bogus", 0, ETX_EINVALID, "bogus");
     refuse(f, "postgres://?schema=etx", 0, ETX_EINVALID, "postgresql://");
 }
 

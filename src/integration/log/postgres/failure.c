@@ -73,8 +73,8 @@ etx__pg_outcome etx__pg_failed(etx__pg_session *session, const PGresult *result)
  * correct is told by libpq's flags, or by the words of an English server. */
 static int is_refusal(const PGconn *conn, const char *words) {
     static const char *const texts[] = {"authentication failed", "does not exist",
-                                        "no pg_hba.conf entry", "not permitted to log in",
-                                        "certificate"};
+                                        "no pg_hba.conf entry",  "not permitted to log in",
+                                        "certificate",           "invalid "};
     if (PQconnectionNeedsPassword(conn))
         return 1;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
