@@ -18,7 +18,7 @@ def psql(sql):
 
 
 class Postgresql(Case):
-    flags = ("--confine", "auto", "--retry-first", "20", "--retry-cap", "200")
+    flags = ("--retry-first", "20", "--retry-cap", "200")
 
     def open(self):
         """A server whose password stands in a file that it may read when it connects again."""
