@@ -31,7 +31,7 @@ const char *etx__log_dir(const char *argument) {
 
 int etx__log_fail(cli_context *cli, int rc, const char *message) {
     const char *hint = NULL;
-    if (rc == ETX_ENOTFOUND) {
+    if (rc == ETX_ENOTFOUND && strstr(message, "no log at") != NULL) { /* not: none above DEST */
         hint = "is it the right directory? a log is made by the first program that opens file:DIR";
     } else if (rc == ETX_EVERSION) {
         hint = "use the 'etx' of the program that wrote it";

@@ -171,6 +171,13 @@ void etx__tx_marks(uint32_t marks, char *text, size_t size) {
     }
 }
 
+void etx__tx_reason(FILE *to, const char *before, const char *reason) {
+    if (reason[0] != '\0') {
+        fputs(before, to);
+        etx__cli_bytes(to, (etx_bytes){reason, strlen(reason)}, ETX_REASON_MAX);
+    }
+}
+
 json_t *etx__tx_status_json(const etx_status *status) {
     json_t *object = json_object();
     json_t *marks = json_array();

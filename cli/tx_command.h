@@ -30,7 +30,8 @@ typedef struct tx_options {
 /* Rows of option tables that several commands have. */
 #define TX_ROW(name, letter, value, member, argument, help) \
     { name, letter, value, offsetof(tx_options, member), argument, help, 0, 0 }
-#define TX_HOME_HELP "the log, which no process may have open"
+#define TX_OPERATE_HELP "the log, which no process may have open"
+#define TX_LOOK_HELP "the log; it is only read, whoever has it open"
 #ifdef ETX_WITH_SERVER
 #define TX_SERVER_HELP                                 \
     "or the server etxd (default: $ETX_SERVER, else\n" \
@@ -41,8 +42,8 @@ typedef struct tx_options {
 #define TX_STATE_HELP                                       \
     "ACTIVE, COMMITTING, ABORTING; COMMITTED and ABORTED\n" \
     "bring remembered ones; more with ','"
-#define TX_OPTION_HOME                                             \
-    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", TX_HOME_HELP), \
+#define TX_OPTION_HOME(help)                               \
+    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", help), \
         TX_ROW("server", 'S', CLI_TEXT, server, "URL", TX_SERVER_HELP)
 #define TX_OPTION_JSON TX_ROW("json", 'j', CLI_FLAG, json, NULL, "one JSON object a line")
 #define TX_OPTION_STATE TX_ROW("state", 's', CLI_TEXT, state, "STATES", TX_STATE_HELP)
@@ -85,6 +86,8 @@ int etx__tx_server_post(tx_client *client,
                         const json_t **ret_answer);
 /* "parked,forced"; at least 96 bytes. */
 void etx__tx_marks(uint32_t marks, char *text, size_t size);
+/* A reason, which a participant may have written, behind `before`; nothing if it is empty. */
+void etx__tx_reason(FILE *to, const char *before, const char *reason);
 /* Status as JSON, without its branches. */
 json_t *etx__tx_status_json(const etx_status *status);
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const cli_option options_table[] = {
-    TX_OPTION_HOME,
+    TX_OPTION_HOME(TX_OPERATE_HELP),
     {"as", 0, CLI_TEXT, offsetof(tx_options, as), "commit|abort|done",
      "what to decide; done: with --branch", 0, 0},
     {"branch", 0, CLI_TEXT, offsetof(tx_options, branch), "NAME", "the branch to settle", 0, 0},

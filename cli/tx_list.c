@@ -11,7 +11,7 @@ typedef struct list_run {
 } list_run;
 
 static const cli_option options_table[] = {
-    TX_OPTION_HOME,
+    TX_OPTION_HOME(TX_LOOK_HELP),
     TX_OPTIONS_FILTER,
     {"ended", 'e', CLI_FLAG, offsetof(tx_options, ended), NULL,
      "also ended ones that are still remembered", 0, 0},
@@ -31,7 +31,7 @@ static const cli_command command = {
     "  etx tx list --home file:/var/lib/shop/etx --state ABORTING --participant bank\n"
     "  etx tx list --home file:/var/lib/shop/etx --older-than 1h --json | jq -r .gid\n",
     "  0  listed, also if there was none\n"
-    "  2  bad usage; no log there, in use, damaged; it cannot be reached\n",
+    "  2  bad usage; no log there, or damaged; it cannot be reached\n",
     0,
     0,
 };

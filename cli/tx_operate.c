@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const cli_option retry_options[] = {
-    TX_OPTION_HOME,
+    TX_OPTION_HOME(TX_OPERATE_HELP),
     TX_OPTIONS_FILTER,
     TX_OPTION_ALL,
     {"rate", 'r', CLI_NUMBER, offsetof(tx_options, rate), "N",
@@ -13,7 +13,7 @@ static const cli_option retry_options[] = {
 };
 
 static const cli_option record_options[] = {
-    TX_OPTION_HOME,
+    TX_OPTION_HOME(TX_OPERATE_HELP),
     TX_OPTION_WHO,
     TX_OPTION_WHY,
     TX_OPTIONS_FILTER,

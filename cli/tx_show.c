@@ -9,7 +9,7 @@ typedef struct show_run {
 } show_run;
 
 static const cli_option options_table[] = {
-    TX_OPTION_HOME,
+    TX_OPTION_HOME(TX_LOOK_HELP),
     {"json", 'j', CLI_FLAG, offsetof(tx_options, json), NULL, "one JSON object", 0, 0},
     TX_OPTIONS_END,
 };
@@ -22,7 +22,7 @@ static const cli_command command = {
     "  etx log show /var/lib/shop/etx --gid order-17      the same as its records tell it\n",
     "  0  shown\n"
     "  1  no such transaction: not known, or older than what is remembered\n"
-    "  2  bad usage; no log there, in use, damaged; it cannot be reached\n",
+    "  2  bad usage; no log there, or damaged; it cannot be reached\n",
     1,
     1,
 };
@@ -129,13 +129,14 @@ static void print_branches(cli_context *cli, etx_state state, const json_t *bran
     size_t i;
     for (i = 0; i < json_array_size(branches); i++) {
         const json_t *branch = json_array_get(branches, i);
-        const char *reason = text_of(branch, "reason", "");
         fprintf(cli->out, "  branch %-12s %s (%s): ", text_of(branch, "name", "?"),
                 text_of(branch, "participant", "?"), text_of(branch, "kind", "?"));
         print_progress(cli->out, state, branch);
-        fprintf(cli->out, "%s%s%s\n",
-                json_array_size(json_object_get(branch, "settled")) > 0 ? ", settled by hand" : "",
-                reason[0] != '\0' ? ": " : "", reason);
+        if (json_array_size(json_object_get(branch, "settled")) > 0) {
+            fputs(", settled by hand", cli->out);
+        }
+        etx__tx_reason(cli->out, ": ", text_of(branch, "reason", ""));
+        fputc('\n', cli->out);
     }
 }
 
@@ -161,7 +162,8 @@ static void print_status(cli_context *cli, const etx_status *status) {
     print_moment(cli, "decided", status->decided_ms);
     print_moment(cli, "ended", status->ended_ms);
     if (status->reason[0] != '\0') {
-        fprintf(cli->out, "%-11s %s\n", "reason", status->reason);
+        etx__tx_reason(cli->out, "reason      ", status->reason);
+        fputc('\n', cli->out);
     }
 }
 

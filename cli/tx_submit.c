@@ -77,21 +77,28 @@ static const cli_command abort_command = {
     "Aborts a transaction, also one that nobody has begun: a late begin is then refused.",
     options_table,
     "  etx tx abort order-17\n",
-    OUTCOME_EXITS,
+    "  0  aborted\n"
+    "  1  committed, or not yet decided; or no such transaction, not possible in its state\n"
+    "  2  bad usage; refused; the server cannot be reached\n",
     1,
     1,
 };
 
 static int print_outcome(cli_context *cli, const tx_options *options, const json_t *answer) {
     const char *state = etx__server_word(answer, "state");
-    const char *reason = etx__server_word(answer, "reason");
     if (options->json) {
         etx__out_line(cli->out, json_deep_copy(answer));
     } else {
-        fprintf(cli->out, "%s: %s%s%s\n", etx__server_word(answer, "gid"), state,
-                reason[0] != '\0' ? ": " : "", reason);
+        fprintf(cli->out, "%s: %s", etx__server_word(answer, "gid"), state);
+        etx__tx_reason(cli->out, ": ", etx__server_word(answer, "reason"));
+        fputc('\n', cli->out);
     }
     return strcmp(state, "ABORTED") == 0 || strcmp(state, "ABORTING") == 0 ? CLI_NO : CLI_OK;
+}
+
+/* Of who wanted it aborted. */
+static int print_aborted(cli_context *cli, const tx_options *options, const json_t *answer) {
+    return print_outcome(cli, options, answer) == CLI_NO ? CLI_OK : CLI_NO;
 }
 
 typedef int (*print_fn)(cli_context *cli, const tx_options *options, const json_t *answer);
@@ -188,6 +195,7 @@ int etx__command_tx_begin(cli_context *cli, int argc, char **argv) {
 static int decide(cli_context *cli,
                   const cli_command *command,
                   const char *more,
+                  print_fn print,
                   int argc,
                   char **argv) {
     tx_options options = {0};
@@ -199,13 +207,13 @@ static int decide(cli_context *cli,
     if (etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
         return CLI_BAD;
     }
-    return post(cli, &options, args.values[0], more, json_object(), print_outcome);
+    return post(cli, &options, args.values[0], more, json_object(), print);
 }
 
 int etx__command_tx_commit(cli_context *cli, int argc, char **argv) {
-    return decide(cli, &commit_command, "/commit", argc, argv);
+    return decide(cli, &commit_command, "/commit", print_outcome, argc, argv);
 }
 
 int etx__command_tx_abort(cli_context *cli, int argc, char **argv) {
-    return decide(cli, &abort_command, "/abort", argc, argv);
+    return decide(cli, &abort_command, "/abort", print_aborted, argc, argv);
 }

@@ -113,24 +113,40 @@ int etxd_json_text(const etxd_object *object, const char *name, const char **ret
     return 0;
 }
 
+/* A whole number may be written as 1898.0 or 1e3, as JSON Schema has it. Beyond 2^53 such a number
+ * does not say which one it is. */
+static int whole_of(const json_t *value, json_int_t *ret) {
+    const double most = 9007199254740992.0;
+    double real = json_real_value(value);
+    if (json_is_integer(value)) {
+        *ret = json_integer_value(value);
+        return 0;
+    }
+    if (!json_is_real(value) || real < -most || real > most || (double)(json_int_t)real != real) {
+        return -1;
+    }
+    *ret = (json_int_t)real;
+    return 0;
+}
+
 int etxd_json_number(const etxd_object *object,
                      const char *name,
                      uint64_t least,
                      uint64_t most,
                      uint64_t *ret) {
     const json_t *value = json_object_get(object->json, name);
+    json_int_t number = 0;
     if (value == NULL) {
         return 0;
     }
-    if (!json_is_integer(value)) {
+    if (whole_of(value, &number) != 0) {
         return wrong_type(object, name, value, "a whole number");
     }
-    if (json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) < least ||
-        (uint64_t)json_integer_value(value) > most) {
+    if (number < 0 || (uint64_t)number < least || (uint64_t)number > most) {
         return etxd_json_refuse(object, name, "%s must be from %llu to %llu", name,
                                 (unsigned long long)least, (unsigned long long)most);
     }
-    *ret = (uint64_t)json_integer_value(value);
+    *ret = (uint64_t)number;
     return 0;
 }
 

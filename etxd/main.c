@@ -70,6 +70,7 @@ static void block_signals(void) {
     sigaddset(&set, SIGHUP);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
 }
 
 /* A connection is a descriptor, and shells give out few. */

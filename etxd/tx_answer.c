@@ -105,20 +105,21 @@ static void write_location(const etxd_exchange *x, char *location, size_t size) 
 void etxd_answer_outcome(etxd_exchange *x) {
     etxd_text body = {0};
     char location[3 * ETX_GID_MAX + 32];
-    int known, reached;
+    int reached;
     if (x->rc == ETX_ECLOSED && x->outcome.gid[0] != '\0') {
         x->rc = ETX_EUNKNOWN; /* it may have been begun, and then goes on at the next start */
     }
-    known = x->rc == 0 || x->rc == ETX_EUNKNOWN;
     if (x->outcome.gid[0] != '\0') {
         memcpy(x->gid, x->outcome.gid, sizeof x->gid);
     }
-    if (!known || x->outcome.state == ETX_NONE) {
+    /* With *unknown* comes what is durable, which may be all that is waited for. */
+    reached = (x->rc == 0 || x->rc == ETX_EUNKNOWN) &&
+              etxd_is_reached(x->outcome.state, x->outcome.marks, x->wait);
+    if (!reached && (x->rc != 0 || x->outcome.state == ETX_NONE)) {
         (void)etxd_fail(x, x->rc == 0 ? ETX_EUNKNOWN : x->rc, x->outcome.reason);
         etxd_refuse(x);
         return;
     }
-    reached = etxd_is_reached(x->outcome.state, x->outcome.marks, x->wait);
     if (reached) {
         count_reached(x);
     }

@@ -180,6 +180,10 @@ static int read_urls(reading *r) {
             return -1;
         }
     }
+    if (base != NULL && r->built[0] == NULL && r->built[1] == NULL && r->built[2] == NULL &&
+        etxd_url_judge(r->x, r->object, "url", base) != 0) {
+        return -1; /* nothing is made of it, but it is wrong */
+    }
     r->http.forward_url = r->urls[0];
     r->http.commit_url = r->urls[1];
     r->http.undo_url = r->urls[2];
@@ -242,6 +246,9 @@ static int read_headers(reading *r) {
         if (!json_is_string(value) ||
             strlen(json_string_value(value)) != json_string_length(value)) {
             return etxd_json_refuse(r->object, "headers", "the value of a header must be a string");
+        }
+        if (strchr(name, ':') != NULL) {
+            return etxd_json_refuse(r->object, "headers", "the name of a header has no colon");
         }
         if (r->header_count == HEADERS_MAX) {
             return etxd_json_refuse(r->object, "headers", "at most %d headers", HEADERS_MAX);

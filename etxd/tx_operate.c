@@ -118,11 +118,22 @@ static int read_operation(const etxd_object *body, order *one) {
     return etxd_json_refuse(body, "operation", "no kind of branch has '%.60s'", text);
 }
 
+/* "" if none is given. */
+static int read_branch(const etxd_object *body, order *one) {
+    if (copy_text(body, "branch", one->branch, sizeof one->branch) != 0) {
+        return -1;
+    }
+    if (json_object_get(body->json, "branch") != NULL &&
+        etx_name_check(one->branch, strlen(one->branch)) != 0) {
+        return etxd_json_refuse(body, "branch", "no branch is called that");
+    }
+    return 0;
+}
+
 static int read_force(const etxd_object *body, order *one) {
     static const char *const words[] = {"abort", "commit", "done", NULL};
     int word = -1;
-    if (etxd_json_word(body, "as", words, &word) != 0 ||
-        copy_text(body, "branch", one->branch, sizeof one->branch) != 0) {
+    if (etxd_json_word(body, "as", words, &word) != 0 || read_branch(body, one) != 0) {
         return -1;
     }
     if (word < 0) {

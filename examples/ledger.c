@@ -3,13 +3,15 @@
  *   ledger open NAME=BALANCE...   makes the tables, with these accounts
  *   ledger serve PORT             answers etxd until SIGTERM
  *   ledger show                   balances
+ *   ledger clean SECONDS          forgets calls of transactions begun longer ago
  *
  * An order moves something in three of them: a number from `free` to `placed` in the ledger of
  * orders, goods from the shelf to `sold`, money from the customer to the shop. The body of a call
  * says what: {"from": "alice", "to": "shop", "amount": 10}. Try takes it out of `from` or refuses,
  * confirm brings it to `to`, cancel gives it back.
  *
- * The database is the one that PGHOST, PGDATABASE and so on name. */
+ * Clean only what has ended: `etx tx list --older-than` shows what has not. The database is the one
+ * that PGHOST, PGDATABASE and so on name. */
 #include <arpa/inet.h>
 #include <etx/fence.h>
 #include <libpq-fe.h>
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { THREADS = 4, BODY_MAX = 65536 };
 
@@ -82,8 +85,12 @@ static etx_reply do_fenced(PGconn *db,
                            const char *sql,
                            const char *body) {
     etx_fence_answer answer = ETX_FENCE_ANSWER_INIT;
-    if (etx_fence_postgres_enter(db, call, &answer) != 0 || answer.verdict == ETX_FENCE_TOO_OLD) {
+    if (etx_fence_postgres_enter(db, call, &answer) != 0) {
         return ETX_RETRY;
+    }
+    if (answer.verdict == ETX_FENCE_TOO_OLD) {
+        fprintf(stderr, "ledger: too old, its rows may be gone: %s %s\n", call->gid, call->branch);
+        return ETX_RETRY; /* somebody must look at it */
     }
     if (answer.verdict == ETX_FENCE_ANSWERED) {
         return answer.reply;
@@ -284,6 +291,23 @@ static int show_accounts(PGconn *db) {
     return failed;
 }
 
+/* A few at a time: calls that come meanwhile wait. */
+static int clean(PGconn *db, const char *seconds) {
+    struct timespec now;
+    uint64_t rows = 0;
+    uint64_t all = 0;
+    int failed;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t age_ms = strtoull(seconds, NULL, 10) * 1000;
+    do {
+        failed = etx_fence_postgres_clean(db, age_ms < ms ? ms - age_ms : 0, 100, &rows) != 0;
+        all += failed ? 0 : rows;
+    } while (!failed && rows > 0);
+    printf("%llu rows forgotten\n", (unsigned long long)all);
+    return failed;
+}
+
 static int run(ledger *l, int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "open") == 0) {
         return open_accounts(l->idle[0], argc - 2, argv + 2);
@@ -294,7 +318,10 @@ static int run(ledger *l, int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "show") == 0) {
         return show_accounts(l->idle[0]);
     }
-    fprintf(stderr, "usage: ledger open NAME=BALANCE... | serve PORT | show\n");
+    if (argc == 3 && strcmp(argv[1], "clean") == 0) {
+        return clean(l->idle[0], argv[2]);
+    }
+    fprintf(stderr, "usage: ledger open NAME=BALANCE... | serve PORT | show | clean SECONDS\n");
     return 2;
 }
 

@@ -4,29 +4,40 @@
     ledger.py FILE open NAME=BALANCE...   makes the tables, with these accounts
     ledger.py FILE serve PORT             answers etxd
     ledger.py FILE show                   balances
+    ledger.py FILE clean SECONDS          forgets calls of transactions begun longer ago
 
 The same business as ledger.c. An order moves something in three of them: a number from `free` to
 `placed` in the ledger of orders, goods from the shelf to `sold`, money from the customer to the
 shop. The body of a call says what: {"from": "alice", "to": "shop", "amount": 10}. Try takes it out
 of `from` or refuses, confirm brings it to `to`, cancel gives it back.
+
+Clean only what has ended: `etx tx list --older-than` shows what has not.
 """
 import http.server
 import json
 import sqlite3
 import sys
+import time
 
 TABLES = """
 CREATE TABLE account(name TEXT PRIMARY KEY, balance INTEGER NOT NULL CHECK(balance >= 0));
 CREATE TABLE entry(gid TEXT, branch TEXT, source TEXT NOT NULL, target TEXT NOT NULL,
     amount INTEGER NOT NULL CHECK(amount > 0), state TEXT NOT NULL, PRIMARY KEY(gid, branch));
 CREATE TABLE fence(gid TEXT, branch TEXT, operation TEXT, status INTEGER NOT NULL,
-    PRIMARY KEY(gid, branch, operation));
+    begun INTEGER NOT NULL, PRIMARY KEY(gid, branch, operation));
+CREATE INDEX fence_begun ON fence(begun);
+CREATE TABLE horizon(begun INTEGER NOT NULL);
+INSERT INTO horizon VALUES (0);
 """
 DONE, REFUSED = 200, 409
 
 
 class Refused(Exception):
     """A business no: final."""
+
+
+class TooOld(Exception):
+    """Its rows may have been cleaned: somebody must look at it."""
 
 
 def reserve(db, gid, branch, body):
@@ -53,18 +64,22 @@ OPERATIONS = {
 }
 
 
-def enter(db, gid, branch, operation):
+def enter(db, gid, branch, operation, begun):
     """The fence: what was answered before, or None: then the work is to be done now. The row that
     it leaves is committed with the work, or rolled back with it."""
     def insert(name, status):
-        return db.execute("INSERT INTO fence VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                          (gid, branch, name, status)).rowcount == 1
+        return db.execute("INSERT INTO fence VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                          (gid, branch, name, status, begun)).rowcount == 1
 
     def status_of(name):
         row = db.execute("SELECT status FROM fence WHERE gid = ? AND branch = ? AND operation = ?",
                          (gid, branch, name)).fetchone()
         return row and row[0]
 
+    if not db.execute("SELECT 1 FROM fence WHERE gid = ? AND branch = ?", (gid, branch)).fetchone():
+        horizon, = db.execute("SELECT begun FROM horizon").fetchone()
+        if begun < horizon:
+            raise TooOld(f"{gid} {branch}")
     if operation == "cancel":
         insert("try", REFUSED)  # if it never came, it is refused from now on
         if status_of("confirm"):
@@ -78,11 +93,23 @@ def enter(db, gid, branch, operation):
     return None
 
 
-def carry_out(db, gid, branch, operation, body):
+def clean(db, before):
+    """Forgets branches of transactions begun before that, in ms since 1970, once they are finished.
+    The horizon says so for good: it moves in the same transaction as the first row goes."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE horizon SET begun = max(begun, ?)", (before,))
+    rows = db.execute(
+        "DELETE FROM fence WHERE (gid, branch) IN (SELECT gid, branch FROM fence WHERE begun < ?"
+        " AND (operation <> 'try' OR status = ?))", (before, REFUSED)).rowcount
+    db.execute("COMMIT")
+    return rows
+
+
+def carry_out(db, gid, branch, operation, begun, body):
     """One call, in one database transaction; the status that it is answered with."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        status = enter(db, gid, branch, operation)
+        status = enter(db, gid, branch, operation, begun)
         if status is None:
             status = DONE
             db.execute("SAVEPOINT work")
@@ -110,13 +137,13 @@ class Ledger(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        gid, branch, operation = (self.headers.get(f"Etx-{name}")
-                                  for name in ("Gid", "Branch", "Operation"))
-        if gid is None or branch is None or operation not in OPERATIONS:
+        gid, branch, operation, begun = (self.headers.get(f"Etx-{name}", "")
+                                         for name in ("Gid", "Branch", "Operation", "Begin"))
+        if not gid or not branch or operation not in OPERATIONS or not begun.isdecimal():
             return self.answer(400, b"this is no call of a TCC branch")
         db = connect(self.server.path)
         try:
-            status = carry_out(db, gid, branch, operation, body)
+            status = carry_out(db, gid, branch, operation, int(begun), body)
         except Exception as error:  # nobody knows: etxd asks again
             self.log_error("%s: %r", operation, error)
             return self.answer(503, b"ask again")
@@ -145,7 +172,7 @@ def connect(path):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[2] not in ("open", "serve", "show"):
+    if len(sys.argv) < 3 or sys.argv[2] not in ("open", "serve", "show", "clean"):
         print(__doc__, file=sys.stderr)
         return 2
     path, word, words = sys.argv[1], sys.argv[2], sys.argv[3:]
@@ -158,6 +185,9 @@ def main():
     elif word == "show":
         for name, balance in db.execute("SELECT name, balance FROM account ORDER BY name"):
             print(name, balance)
+    elif word == "clean":
+        rows = clean(db, int((time.time() - float(words[0])) * 1000))
+        print(f"{rows} rows forgotten")
     else:
         server = Server(("127.0.0.1", int(words[0])), Ledger)
         server.path = path

@@ -118,7 +118,8 @@ static int write_answer(net_request *request, const net_answer *answer) {
 static void write_failure(net_request *request) {
     static const char body[] =
         "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\","
-        "\"status\":500}\n";
+        "\"status\":500,\"detail\":\"the answer cannot be sent\",\"code\":\"internal\","
+        "\"hint\":\"ask again\"}\n";
     const net_answer answer = {.size = sizeof answer,
                                .status = 500,
                                .content_type = "application/problem+json",

@@ -150,6 +150,12 @@ static state in_status(net__guard *guard, char c) {
     return ++guard->index < 3 ? STATUS_CODE : STATUS_END;
 }
 
+static state after_status(net__guard *guard, char c) {
+    return c == ' '    ? STATUS_TEXT
+           : c == '\r' ? LINE_LF
+                       : refuse(guard, 400, "the status is not valid");
+}
+
 static state in_field(net__guard *guard, const net__guard_limits *limits, char c) {
     if (c == '\r') {
         return HEAD_LF;
@@ -172,99 +178,18 @@ static state in_name(net__guard *guard, char c) {
     return net__is_token(c) ? NAME : refuse(guard, 400, "a header's name is not valid");
 }
 
-static state in_value(net__guard *guard, char c) {
+/* What stands to the line's end: a value, a status's text, an extension. */
+static state in_text(net__guard *guard, char c, state here, state end) {
     if (c == '\r') {
-        return LINE_LF;
+        return end;
     }
     return class_of((unsigned char)c) & VALUE
-               ? FIELD_VALUE
+               ? here
                : refuse(guard, 400, "a header has a control character or a bare line feed");
 }
 
 static state expect_lf(net__guard *guard, char c, state next) {
     return c == '\n' ? next : refuse(guard, 400, "a carriage return without its line feed");
-}
-
-static state step_head(net__guard *guard, const net__guard_limits *limits, char c) {
-    switch ((state)guard->state) {
-        case BEGIN:
-            return begin_request(guard, c);
-        case BEGIN_LF:
-            return expect_lf(guard, c, BEGIN);
-        case METHOD:
-            return in_method(guard, c);
-        case TARGET_BYTES:
-            return in_target(guard, limits, c);
-        case VERSION:
-            return in_version(guard, c);
-        case VERSION_END:
-            return after_version(guard, c);
-        case STATUS_CODE:
-            return in_status(guard, c);
-        case STATUS_END:
-            return c == ' '    ? STATUS_TEXT
-                   : c == '\r' ? LINE_LF
-                               : refuse(guard, 400, "the status is not valid");
-        case STATUS_TEXT:
-            return in_value(guard, c) == FIELD_VALUE ? STATUS_TEXT : c == '\r' ? LINE_LF : ENDED;
-        case LINE_LF:
-            return expect_lf(guard, c, FIELD);
-        case FIELD:
-            return in_field(guard, limits, c);
-        case NAME:
-            return in_name(guard, c);
-        case FIELD_VALUE:
-            return in_value(guard, c);
-        case HEAD_LF:
-            return expect_lf(guard, c, SIZE);
-        case SIZE:
-        case SIZE_MORE:
-        case EXTENSION:
-        case SIZE_LF:
-        case DATA_CR:
-        case DATA_LF:
-        case ENDED:
-            break;
-    }
-    return ENDED;
-}
-
-/* How many of the bytes stand in the middle of a target, name or value: they need no step. */
-static size_t skip_plain(const net__guard *guard, const char *bytes, size_t len) {
-    unsigned wanted = guard->state == FIELD_VALUE ? VALUE : guard->state == NAME ? TOKEN : 0;
-    size_t at = 0;
-    while (at < len && (class_of((unsigned char)bytes[at]) & wanted)) {
-        at++;
-    }
-    return at;
-}
-
-net__guard_end net__guard_head(net__guard *guard,
-                               const net__guard_limits *limits,
-                               const char *bytes,
-                               size_t len,
-                               size_t *ret_used) {
-    size_t room = limits->head_bytes_max - guard->head_len;
-    size_t end = len < room ? len : room;
-    size_t at = 0;
-    while (at < end && guard->state != ENDED && guard->state != SIZE) {
-        at += skip_plain(guard, bytes + at, end - at);
-        if (at < end) {
-            guard->state = (uint8_t)step_head(guard, limits, bytes[at++]);
-        }
-    }
-    guard->head_len += (uint32_t)at;
-    *ret_used = at;
-    if (guard->state == SIZE) {
-        guard->line_len = 0;
-        return NET__GUARD_DONE;
-    }
-    if (guard->state != ENDED && at < len) {
-        (void)refuse(guard, guard->state < LINE_LF && !guard->response ? 414 : 431,
-                     "the head is too long");
-        guard->state = ENDED;
-    }
-    return guard->state == ENDED ? NET__GUARD_REFUSED : NET__GUARD_MORE;
 }
 
 static int hex_of(char c) {
@@ -295,42 +220,91 @@ static state after_size(net__guard *guard, char c) {
     return guard->data_left > 0 ? DATA_CR : FIELD;
 }
 
-static state step_chunks(net__guard *guard, const net__guard_limits *limits, char c) {
+/* One byte. A head ends with SIZE, a chunked body with BEGIN: who steps stops there. */
+static state step(net__guard *guard, const net__guard_limits *limits, char c) {
     switch ((state)guard->state) {
+        case BEGIN:
+            return begin_request(guard, c);
+        case BEGIN_LF:
+            return expect_lf(guard, c, BEGIN);
+        case METHOD:
+            return in_method(guard, c);
+        case TARGET_BYTES:
+            return in_target(guard, limits, c);
+        case VERSION:
+            return in_version(guard, c);
+        case VERSION_END:
+            return after_version(guard, c);
+        case STATUS_CODE:
+            return in_status(guard, c);
+        case STATUS_END:
+            return after_status(guard, c);
+        case STATUS_TEXT:
+            return in_text(guard, c, STATUS_TEXT, LINE_LF);
+        case LINE_LF:
+            return expect_lf(guard, c, FIELD);
+        case FIELD:
+            return in_field(guard, limits, c);
+        case NAME:
+            return in_name(guard, c);
+        case FIELD_VALUE:
+            return in_text(guard, c, FIELD_VALUE, LINE_LF);
+        case HEAD_LF:
+            return expect_lf(guard, c, guard->in_body ? BEGIN : SIZE);
         case SIZE:
         case SIZE_MORE:
             return in_size(guard, c);
         case EXTENSION:
-            return in_value(guard, c) == FIELD_VALUE ? EXTENSION : c == '\r' ? SIZE_LF : ENDED;
+            return in_text(guard, c, EXTENSION, SIZE_LF);
         case SIZE_LF:
             return after_size(guard, c);
         case DATA_CR:
             return c == '\r' ? DATA_LF : refuse(guard, 400, "a chunk is longer than its size");
         case DATA_LF:
             return expect_lf(guard, c, SIZE);
-        case FIELD:
-            return in_field(guard, limits, c);
-        case NAME:
-            return in_name(guard, c);
-        case FIELD_VALUE:
-            return in_value(guard, c);
-        case LINE_LF:
-            return expect_lf(guard, c, FIELD);
-        case HEAD_LF:
-            return expect_lf(guard, c, BEGIN);
-        case BEGIN:
-        case BEGIN_LF:
-        case METHOD:
-        case TARGET_BYTES:
-        case VERSION:
-        case VERSION_END:
-        case STATUS_CODE:
-        case STATUS_END:
-        case STATUS_TEXT:
         case ENDED:
             break;
     }
     return ENDED;
+}
+
+/* How many of the bytes stand in the middle of a target, name or value: they need no step. */
+static size_t skip_plain(const net__guard *guard, const char *bytes, size_t len) {
+    unsigned wanted = guard->state == FIELD_VALUE ? VALUE : guard->state == NAME ? TOKEN : 0;
+    size_t at = 0;
+    while (at < len && (class_of((unsigned char)bytes[at]) & wanted)) {
+        at++;
+    }
+    return at;
+}
+
+net__guard_end net__guard_head(net__guard *guard,
+                               const net__guard_limits *limits,
+                               const char *bytes,
+                               size_t len,
+                               size_t *ret_used) {
+    size_t room = limits->head_bytes_max - guard->head_len;
+    size_t end = len < room ? len : room;
+    size_t at = 0;
+    while (at < end && guard->state != ENDED && guard->state != SIZE) {
+        at += skip_plain(guard, bytes + at, end - at);
+        if (at < end) {
+            guard->state = (uint8_t)step(guard, limits, bytes[at++]);
+        }
+    }
+    guard->head_len += (uint32_t)at;
+    *ret_used = at;
+    if (guard->state == SIZE) {
+        guard->in_body = 1;
+        guard->line_len = 0;
+        return NET__GUARD_DONE;
+    }
+    if (guard->state != ENDED && at < len) {
+        (void)refuse(guard, guard->state < LINE_LF && !guard->response ? 414 : 431,
+                     "the head is too long");
+        guard->state = ENDED;
+    }
+    return guard->state == ENDED ? NET__GUARD_REFUSED : NET__GUARD_MORE;
 }
 
 /* Whether a byte in this state is beyond sizes and data, and counts as extra. */
@@ -347,7 +321,7 @@ net__guard_end net__guard_chunks(net__guard *guard,
     net__guard_end end = NET__GUARD_MORE;
     while (at < len && end == NET__GUARD_MORE) {
         unsigned before = guard->state;
-        guard->state = (uint8_t)step_chunks(guard, limits, bytes[at++]);
+        guard->state = (uint8_t)step(guard, limits, bytes[at++]);
         guard->extras_len += (uint32_t)is_extra(before);
         if (guard->extras_len > limits->chunk_extras_max && guard->state != ENDED) {
             guard->state = (uint8_t)refuse(guard, 431, "chunk extensions or trailers are too long");

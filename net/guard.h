@@ -22,6 +22,7 @@ typedef struct net__guard {
     uint8_t response;
     uint8_t index;
     uint8_t empty_lines;
+    uint8_t in_body;     /* its head is read */
     uint16_t line_len;   /* of the target, or of a chunk's line */
     uint16_t headers;    /* fields, of head and trailer */
     uint32_t head_len;   /* bytes of the head so far */

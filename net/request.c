@@ -1,5 +1,4 @@
 /* Requests: what a head must say, handing them out, and what they tell. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "serving.h"
@@ -50,31 +49,6 @@ void net__request_detach(net_request *request) {
     } else if (request->gone != NULL) {
         request->gone(request, request->gone_user);
     }
-}
-
-void net__request_refuse(net__conn *conn, int status, const char *detail) {
-    net_request *request = net__request_take(conn);
-    char body[512];
-    conn->server->counts.refused++;
-    if (request == NULL) {
-        net__conn_close(conn);
-        return;
-    }
-    int len =
-        snprintf(body, sizeof body,
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-                 http_status_str((enum http_status)status), status, detail);
-    const net_answer answer = {.size = sizeof answer,
-                               .status = status,
-                               .content_type = "application/problem+json",
-                               .body = body,
-                               .body_len = (size_t)len,
-                               .close = 1};
-    request->refusal = 1;
-    request->minor = 1;
-    conn->server->counts.requests++;
-    conn->state = NET__CONN_LAST;
-    (void)net_request_answer(request, &answer);
 }
 
 /* ---- the target and the authority */

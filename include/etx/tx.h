@@ -19,7 +19,7 @@ typedef struct etx_tx_options {
     /* chosen by the caller; NULL: made by ETX. "@HOMEID:..." names its home */
     const char *gid;
     uint32_t deadline_ms;      /* from now; 0: none if submitted, else etx_options.deadline_ms */
-    etx_durability durability; /* asked for, at least */
+    etx_durability durability; /* asked for, at least; with an XA branch: ETX_LOCAL at least */
     etx_mode mode;             /* of etx_tx_begin: ETX_INTERACTIVE (default) or ETX_RESUMED */
     const char *initiator;     /* participant with `query` (message) or `resume` */
     uint32_t resume_ms;        /* resumed: run again after so long a silence; default 10,000 */
@@ -111,10 +111,10 @@ ETX_API int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user);
 ETX_API void etx_tx_discard(etx_tx *tx);
 
 /* ---- interactive and resumed. Each waits until what it did is durable; not from inline
- * callbacks. */
+ * callbacks. Of a gid that nothing is known of: ETX_ENOTFOUND, or ETX_EGONE if ETX made it. */
 
 /* Begins. Repeated with a chosen gid: the transaction that is there. Errors as run; ETX_ESTATE:
- * it is decided. */
+ * it is decided; ETX_EINVALID: the initiator is registered without what is to be called. */
 ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
 /* A handle for a transaction that was begun elsewhere: by another thread, process, or this run
  * of a resumed one (`run`, from etx_call_run; 0 otherwise). Memory only. Errors: ETX_EINVALID,
@@ -122,8 +122,8 @@ ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_
 ETX_API int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx);
 /* Enlists a branch (its name is required). Repeated with the same content: nothing happens; with
  * other content: ETX_ECONFLICT. ETX_ESTATE: decided, or past the deadline, or the run number is
- * superseded. ETX_EINVALID: over a limit, or it depends on what is not enlisted. etx_engine_message
- * says it in words. */
+ * superseded. ETX_EINVALID: over a limit, it depends on what is not enlisted, or XA in a volatile
+ * home. etx_engine_message says it in words. */
 ETX_API int etx_tx_enlist(etx_tx *tx, const etx_branch *branch);
 /* Records the forward result of a branch that the initiator does itself. The first stands: what
  * a later call says is ignored, and *ret_reply (may be NULL) is the first. ETX_REFUSED aborts

@@ -64,6 +64,17 @@ static int new_refused(const etx__core *core, const etx__event *event) {
     return 0;
 }
 
+/* A gid of the caller's own belongs to one home, whatever that promises. */
+static int grade_refused(const etx__core *core, const etx_record_begin *begin) {
+    if (core->options.grade == 0 || begin->durability <= core->options.grade) {
+        return 0;
+    }
+    return etx__refuse(
+        core, ETX_EUNAVAILABLE,
+        "the gid's home promises less durability than is asked for (at least local, "
+        "unless told; XA: in any case): ask for less, or give the gid a better home");
+}
+
 static void on_begin(etx__core *core, const etx__event *event) {
     etx__entry *entry =
         event->u.begin.fresh ? NULL : etx__entry_find(core, event->gid, event->hash);
@@ -71,13 +82,14 @@ static void on_begin(etx__core *core, const etx__event *event) {
         begin_again(core, entry, event);
         return;
     }
-    if (event->u.begin.old) {
-        etx__await(core, NULL, event->waiter, ETX_EGONE);
+    if (event->old) {
+        etx__await_absent(core, event);
         return;
     }
     etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
     record.u.begin = *event->u.begin.begin;
     int rc = new_refused(core, event);
+    rc = rc != 0 ? rc : grade_refused(core, &record.u.begin);
     rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
@@ -98,11 +110,12 @@ static void on_begin(etx__core *core, const etx__event *event) {
 static etx__entry *live_of(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
     if (entry == NULL) {
-        etx__await(core, NULL, event->waiter, ETX_ENOTFOUND);
+        etx__await_absent(core, event);
         return NULL;
     }
     if (entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, ETX_ESTATE);
+        etx__await(core, entry, event->waiter,
+                   etx__refuse(core, ETX_ESTATE, "it has ended: etx_query says how"));
         return NULL;
     }
     return entry;
@@ -110,13 +123,16 @@ static etx__entry *live_of(etx__core *core, const etx__event *event) {
 
 /* Of a resumed transaction only the run that is valid now may speak; and speaking is a sign of
  * life. */
-static int run_refused(etx__entry *entry, uint64_t run, const etx__now *now) {
+static int run_refused(const etx__core *core,
+                       etx__entry *entry,
+                       uint64_t run,
+                       const etx__now *now) {
     etx__tx *tx = entry->tx;
     if (tx->s.mode != ETX_RESUMED) {
         return 0;
     }
     if (run != tx->r.run_no) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "another run of its initiator has taken over");
     }
     tx->r.silent_ms = now->mono_ms + tx->s.resume_ms;
     return 0;
@@ -153,7 +169,7 @@ static int enlist_depends(const etx__core *core,
 static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     etx_record record = {.type = ETX_RECORD_ENLIST, .gid = event->gid};
     if (entry->state != ETX_ACTIVE) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "it is decided: etx_query says how");
     }
     record.u.enlist.branch = *event->u.enlist.branch;
     record.u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
@@ -163,7 +179,12 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
         return digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
     }
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "its commit is asked for, or its deadline has passed");
+    }
+    if (core->options.grade == ETX_VOLATILE && record.u.enlist.branch.kind == ETX_XA) {
+        return etx__refuse(core, ETX_EINVALID,
+                           "a volatile home refuses XA: what is prepared would stay so for ever if "
+                           "the process died. Begin it with durability local");
     }
     int rc = enlist_depends(core, entry->tx, event, core->places,
                             &record.u.enlist.branch.depends_on_count);
@@ -182,7 +203,7 @@ static void on_enlist(etx__core *core, const etx__event *event) {
     if (entry == NULL) {
         return;
     }
-    int rc = run_refused(entry, event->u.enlist.run, &event->now);
+    int rc = run_refused(core, entry, event->u.enlist.run, &event->now);
     finish_command(core, entry, event, rc != 0 ? rc : enlist(core, entry, event));
 }
 
@@ -190,16 +211,17 @@ static void on_enlist(etx__core *core, const etx__event *event) {
 static int record_result(etx__core *core, etx__entry *entry, const etx__event *event) {
     etx__branch *branch = etx__branch_named(entry->tx, event->u.result.branch);
     if (branch == NULL) {
-        return ETX_ENOTFOUND;
+        return etx__refuse(core, ETX_ENOTFOUND, "no branch of that name is enlisted");
     }
     if (!(branch->s.flags & ETX_BY_INITIATOR)) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE,
+                           "the branch is not ETX_BY_INITIATOR: ETX calls it itself");
     }
     if (branch->s.forward != 0) {
         return branch->s.forward;
     }
     if (entry->state != ETX_ACTIVE) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "it is decided: etx_query says how");
     }
     etx_record record = {.type = ETX_RECORD_RESULT, .gid = event->gid};
     record.u.result.branch = branch->s.place;
@@ -215,7 +237,7 @@ static void on_result(etx__core *core, const etx__event *event) {
     if (entry == NULL) {
         return;
     }
-    int rc = run_refused(entry, event->u.result.run, &event->now);
+    int rc = run_refused(core, entry, event->u.result.run, &event->now);
     finish_command(core, entry, event, rc != 0 ? rc : record_result(core, entry, event));
 }
 
@@ -224,7 +246,7 @@ static void on_hold(etx__core *core, const etx__event *event) {
     if (entry == NULL) {
         return;
     }
-    int rc = run_refused(entry, event->u.decide.run, &event->now);
+    int rc = run_refused(core, entry, event->u.decide.run, &event->now);
     if (rc == 0 && entry->state != ETX_ACTIVE) {
         rc = ETX_ESTATE; /* an operator was faster: what its parent hears is the decision */
     } else if (rc == 0 && !(entry->marks & ETX_MARK_HELD)) {
@@ -268,11 +290,15 @@ static int commit_refused(etx__core *core, etx__entry *entry, const etx__event *
 
 static void on_commit(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
-    if (entry == NULL || entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, entry == NULL ? ETX_ENOTFOUND : 0);
+    if (entry == NULL) {
+        etx__await_absent(core, event);
         return;
     }
-    int rc = run_refused(entry, event->u.decide.run, &event->now);
+    if (entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, 0);
+        return;
+    }
+    int rc = run_refused(core, entry, event->u.decide.run, &event->now);
     rc = rc != 0 ? rc : commit_refused(core, entry, event);
     finish_command(core, entry, event, rc);
 }
@@ -282,8 +308,8 @@ static void on_commit(etx__core *core, const etx__event *event) {
 static void abort_unknown(etx__core *core, const etx__event *event) {
     static const char reason[] = "aborted before it was begun";
     etx__entry *entry = NULL;
-    if (event->u.decide.old) {
-        etx__await(core, NULL, event->waiter, ETX_EGONE);
+    if (event->old) {
+        etx__await_absent(core, event);
         return;
     }
     etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
@@ -314,7 +340,8 @@ static void on_abort(etx__core *core, const etx__event *event) {
         etx__await(core, entry, event->waiter, 0);
         return;
     }
-    int rc = event->u.decide.run != 0 ? run_refused(entry, event->u.decide.run, &event->now) : 0;
+    int rc =
+        event->u.decide.run != 0 ? run_refused(core, entry, event->u.decide.run, &event->now) : 0;
     if (rc == 0 && entry->state == ETX_ACTIVE && !core->options.inspect) {
         etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
         record.u.decide.time_ms = event->now.wall_ms;
@@ -328,11 +355,12 @@ static void on_abort(etx__core *core, const etx__event *event) {
 
 static void on_wait(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
-    int absent = event->u.begin.old ? ETX_EGONE : ETX_ENOTFOUND;
-    etx__await(core, entry, event->waiter, entry == NULL ? absent : 0);
-    if (entry != NULL) {
-        etx__settle(core, entry, &event->now);
+    if (entry == NULL) {
+        etx__await_absent(core, event);
+        return;
     }
+    etx__await(core, entry, event->waiter, 0);
+    etx__settle(core, entry, &event->now);
 }
 
 void etx__on_command(etx__core *core, const etx__event *event) {

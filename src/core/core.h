@@ -33,6 +33,7 @@ typedef struct etx__core_options {
     uint8_t inspect;
     uint8_t read_only; /* nothing is put: what was folded is all that is known */
     uint8_t history_strict;
+    uint8_t grade;         /* an etx_durability: what the log promises; 0: whatever is asked for */
     uint64_t first_serial; /* of calls: no other core of the partition gave it */
     uint64_t memory_max;   /* bytes, with those of etx__core.others; 0: pool_size */
     size_t pool_size;      /* bytes for transactions, payloads and results in this core */
@@ -77,10 +78,10 @@ typedef struct etx__event {
     etx__waiter *waiter; /* or NULL */
     etx_bytes gid;
     uint32_t hash; /* of gid: etx__core_hash */
+    uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
     union {
         struct {
             const etx_record_begin *begin;
-            uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
             uint8_t fresh; /* a gid made by ETX for this begin: nothing can be known under it */
         } begin;
         struct {
@@ -98,7 +99,6 @@ typedef struct etx__event {
         struct {
             uint64_t run;
             etx_bytes reason;
-            uint8_t old; /* as in begin */
         } decide;
         struct {
             etx_bytes who, why, branch;

@@ -78,8 +78,12 @@ static int force(etx__core *core, etx__entry *entry, const etx__event *event) {
 
 void etx__on_operator(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
-    if (entry == NULL || entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, entry == NULL ? ETX_ENOTFOUND : ETX_ESTATE);
+    if (entry == NULL) {
+        etx__await_absent(core, event);
+        return;
+    }
+    if (entry->tx == NULL) {
+        etx__await(core, entry, event->waiter, ETX_ESTATE);
         return;
     }
     int rc = 0;

@@ -87,6 +87,9 @@ void etx__answer(etx__core *core, etx__waiter *waiter, int rc, const etx__entry 
 /* Lets a waiter wait on a live transaction, or (entry remembered or NULL) on the log; answered
  * 0, or `rc` then. */
 void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc);
+/* Nothing is known under the event's gid: ETX_EGONE if something must have been, else
+ * ETX_ENOTFOUND. */
+void etx__await_absent(etx__core *core, const etx__event *event);
 /* A refusal of what is live: it says what the transaction is not, and the records of a successor
  * may say otherwise. Like absence it is known once a put made after the question is durable. */
 void etx__await_refused(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc);

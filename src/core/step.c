@@ -160,6 +160,10 @@ void etx__await(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc)
     await_log(core, waiter, entry);
 }
 
+void etx__await_absent(etx__core *core, const etx__event *event) {
+    etx__await(core, NULL, event->waiter, event->old ? ETX_EGONE : ETX_ENOTFOUND);
+}
+
 void etx__await_refused(etx__core *core, etx__entry *entry, etx__waiter *waiter, int rc) {
     if (waiter == NULL) {
         return;

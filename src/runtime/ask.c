@@ -240,7 +240,7 @@ void etx__ask_handle(etx_tx *request) {
     event.gid = (etx_bytes){request->gid, request->gid_len};
     event.hash = request->hash;
     event.waiter = &request->waiter;
-    event.u.begin.old = request->old;
+    event.old = request->old;
     etx__partition_step(request->partition, &event);
 }
 
@@ -297,7 +297,8 @@ int etx_query_branches(etx_engine *engine,
                        void *user) {
     int rc = 0;
     if (ret_status == NULL || ret_status->size == 0) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine,
+                                   "ret_status: its size must be set, to sizeof(etx_status)");
     }
     etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
     if (request == NULL) {
@@ -349,7 +350,7 @@ int etx_wait_for(etx_engine *engine,
                  etx_outcome *outcome) {
     int rc = 0;
     if (wait < ETX_WAIT_DEFAULT || wait > ETX_WAIT_ENDED) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
     }
     etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
     if (request == NULL) {
@@ -435,9 +436,14 @@ int etx_list(etx_engine *engine,
     if (rc != 0) {
         return rc;
     }
-    if (cursor == NULL || each == NULL || filter_usable(filter, &ours) != 0 ||
-        cursor->word[0] >= engine->partition_count) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+    if (each == NULL) {
+        return etx__engine_invalid(engine, "each is NULL: nobody is told");
+    }
+    if (filter_usable(filter, &ours) != 0) {
+        return etx__engine_invalid(engine, "the filter's size is not known: use ETX_FILTER_INIT");
+    }
+    if (cursor == NULL || cursor->word[0] >= engine->partition_count) {
+        return etx__engine_invalid(engine, "cursor: zeros, or what etx_list left there");
     }
     while (rc == 0 && limit > 0) {
         uint32_t found = 0;

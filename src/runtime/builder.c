@@ -72,8 +72,8 @@ static int handle_make(etx_engine *engine,
                        etx_tx_options *ours,
                        etx_tx **ret_tx) {
     int rc = etx__engine_usable(engine);
-    if (rc != 0 || ret_tx == NULL) {
-        return rc != 0 ? rc : etx__engine_refuse(engine, ETX_EINVALID);
+    if (rc != 0) {
+        return rc;
     }
     if (options != NULL && etx__options_take(ours, sizeof *ours, options, options->size) != 0) {
         return etx__engine_fail(engine, ETX_EINVALID,
@@ -95,16 +95,18 @@ static int handle_make(etx_engine *engine,
 }
 
 /* A caller that does not look at the error finds no handle. */
-static void no_handle(etx_tx **ret_tx) {
-    if (ret_tx != NULL) {
-        *ret_tx = NULL;
+static int no_handle(etx_engine *engine, etx_tx **ret_tx) {
+    if (ret_tx == NULL) {
+        return etx__engine_invalid(engine, "ret_tx is NULL");
     }
+    *ret_tx = NULL;
+    return 0;
 }
 
 int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx_options ours = ETX_TX_OPTIONS_INIT;
-    no_handle(ret_tx);
-    return handle_make(engine, options, &ours, ret_tx);
+    int rc = no_handle(engine, ret_tx);
+    return rc != 0 ? rc : handle_make(engine, options, &ours, ret_tx);
 }
 
 void etx_tx_discard(etx_tx *tx) {
@@ -414,6 +416,7 @@ static int ready(etx_tx *tx) {
         rc = etx__request_fail(tx, ETX_EINVALID, "a transaction without branches");
     }
     rc = rc != 0 ? rc : etx__branches_settle(tx);
+    etx__request_raise(tx);
     if (rc == 0 && tx->gid_len == 0) {
         rc = etx__request_place(tx);
     }
@@ -477,11 +480,10 @@ static int begin_make(etx_engine *engine, const etx_tx_options *options, etx_tx 
     if (rc != 0) {
         return rc;
     }
-    if ((ours.mode != ETX_INTERACTIVE && ours.mode != ETX_RESUMED) ||
-        (ours.mode == ETX_RESUMED && ours.initiator == NULL)) {
+    rc = etx__initiator_check(engine, ours.mode, ours.initiator);
+    if (rc != 0) {
         etx__request_free(tx);
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "mode: ETX_INTERACTIVE, or ETX_RESUMED with an initiator");
+        return rc;
     }
     tx->begin.mode = (uint8_t)ours.mode;
     tx->begin.resume_ms =
@@ -535,9 +537,8 @@ static etx_tx *begin_request(const etx_tx *tx) {
 
 int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx *tx = NULL;
-    no_handle(ret_tx);
-    int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
-                            : etx__engine_refuse(engine, ETX_EINVALID);
+    int rc = no_handle(engine, ret_tx);
+    rc = rc != 0 ? rc : begin_make(engine, options, &tx);
     if (rc != 0) {
         return rc;
     }
@@ -564,9 +565,8 @@ int etx_tx_begin_async(etx_engine *engine,
                        void *user,
                        etx_tx **ret_tx) {
     etx_tx *tx = NULL;
-    no_handle(ret_tx);
-    int rc = ret_tx != NULL ? begin_make(engine, options, &tx)
-                            : etx__engine_refuse(engine, ETX_EINVALID);
+    int rc = no_handle(engine, ret_tx);
+    rc = rc != 0 ? rc : begin_make(engine, options, &tx);
     if (rc != 0) {
         return rc;
     }
@@ -584,8 +584,7 @@ int etx_tx_begin_async(etx_engine *engine,
 }
 
 int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
-    no_handle(ret_tx);
-    int rc = ret_tx != NULL ? 0 : etx__engine_refuse(engine, ETX_EINVALID);
+    int rc = no_handle(engine, ret_tx);
     etx_tx *tx = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (tx == NULL) {
         return rc;

@@ -141,7 +141,7 @@ int etx_call_result(etx_call *call, const void *data, size_t len) {
 
 int etx_call_reason(etx_call *call, const char *text) {
     if (text == NULL) {
-        return etx__engine_refuse(call->engine, ETX_EINVALID);
+        return etx__engine_invalid(call->engine, "a reason is a text, not NULL");
     }
     size_t len = strnlen(text, ETX_REASON_MAX);
     memcpy(call->reason, text, len);

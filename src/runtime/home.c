@@ -278,8 +278,9 @@ int etx__home_why(etx__home *home, char *ret_why, size_t size) {
 
 int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why, size_t size) {
     int rc = 0;
-    snprintf(ret_why, size, "no home of the list promises durability '%s'",
-             etx_durability_name(durability));
+    snprintf(ret_why, size, "no home of the list promises durability '%s'%s",
+             etx_durability_name(durability),
+             durability == ETX_LOCAL ? " (the default, and the least for XA)" : "");
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
         char why[ETX_REASON_MAX + 1];
@@ -365,7 +366,8 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
         return rc;
     }
     if (ret_status == NULL || ret_status->size == 0) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine,
+                                   "ret_status: its size must be set, to sizeof(etx_home_status)");
     }
     if (place >= engine->home_count) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "the engine has %u homes",

@@ -60,6 +60,13 @@ int etx__engine_refuse(etx_engine *engine, int rc) {
     return etx__engine_fail(engine, rc, "%s", etx_strerror(rc));
 }
 
+int etx__engine_invalid(etx_engine *engine, const char *why) {
+    if (engine == NULL || *engine->alive == 0) {
+        return ETX_EINVALID;
+    }
+    return etx__engine_fail(engine, ETX_EINVALID, "%s", why);
+}
+
 int etx__request_fail(etx_tx *request, int rc, const char *format, ...) {
     va_list list;
     va_start(list, format);

@@ -135,7 +135,8 @@ int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics) {
         return rc;
     }
     if (ret_metrics == NULL || ret_metrics->size == 0) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine,
+                                   "ret_metrics: its size must be set, to sizeof(etx_metrics)");
     }
     etx_metrics m;
     earliest since = {UINT64_MAX, 0};

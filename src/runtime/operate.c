@@ -21,9 +21,7 @@ static int operate(etx_engine *engine,
     int rc = 0;
     int recorded = type != ETX__EV_RETRY;
     if (recorded && (who == NULL || why == NULL || who[0] == 0 || why[0] == 0)) {
-        return engine != NULL && *engine->alive != 0
-                   ? etx__engine_fail(engine, ETX_EINVALID, "who does it, and why, must be said")
-                   : ETX_EINVALID;
+        return etx__engine_invalid(engine, "who does it, and why, must be said");
     }
     etx_tx *request = etx__request_command(engine, gid, (uint8_t)type, &rc);
     if (request == NULL) {
@@ -69,9 +67,12 @@ int etx_force_by_hand(etx_engine *engine,
                       const char *who,
                       const char *why) {
     etx_tx *request = NULL;
-    if (what < ETX_FORCE_ABORT || what > ETX_FORCE_DONE ||
-        (what == ETX_FORCE_DONE && (branch == NULL || operation > ETX_UNDO))) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+    if (what < ETX_FORCE_ABORT || what > ETX_FORCE_DONE) {
+        return etx__engine_invalid(engine, "force: ETX_FORCE_ABORT, COMMIT or DONE");
+    }
+    if (what == ETX_FORCE_DONE && (branch == NULL || operation > ETX_UNDO)) {
+        return etx__engine_invalid(
+            engine, "ETX_FORCE_DONE: a branch, and ETX_FORWARD, ETX_COMMIT or ETX_UNDO");
     }
     int rc = operate(engine, gid, ETX__EV_FORCE, who, why, &request);
     if (rc != 0) {
@@ -114,7 +115,8 @@ static int operate_page(etx_engine *engine,
         if (rc == 0) {
             (*ret_count)++;
             etx__pause_us(1000000 / per_second);
-        } else if (rc != ETX_ESTATE && rc != ETX_ENOTFOUND) { /* it went on by itself meanwhile */
+        } else if (rc != ETX_ESTATE && rc != ETX_ENOTFOUND &&
+                   rc != ETX_EGONE) { /* it went on by itself meanwhile */
             return rc;
         }
     }
@@ -135,7 +137,7 @@ int etx_bulk_operate(etx_engine *engine,
     etx_cursor cursor = {{0, 0}};
     *counted = 0;
     if (what < ETX_BULK_RETRY || what > ETX_BULK_RESUME) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine, "bulk: ETX_BULK_RETRY, PARK or RESUME");
     }
     per_second = per_second == 0 ? 100 : per_second > 1000000 ? 1000000 : per_second;
     int rc = 0;

@@ -70,6 +70,23 @@ etx__registered *etx__engine_participant(const etx_engine *engine, const char *n
     return found;
 }
 
+int etx__initiator_check(etx_engine *engine, etx_mode mode, const char *initiator) {
+    if ((mode != ETX_INTERACTIVE && mode != ETX_RESUMED) ||
+        (mode == ETX_RESUMED && initiator == NULL)) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "mode: ETX_INTERACTIVE, or ETX_RESUMED with an initiator");
+    }
+    const etx__registered *known =
+        initiator != NULL ? etx__engine_participant(engine, initiator, strlen(initiator)) : NULL;
+    if (known != NULL && (mode == ETX_RESUMED ? known->p.resume : known->p.query) == NULL) {
+        return etx__engine_fail(
+            engine, ETX_EINVALID,
+            "initiator %.64s was registered without `%s`: nobody could be asked", initiator,
+            mode == ETX_RESUMED ? "resume" : "query");
+    }
+    return 0;
+}
+
 /* The operation that is missing although the kind needs it, or NULL. */
 static const char *missing(const etx_participant *p) {
     switch (p->kind) {
@@ -82,7 +99,7 @@ static const char *missing(const etx_participant *p) {
         case ETX_NOTIFICATION:
             return p->commit == NULL ? "commit" : NULL;
     }
-    return "kind";
+    return "a kind (ETX_TCC to ETX_NOTIFICATION)";
 }
 
 static int check(etx_engine *engine, const etx_participant *p) {
@@ -164,7 +181,7 @@ int etx_engine_register(etx_engine *engine, const etx_participant *participant) 
         return ETX_EFORKED;
     }
     if (participant == NULL) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
+        return etx__engine_invalid(engine, "the participant is NULL");
     }
     if (atomic_load(&engine->life) > ETX__STARTED) {
         return etx__engine_refuse(engine, ETX_ECLOSED);

@@ -129,6 +129,14 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     return 0;
 }
 
+void etx__request_raise(etx_tx *request) {
+    for (uint16_t i = 0; i < request->begin.branch_count; i++) {
+        if (request->branch[i].kind == ETX_XA && request->begin.durability < ETX_LOCAL) {
+            request->begin.durability = ETX_LOCAL;
+        }
+    }
+}
+
 int etx__request_place(etx_tx *request) {
     etx_engine *engine = request->engine;
     etx_durability durability = (etx_durability)request->begin.durability;
@@ -235,11 +243,13 @@ static const char *why_of(const etx__waiter *waiter) {
 void etx__outcome_fill(const etx__partition *partition,
                        const etx__entry *entry,
                        etx_outcome *outcome) {
-    outcome->state = (etx_state)entry->state;
-    outcome->marks = etx__entry_marks(entry);
-    outcome->durability = partition->home->info.grade;
+    etx_state state = etx__core_durable_state(partition->memory->core, entry);
+    int known = state != ETX_NONE;
+    outcome->state = state;
+    outcome->marks = known ? etx__entry_marks(entry) : 0;
+    outcome->durability = known ? partition->home->info.grade : ETX_DURABILITY_DEFAULT;
     memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
-    say(outcome->reason, etx__entry_reason(entry));
+    say(outcome->reason, state == (etx_state)entry->state ? etx__entry_reason(entry) : "");
 }
 
 static void fill_outcome(etx__partition *partition,
@@ -363,10 +373,10 @@ static void fill_event(etx_tx *request, etx__event *event) {
     event->type = (etx__event_type)request->type;
     event->gid = (etx_bytes){request->gid, request->gid_len};
     event->hash = request->hash;
+    event->old = request->old;
     switch (event->type) {
         case ETX__EV_BEGIN:
             event->u.begin.begin = &request->begin;
-            event->u.begin.old = request->old;
             event->u.begin.fresh = !request->chosen && !request->old;
             return;
         case ETX__EV_ENLIST:
@@ -387,10 +397,6 @@ static void fill_event(etx_tx *request, etx__event *event) {
         case ETX__EV_ABORT:
             event->u.decide.run = request->run;
             event->u.decide.reason = request->text[0];
-            event->u.decide.old = request->old;
-            return;
-        case ETX__EV_WAIT:
-            event->u.begin.old = request->old;
             return;
         case ETX__EV_RETRY:
         case ETX__EV_PARK:
@@ -402,6 +408,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
             event->u.operate.force = request->force;
             event->u.operate.operation = request->operation;
             return;
+        case ETX__EV_WAIT:
         case ETX__EV_REPLY:
         case ETX__EV_DURABLE:
         case ETX__EV_TICK:

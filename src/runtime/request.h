@@ -114,6 +114,8 @@ int etx__request_run(etx_tx *request, etx_outcome *outcome);
 int etx__request_wait(etx_tx **request, char *ret_gid);
 /* Sets gid and where it belongs. Errors: ETX_EINVALID, ETX_EUNAVAILABLE, ETX_EGONE. */
 int etx__request_bind(etx_tx *request, const char *gid, size_t len);
+/* With an XA branch local is asked for at least: what is prepared outlives the process. */
+void etx__request_raise(etx_tx *request);
 /* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE, ETX_EFULL. */
 int etx__request_place(etx_tx *request);
 /* Copies an outcome to a caller whose struct may be of another version's size. */

@@ -92,11 +92,15 @@ int etx__engine_fail(etx_engine *engine, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same with what the code says, where there is no more to say; NULL is no engine. */
 int etx__engine_refuse(etx_engine *engine, int rc);
+/* ETX_EINVALID, and which argument is not valid; NULL is no engine. */
+int etx__engine_invalid(etx_engine *engine, const char *why);
 /* The same where no engine is made; `why` is static. */
 int etx__engine_none(int rc, const char *why);
 void *etx__engine_alloc(const etx_engine *engine, size_t size);
 void etx__engine_release(const etx_engine *engine, void *block, size_t size);
 etx__registered *etx__engine_participant(const etx_engine *engine, const char *name, size_t len);
+/* May what this one drives be begun? One that is registered elsewhere only is not known here. */
+int etx__initiator_check(etx_engine *engine, etx_mode mode, const char *initiator);
 void etx__engine_hold(etx_engine *engine);
 void etx__engine_drop(etx_engine *engine); /* frees it with the last holder */
 /* The codec of a batch, or NULL. */

@@ -88,6 +88,31 @@ class Judging(unittest.TestCase):
                 self.judge([3, 0], text)
 
 
+class Options(unittest.TestCase):
+    def read(self, *words):
+        """What it ends with, None if it goes on, and what it printed."""
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            try:
+                load().read_options(words)
+            except SystemExit as end:
+                return end.code, said.getvalue()
+        return None, said.getvalue()
+
+    def test_help_helps_and_runs_nothing(self):
+        for words in (("--help",), ("-h",), ("--list", "--help")):
+            status, said = self.read(*words)
+            self.assertEqual(status, 0)
+            self.assertIn("--no-run", said)
+
+    def test_what_is_no_option_is_refused(self):
+        for word in ("--norun", "src/core"):
+            self.assertIn(word, self.read(word)[0])
+
+    def test_options_are_taken(self):
+        self.assertEqual(self.read("--no-run", "--list"), (None, ""))
+
+
 class TheListItself(unittest.TestCase):
     def test_names_what_is_there(self):
         """Each line stands in its file: so the list is not stale where nobody measures."""

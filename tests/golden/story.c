@@ -154,7 +154,7 @@ static int do_begin(world *w, const command *c) {
     etx__event event;
     world_event(w, &event, ETX__EV_BEGIN, word(c, 1));
     event.u.begin.begin = &begin;
-    event.u.begin.old = (uint8_t)flag(c, "old");
+    event.old = (uint8_t)flag(c, "old");
     etx_wait wait = begin.mode == ETX_SUBMITTED ? ETX_WAIT_ENDED : ETX_WAIT_BEGUN;
     if (!flag(c, "nobody")) {
         event.waiter = world_waiter_make(w, c->label, wait_of(c, wait), 0);
@@ -203,7 +203,7 @@ static int do_decide(world *w, const command *c, etx__event_type type) {
     world_event(w, &event, type, word(c, 1));
     event.u.decide.run = number(c, "run", 0) > 0 ? w->slot << 20 | number(c, "run", 0) : 0;
     event.u.decide.reason = bytes_of(type == ETX__EV_ABORT ? "the initiator aborted it" : NULL);
-    event.u.decide.old = (uint8_t)flag(c, "old");
+    event.old = (uint8_t)flag(c, "old");
     etx_wait wait = type == ETX__EV_HOLD ? ETX_WAIT_BEGUN : ETX_WAIT_ENDED;
     event.waiter = world_waiter_make(w, c->label, wait_of(c, wait), 0);
     world_step(w, &event);
@@ -213,7 +213,7 @@ static int do_decide(world *w, const command *c, etx__event_type type) {
 static int do_wait(world *w, const command *c) {
     etx__event event;
     world_event(w, &event, ETX__EV_WAIT, word(c, 1));
-    event.u.begin.old = (uint8_t)flag(c, "old");
+    event.old = (uint8_t)flag(c, "old");
     event.waiter = world_waiter_make(w, c->label, wait_of(c, ETX_WAIT_ENDED), flag(c, "look"));
     world_step(w, &event);
     return 0;

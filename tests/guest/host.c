@@ -121,6 +121,17 @@ void host_engine_end(etx_engine *engine) {
     etx_engine_free(engine);
 }
 
+void host_says(etx_engine *engine, int rc, int want, const char *text) {
+    char message[512];
+    etx_engine_message(engine, message, sizeof message);
+    assert_int_equal(rc, want);
+    if (strstr(message, text) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", message, text);
+    }
+    /* what comes next starts from another message */
+    assert_true(etx_tx_begin(engine, NULL, NULL) < 0);
+}
+
 int host_run(etx_engine *engine, const char *participant, etx_outcome *outcome) {
     etx_tx *tx = NULL;
     int rc = etx_tx_new(engine, NULL, &tx);

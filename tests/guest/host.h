@@ -68,6 +68,10 @@ etx_options host_options(void);
 etx_engine *host_engine(const char *url, const etx_options *options, host_bank *bank);
 void host_engine_end(etx_engine *engine);
 
+/* The call returned `want`, and the newest message is about it: it says `text`, and is not the one
+ * before. */
+void host_says(etx_engine *engine, int rc, int want, const char *text);
+
 /* Runs a transaction of one branch, as its caller. */
 int host_run(etx_engine *engine, const char *participant, etx_outcome *outcome);
 /* The same in a thread of its own. */

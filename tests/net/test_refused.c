@@ -80,6 +80,16 @@ static const shape shapes[] = {
     SHAPE("SSH-2.0-x\r\n", 400),
 };
 
+static const char *code_of(int status) {
+    return status == 413   ? "too-large"
+           : status == 414 ? "target-too-long"
+           : status == 417 ? "expectation"
+           : status == 431 ? "head-too-large"
+           : status == 501 ? "not-served"
+           : status == 505 ? "version"
+                           : "bad-request";
+}
+
 static void expect_refusal(const rig *self, const shape *one, const char *reply, int closed) {
     char wanted[32];
     snprintf(wanted, sizeof wanted, "HTTP/1.1 %d ", one->status);
@@ -90,6 +100,9 @@ static void expect_refusal(const rig *self, const shape *one, const char *reply,
     assert_non_null(strstr(reply, "\r\nConnection: close\r\n"));
     assert_non_null(strstr(reply, "\r\nContent-Type: application/problem+json\r\n"));
     assert_non_null(strstr(reply, "\"status\":"));
+    snprintf(wanted, sizeof wanted, "\"code\":\"%s\"", code_of(one->status));
+    assert_non_null(strstr(reply, wanted));
+    assert_non_null(strstr(reply, "\"hint\":\""));
     assert_int_equal(atomic_load(&self->handled), 0);
 }
 

@@ -279,6 +279,8 @@ static void test_connection_limits(void **state) {
     char *reply = rig_talk(&self, GET("/x"), strlen(GET("/x")), &closed);
     assert_true(strncmp(reply, "HTTP/1.1 503 ", 13) == 0);
     assert_int_equal(closed, 1);
+    assert_non_null(strstr(reply, "\r\nRetry-After: 1\r\n"));
+    assert_non_null(strstr(reply, "\"code\":\"connections\""));
     free(reply);
     close(fds[0]);
     usleep(300000);

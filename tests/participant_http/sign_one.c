@@ -21,6 +21,7 @@ int main(int argc, char **argv) {
                                    .gid = "g-1",
                                    .branch = argv[2][0] != '\0' ? argv[2] : NULL,
                                    .operation = "try",
+                                   .begin = "1618884473000",
                                    .url = &url,
                                    .body = argv[3],
                                    .body_len = strlen(argv[3]),

@@ -196,9 +196,10 @@ static void check_signature(const rig_call *call, const char *key) {
     int base_len = snprintf(base, sizeof base,
                             "\"@method\": POST\n\"@target-uri\": %s\n\"content-digest\": %s\n"
                             "\"etx-gid\": %s\n\"etx-branch\": %s\n\"etx-operation\": %s\n"
+                            "\"etx-begin\": %s\n"
                             "\"@signature-params\": %s",
                             call->uri, call->digest, call->gid, call->branch, call->operation,
-                            call->input + 4);
+                            call->begin, call->input + 4);
     assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, strlen(key),
                               (const unsigned char *)base, (size_t)base_len, mac, sizeof mac,
                               &len));

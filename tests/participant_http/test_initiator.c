@@ -86,6 +86,11 @@ static void test_resume(void **state) {
     assert_true(at >= 0);
     assert_string_equal(server.call[at].gid, "flow");
     assert_string_equal(server.call[at].body, "{\"results\":{\"one\":{\"result\":{\"id\":7}}}}");
+    assert_true(host_wait_for(&server.calls, 2));
+    int again = rig_find(&server, at + 1, "", "resume");
+    assert_true(again > at);
+    assert_string_not_equal(server.call[at].run, server.call[again].run);
+    assert_string_not_equal(server.call[at].key, server.call[again].key);
     for (int tries = 0;; tries++) { /* another run may begin meanwhile */
         pthread_mutex_lock(&server.lock);
         uint64_t run = strtoull(server.call[server.count - 1].run, NULL, 10);

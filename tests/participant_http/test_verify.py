@@ -14,8 +14,8 @@ def signed(program, url, branch, body):
     output = subprocess.run([program, url, branch, body], check=True, capture_output=True,
                             text=True)
     digest, given, signature = output.stdout.splitlines()
-    headers = {"etx-gid": "g-1", "etx-operation": "try", "content-digest": digest,
-               "signature-input": given, "signature": signature}
+    headers = {"etx-gid": "g-1", "etx-operation": "try", "etx-begin": "1618884473000",
+               "content-digest": digest, "signature-input": given, "signature": signature}
     if branch:
         headers["etx-branch"] = branch
     return headers

@@ -80,14 +80,18 @@ class Server:
 
 
 # The transactions that `prepare` begins, for the run with gids that are there.
-KNOWN = """
-[parameters]
-gid = "kept"
-name = "one"
-
+KNOWN = r"""
 [[operations]]
 include-path-regex = "/(commit|abort)$"
 parameters = { gid = "plain" }
+
+[[operations]]
+include-path-regex = "/.gid.(|/retry|/park|/resume|/force|/branches)$"
+parameters = { gid = "kept" }
+
+[[operations]]
+include-path-regex = "/result$"
+parameters = { gid = "kept", name = "one" }
 """
 
 

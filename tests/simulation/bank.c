@@ -109,30 +109,26 @@ etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t place, etx_operation 
 
 /* ---- the way there and back */
 
-typedef struct message {
-    sim_node *node;
-    sim_truth *truth;
-    etx_token token;
-    uint32_t life, place, attempt;
-    etx_operation operation;
-    etx_reply reply;
-} message;
+enum { RESULT_SIZE = 32 };
+
+static size_t result_of(const sim_message *m, char bytes[RESULT_SIZE]) {
+    return (size_t)snprintf(bytes, RESULT_SIZE, "result-%u-%u", m->truth->plan->number, m->place);
+}
 
 static void complete(sim_node *node, void *what) {
-    const message *m = what;
-    char bytes[32];
+    const sim_message *m = what;
+    char bytes[RESULT_SIZE];
     etx_completion completion = ETX_COMPLETION_INIT;
     completion.reply = m->reply;
     if (m->reply == ETX_DONE && m->operation == ETX_FORWARD && m->place % 2 == 0) {
         completion.result = bytes;
-        completion.result_len =
-            (size_t)snprintf(bytes, sizeof bytes, "result-%u-%u", m->truth->plan->number, m->place);
+        completion.result_len = result_of(m, bytes);
     }
     etx_complete(node->engine, m->token, &completion);
 }
 
 static void answer(sim *s, void *what) {
-    message *m = what;
+    sim_message *m = what;
     if (m->node->life != m->life || !m->node->up) {
         return;
     }
@@ -145,13 +141,17 @@ static void answer(sim *s, void *what) {
     sim_node_run(m->node, complete, m);
 }
 
-static const char *word(const message *m) {
+static const char *word(const sim_message *m) {
     return etx_operation_name((etx_kind)m->truth->plan->branch[m->place].kind, m->operation);
 }
 
+static int is_stuck(const sim_message *m) {
+    return m->truth->plan->branch[m->place].stuck && !m->node->world->healing;
+}
+
 static void arrive(sim *s, void *what) {
-    message *m = what;
-    if (m->truth->plan->branch[m->place].stuck && !s->healing) {
+    sim_message *m = what;
+    if (is_stuck(m)) {
         sim_say(s, m->truth->gid, "branch %u does not answer", m->place);
         return;
     }
@@ -167,13 +167,13 @@ static void arrive(sim *s, void *what) {
     }
 }
 
-static void send(sim *s, const message *m) {
-    message *copy = sim_alloc(s, sizeof *copy);
+static void send(sim *s, const sim_message *m) {
+    sim_message *copy = sim_alloc(s, sizeof *copy);
     *copy = *m;
     sim_at(s, sim_happens(s, SIM_LATE) ? sim_about(s, 3000000) : sim_about(s, 1000), arrive, copy);
 }
 
-static etx_reply call_later(sim *s, const message *m) {
+static etx_reply call_later(sim *s, const sim_message *m) {
     if (sim_happens(s, SIM_LOSE)) {
         sim_say(s, m->truth->gid, "... the call is lost");
     } else {
@@ -185,44 +185,97 @@ static etx_reply call_later(sim *s, const message *m) {
     return ETX_LATER;
 }
 
-static etx_reply on_call(etx_call *call, void *user) {
-    sim_node *node = user;
-    sim *s = node->world;
-    size_t len = 0;
+/* Whose call it is, as its payload says. */
+static void address(sim_message *m, const char *gid, const void *bytes, size_t len) {
     uint32_t payload[2] = {0, 0};
-    const void *bytes = etx_call_payload(call, &len);
+    sim *s = m->node->world;
     etx_assert(len == sizeof payload);
     memcpy(payload, bytes, len);
-    const char *gid = etx_call_gid(call);
-    sim_truth *truth = sim_truth_of(s, gid, strlen(gid));
-    truth->plan = &s->plan[payload[0] % SIM_CONFUSED_BY];
-    message m = {.node = node, .truth = truth, .life = node->life, .place = payload[1]};
-    m.token = etx_call_token(call);
+    m->truth = sim_truth_of(s, gid, strlen(gid));
+    m->truth->plan = &s->plan[payload[0] % SIM_CONFUSED_BY];
+    m->life = m->node->life;
+    m->place = payload[1];
+    s->stats.calls++;
+    sim_say(s, gid, "%s calls %s of branch %u (attempt %u)", m->node->name, word(m), m->place,
+            m->attempt);
+    sim_truth_call(s, m->truth, m->place, m->operation);
+}
+
+static etx_reply hear(sim_message *m) {
+    sim *s = m->node->world;
+    m->reply = sim_bank_hear(s, m->truth, m->place, m->operation);
+    sim_say(s, m->truth->gid, "branch %u: %s: %s, at once", m->place, word(m),
+            etx_reply_name(m->reply));
+    sim_node_may_die(m->node);
+    return m->reply;
+}
+
+static etx_reply return_from(etx_call *call, const sim_message *m) {
+    if (m->reply == ETX_DONE && m->operation == ETX_FORWARD && m->place % 2 == 0) {
+        char result[RESULT_SIZE];
+        etx_call_result(call, result, result_of(m, result));
+    }
+    return m->reply;
+}
+
+static etx_reply on_call(etx_call *call, void *user) {
+    sim_node *node = user;
+    size_t len = 0;
+    sim_message m = {.node = node};
     m.operation = etx_call_operation(call);
     m.attempt = etx_call_attempt(call);
-    s->stats.calls++;
-    sim_say(s, gid, "%s calls %s of branch %u (attempt %u)", node->name, word(&m), m.place,
-            m.attempt);
-    sim_truth_call(s, truth, m.place, call);
+    if (node->returning != NULL) {
+        m = *node->returning;
+    } else {
+        const void *bytes = etx_call_payload(call, &len);
+        address(&m, etx_call_gid(call), bytes, len);
+    }
+    m.token = etx_call_token(call);
+    sim_truth_given(node->world, m.truth, m.place, call);
     sim_node_may_die(node);
-    if (truth->plan->branch[m.place].nests) {
-        return sim_nest_call(node, truth, m.place, call);
+    if (m.truth->plan->branch[m.place].nests) {
+        return sim_nest_call(node, m.truth, m.place, call);
     }
-    if (sim_below(s, SIM_NET, 4) > 0) {
-        return call_later(s, &m);
+    if (node->returning != NULL) {
+        return m.reply == ETX_LATER ? call_later(node->world, &m) : return_from(call, &m);
     }
-    if (truth->plan->branch[m.place].stuck && !s->healing) {
+    if (sim_below(node->world, SIM_NET, 4) > 0) {
+        return call_later(node->world, &m);
+    }
+    if (is_stuck(&m)) {
         return ETX_LATER;
     }
-    etx_reply reply = sim_bank_hear(s, truth, m.place, m.operation);
-    sim_say(s, gid, "branch %u: %s: %s, at once", m.place, word(&m), etx_reply_name(reply));
-    sim_node_may_die(node);
-    if (reply == ETX_DONE && m.operation == ETX_FORWARD && m.place % 2 == 0) {
-        char result[32];
-        int size = snprintf(result, sizeof result, "result-%u-%u", truth->plan->number, m.place);
-        etx_call_result(call, result, (size_t)size);
+    hear(&m);
+    return return_from(call, &m);
+}
+
+/* ---- the same, by a worker */
+
+void sim_bank_called(sim_node *node, const etx__due *due, sim_message *ret) {
+    const etx__branch *branch = due->call.branch;
+    ret->node = node;
+    ret->operation = (etx_operation)due->call.operation;
+    ret->attempt = due->call.attempt;
+    address(ret, due->call.gid, branch->s.payload, branch->s.payload_len);
+}
+
+static void hear_now(sim_node *node, void *what) {
+    (void)node;
+    hear(what);
+}
+
+int sim_bank_begin(sim_message *m) {
+    sim *s = m->node->world;
+    m->reply = ETX_LATER; /* to be sent when the callback returns */
+    if (m->truth->plan->branch[m->place].nests || sim_below(s, SIM_NET, 4) == 0) {
+        return 0;
     }
-    return reply;
+    m->reply = ETX_RETRY;
+    if (is_stuck(m)) {
+        return 1;
+    }
+    sim_node_run(m->node, hear_now, m);
+    return 0;
 }
 
 static etx_reply on_query(etx_call *call, void *user) {
@@ -237,6 +290,8 @@ static etx_reply on_resume(etx_call *call, void *user) {
 }
 
 void sim_bank_register(sim_node *node) {
+    sim *s = node->world;
+    int blocks = s->chance[SIM_HANG] > 0 && sim_below(s, SIM_NET, 2) == 0;
     for (uint8_t kind = ETX_TCC; kind <= ETX_NOTIFICATION; kind++) {
         etx_participant bank = ETX_PARTICIPANT_INIT;
         bank.name = names[kind];
@@ -245,7 +300,7 @@ void sim_bank_register(sim_node *node) {
         bank.commit = kind == ETX_SAGA ? NULL : on_call;
         bank.undo = bank.forward;
         bank.user = node;
-        bank.flags = ETX_INLINE;
+        bank.flags = blocks ? 0 : ETX_INLINE;
         int rc = etx_engine_register(node->engine, &bank);
         etx_assert(rc == 0 || rc == ETX_ECLOSED);
     }

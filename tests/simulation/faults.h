@@ -16,7 +16,7 @@
  * turns over: that is refused, with the file and the place, and mended, or it is harmless.
  * Calls and answers are lost, late, duplicated and reordered. Participants keep a fence; they
  * refuse, fail, need long, are not there for a while, some forget what they refused, and some say
- * once, of one operation, what is not so.
+ * once, of one operation, what is not so. Callbacks outlast their timeouts.
  * Initiators crash, fall silent, and repeat themselves to the wrong node. Operators park, resume
  * and force.
  * Then all faults stop, and everything must end by itself. */
@@ -35,6 +35,7 @@
     X(LIE, "lie", 60)         /* a participant says, once, what is not so */                   \
     X(WORKING, "working", 2000)                                                                \
     X(STUCK, "stuck", 300) /* a participant that never answers while faults last */            \
+    X(HANG, "hang", 600)   /* a callback that outlasts its timeouts */                         \
     X(PUT_UNKNOWN, "put-unknown", 800)                                                         \
     X(PUT_LATE, "put-late", 5000)      /* a copy of an unknown put takes effect later */       \
     X(PUT_REFUSED, "put-refused", 500) /* not written */                                       \

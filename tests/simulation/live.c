@@ -5,9 +5,10 @@
 #include "sim.h"
 
 /* How long it may take: a deadline and the initiator that is then asked, the longest pauses between
- * calls and between writes, a write that hangs, a home that is held down; each may follow another.
+ * calls and between writes, a write that hangs, callbacks that hang, a home that is held down;
+ * each may follow another.
  * Deadlines are of the wall clock, so what clocks have jumped comes on top. */
-enum { PATIENCE_MS = 60000, STEP_US = 1000000 };
+enum { PATIENCE_MS = 75000, STEP_US = 1000000 };
 
 static int is_waited_for(const sim_truth *truth) {
     return truth->begun && !truth->ended && !truth->store->regressed;

@@ -90,14 +90,14 @@ static int read_range(const char *text, run_many_options *many) {
            (read_number(dots + 2, &many->last) && many->last >= many->first);
 }
 
-static int read_faults(const char *text, uint32_t *ret_without) {
+static int read_faults(const char *text, uint64_t *ret_without) {
     while (*text != 0) {
         size_t len = strcspn(text, ",");
         int found = 0;
         for (int i = 0; i < SIM_FAULTS; i++) {
             const char *name = sim_fault_name((sim_fault)i);
             if (strlen(name) == len && strncmp(name, text, len) == 0) {
-                *ret_without |= 1u << i;
+                *ret_without |= 1ull << i;
                 found = 1;
             }
         }
@@ -274,7 +274,7 @@ static void print_replay(const sim_options *options, const char *gid) {
     }
     const char *before = " --without ";
     for (int i = 0; i < SIM_FAULTS; i++) {
-        if (options->without & (1u << i)) {
+        if (options->without & (1ull << i)) {
             printf("%s%s", before, sim_fault_name((sim_fault)i));
             before = ",";
         }
@@ -307,8 +307,8 @@ static void print_json(const run_total *total) {
         "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
         "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
         "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
-        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"seed\":%llu,"
-        "\"promise\":\"%s\"}\n",
+        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"hangs\":%llu,"
+        "\"seed\":%llu,\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
         (unsigned long long)s->events, (unsigned long long)s->transactions,
@@ -322,7 +322,8 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->erased, (unsigned long long)s->regressed,
         (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
         (unsigned long long)s->flips, (unsigned long long)s->refusals, (unsigned long long)s->lies,
-        (unsigned long long)total->failure.seed, total->failure.promise);
+        (unsigned long long)s->hangs, (unsigned long long)total->failure.seed,
+        total->failure.promise);
 }
 
 static void print_total(const run_total *total) {

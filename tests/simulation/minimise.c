@@ -13,6 +13,7 @@ static int still_breaks(search *of, const sim_options *shorter) {
     sim_options silent = *shorter;
     run_result found;
     silent.trace = NULL;
+    silent.quiet = 1;
     run_apart(&silent, &found);
     if (!found.broken || strcmp(found.promise, of->promise) != 0) {
         return 0;
@@ -25,7 +26,7 @@ static int still_breaks(search *of, const sim_options *shorter) {
 static void leave_out_faults(search *of) {
     for (int i = 0; i < SIM_FAULTS; i++) {
         sim_options shorter = *of->best;
-        shorter.without |= 1u << i;
+        shorter.without |= 1ull << i;
         if (shorter.without != of->best->without) {
             still_breaks(of, &shorter);
         }

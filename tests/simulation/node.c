@@ -11,6 +11,7 @@ static void drop(sim_node *node) {
     node->up = 0;
     node->paused = 0;
     node->current = NULL;
+    node->returning = NULL;
     node->life++;
     node->engine = NULL;
     node->threads = 0;
@@ -96,6 +97,7 @@ static void monitor(const etx_event *event, void *user) {
 static void node_options(sim_node *node, etx_options *options) {
     options->node = node->name;
     options->flags = ETX_ALLOW_VOLATILE;
+    options->workers = 4;
     options->shards = 1 + (node->world->options.seed + node->place) % 2;
     options->transactions_max = 128;
     options->branches_max = 16;

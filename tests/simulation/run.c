@@ -39,6 +39,9 @@ void run_apart(const sim_options *options, run_result *ret_result) {
     }
     if (pid == 0) {
         close(ends[0]);
+        if (options->quiet && freopen("/dev/null", "w", stderr) == NULL) {
+            _exit(3);
+        }
         child(options, ends[1]);
     }
     close(ends[1]);

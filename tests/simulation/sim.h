@@ -43,12 +43,13 @@ typedef enum sim_locals {
 /* What a seed draws; `without` leaves faults out (to make a story short). */
 typedef struct sim_options {
     uint64_t seed;
-    uint32_t without;          /* bit 1 << sim_fault */
+    uint64_t without;          /* bit 1 << sim_fault */
     uint32_t plans;            /* at most so many transactions; 0: as drawn */
     uint32_t nodes;            /* at most so many; 0: as drawn */
     uint32_t busy_ms;          /* faults stop after it; 0: SIM_BUSY_MS */
     uint8_t absent[SIM_PLANS]; /* clients that do not come */
     FILE *trace;               /* or NULL */
+    uint8_t quiet;             /* an assertion that fails was told already */
     const char *only;          /* traced: of gids this one, its children and its parent; or NULL */
 } sim_options;
 
@@ -57,6 +58,16 @@ typedef struct sim_options {
 typedef void (*sim_act)(sim *s, void *what);
 
 /* ---- nodes */
+
+/* A call on its way to a participant, and its answer on the way back. */
+typedef struct sim_message {
+    sim_node *node;
+    sim_truth *truth;
+    etx_token token;
+    uint32_t life, place, attempt;
+    etx_operation operation;
+    etx_reply reply;
+} sim_message;
 
 typedef struct sim_thread {
     sim_node *node;
@@ -88,7 +99,8 @@ struct sim_node {
     sim_thread thread[SIM_THREADS];
     uint32_t threads;
     sim_thread *current;
-    jmp_buf out; /* taken by a crash */
+    const sim_message *returning; /* whose callback returns now (workers.c) */
+    jmp_buf out;                  /* taken by a crash */
     uint8_t *arena;
     size_t arena_used, arena_large;
     void *free_block[SIM_SIZES]; /* released blocks, by size */
@@ -128,7 +140,7 @@ struct sim_store {
 typedef struct sim_stats {
     uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
     uint64_t unknown_puts, outages, failovers, forced, moves, restarts;
-    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies;
+    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies, hangs;
 } sim_stats;
 
 struct sim {
@@ -244,6 +256,10 @@ int sim_local_refused(sim_node *node, const char *message);
 /* ---- bank.c */
 const char *sim_bank_name(uint8_t kind);
 void sim_bank_register(sim_node *node);
+/* A call that a worker is to make: fills in the message. */
+void sim_bank_called(sim_node *node, const etx__due *due, sim_message *ret);
+/* The worker's callback begins: what it asks of the participant is done. 1: no answer comes. */
+int sim_bank_begin(sim_message *m);
 /* One call, as the participant hears it: the reply. */
 etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation operation);
 
@@ -262,7 +278,9 @@ sim_truth *sim_truth_of(sim *s, const char *gid, size_t len);
 sim_truth *sim_truth_find(sim *s, const char *gid, size_t len); /* or NULL */
 /* A slot counts as durable from now on. */
 void sim_truth_durable(sim *s, sim_store *store, uint32_t partition, uint64_t slot);
-void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call);
+void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, etx_operation operation);
+/* ... and which results it hands on. */
+void sim_truth_given(sim *s, const sim_truth *truth, uint32_t place, const etx_call *call);
 int sim_truth_known(sim *s, const char *gid); /* is it in a log, and unfinished? */
 /* What somebody was told; `known`: when he asked, it was in a log. */
 void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known);

@@ -82,6 +82,7 @@ void run_story(const sim_options *options, FILE *to) {
     char line[LINE];
     lines of = {.text = calloc(KEPT, LINE)};
     traced.trace = tmpfile();
+    traced.quiet = 1;
     if (of.text == NULL || traced.trace == NULL) {
         fprintf(to, "(no room for the story: --trace tells it)\n");
         free(of.text);

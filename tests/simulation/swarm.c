@@ -19,7 +19,7 @@ static void draw_faults(sim *s) {
     for (int i = 0; i < SIM_FAULTS; i++) {
         uint32_t how = draw(s, 3);
         uint32_t chance = how == 0 ? 0 : how == 1 ? 1u + most[i] / 8u : 1 + draw(s, most[i]);
-        s->chance[i] = s->options.without & (1u << i) ? 0 : chance;
+        s->chance[i] = s->options.without & (1ull << i) ? 0 : chance;
     }
 }
 

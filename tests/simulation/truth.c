@@ -232,8 +232,7 @@ static void check_order(sim *s, const sim_truth *truth, uint32_t place, etx_oper
     }
 }
 
-void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *call) {
-    etx_operation operation = etx_call_operation(call);
+void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, etx_operation operation) {
     sim_row *row = &truth->row[place];
     if (is_void(truth)) {
         return;
@@ -252,7 +251,12 @@ void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, const etx_call *ca
     if ((row->calls & (1u << ETX_COMMIT)) && (row->calls & (1u << ETX_UNDO))) {
         sim_break(s, "a decision never changes", truth->gid, "branch %u: commit and undo", place);
     }
-    check_results(s, truth, place, call);
+}
+
+void sim_truth_given(sim *s, const sim_truth *truth, uint32_t place, const etx_call *call) {
+    if (!is_void(truth)) {
+        check_results(s, truth, place, call);
+    }
 }
 
 /* ---- what clients are told */
@@ -286,8 +290,9 @@ void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known) {
     if (rc == ETX_ENOTFOUND && known && truth != NULL && !truth->ended) {
         sim_break(s, "an honest answer", outcome->gid, "'not found' of a transaction that lives");
     }
-    uint8_t told = rc == 0 ? told_of(outcome->state) : 0;
-    if (rc == 0 && (truth == NULL || (!truth->begun && !truth->never_begun))) {
+    uint8_t told = told_of(outcome->state); /* with an error, too: what is durable */
+    int of_one = rc == 0 || outcome->state != ETX_NONE;
+    if (of_one && (truth == NULL || (!truth->begun && !truth->never_begun))) {
         sim_break(s, "an honest answer", outcome->gid, "told %s of what is in no log",
                   etx_state_name(outcome->state));
     }

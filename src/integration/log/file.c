@@ -254,18 +254,14 @@ static int options_check(const etx__file_log *log,
     return 0;
 }
 
-/* Those of a log that was made just now. */
-static int partitions_begin(etx__file_log *log, const etx__file_words *words) {
+/* Those of a log that was made just now: each takes the segment that it was made with, which is
+ * there. */
+static void partitions_begin(etx__file_log *log) {
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
         int error;
-        if (etx__file_segment_take(partition, &error))
-            return etx__file_say(words, etx__file_error_code(error),
-                                 "cannot begin a segment in %s: %s", log->dir,
-                                 etx__file_why(error));
-        partition->loaded = 1;
+        partition->loaded = !etx__file_segment_take(partition, &error);
     }
-    return 0;
 }
 
 static int partitions_recover(etx__file_log *log,
@@ -301,10 +297,11 @@ static int dir_check_writable(const etx__file_log *log, const etx__file_words *w
     if (faccessat(log->dir_fd, ".", W_OK | X_OK, AT_EACCESS) == 0 ||
         (errno != EACCES && errno != EROFS))
         return 0;
-    return etx__file_say(words, ETX_EINVALID,
-                         "%s takes no new files: %s; change its owner or mode, or use the account "
-                         "that it belongs to",
-                         log->dir, strerror(errno));
+    return etx__file_say(words, ETX_EINVALID, "%s takes no new files: %s; %s", log->dir,
+                         strerror(errno),
+                         etx__file_remedy(errno,
+                                          "change its owner or mode, or use the account that "
+                                          "it belongs to"));
 }
 
 static int log_open(etx__file_log *log,
@@ -345,8 +342,10 @@ static int log_open(etx__file_log *log,
         rc = options_check(log, url, words);
     /* A copy is written through the page cache: its URL says so. */
     log->direct = !log->read_only && url->direct != 0 && direct_probe(log, "home");
-    if (!rc)
-        rc = log->partitions ? partitions_begin(log, words) : partitions_recover(log, &list, words);
+    if (!rc && log->partitions)
+        partitions_begin(log);
+    else if (!rc)
+        rc = partitions_recover(log, &list, words);
     etx__file_list_free(&log->allocator, &list);
     return rc;
 }

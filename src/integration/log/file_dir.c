@@ -191,10 +191,11 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
         if (errno == ENOENT)
             return refuse_parent(log, words);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
-            return etx__file_say(words, ETX_EINVALID,
-                                 "cannot make %s: %s; make it by hand, owned by the user that runs "
-                                 "this",
-                                 log->dir, strerror(errno));
+            return etx__file_say(words, ETX_EINVALID, "cannot make %s: %s; %s", log->dir,
+                                 strerror(errno),
+                                 etx__file_remedy(errno,
+                                                  "make it by hand, owned by the user that "
+                                                  "runs this"));
         return etx__file_say(words, etx__file_error_code(errno), "cannot make %s: %s", log->dir,
                              strerror(errno));
     }
@@ -256,9 +257,8 @@ int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_w
     if (!error)
         error = etx__file_sync_dir(log->dir_fd);
     if (error == EACCES || error == EPERM || error == EROFS)
-        return etx__file_say(words, ETX_EINVALID,
-                             "cannot write in %s: %s; change its owner or mode", log->dir,
-                             strerror(error));
+        return etx__file_say(words, ETX_EINVALID, "cannot write in %s: %s; %s", log->dir,
+                             strerror(error), etx__file_remedy(error, "change its owner or mode"));
     if (error)
         return etx__file_say(words, etx__file_error_code(error), "cannot write %s/%s: %s", log->dir,
                              name, etx__file_why(error));

@@ -210,6 +210,11 @@ const char *etx__file_reason(int error) {
                : etx__file_why(error);
 }
 
+/* What to do where a directory may not be written: no account can on a read-only file system. */
+const char *etx__file_remedy(int error, const char *of_account) {
+    return error == EROFS ? "mount it for writing, or name a directory elsewhere" : of_account;
+}
+
 uint64_t etx__file_now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

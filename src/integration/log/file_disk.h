@@ -62,6 +62,7 @@ int etx__file_random(void *data, size_t len);
 void etx__file_own(int dir_fd, int fd);
 const char *etx__file_why(int error);
 const char *etx__file_reason(int error);
+const char *etx__file_remedy(int error, const char *of_account);
 uint64_t etx__file_now_ms(void);
 
 #endif

@@ -61,7 +61,7 @@ etx__file_partition *etx__file_fill_next(const etx__file_log *log) {
     etx__file_partition *next = NULL;
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
-        if (partition->fill_fd >= 0 && !partition->fill_ends && !partition->held_up &&
+        if (partition->fill_fd >= 0 && !partition->fill_ends &&
             (!next || lead(partition) < lead(next)))
             next = partition;
     }
@@ -71,9 +71,9 @@ etx__file_partition *etx__file_fill_next(const etx__file_log *log) {
 /* Gives way to the puts, if there is time to. With the mutex held. 0: the filling is to end. */
 static int pause_between(etx__file_partition *partition) {
     etx__file_log *log = partition->log;
-    if (lead(partition) >= ETX__FILL_FIRST / 2 && !partition->fill_ends && !log->stop)
+    if (lead(partition) >= ETX__FILL_FIRST / 2)
         etx__file_changed_wait(log, PAUSE_MS);
-    return !partition->fill_ends && !partition->held_up && !log->stop;
+    return !partition->fill_ends && !log->stop;
 }
 
 /* Writes the next piece and syncs it, with what the file system notes about the space: or the next

@@ -242,9 +242,10 @@ static int lock_take(etx__file_log *log, const etx__file_words *words) {
     if (fd < 0)
         return etx__file_say(
             words, ETX_EINVALID,
-            "cannot open %s/lock for writing: %s; use the account that the directory "
-            "belongs to. (To look at the records, reading is enough: 'etx log')",
-            log->dir, strerror(errno));
+            "cannot open %s/lock for writing: %s; %s. (To look, reading is enough: 'etx log show', "
+            "'etx tx list', ETX_READ_ONLY)",
+            log->dir, strerror(errno),
+            etx__file_remedy(errno, "use the account that the directory belongs to"));
     if (fcntl(fd, F_SETLK, &lock)) {
         rc = errno == EACCES || errno == EAGAIN
                  ? refused(log, fd, words)

@@ -127,6 +127,9 @@ class Log(Case):
         self.expect(0, "log", "backup", log, self.path("same"))
         self.expect(0, "log", "backup", log, self.path("other"), "--new-id")
         self.expect(2, "log", "backup", log, self.path("same"))  # not empty
+        nowhere = self.expect(2, "log", "backup", log, self.path("no", "such")).stderr
+        self.assertIn("mkdir -p", nowhere)
+        self.assertNotIn("is it the right directory", nowhere)  # that of the log is
         wanted = self.expect(0, "log", "show", log, "--json").stdout
         self.assertEqual(self.expect(0, "log", "show", self.path("same"), "--json").stdout, wanted)
         # it is to replace the original, and has its identity, unless it is only to be looked at

@@ -181,7 +181,9 @@ class Tx(Case):
         self.expect(2, "tx", "force", gid, *self.home, "--as", "abort")
         self.expect(2, "tx", "force", gid, *self.home, "--as", "done", "--why", "x")
         self.expect(0, "tx", "force", gid, *self.home, "--as", "abort", "--who", "eva", "--why",
-                    "customer gave up")
+                    "customer\ngave up \x1b[31m")
+        shown = self.expect(0, "tx", "show", gid, *self.home).stdout
+        self.assertIn("customer\\x0agave up \\x1b[31m", shown)  # one line, nothing for a terminal
         found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
         self.assertIn(found["state"], ("ABORTING", "ABORTED"))
         self.assertIn("forced", found["marks"])

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Bad input: hostile JSON and HTTP, forbidden targets, browsers; each a clear answer."""
+import json
 
 import etxd_common
 from etxd_common import Case, Server
@@ -54,6 +55,12 @@ class Json(Case):
         self.pointer("", ',"wiat":"ended"', "unknown-field", "/wiat", "'wait'")
         self.pointer(',"attempts_max":"3"', "", "wrong-type", "/branches/0/attempts_max",
                      "a whole number, and is a string")
+        self.pointer(',"attempts_max":1.5', "", "wrong-type", "/branches/0/attempts_max",
+                     "a whole number, and is a number with a fraction")
+        self.pointer("", ',"wait_ms":1e17', "wrong-type", "/wait_ms")
+        self.pointer("", ',"wait_ms":600000.5', "wrong-type", "/wait_ms")
+        self.pointer("", ',"wait_ms":-1.0', "bad-value", "/wait_ms", "from 0 to 600000")
+        self.pointer("", ',"wait_ms":6e6', "bad-value", "/wait_ms")
         self.pointer(',"attempts_max":0', "", "bad-value", "/branches/0/attempts_max")
         self.pointer(',"depends_on":[1]', "", "wrong-type", "/branches/0/depends_on/0")
         self.pointer(',"depends_on":"0"', "", "wrong-type", "/branches/0/depends_on")
@@ -86,7 +93,7 @@ class Json(Case):
 
     def test_too_large(self):
         answer = self.server.ask("POST", "/v1/transactions", body=b'{"gid":"' + b"x" * (1 << 20))
-        self.assertEqual(answer.status, 413)
+        self.expect(answer, 413, "too-large")
 
     def test_media_type(self):
         for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonx",
@@ -123,6 +130,9 @@ class Http(Case):
                        b"Content-Length: 0\n"):
             answer = self.server.raw(head + fields + b"\r\n" + hidden)
             self.assertRegex(answer, rb"^HTTP/1.1 (400|501)", fields)
+            problem = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+            self.assertIn(problem["code"], ("bad-request", "not-served"), fields)
+            self.assertTrue(problem["detail"] and problem["hint"], fields)
             self.assertNotIn(b'"etxd"', answer, fields)
 
     def test_browsers_are_refused(self):

@@ -30,7 +30,9 @@ class Client(Case):
         self.assertIn("ABORTED", self.etx(1, "submit", "-", "--json", text=body))
         self.etx(0, "submit", "-", text='{"gid":"open","mode":"interactive"}')
         self.assertIn("COMMIT", self.etx(0, "commit", "open"))
-        self.assertIn("ABORTED", self.etx(1, "abort", "nobody"))
+        self.assertIn("COMMITTED", self.etx(1, "abort", "open"))
+        self.assertIn("ABORTED", self.etx(0, "abort", "nobody"))
+        self.etx(1, "commit", "nobody")
         self.etx(1, "commit", "unheard-of")
         self.etx(2, "submit", "/nowhere/file")
         self.assertIn("did you mean 'branches'",

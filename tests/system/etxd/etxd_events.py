@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Streams of events, and the OpenAPI document."""
+"""Streams of events."""
 import http.client
 import json
-import re
 
 import etxd_common
 from etxd_common import Case, Server
@@ -122,68 +121,6 @@ class Events(Case):
         self.assertEqual((event["data"]["alarm"], event["data"]["branch"],
                           event["data"]["operation"]), (True, "0", "confirm"))
         self.assertIn('"event":"finish-refused"', self.server.log())
-
-
-class OpenApi(Case):
-    def test_document(self):
-        document = self.server.get("/v1/openapi.json").json
-        self.assertEqual(document["openapi"], "3.1.0")
-        for path, item in document["paths"].items():
-            for method, operation in item.items():
-                if method == "parameters":
-                    continue
-                self.assertIn("x-scope", operation, path)
-                self.assertIn("default", operation["responses"], path)
-                self.assertTrue(operation["summary"], path)
-                filled = path.replace("{gid}", "none").replace("{name}", "b")
-                if filled.endswith("events"):
-                    continue
-                answer = self.server.ask(method.upper(), filled, body=b"{}")
-                self.assertNotIn(answer.status, (405, 500, 501), (path, answer))
-                self.assertNotEqual(answer.json["code"] if answer.status == 404 else "",
-                                    "no-route", (path, answer))
-
-    def test_every_route_of_the_program_is_there(self):
-        document = self.server.get("/v1/openapi.json").json
-        counted = set()
-        for path, item in document["paths"].items():
-            counted |= {(method.upper(), path) for method in item if method != "parameters"}
-        with open(etxd_common.os.path.join(etxd_common.os.path.dirname(__file__),
-                                           "../../../etxd/route.c"), encoding="utf-8") as file:
-            source = set(re.findall(r'\{"(GET|POST)",\s+"([^"]+)"', file.read()))
-        self.assertEqual(counted, source)
-
-    def test_fields_are_those_of_the_document(self):
-        """Each field of the document is taken, and no other."""
-        document = self.server.get("/v1/openapi.json").json
-        schemas = document["components"]["schemas"]
-        known = set(schemas["Transaction"]["properties"])
-        answer = self.server.post("/v1/transactions", {name + "x": 1 for name in known})
-        self.expect(answer, 400, "unknown-field")
-        for name in known:
-            answer = self.server.post("/v1/transactions", {name: {}})
-            self.assertNotEqual(answer.json["code"], "unknown-field", name)
-        for kind, operations in (("tcc", "try confirm cancel"), ("saga", "action compensate"),
-                                 ("xa", "prepare commit rollback"), ("message", "deliver"),
-                                 ("notification", "notify")):
-            for name in schemas["Branch"]["properties"]:
-                answer = self.server.post("/v1/transactions",
-                                          {"branches": [{"kind": kind, name: {}}]})
-                other = name in ("try confirm cancel action compensate prepare commit rollback "
-                                 "deliver notify").split() and name not in operations.split()
-                self.assertEqual(answer.json["code"] == "unknown-field", other, (kind, name))
-
-    def test_answers_have_what_the_document_says(self):
-        schemas = self.server.get("/v1/openapi.json").json["components"]["schemas"]
-        outcome = self.submit({"gid": "x", "branches": [self.part.tcc()], "wait": "ended"}).json
-        self.assertEqual(set(outcome), set(schemas["Outcome"]["properties"]))
-        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
-        self.submit({"gid": "y", "branches": [self.part.tcc(payload=1)], "wait": "begun"})
-        shown = self.server.get("/v1/transactions/y").json
-        self.assertEqual(set(shown), set(schemas["Status"]["properties"]) | {"branches"})
-        self.assertLessEqual(set(shown["branches"][0]), set(schemas["BranchStatus"]["properties"]))
-        problem = self.server.get("/v1/transactions/z").json
-        self.assertLessEqual(set(problem), set(schemas["Problem"]["properties"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 import etxd_common
@@ -90,14 +91,15 @@ class Order(Case):
             self.assertIn("because: ", text)
         self.assertEqual(self.all_balances(), after)
 
-    def call(self, name, operation, gid, body=b'{"from": "tea", "to": "sold", "amount": 1}'):
+    def call(self, name, operation, gid, body=b'{"from": "tea", "to": "sold", "amount": 1}',
+             begin="1700000000000"):
         """The status of one call, as etxd makes it."""
         host = self.env[name.upper()].rsplit("/", 1)[1]
         connection = etxd_common.http.client.HTTPConnection(host, timeout=30)
         try:
             connection.request("POST", "/", body, {
                 "Etx-Gid": gid, "Etx-Branch": "stock", "Etx-Operation": operation,
-                "Etx-Begin": "1700000000000"})
+                **({} if begin is None else {"Etx-Begin": begin})})
             return connection.getresponse().status
         finally:
             connection.close()
@@ -119,6 +121,29 @@ class Order(Case):
                                        b'{"from": "tea", "to": "gone", "amount": 1}')):
             self.assertEqual(self.call("stock", "try", f"bad-{number}", body), 409, body)
         self.assertEqual(self.balances("stock"), {"tea": "9", "sold": "1"})
+
+    def test_clean(self):
+        """What is finished is forgotten, and never done again; what is not finished stays."""
+        new = str(int(time.time() * 1000) + 3600000)
+        for operation, gid, begin, status in (
+                ("try", "done", "1700000000000", 200), ("confirm", "done", "1700000000000", 200),
+                ("try", "undone", "1700000000000", 200), ("cancel", "undone", "1700000000000", 200),
+                ("cancel", "empty", "1700000000000", 200), ("try", "open", "1700000000000", 200),
+                ("try", "new", new, 200), ("confirm", "new", new, 200)):
+            self.assertEqual(self.call("stock", operation, gid, begin=begin), status,
+                             (operation, gid))
+        self.assertEqual(self.ledger("stock", "clean", "2000000000"), "0 rows forgotten\n")
+        self.assertEqual(self.ledger("stock", "clean", "60"), "6 rows forgotten\n")
+        self.assertEqual(self.ledger("stock", "clean", "3600"), "0 rows forgotten\n")
+        for operation, gid, begin, status in (
+                ("try", "done", "1700000000000", 503), ("try", "undone", "1700000000000", 503),
+                ("cancel", "never", "1700000000000", 503), ("try", "never", new, 200),
+                ("confirm", "new", new, 200), ("confirm", "open", "1700000000000", 200),
+                ("confirm", "open", "1700000000000", 200), ("try", "x", None, 400)):
+            self.assertEqual(self.call("stock", operation, gid, begin=begin), status,
+                             (operation, gid))
+        # of done, new and open; one is held for `never`
+        self.assertEqual(self.balances("stock"), {"tea": "6", "sold": "3"})
 
     def test_participant_that_is_killed(self):
         """What was reserved is there when it comes back, and the order goes on."""

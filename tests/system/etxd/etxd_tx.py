@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
+import json
+import resource
 import threading
 import time
 
@@ -59,6 +61,15 @@ class Submitted(Case):
             "wait": "ended"})
         self.assertEqual(self.part.calls[0][2], blob)
         self.assertEqual(self.part.calls[0][1]["Content-Type"], "image/x-test")
+
+    def test_whole_numbers_as_json_has_them(self):
+        """1898.0 and 3e4 are integers, and a payload with them is what it was."""
+        body = json.dumps({"gid": "g", "wait": "ended", "branches": [self.part.tcc(payload=0)]})
+        body = body.replace('"payload": 0', '"payload": 1898.0, "attempts_max": 2.0')
+        answer = self.server.ask("POST", "/v1/transactions",
+                                 body=body[:-1] + ', "wait_ms": 3e4, "deadline_ms": 60000.0}')
+        self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+        self.assertEqual({call[2] for call in self.part.calls}, {b"1898.0"})
 
     def test_what_a_participant_is_told(self):
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -151,6 +162,73 @@ class Submitted(Case):
         for thread in threads:
             thread.join()
         self.assertEqual(states, ["COMMITTED"] * 40)
+
+
+class Bounded(Case):
+    """What is no longer remembered, and what there is no room for."""
+
+    flags = ("--history-max", "1", "--submits", "1", "--shards", "1", "--access-log=off")
+
+    def test_gone(self):
+        body = {"branches": [self.part.saga()], "wait": "ended"}
+        gid = self.submit(body).json["gid"]
+        self.assertEqual(self.submit({**body, "gid": gid}).json["state"], "COMMITTED")
+
+        def is_forgotten():
+            self.submit(body)
+            return self.server.get(f"/v1/transactions/{gid}").status != 200
+        self.eventually(is_forgotten, 60)
+        self.expect(self.server.get(f"/v1/transactions/{gid}"), 410, "gone")
+        self.expect(self.server.post("/v1/transactions", {**body, "gid": gid}), 410, "gone")
+        self.expect(self.server.post(f"/v1/transactions/{gid}/commit"), 410, "gone")
+
+    def test_busy(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        self.part.rules["/slow/action"] = lambda headers, body: (go_on.wait(30), (200, b""))[1]
+        slow = threading.Thread(target=self.submit, args=({
+            "gid": "slow", "branches": [self.part.saga("slow")], "wait": "ended"},))
+        slow.start()
+        self.eventually(self.part.paths)
+        body = {"gid": "next", "branches": [self.part.saga()], "wait": "ended"}
+        answer = self.expect(self.server.post("/v1/transactions", body), 503, "busy")
+        self.assertEqual(answer.headers["Retry-After"], "1")
+        self.expect(self.server.get("/v1/transactions/next"), 404, "not-found")
+        go_on.set()
+        slow.join()
+        self.assertEqual(self.submit(body).json["state"], "COMMITTED")
+
+
+class Unwritable(Case):
+    """A log that cannot be written to for a while."""
+
+    def may_write(self, may):
+        hard = resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE,
+                         (hard if may else 0, hard))
+
+    def test_what_is_not_written_is_unknown(self):
+        """Nobody is told of what the log does not have, and what was unknown can be asked again."""
+        decisions = [(word, self.submit({"gid": word, "mode": "interactive", "branches": [
+            self.part.tcc(name="it")]}).json["gid"]) for word in ("commit", "abort")]
+        new = {"gid": "new", "branches": [self.part.saga()], "wait": "ended"}
+        self.may_write(False)
+        for word, gid in decisions:
+            answer = self.server.post(f"/v1/transactions/{gid}/{word}")
+            self.expect(answer, 503, "unknown")
+            self.assertEqual((answer.json["gid"], answer.headers["Retry-After"]), (gid, "1"))
+        answer = self.server.post("/v1/transactions", new)
+        self.expect(answer, 503)
+        self.assertIn(answer.json["code"], ("unknown", "unavailable"))
+        self.eventually(lambda: self.server.get("/readyz").status == 503)
+        self.may_write(True)
+        self.eventually(lambda: self.server.get("/readyz").status == 200)
+        for (word, gid), state in zip(decisions, ("COMMITTED", "ABORTED")):
+            self.eventually(lambda gid=gid: self.server.get(f"/v1/transactions/{gid}").json.get(
+                "state") == "ACTIVE")
+            answer = self.server.post(f"/v1/transactions/{gid}/{word}", {"wait": "ended"})
+            self.assertEqual(self.expect(answer, 200).json["state"], state)
+        self.assertEqual(self.submit(new).json["state"], "COMMITTED")
 
 
 class Interactive(Case):

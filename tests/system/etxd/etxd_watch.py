@@ -99,7 +99,7 @@ class Watch(Case):
     def test_until_aborted(self):
         self.begin("--gid", "one")
         watcher = self.watch("one", "--json")
-        self.etx(1, "abort", "one")
+        self.etx(0, "abort", "one")
         self.assertEqual(watcher.end(), 1)
         last = json.loads(watcher.lines[-1])
         self.assertEqual((last["type"], last["state"], last["gid"]), ("ended", "ABORTED", "one"))
@@ -109,7 +109,7 @@ class Watch(Case):
         self.etx(0, "commit", "one")
         self.assertIn("one: COMMITTED", self.etx(0, "watch", "one"))
         self.assertEqual(json.loads(self.etx(0, "watch", "one", "--json"))["state"], "COMMITTED")
-        self.etx(1, "abort", "two")
+        self.etx(0, "abort", "two")
         self.etx(1, "watch", "two")
         self.etx(1, "watch", "nobody")
         self.etx(2, "watch", "no gid")

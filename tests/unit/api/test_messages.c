@@ -50,19 +50,6 @@ static void test_threads_hear_their_own(void **state) {
     host_engine_end(engine);
 }
 
-/* The newest message is about this: it says so, and is not the one before. */
-static void says(etx_engine *engine, int rc, int want, const char *text) {
-    char message[512];
-    assert_int_equal(rc, want);
-    etx_engine_message(engine, message, sizeof message);
-    if (strstr(message, text) == NULL) {
-        print_error("\"%s\" does not say \"%s\"\n", message, text);
-    }
-    assert_non_null(strstr(message, text));
-    /* what comes next starts from another message */
-    assert_int_equal(etx_tx_begin(engine, NULL, NULL) < 0, 1);
-}
-
 static void test_each_error_has_one(void **state) {
     (void)state;
     host_bank bank;
@@ -74,26 +61,28 @@ static void test_each_error_has_one(void **state) {
     etx_participant again = host_participant("stock", ETX_TCC, 0, &bank);
     host_bank_make(&bank);
     assert_int_equal(etx_engine_create(&options, &engine), 0);
-    says(engine, etx_engine_home(engine, NULL), ETX_EINVALID, "URL");
-    says(engine, etx_query(engine, "g", &status), ETX_ESTATE, "not started");
+    host_says(engine, etx_engine_home(engine, NULL), ETX_EINVALID, "URL");
+    host_says(engine, etx_query(engine, "g", &status), ETX_ESTATE, "not started");
     etx_engine_free(engine);
     engine = host_engine("memory:", NULL, &bank);
-    says(engine, etx_engine_start(engine), ETX_ESTATE, "started already");
-    says(engine, etx_query(engine, "nobody", &status), ETX_ENOTFOUND, "nobody: no such");
-    says(engine, etx_query(engine, "no name", &status), ETX_EINVALID, "a gid is 1 to 128");
-    says(engine, etx_query(engine, NULL, &status), ETX_EINVALID, "gid");
-    says(engine, etx_query(engine, "g", NULL), ETX_EINVALID, "not valid");
-    says(engine, etx_wait_for(engine, "nobody", ETX_WAIT_ENDED, 100, &outcome), ETX_ENOTFOUND,
-         "nobody: no such");
+    host_says(engine, etx_engine_start(engine), ETX_ESTATE, "started already");
+    host_says(engine, etx_query(engine, "nobody", &status), ETX_ENOTFOUND, "nobody: no such");
+    host_says(engine, etx_query(engine, "no name", &status), ETX_EINVALID, "a gid is 1 to 128");
+    host_says(engine, etx_query(engine, NULL, &status), ETX_EINVALID, "gid");
+    host_says(engine, etx_query(engine, "g", NULL), ETX_EINVALID, "sizeof(etx_status)");
+    host_says(engine, etx_wait_for(engine, "nobody", ETX_WAIT_ENDED, 100, &outcome), ETX_ENOTFOUND,
+              "nobody: no such");
     nonsense.reply = (etx_reply)77;
-    says(engine, etx_complete(engine, (etx_token){{0, 0}}, &nonsense), ETX_EINVALID, "completion");
-    says(engine, etx_engine_register(engine, &again), ETX_ECONFLICT, "stock is registered");
-    says(engine, etx_park(engine, "g", NULL, NULL), ETX_EINVALID, "who");
+    host_says(engine, etx_complete(engine, (etx_token){{0, 0}}, &nonsense), ETX_EINVALID,
+              "completion");
+    host_says(engine, etx_engine_register(engine, &again), ETX_ECONFLICT, "stock is registered");
+    host_says(engine, etx_park(engine, "g", NULL, NULL), ETX_EINVALID, "who");
     assert_int_equal(etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), 0);
-    says(engine, etx_query(engine, "g", &status), ETX_ECLOSED, "closed");
-    says(engine, etx_complete(engine, (etx_token){{0, 0}}, &nonsense), ETX_ECLOSED, "closed");
-    says(engine, etx_engine_register(engine, &again), ETX_ECLOSED, "closed");
-    says(engine, etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), ETX_ESTATE, "closed already");
+    host_says(engine, etx_query(engine, "g", &status), ETX_ECLOSED, "closed");
+    host_says(engine, etx_complete(engine, (etx_token){{0, 0}}, &nonsense), ETX_ECLOSED, "closed");
+    host_says(engine, etx_engine_register(engine, &again), ETX_ECLOSED, "closed");
+    host_says(engine, etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), ETX_ESTATE,
+              "closed already");
     etx_engine_free(engine);
 }
 
@@ -164,8 +153,66 @@ static void test_enlist_names_what_is_not_there(void **state) {
     branch.name = "next";
     branch.depends_on = names;
     branch.depends_on_count = 2;
-    says(engine, etx_tx_enlist(tx, &branch), ETX_EINVALID,
-         "branch next: depends_on names nope, which is not enlisted before");
+    host_says(engine, etx_tx_enlist(tx, &branch), ETX_EINVALID,
+              "branch next: depends_on names nope, which is not enlisted before");
+    assert_int_equal(etx_tx_abort(tx, NULL), 0);
+    host_engine_end(engine);
+}
+
+static int nobody(const etx_status *status, void *user) {
+    (void)status;
+    (void)user;
+    return 0;
+}
+
+/* A struct without its size, a cursor from elsewhere, a number that is none: each is named. */
+static void test_what_is_not_valid_is_said(void **state) {
+    (void)state;
+    etx_status status = {0};
+    etx_metrics metrics = {0};
+    etx_home_status home = {0};
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_cursor cursor = {{0, 0}};
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *e = host_engine("memory:", NULL, &bank);
+    host_says(e, etx_query(e, "g", &status), ETX_EINVALID, "sizeof(etx_status)");
+    host_says(e, etx_engine_metrics(e, &metrics), ETX_EINVALID, "sizeof(etx_metrics)");
+    host_says(e, etx_engine_home_status(e, 0, &home), ETX_EINVALID, "sizeof(etx_home_status)");
+    host_says(e, etx_list(e, &filter, &cursor, 1, NULL, NULL), ETX_EINVALID, "each is NULL");
+    cursor.word[0] = 4711;
+    host_says(e, etx_list(e, &filter, &cursor, 1, nobody, NULL), ETX_EINVALID, "cursor: zeros");
+    filter.size = 0;
+    host_says(e, etx_list(e, &filter, &cursor, 1, nobody, NULL), ETX_EINVALID, "ETX_FILTER_INIT");
+    host_says(e, etx_wait_for(e, "g", (etx_wait)9, 1, NULL), ETX_EINVALID, "ETX_WAIT_BEGUN");
+    host_says(e, etx_bulk_operate(e, (etx_bulk)9, NULL, 0, "me", "why", NULL), ETX_EINVALID,
+              "ETX_BULK_RETRY");
+    host_says(e, etx_force_by_hand(e, "g", (etx_force)9, NULL, ETX_FORWARD, "me", "why"),
+              ETX_EINVALID, "ETX_FORCE_ABORT");
+    host_says(e, etx_force_by_hand(e, "g", ETX_FORCE_DONE, NULL, ETX_FORWARD, "me", "why"),
+              ETX_EINVALID, "a branch, and ETX_FORWARD");
+    host_says(e, etx_park(e, "g", "", "why"), ETX_EINVALID, "who does it");
+    host_says(e, etx_tx_new(e, NULL, NULL), ETX_EINVALID, "ret_tx is NULL");
+    etx_participant strange = host_participant("strange", (etx_kind)42, 0, &bank);
+    host_says(e, etx_engine_register(e, &strange), ETX_EINVALID, "a kind (ETX_TCC");
+    host_engine_end(e);
+}
+
+/* A participant that nobody could ask would leave the transaction to its deadline, or for ever. */
+static void test_an_initiator_that_cannot_be_asked(void **state) {
+    (void)state;
+    host_bank bank;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    options.initiator = "stock";
+    host_says(engine, etx_tx_begin(engine, &options, &tx), ETX_EINVALID, "without `query`");
+    assert_null(tx);
+    options.mode = ETX_RESUMED;
+    host_says(engine, etx_tx_begin(engine, &options, &tx), ETX_EINVALID, "without `resume`");
+    options.initiator = "of-another-node"; /* it may be registered later */
+    assert_int_equal(etx_tx_begin(engine, &options, &tx), 0);
     assert_int_equal(etx_tx_abort(tx, NULL), 0);
     host_engine_end(engine);
 }
@@ -174,6 +221,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_hear_their_own),
         cmocka_unit_test(test_each_error_has_one),
+        cmocka_unit_test(test_what_is_not_valid_is_said),
+        cmocka_unit_test(test_an_initiator_that_cannot_be_asked),
         cmocka_unit_test(test_no_handle_with_an_error),
         cmocka_unit_test(test_a_failed_create_says_why),
         cmocka_unit_test(test_enlist_names_what_is_not_there),

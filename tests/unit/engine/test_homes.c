@@ -407,6 +407,80 @@ static void memory_takes_over_for_the_modest(void **state) {
     rig_log_end(&first);
 }
 
+static int run_one(etx_engine *engine,
+                   const char *participant,
+                   const char *gid,
+                   etx_durability durability,
+                   etx_outcome *outcome) {
+    const rig_order order = {1, 'D'};
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = gid;
+    options.durability = durability;
+    *outcome = (etx_outcome)ETX_OUTCOME_INIT;
+    rig_must(engine, etx_tx_new(engine, &options, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, participant, &order, sizeof order), "add");
+    return etx_tx_run(tx, outcome);
+}
+
+/* A gid of the caller's own has one home; if that promises less than is asked for, nothing begins.
+ * What is there already is told all the same. */
+static void a_chosen_gid_gets_what_it_asks_for(void **state) {
+    rig_bank bank;
+    etx_outcome outcome;
+    etx_status status = {.size = sizeof status};
+    (void)state;
+    rig_bank_make(&bank, 100);
+    etx_engine *engine = rig_engine(NULL, "memory:", NULL);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    const etx_durability asked[] = {ETX_DURABILITY_DEFAULT, ETX_LOCAL, ETX_REPLICATED};
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        assert_int_equal(run_one(engine, "bank", "mine", asked[i], &outcome), ETX_EUNAVAILABLE);
+        assert_non_null(strstr(outcome.reason, "promises less durability"));
+        assert_int_equal(etx_query(engine, "mine", &status), ETX_ENOTFOUND);
+    }
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.gid = "mine";
+    assert_int_equal(etx_tx_begin(engine, &options, &tx), ETX_EUNAVAILABLE);
+    assert_int_equal(run_one(engine, "bank", "mine", ETX_VOLATILE, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(run_one(engine, "bank", "mine", ETX_REPLICATED, &outcome), 0);
+    assert_int_equal(outcome.durability, ETX_VOLATILE);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+}
+
+/* What XA has prepared outlives the process: a home that does not takes none, whatever is asked
+ * for. */
+static void a_volatile_home_refuses_xa(void **state) {
+    const char *const gids[] = {NULL, "mine"};
+    rig_bank bank;
+    etx_outcome outcome;
+    (void)state;
+    rig_bank_make(&bank, 100);
+    etx_engine *engine = rig_engine(NULL, "memory:", NULL);
+    rig_bank_register(&bank, engine, "xa", ETX_XA, ETX_INLINE);
+    rig_start(engine);
+    for (int i = 0; i < 2; i++) {
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_branch branch = ETX_BRANCH_INIT;
+        etx_tx *tx = NULL;
+        assert_int_equal(run_one(engine, "xa", gids[i], ETX_VOLATILE, &outcome), ETX_EUNAVAILABLE);
+        assert_non_null(strstr(outcome.reason, "XA"));
+        options.durability = ETX_VOLATILE;
+        options.gid = gids[i];
+        rig_must(engine, etx_tx_begin(engine, &options, &tx), "begin");
+        branch.participant = "xa";
+        branch.name = "books";
+        host_says(engine, etx_tx_enlist(tx, &branch), ETX_EINVALID, "a volatile home refuses XA");
+        rig_must(engine, etx_tx_abort(tx, &outcome), "abort");
+    }
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+}
+
 /* Failing at random under load: nothing is torn, and every answer is true. */
 static void flapping_under_load(void **state) {
     enum { ROUNDS = 60, EACH = 20 };
@@ -463,6 +537,8 @@ int main(void) {
         cmocka_unit_test(no_home_that_satisfies_is_said_at_once),
         cmocka_unit_test(full_and_away_are_told_apart),
         cmocka_unit_test(memory_takes_over_for_the_modest),
+        cmocka_unit_test(a_chosen_gid_gets_what_it_asks_for),
+        cmocka_unit_test(a_volatile_home_refuses_xa),
         cmocka_unit_test(flapping_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,10 +47,38 @@ static void lost_begin(void **state) {
     etx_outcome outcome = ETX_OUTCOME_INIT;
     assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", "one", 'D'), &outcome), ETX_EUNKNOWN);
     assert_string_equal(outcome.gid, "one");
+    assert_int_equal(outcome.state, ETX_NONE);
+    assert_int_equal(outcome.durability, ETX_DURABILITY_DEFAULT);
     truth(shop.engine, "one", &rc);
     assert_int_equal(rc, ETX_ENOTFOUND);
     assert_int_equal(shop.log.reopened, 1);
     rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", "one", 'D'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
+/* Whoever decides is told what is durable, not what was to be. */
+static void lost_decision(void **state) {
+    struct shop shop;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = NULL;
+    int rc = 0;
+    (void)state;
+    shop_make(&shop, "partitions=1");
+    options.gid = "one";
+    for (int commit = 0; commit < 2; commit++) {
+        rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+        rig_log_fail(&shop.log, RIG_BROKEN, 1);
+        assert_int_equal(commit ? etx_tx_commit(tx, &outcome) : etx_tx_abort(tx, &outcome),
+                         ETX_EUNKNOWN);
+        assert_int_equal(outcome.state, ETX_ACTIVE);
+        assert_int_equal(outcome.durability, ETX_LOCAL);
+        assert_int_equal(truth(shop.engine, "one", &rc), ETX_ACTIVE);
+        assert_int_equal(rc, 0);
+    }
+    rig_must(shop.engine, etx_tx_attach(shop.engine, "one", 0, &tx), "attach");
+    rig_must(shop.engine, etx_tx_commit(tx, &outcome), "commit");
     assert_int_equal(outcome.state, ETX_COMMITTED);
     shop_end(&shop);
 }
@@ -238,13 +266,10 @@ static void registered_while_it_is_broken(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lost_begin),
-        cmocka_unit_test(kept_begin),
-        cmocka_unit_test(each_put_lost),
-        cmocka_unit_test(each_put_kept),
-        cmocka_unit_test(a_callback_outlives_its_core),
-        cmocka_unit_test(breaks_under_load),
-        cmocka_unit_test(registered_while_it_is_broken),
+        cmocka_unit_test(lost_begin),        cmocka_unit_test(lost_decision),
+        cmocka_unit_test(kept_begin),        cmocka_unit_test(each_put_lost),
+        cmocka_unit_test(each_put_kept),     cmocka_unit_test(a_callback_outlives_its_core),
+        cmocka_unit_test(breaks_under_load), cmocka_unit_test(registered_while_it_is_broken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,20 @@ static void a_repeat_under_way_waits(void **state) {
     shop_end(&shop);
 }
 
+/* Whatever is asked about it: the same answer. */
+static void all_say(const struct shop *shop, const char *gid, int wanted) {
+    etx_branch branch = {
+        .size = sizeof branch, .participant = "bank", .kind = ETX_TCC, .name = "late"};
+    etx_outcome outcome;
+    etx_tx *tx;
+    rig_must(shop->engine, etx_tx_attach(shop->engine, gid, 0, &tx), "attach");
+    assert_int_equal(etx_tx_enlist(tx, &branch), wanted);
+    assert_int_equal(etx_tx_result(tx, "late", ETX_DONE, NULL, 0, NULL), wanted);
+    assert_int_equal(etx_tx_commit(tx, &outcome), wanted);
+    assert_int_equal(etx_retry(shop->engine, gid), wanted);
+    assert_int_equal(etx_park(shop->engine, gid, "ann", "why not"), wanted);
+}
+
 /* What is forgotten: chosen gids begin anew, those made by ETX are gone. */
 static void the_window_is_small(void **state) {
     struct shop shop;
@@ -122,7 +136,9 @@ static void the_window_is_small(void **state) {
     }
     assert_int_equal(etx_query(shop.engine, made, &status), ETX_EGONE);
     assert_int_equal(run(&shop, made, 'D', &outcome), ETX_EGONE);
+    all_say(&shop, made, ETX_EGONE);
     assert_int_equal(etx_query(shop.engine, "old", &status), ETX_ENOTFOUND);
+    all_say(&shop, "old", ETX_ENOTFOUND);
     assert_true(status.begin_ms > 0);
     unsigned calls = shop.bank.calls;
     rig_must(shop.engine, run(&shop, "old", 'D', &outcome), "anew");

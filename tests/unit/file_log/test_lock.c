@@ -51,10 +51,10 @@ static void test_other_process(void **state) {
     assert_int_equal(fixture_open(fixture, 0), 0); /* the child died with it open */
 }
 
-/* Nothing tells whose it is: the lock is enough. */
+/* Nothing tells whose it is, and nobody can write it down again: the lock is enough. */
 static void test_the_lock_alone_keeps_others_out(void **state) {
     log_fixture *fixture = *state;
-    fixture_command("rm '%s/log/owner'", fixture->subject.dir);
+    fixture_command("ln -sf /nowhere/owner '%s/log/owner'", fixture->subject.dir);
     assert_int_equal(open_in_child(fixture, 0), -ETX_EBUSY);
 }
 

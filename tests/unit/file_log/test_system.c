@@ -44,14 +44,14 @@ static void test_a_log_that_cannot_be_made(void **state) {
         const char *words;
     } all[] = {{CALL_MKDIR, EACCES, NULL, ETX_EINVALID, "make it by hand"},
                {CALL_MKDIR, EPERM, NULL, ETX_EINVALID, "make it by hand"},
-               {CALL_MKDIR, EROFS, NULL, ETX_EINVALID, "make it by hand"},
+               {CALL_MKDIR, EROFS, NULL, ETX_EINVALID, "mount it for writing"},
                {CALL_MKDIR, EDQUOT, NULL, ETX_EFULL, "cannot make"},
                {CALL_OPEN, EACCES, "home.tmp", ETX_EINVALID, "change its owner or mode"},
                {CALL_OPEN, EPERM, "home.tmp", ETX_EINVALID, "change its owner or mode"},
-               {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "change its owner or mode"},
+               {CALL_OPEN, EROFS, "home.tmp", ETX_EINVALID, "mount it for writing"},
                {CALL_OPEN, EFBIG, "home.tmp", ETX_EFULL, "home.tmp"},
                {CALL_OPEN, EPERM, "lock", ETX_EINVALID, "use the account"},
-               {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "use the account"},
+               {CALL_OPEN, EROFS, "lock", ETX_EINVALID, "mount it for writing"},
                {CALL_OPEN, ENFILE, "lock", ETX_EIO, "raise its limit (fs.file-max)"},
                {CALL_OPEN, EIO, "lock", ETX_EIO, "lock for writing"},
                {CALL_RANDOM, EIO, NULL, ETX_EIO, "no random numbers"},
@@ -100,13 +100,17 @@ static void test_the_directory_above(void **state) {
 /* Only what is known to be a refusal keeps a log from being opened; to read it nothing is asked. */
 static void test_a_directory_that_takes_no_files(void **state) {
     log_fixture *fixture = *state;
-    static const int refusals[] = {EACCES, EROFS};
+    static const struct {
+        int error;
+        const char *words;
+    } refusals[] = {{EACCES, "takes no new files: Permission denied; change its owner"},
+                    {EROFS, "takes no new files: Read-only file system; mount it for writing"}};
     uint64_t count;
     fixture_puts(fixture, 3, 100);
     fixture_close(fixture, 1);
     for (int i = 0; i < 2; i++) {
-        calls_fail(CALL_ACCESS, 1, refusals[i], NULL);
-        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, "takes no new files");
+        calls_fail(CALL_ACCESS, 1, refusals[i].error, NULL);
+        fixture_expect(fixture, fixture_open(fixture, 0), ETX_EINVALID, refusals[i].words);
     }
     calls_fail(CALL_ACCESS, 1, EIO, NULL);
     assert_int_equal(fixture_read(fixture, 0, &count), 0);
@@ -180,6 +184,22 @@ static void test_the_rest_of_a_making(void **state) {
         calls_clear();
         assert_int_equal(fixture_read(fixture, 0, &count), 0);
     }
+}
+
+/* The first segment does not open once more for its zeros: it goes without, and is right. */
+static void test_a_new_log_without_its_zeros(void **state) {
+    log_fixture *fixture = *state;
+    log_subject *subject = &fixture->subject;
+    fixture_close(fixture, 1);
+    snprintf(subject->url, sizeof subject->url, "file:%s/large?partitions=1&segment=2M",
+             subject->dir);
+    calls_fail(CALL_OPEN, 2, EMFILE, "p00-00000001.seg");
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
+    fixture_puts(fixture, 100, 20000); /* beyond what has zeros */
+    fixture_close(fixture, 0);
+    assert_int_equal(fixture_open(fixture, 0), 0);
+    assert_int_equal(chain_check(subject, 0, 0, NULL), 100);
 }
 
 /* `home` cut short is damage. */
@@ -507,6 +527,7 @@ int main(void) {
         CASE(test_a_pending_signal),
         CASE(test_listings),
         CASE(test_the_rest_of_a_making),
+        CASE(test_a_new_log_without_its_zeros),
         CASE(test_a_short_home),
         CASE(test_owners),
         CASE(test_words),

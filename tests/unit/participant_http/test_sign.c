@@ -34,7 +34,7 @@ static void test_call(void **state) {
     static const char body[] = "{\"hello\": \"world\"}\n";
     static const char params[] =
         "(\"@method\" \"@target-uri\" \"content-digest\" \"etx-gid\" \"etx-branch\" "
-        "\"etx-operation\");created=1618884473;keyid=\"k1\";alg=\"hmac-sha256\"";
+        "\"etx-operation\" \"etx-begin\");created=1618884473;keyid=\"k1\";alg=\"hmac-sha256\"";
     unsigned char key[32] = "0123456789abcdef0123456789abcde";
     etx__http_config config = {.key_id = (char *)"k1", .key = key, .key_len = sizeof key};
     etx__http_text digest = {0};
@@ -50,6 +50,7 @@ static void test_call(void **state) {
                                    .gid = "g-1",
                                    .branch = "stock",
                                    .operation = "try",
+                                   .begin = "1618884473000",
                                    .url = &url,
                                    .body = body,
                                    .body_len = sizeof body - 1,
@@ -65,6 +66,7 @@ static void test_call(void **state) {
     etx__http_add_text(&base, digest.bytes);
     etx__http_add_text(&base,
                        "\n\"etx-gid\": g-1\n\"etx-branch\": stock\n\"etx-operation\": try\n"
+                       "\"etx-begin\": 1618884473000\n"
                        "\"@signature-params\": ");
     etx__http_add_text(&base, params);
     assert_int_equal(etx__http_sign_base(EVP_sha256(), key, sizeof key, &base, &wanted), 0);

@@ -80,7 +80,7 @@ int etx__http_is_traceparent(const char *text);
 /* ---- sign.c: HTTP message signatures (RFC 9421) */
 
 typedef struct etx__http_signed {
-    const char *method, *gid, *branch, *operation; /* branch NULL: not covered */
+    const char *method, *gid, *branch, *operation, *begin; /* branch NULL: not covered */
     const net_url *url;
     const void *body;
     size_t body_len;

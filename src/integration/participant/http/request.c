@@ -17,6 +17,7 @@ typedef struct request {
     const void *body;
     size_t body_len;
     char attempt[12], begin[24], deadline[24], run[24], key[33], trace[56];
+    const char *begin_ms; /* in `begin` */
     etx__http_text digest, input, signature;
 } request;
 
@@ -66,6 +67,14 @@ static int write_own(request *self) {
         etx__http_trace(md, job->said.traceparent, job->gid, digest, job->attempt, self->trace)) {
         return ETX_ENOMEM;
     }
+    if (job->operation == ETX_RESUME) {
+        /* Each run does its work: its key is its own. */
+        const char *run = write_number(self->run, sizeof self->run, job->run);
+        add(self, "Etx-Run", run);
+        if (etx__http_name_call(md, job->gid, run, job->word, digest) != 0) {
+            return ETX_ENOMEM;
+        }
+    }
     etx__http_hex(digest, 16, self->key);
     add(self, "Etx-Gid", job->gid);
     if (job->branch[0] != '\0') {
@@ -73,13 +82,11 @@ static int write_own(request *self) {
     }
     add(self, "Etx-Operation", job->word);
     add(self, "Etx-Attempt", write_number(self->attempt, sizeof self->attempt, job->attempt));
-    add(self, "Etx-Begin", write_number(self->begin, sizeof self->begin, job->begin_ms));
+    self->begin_ms = write_number(self->begin, sizeof self->begin, job->begin_ms);
+    add(self, "Etx-Begin", self->begin_ms);
     if (job->deadline_ms != 0) {
         add(self, "Etx-Deadline",
             write_number(self->deadline, sizeof self->deadline, job->deadline_ms));
-    }
-    if (job->operation == ETX_RESUME) {
-        add(self, "Etx-Run", write_number(self->run, sizeof self->run, job->run));
     }
     add(self, "Idempotency-Key", self->key);
     add(self, "traceparent", self->trace);
@@ -106,6 +113,7 @@ static int write_signature(request *self) {
                                    .gid = job->gid,
                                    .branch = job->branch[0] != '\0' ? job->branch : NULL,
                                    .operation = job->word,
+                                   .begin = self->begin_ms,
                                    .url = &job->url,
                                    .body = self->body,
                                    .body_len = self->body_len,

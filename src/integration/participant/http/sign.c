@@ -63,7 +63,7 @@ static void write_params(const etx__http_config *config,
     snprintf(created, sizeof created, "%llu", (unsigned long long)what->created);
     etx__http_add_text(params, "(\"@method\" \"@target-uri\" \"content-digest\" \"etx-gid\" ");
     etx__http_add_text(params, what->branch != NULL ? "\"etx-branch\" " : "");
-    etx__http_add_text(params, "\"etx-operation\");created=");
+    etx__http_add_text(params, "\"etx-operation\" \"etx-begin\");created=");
     etx__http_add_text(params, created);
     etx__http_add_text(params, ";keyid=\"");
     etx__http_add_text(params, config->key_id);
@@ -94,6 +94,7 @@ int etx__http_sign(const EVP_MD *md,
         add_line(&base, "etx-branch", what->branch);
     }
     add_line(&base, "etx-operation", what->operation);
+    add_line(&base, "etx-begin", what->begin);
     etx__http_add_text(&base, "\"@signature-params\": ");
     etx__http_add_text(&base, ret_input->bytes + strlen(label));
     int rc = etx__http_sign_base(md, config->key, config->key_len, &base, ret_signature);
