@@ -59,6 +59,7 @@ struct bench_run {
     etx_engine *engine;
     etx_tx_options tx_options;
     char url[BENCH_PATH_MAX + 16];
+    char shown[256];               /* the same without a password, once it was opened */
     char dir[BENCH_PATH_MAX];      /* made by the bench, to be removed; or "" */
     char sync_dir[BENCH_PATH_MAX]; /* where the cost of a sync is measured; or "" */
     void *payload;

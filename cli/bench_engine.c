@@ -162,6 +162,7 @@ static void set_engine_options(const bench_run *run,
 
 int etx__bench_open(bench_run *run, const bench_engine_options *from, double *ret_start_s) {
     etx_options options = ETX_OPTIONS_INIT;
+    etx_home_status home = {.size = sizeof home};
     char message[400] = "";
     uint64_t before;
     int rc;
@@ -181,6 +182,8 @@ int etx__bench_open(bench_run *run, const bench_engine_options *from, double *re
         if (ret_start_s != NULL) {
             *ret_start_s = (double)(etx__bench_now_ns() - before) / 1e9;
         }
+        (void)etx_engine_home_status(run->engine, 0, &home);
+        snprintf(run->shown, sizeof run->shown, "%s", home.url);
         return CLI_OK;
     }
     if (run->engine != NULL) {
@@ -188,8 +191,8 @@ int etx__bench_open(bench_run *run, const bench_engine_options *from, double *re
         etx_engine_free(run->engine);
         run->engine = NULL;
     }
-    return etx__cli_fail(run->cli, NULL, "%s: %s (%s)", run->url,
-                         message[0] != '\0' ? message : etx_strerror(rc), etx_error_name(rc));
+    return etx__cli_fail(run->cli, NULL, "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),
+                         etx_error_name(rc));
 }
 
 void etx__bench_close(bench_run *run, etx_close_mode mode) {

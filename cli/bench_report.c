@@ -18,7 +18,7 @@ static void report_json(bench_run *run, const bench_results *r) {
     etx__out_number(object, "payload", o->payload);
     etx__out_number(object, "shards", o->shards);
     json_object_set_new(object, "inline", json_boolean(!o->workers));
-    etx__out_text(object, "home", run->url);
+    etx__out_text(object, "home", run->shown);
     etx__out_real(object, "seconds", r->seconds);
     etx__out_number(object, "transactions", r->transactions);
     etx__out_number(object, "errors", r->errors);
@@ -58,7 +58,7 @@ static void report_text(bench_run *run, const bench_results *r) {
     fprintf(to, "%s, %llu branches, payload %llu, %llu %s, home %s\n", o->pattern,
             (unsigned long long)o->branches, (unsigned long long)o->payload,
             (unsigned long long)o->in_flight,
-            o->callers[0] == 'a' ? "in flight (async)" : "blocking callers", run->url);
+            o->callers[0] == 'a' ? "in flight (async)" : "blocking callers", run->shown);
     print_row(to, "throughput", r->tx_per_s, "tx/s", ratio(r->tx_per_s, r->sync_per_s));
     print_row(to, "p50", r->p50_us, "us", ratio(r->p50_us, r->sync_p50_us));
     print_row(to, "p99", r->p99_us, "us", ratio(r->p99_us, r->sync_p50_us));

@@ -60,8 +60,8 @@ static int open_server(cli_context *cli, const tx_options *options, tx_client **
 static int open_server(cli_context *cli, const tx_options *options, tx_client **ret_client) {
     (void)options;
     (void)ret_client;
-    return etx__cli_fail(
-        cli, "add --home file:DIR, as the program that runs the transactions has it", "which log?");
+    return etx__cli_fail(cli, "add --home URL, as the program that runs the transactions has it",
+                         "which log?");
 }
 #endif
 

@@ -22,7 +22,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "(--server URL | --home file:DIR) [filters] [--limit N] [--json]",
+    "(--server URL | --home URL) [filters] [--limit N] [--json]",
     "Lists transactions that are not ended, or those that the filters find. All filters must fit.\n"
     "Marks are those that the log holds. What is stalled or unregistered only the running program\n"
     "knows (its monitor, etx_list); here, --older-than and --participant find it.",

@@ -186,15 +186,25 @@ static int start_engine(cli_context *cli,
     return CLI_OK;
 }
 
+/* A log that others may share is looked at only: who operates on it would take it from them. */
+static int check_shared(cli_context *cli, int operate) {
+    if (operate) {
+        return etx__cli_fail(cli, "ask the server that works on it: --server URL",
+                             "a log in a database is only looked at by this command");
+    }
+    return CLI_OK;
+}
+
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client) {
     local_client *local;
-    char dir[PATH_MAX];
+    char dir[PATH_MAX] = "";
+    int shared = strncmp(url, "postgresql://", 13) == 0;
     int code;
-    if (etx__cli_file_dir(url, dir, sizeof dir) != 0) {
+    if (!shared && etx__cli_file_dir(url, dir, sizeof dir) != 0) {
         return etx__cli_fail(cli, "write --home file:DIR", "'%s' is not the URL of a directory",
                              url);
     }
-    code = check_present(cli, url);
+    code = shared ? check_shared(cli, operate) : check_present(cli, url);
     if (code != CLI_OK) {
         return code;
     }

@@ -15,7 +15,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "GID (--server URL | --home file:DIR) [--json]",
+    "GID (--server URL | --home URL) [--json]",
     "Shows one transaction: its state, what was decided and why, and how far each branch is.",
     options_table,
     "  etx tx show order-17 --home file:/var/lib/shop/etx\n"

@@ -4,6 +4,22 @@
 #include "config.h"
 #include "secret.h"
 
+/* "password=" and "sslpassword=", in place: three characters may take more room than there is. */
+static void hide_options(char *shown, size_t size) {
+    char *value = shown;
+    while ((value = strstr(value, "password=")) != NULL) {
+        size_t len;
+        value += strlen("password=");
+        len = strcspn(value, "&#");
+        if (size - (size_t)(value - shown) < strlen(value) - len + sizeof "***") {
+            value[0] = '\0';
+            return;
+        }
+        memmove(value + strlen("***"), value + len, strlen(value + len) + 1);
+        memcpy(value, "***", strlen("***"));
+    }
+}
+
 const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     const char *rest = strstr(url, "://");
     const char *host = rest != NULL ? rest + 3 : NULL;
@@ -14,6 +30,7 @@ const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     } else {
         snprintf(shown, size, "%.*s:***%s", (int)(colon - url), url, at);
     }
+    hide_options(shown, size);
     return shown;
 }
 

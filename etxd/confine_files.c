@@ -1,6 +1,7 @@
 /* Files and ports by Landlock: a domain that the thread and all that it starts can never leave. */
 #include "confine.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -9,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <etx/engine.h>
 
 #include "secret.h"
 
@@ -122,6 +125,14 @@ static int allow_settings(const domain *d, const etxd_config *config) {
                : allow_references(d, &config->trace_header);
 }
 
+/* libetx loads adapters from beneath its own directory. */
+static int allow_modules(const domain *d) {
+    Dl_info library;
+    return dladdr((void *)(uintptr_t)etx_engine_home, &library) != 0 && library.dli_fname != NULL
+               ? allow_place(d, library.dli_fname)
+               : 0;
+}
+
 /* Names of hosts, certificates, libraries that are loaded late; what /proc and /sys say of this
  * process and the machine. */
 static int allow_system(const domain *d) {
@@ -143,6 +154,9 @@ static int allow_system(const domain *d) {
         if (allow(d, readable[i], FS_READ_FILE | FS_READ_DIR) != 0) {
             return -1;
         }
+    }
+    if (allow_modules(d) != 0) {
+        return -1;
     }
     return allow(d, "/proc/self/task", FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE); /* names */
 }
@@ -167,11 +181,28 @@ static int make_home(const char *path) {
     return 0;
 }
 
+/* Files that the options of an adapter's URL name: passwords, certificates. */
+static int allow_named(const domain *d, const char *url) {
+    const char *at = strpbrk(url, "?&");
+    int rc = 0;
+    while (at != NULL && rc == 0) {
+        char path[PATH_LEN_MAX];
+        size_t len = strcspn(at + 1, "&");
+        const char *value = memchr(at + 1, '=', len);
+        if (value != NULL && value[1] == '/') {
+            snprintf(path, sizeof path, "%.*s", (int)(at + len - value), value + 1);
+            rc = allow_place(d, path);
+        }
+        at = strchr(at + 1, '&');
+    }
+    return rc;
+}
+
 static int allow_home(const domain *d, const char *url) {
     char path[PATH_LEN_MAX];
     size_t len;
     if (strncmp(url, "file:", 5) != 0) {
-        return 0; /* no files, or an adapter's own */
+        return allow_named(d, url);
     }
     url += 5 + (strncmp(url + 5, "///", 3) == 0 ? 2 : 0);
     len = strcspn(url, "?");

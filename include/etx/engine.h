@@ -84,9 +84,10 @@ typedef struct etx_options {
 ETX_API int etx_engine_create(const etx_options *options, etx_engine **ret_engine);
 
 /* Adds a home at the end of the list of preference, before start: "file:DIR", "memory:", or the
- * scheme of a registered or installed adapter. The string is copied. Nothing is opened yet.
- * Errors: ETX_EINVALID (no such scheme: the message says which package has it), ETX_ESTATE
- * (started), ETX_ENOMEM. */
+ * scheme of a registered or installed adapter ("postgresql://..."): a module log_SCHEME.so beneath
+ * the directory of libetx.so is loaded. The string is copied. Nothing is opened yet.
+ * Errors: ETX_EINVALID (no such scheme: the message says what has it), ETX_ESTATE (started),
+ * ETX_ENOMEM. */
 ETX_API int etx_engine_home(etx_engine *engine, const char *url);
 /* Which home chosen gids belong to: the place in the list, from 0. Default 0. Before start, which
  * refuses another one than before (see docs/guarantees.md). */

@@ -1,12 +1,14 @@
 /* The machine: clocks, random bits, memory, threads, as Linux has them. */
 #include "machine.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -154,4 +156,66 @@ uint32_t *etx__alive_make(void) {
 
 void etx__alive_free(const uint32_t *alive) {
     munmap((void *)(uintptr_t)alive, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+/* ---- modules */
+
+/* The directory of libetx.so, if it is one; "" if not, or if whoever started the program has not
+ * the rights that it runs with, and could name a place of theirs. */
+static void find_own_folder(char *folder, size_t size) {
+    Dl_info own;
+    folder[0] = 0;
+    if (getauxval(AT_SECURE) != 0 || dladdr((void *)(uintptr_t)etx__module_load, &own) == 0 ||
+        own.dli_fname == NULL || own.dli_fname[0] != '/') {
+        return;
+    }
+    const char *file = strrchr(own.dli_fname, '/') + 1;
+    if (strncmp(file, "libetx.so", 9) == 0) {
+        snprintf(folder, size, "%.*s", (int)(file - own.dli_fname), own.dli_fname);
+    }
+}
+
+/* Beneath libetx.so, where both are installed; beside it, as they are built; or where the build
+ * meant it to be, for a program that has libetx in itself. No search path, no environment. */
+static int find_module(const char *name, char *path, size_t size) {
+    char folder[400];
+    find_own_folder(folder, sizeof folder);
+    if (folder[0]) {
+        snprintf(path, size, "%setx/%s.so", folder, name);
+        if (access(path, F_OK) == 0) {
+            return 1;
+        }
+        snprintf(path, size, "%s%s.so", folder, name);
+        if (access(path, F_OK) == 0) {
+            return 1;
+        }
+    }
+    snprintf(path, size, "%s/%s.so", ETX_MODULE_DIR, name);
+    return access(path, F_OK) == 0;
+}
+
+int etx__module_load(const char *name,
+                     const char *function,
+                     void **ret_function,
+                     char *why,
+                     size_t size) {
+    char path[512];
+    if (!find_module(name, path, sizeof path)) {
+        snprintf(why, size, "%s is not there", path);
+        return ETX_ENOTFOUND;
+    }
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *found = module != NULL ? dlsym(module, function) : NULL;
+    if (found == NULL) {
+        const char *error = dlerror();
+        snprintf(why, size, "%s", error != NULL ? error : path);
+    }
+    if (module != NULL) {
+        dlclose(module); /* it stays */
+    }
+    if (found == NULL) {
+        return ETX_EINVALID;
+    }
+    *ret_function = found;
+    return 0;
 }

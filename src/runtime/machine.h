@@ -41,4 +41,13 @@ void etx__pause_us(uint32_t us);
 uint32_t *etx__alive_make(void);
 void etx__alive_free(const uint32_t *alive);
 
+/* Loads the module of that name ("log_postgresql") from ETX's own directory, for good, and finds
+ * its function. Errors: ETX_ENOTFOUND (no such module), ETX_EINVALID (it cannot be loaded), with
+ * why. */
+int etx__module_load(const char *name,
+                     const char *function,
+                     void **ret_function,
+                     char *why,
+                     size_t size);
+
 #endif

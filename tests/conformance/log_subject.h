@@ -12,8 +12,9 @@
 
 typedef struct log_subject {
     const etx_log_ops *ops;
-    char url[512]; /* a fresh one for each test */
-    char dir[256]; /* to be removed afterwards, or "" */
+    char url[512];    /* a fresh one for each test */
+    char absent[512]; /* of a log that is not there */
+    char dir[256];    /* to be removed afterwards, or "" */
     int persistent;
     etx_log *log;
     char message[512];

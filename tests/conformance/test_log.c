@@ -1,6 +1,10 @@
 /* The contract of <etx/log.h>, judged: one suite for every log adapter. "test_log memory",
- * "test_log file"; the argument names the adapter. */
+ * "test_log file"; the argument names the adapter. A store is there already, and found by the
+ * environment (scripts/with-postgres). */
 #include "log_subject.h"
+#ifdef ETX_TEST_POSTGRESQL
+#include <etx/log_postgres.h>
+#endif
 
 #include <pthread.h>
 #include <stdio.h>
@@ -11,30 +15,58 @@
 typedef struct log_adapter {
     const char *scheme;
     const etx_log_ops *(*ops)(void);
-    const char *options;
+    /* Sets the subject's URLs; 0, or the test fails. */
+    int (*name)(log_subject *subject);
     int persistent;
 } log_adapter;
 
-static const log_adapter adapters[] = {{"memory", etx_log_memory, "?partitions=3", 0},
-                                       {"file", etx_log_file, "?partitions=3&segment=1M", 1}};
+static int name_memory(log_subject *subject) {
+    snprintf(subject->url, sizeof subject->url, "memory:?partitions=3");
+    snprintf(subject->absent, sizeof subject->absent, "memory:");
+    return 0;
+}
+
+static int name_file(log_subject *subject) {
+    const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+    snprintf(subject->dir, sizeof subject->dir, "%s/etx-conformance-XXXXXX", base);
+    if (!mkdtemp(subject->dir))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "file:%s/log?partitions=3&segment=1M",
+             subject->dir);
+    snprintf(subject->absent, sizeof subject->absent, "file:%s/absent?partitions=3", subject->dir);
+    return 0;
+}
+
+#ifdef ETX_TEST_POSTGRESQL
+static int name_postgresql(log_subject *subject) {
+    uint64_t random;
+    if (getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "postgresql://?partitions=3&schema=t_%llx",
+             (unsigned long long)random);
+    snprintf(subject->absent, sizeof subject->absent, "postgresql://?schema=absent");
+    return 0;
+}
+#endif
+
+static const log_adapter adapters[] = {
+    {"memory", etx_log_memory, name_memory, 0},
+    {"file", etx_log_file, name_file, 1},
+#ifdef ETX_TEST_POSTGRESQL
+    {"postgresql", etx_log_postgresql, name_postgresql, 1},
+#endif
+};
 
 static int setup(void **state) {
     const log_adapter *adapter = *state;
-    const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     log_subject *subject = calloc(1, sizeof *subject);
     if (!subject)
         return -1;
     subject->ops = adapter->ops();
     subject->persistent = adapter->persistent;
-    if (strcmp(adapter->scheme, "file") == 0) {
-        snprintf(subject->dir, sizeof subject->dir, "%s/etx-conformance-XXXXXX", base);
-        if (!mkdtemp(subject->dir))
-            return -1;
-    }
-    snprintf(subject->url, sizeof subject->url, "%s:%s%s%s", adapter->scheme, subject->dir,
-             subject->dir[0] ? "/log" : "", adapter->options);
     *state = subject;
-    int rc = subject_open(subject, 0);
+    int rc = adapter->name(subject);
+    rc = rc ? rc : subject_open(subject, 0);
     if (rc)
         print_message("%s\n", subject->message);
     return rc;
@@ -314,10 +346,7 @@ static void test_read_only(void **state) {
 static void test_no_create(void **state) {
     log_subject *subject = *state;
     log_subject absent = *subject;
-    const char *options = strchr(subject->url, '?');
-    if (subject->persistent)
-        snprintf(absent.url, sizeof absent.url, "%s:%s/absent%s", subject->ops->scheme,
-                 subject->dir, options);
+    memcpy(absent.url, subject->absent, sizeof absent.url);
     assert_int_equal(subject_open(&absent, ETX_LOG_NO_CREATE), ETX_ENOTFOUND);
     assert_true(absent.message[0] != 0);
     assert_int_equal(subject_open(&absent, ETX_LOG_READ_ONLY), ETX_ENOTFOUND);
@@ -411,6 +440,6 @@ int main(int argc, char **argv) {
             tests[j].initial_state = (void *)(uintptr_t)&adapters[i];
         return cmocka_run_group_tests_name(adapters[i].scheme, tests, NULL, NULL);
     }
-    fprintf(stderr, "usage: test_log memory|file\n");
+    fprintf(stderr, "usage: test_log memory|file|postgresql\n");
     return 2;
 }

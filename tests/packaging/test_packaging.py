@@ -193,6 +193,41 @@ int main(void) {
                                     self.flags("etx-participant-http"))
         expect("other is not among the targets" in output, output)
 
+    def module(self):
+        """A log adapter with a foreign library is found beside libetx.so, or missed by name."""
+        path = os.path.join(self.libdir, "etx", "log_postgresql.so")
+        if not os.path.exists(path):
+            raise Skip("this build has no PostgreSQL log (libpq-dev was missing)")
+        code = r"""
+#include <etx/etx.h>
+#include <stdio.h>
+int main(void) {
+    etx_options options = ETX_OPTIONS_INIT;
+    etx_engine *engine = NULL;
+    char message[512] = "";
+    int rc = etx_engine_create(&options, &engine);
+    if (rc == 0) {
+        rc = etx_engine_home(engine, "postgresql://u:secret@/d");
+        etx_engine_message(engine, message, sizeof message);
+        printf("%d %s\n", rc, message);
+    }
+    etx_engine_free(engine);
+    return 0;
+}
+"""
+        output = self.build_and_run("module", "gcc", ["-std=c11"], code, self.flags("etx"))
+        expect(output.startswith("0 "), output)
+        program = os.path.join(self.scratch, "module", "program")
+        os.rename(path, path + ".away")
+        output = run([program], self.env)
+        expect(output.startswith("-1 ") and "log_postgresql.so is not there" in output and
+               "-Dpostgres=enabled" in output and "secret" not in output, output)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("no library")
+        output = run([program], self.env)
+        expect(output.startswith("-1 ") and path in output, output)
+        os.rename(path + ".away", path)
+
     def dependencies(self):
         """libetx.so needs the C library alone."""
         output = run(["readelf", "-d", self.library])
@@ -264,7 +299,7 @@ int main(void) {
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     CHECKS = (install, files, documents, c_program, cxx_program, static_program, adapter,
-              participant, participant_http, dependencies, names, stack, size, abi)
+              participant, participant_http, module, dependencies, names, stack, size, abi)
 
 
 def main():

@@ -39,10 +39,11 @@ class Answer:
 class Server:
     """etxd on loopback, on a port that the system chose, with a home of its own."""
 
-    def __init__(self, *flags, home=None, wait=True, env=None):
+    def __init__(self, *flags, home=None, wait=True, env=None, homes=None):
         self.folder = home or tempfile.mkdtemp(prefix="etx-etxd-")
         self.owned = home is None
         self.flags = flags
+        self.homes = homes or [f"file:{self.folder}/home"]
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("ETX")}
         if os.environ.get("SANITIZED"):
             self.env["ETXD_CONFINE"] = "off"  # what looks for leaks at the end traces its process
@@ -54,8 +55,9 @@ class Server:
         self.log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [ETXD, "--listen", "127.0.0.1:0", "--home", f"file:{self.folder}/home",
-                 *self.flags], stderr=log, stdout=log, env=self.env, cwd=self.folder)
+                [ETXD, "--listen", "127.0.0.1:0",
+                 *(word for url in self.homes for word in ("--home", url)), *self.flags],
+                stderr=log, stdout=log, env=self.env, cwd=self.folder)
         line = self.wait_log("listening")
         self.port = int(line["address"].rsplit(":", 1)[1])
         if wait:

@@ -1,0 +1,19 @@
+/* The PostgreSQL log: not in libetx, but in the module etx/log_postgresql.so. */
+#ifndef ETX_LOG_POSTGRES_H
+#define ETX_LOG_POSTGRES_H
+
+#include <etx/log.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Write-once slots in a PostgreSQL database: "postgresql://USER@HOST/DATABASE?schema=etx". An
+ * engine finds the module by the scheme; a program that links the adapter itself registers it with
+ * etx_engine_log. Static. Any thread. */
+ETX_API const etx_log_ops *etx_log_postgresql(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
