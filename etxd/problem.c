@@ -64,6 +64,8 @@ etxd_code etxd_problem_of(int rc) {
             return ETXD_CLOSING_PROBLEM;
         case ETX_EFULL:
             return ETXD_FULL_PROBLEM;
+        case ETX_EELSEWHERE:
+            return ETXD_ELSEWHERE_PROBLEM;
         case ETX_ECORRUPT:
         case ETX_EREGRESSED:
         case ETX_EIO:

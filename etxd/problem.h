@@ -57,6 +57,8 @@
       "repeat the same request after Retry-After")                                                \
     X(UNKNOWN, 503, "unknown", "The outcome is not known yet",                                    \
       "ask by gid, or repeat the same request with the same gid; never guess")                    \
+    X(ELSEWHERE, 421, "elsewhere", "Another node has the transaction's partition",                \
+      "send the same request to the node that the detail names")                                  \
     X(STARTING, 503, "starting", "The server is starting",                                        \
       "repeat the same request after Retry-After")                                                \
     X(CLOSING, 503, "closing", "The server is ending",                                            \

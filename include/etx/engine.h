@@ -71,12 +71,17 @@ typedef struct etx_options {
     const etx_codec *codec;         /* for new batches; borrowed; default: etx_codec_binary() */
     const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
                                       * that from now on another does (see docs/guarantees.md) */
+    const char *address; /* where other nodes of a shared home reach this one; shown to them as it
+                          * is, at most 255 characters; default: "" */
+    /* Shared homes: how long a partition stays with a node that is not heard of; at least 500,
+     * default 5,000 */
+    uint32_t lease_ms;
 } etx_options;
 
 #define ETX_OPTIONS_INIT                                                                 \
     {                                                                                    \
         sizeof(etx_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0                                           \
+            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0, 0, 0                                     \
     }
 
 /* Makes an engine that does nothing yet. Errors: ETX_EINVALID (etx_engine_message(NULL, ...) names
@@ -160,6 +165,23 @@ typedef struct etx_home_status {
 /* The home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED. Any thread; from
  * inline callbacks. */
 ETX_API int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *ret_status);
+
+/* A partition of a home as it is now. Strings are copies. */
+typedef struct etx_partition_status {
+    size_t size;
+    uint8_t here;                /* this engine works on it */
+    uint8_t shared;              /* the home is shared: what follows is told by its store */
+    char node[ETX_NAME_MAX + 1]; /* which node has its lease; or "" */
+    char address[256];           /* where that node is reached, as it said; or "" */
+    uint64_t lease_left_ms;      /* of this engine's lease: so long it may begin new writes */
+    uint64_t in_flight;          /* transactions here */
+} etx_partition_status;
+/* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
+ * ETX_EINVALID. Any thread; from inline callbacks. */
+ETX_API int etx_engine_partition_status(etx_engine *engine,
+                                        unsigned place,
+                                        uint32_t number,
+                                        etx_partition_status *ret_status);
 
 #define ETX_METRICS_BUCKETS 32
 #define ETX_METRICS_KINDS 6

@@ -108,6 +108,30 @@ typedef struct etx_log_space {
     uint8_t full;         /* 1: no room but the reserve; new transactions are refused */
 } etx_log_space;
 
+/* A node that shares a store, as the store knows it. */
+typedef struct etx_log_node {
+    size_t size;
+    const char *name;    /* etx_log_config.node; borrowed for the call, as the next */
+    const char *address; /* where other nodes reach it, as it said; or "" */
+    uint64_t left_ms;    /* until it counts as gone, by the store's clock; never 0 */
+} etx_log_node;
+
+/* A partition that a node has for a time. */
+typedef struct etx_log_lease {
+    size_t size;
+    uint32_t partition;
+    const char *node; /* borrowed for the call */
+    uint64_t left_ms; /* by the store's clock; never 0 */
+} etx_log_lease;
+
+/* What a survey shows: nodes in the order of their names, leases in that of their partitions. */
+typedef struct etx_log_survey {
+    size_t size;
+    void (*on_node)(const etx_log_node *node, void *user);
+    void (*on_lease)(const etx_log_lease *lease, void *user);
+    void *user;
+} etx_log_survey;
+
 /* An adapter. New members go to the end; a NULL beyond its `version` is as if absent. Unless a
  * function says otherwise it may be called from any thread, for different partitions at the same
  * time, never for one partition at the same time. */
@@ -152,10 +176,26 @@ struct etx_log_ops {
     int (*reopen)(etx_log *log, uint32_t partition, char *message, size_t message_size);
     int (*space)(etx_log *log, uint32_t partition, etx_log_space *ret_space);
 
-    /* Shared stores only; NULL: the log belongs to one process. Judged by the store's clock. */
+    /* Shared stores only; NULL: the log belongs to one process. All five or none. They are judged
+     * by the store's clock and called by one thread, beside puts. They say who should write, never
+     * who may: that is what a put's predecessor is for. Errors beside those that are named:
+     * ETX_EUNAVAILABLE, ETX_EIO; `message` as in open, or NULL. */
+
+    /* This node is there for ttl_ms from now on, at this address; 0: it leaves. ETX_ECONFLICT:
+     * another process has said since that it is the node of this name; it is believed. */
+    int (*attend)(etx_log *log,
+                  const char *address,
+                  uint32_t ttl_ms,
+                  char *message,
+                  size_t message_size);
+    /* Takes the lease of a partition that nobody has, or goes on with its own. ETX_EBUSY: another
+     * node has it. */
     int (*renew)(etx_log *log, uint32_t partition, uint32_t ttl_ms);
+    /* Gives it up, if it is its own. */
     int (*release)(etx_log *log, uint32_t partition);
-    /* ms since 1970 by the store's clock; NULL: the machine's clock is the home's. */
+    /* Tells who attends and who has which lease, all of one moment. */
+    int (*survey)(etx_log *log, const etx_log_survey *survey, char *message, size_t message_size);
+    /* ms since 1970 by the store's clock. */
     int (*clock)(etx_log *log, uint64_t *ret_ms);
 };
 

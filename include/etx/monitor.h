@@ -31,7 +31,8 @@ extern "C" {
     X(PARTITION_LOST, 18, "partition-lost", 1)                                                \
     X(LOG_REGRESSED, 19, "log-regressed", 1)                                                  \
     X(CLOCK_STEPPED, 20, "clock-stepped", 1)                                                  \
-    X(WORKERS_STUCK, 21, "workers-stuck", 1) /* all are in calls past their timeout */
+    X(WORKERS_STUCK, 21, "workers-stuck", 1)   /* all are in calls past their timeout */      \
+    X(PARTITION_LEFT, 22, "partition-left", 0) /* handed over to another node */
 
 typedef enum etx_event_type {
 #define X(name, number, text, alarm) ETX_EVENT_##name = number,

@@ -38,7 +38,8 @@ extern "C" {
     X(EIO, -13, "reading or writing failed")                                           \
     X(EVERSION, -14, "made by a newer version")                                        \
     X(EFORKED, -15, "the engine belongs to the parent process: create one after fork") \
-    X(EFULL, -16, "no space left: only what has begun can end")
+    X(EFULL, -16, "no space left: only what has begun can end")                        \
+    X(EELSEWHERE, -17, "another node has its partition: ask there")
 
 typedef enum etx_error {
     ETX_OK = 0,

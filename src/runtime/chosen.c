@@ -29,7 +29,8 @@ static int is_granted(const etx__partition *partition) {
 /* Read, not started: nobody steps its cores. */
 static int is_drained(const etx__home *home) {
     for (uint32_t i = 0; i < home->partition_count; i++) {
-        if (!etx__core_drained(home->partition[i]->loaded->core, etx__clock_wall_ms())) {
+        const etx__memory *loaded = home->partition[i]->loaded;
+        if (loaded == NULL || !etx__core_drained(loaded->core, etx__clock_wall_ms())) {
             return 0;
         }
     }
@@ -59,7 +60,7 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
 int etx__chosen_check(const etx_engine *engine) {
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         const etx__partition *partition = engine->partition[i];
-        if (!is_granted(partition)) {
+        if (partition->loaded != NULL && !is_granted(partition)) {
             const etx__home *old = etx__home_of(engine, partition->chosen_then);
             if (old == NULL || !is_drained(old)) {
                 return refuse(partition, old);

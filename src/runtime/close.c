@@ -1,7 +1,7 @@
 /* Closing: finish or leave what is in flight, in a given time; or abruptly. */
 #include <string.h>
 
-#include "home.h"
+#include "keeper.h"
 #include "shard.h"
 
 /* New work is refused first. Then (finish) what is in flight may end, with all that its
@@ -103,10 +103,16 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
             stuck = ETX_EBUSY;
         }
     }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__keeper_stop(engine->home[i]);
+    }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         forget_all(&engine->shard[i], &clean);
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
+        if (mode != ETX_CLOSE_ABRUPT) {
+            etx__keeper_leave(engine->home[i]);
+        }
         if (!engine->home[i]->stuck) { /* else: when its put has come back */
             etx__home_close(engine->home[i], clean);
         }

@@ -1,5 +1,5 @@
 /* Begun elsewhere: a transaction that its home cannot take, and whose gid nobody saw, goes to
- * another home under another gid. */
+ * another home under another gid, or to another partition of a home that nodes share. */
 #include <string.h>
 
 #include "home.h"
@@ -8,14 +8,18 @@
 
 /* Nothing was begun, and nobody saw the gid: another home may take it. 1: it is on its way. */
 int etx__request_elsewhere(etx_tx *request) {
-    const etx__home *home = request->partition->home;
+    const etx__partition *partition = request->partition;
+    const etx__home *home = partition->home;
     uint32_t waiting = ETX__WAITING;
     if (request->shown || request->chosen || request->old ||
-        etx__home_best(request->engine, (etx_durability)request->begin.durability) == home ||
+        (partition->state != ETX__ELSEWHERE &&
+         etx__home_best(request->engine, (etx_durability)request->begin.durability) == home) ||
         !atomic_compare_exchange_strong(&request->state, &waiting, ETX__MOVING)) {
         return 0;
     }
-    int placed = etx__request_place(request) == 0 && request->partition->home != home;
+    int placed = etx__request_place(request) == 0 &&
+                 (request->partition->home != home ||
+                  (partition->state == ETX__ELSEWHERE && request->partition != partition));
     atomic_store(&request->state, ETX__WAITING);
     if (placed) {
         etx__request_send(request);

@@ -1,7 +1,7 @@
 /* The engine: create, homes, participants, start. */
 #include <string.h>
 
-#include "home.h"
+#include "keeper.h"
 #include "options.h"
 #include "shard.h"
 
@@ -163,13 +163,18 @@ static const char *take_monitor(etx_engine *engine) {
 static const char *take_names(etx_engine *engine) {
     const char *node = engine->options.node != NULL ? engine->options.node : "node";
     const char *accept = engine->options.accept_chosen_home;
+    const char *address = engine->options.address != NULL ? engine->options.address : "";
     if (etx_name_check(node, strlen(node)) != 0) {
         return "node: 1 to 64 printable characters, no space";
     }
     if (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN) {
         return "accept_chosen_home: the id of a home, as etx_home_status.id says it";
     }
+    if (strlen(address) >= sizeof engine->address) {
+        return "address: 255 characters at most";
+    }
     memcpy(engine->node, node, strlen(node) + 1);
+    memcpy(engine->address, address, strlen(address) + 1);
     if (accept != NULL) {
         memcpy(engine->accept_chosen_home, accept, ETX_HOME_ID_LEN + 1);
     }
@@ -307,6 +312,10 @@ static int open_homes(etx_engine *engine) {
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
         int rc = etx__home_open(engine->home[i]);
+        if (rc == 0 && etx__home_shared(engine->home[i])) {
+            rc = etx__keeper_make(engine->home[i]);
+            rc = rc == 0 ? 0 : etx__engine_fail(engine, rc, "no memory for a shared home");
+        }
         if (rc != 0) {
             return rc;
         }
@@ -360,9 +369,9 @@ static int make_shards(etx_engine *engine) {
     return 0;
 }
 
-/* Until each writer has sent its news: nothing else is queued yet, and none comes later. */
-static void await_writers(etx_engine *engine) {
-    for (uint32_t done = 0; done < engine->partition_count;) {
+/* Until so many writers have sent their news: nothing else is queued yet, and none comes later. */
+static void await_writers(etx_engine *engine, uint32_t count) {
+    for (uint32_t done = 0; done < count;) {
         etx__pause_us(100);
         for (uint32_t i = 0; i < engine->shard_count; i++) {
             for (etx__node *node = etx__queue_take(&engine->shard[i].queue); node != NULL;
@@ -374,17 +383,29 @@ static void await_writers(etx_engine *engine) {
     }
 }
 
-/* By the thread of each partition's writer, all at the same time. */
+/* Of a shared home it is tried again, once the engine runs. */
+static int can_wait(const etx__partition *partition) {
+    return partition->home->keeper != NULL &&
+           (partition->job_rc == ETX_EUNAVAILABLE || partition->job_was == ETX__JOB_CLAIM);
+}
+
+/* By the thread of each partition's writer, all at the same time. What cannot be read is not
+ * claimed. */
 static int do_everywhere(etx_engine *engine, etx__job job) {
     int rc = 0;
+    uint32_t given = 0;
     for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__writer_give(engine->partition[i], job);
+        etx__partition *partition = engine->partition[i];
+        if (etx__partition_ours(partition) && (job == ETX__JOB_READ || partition->loaded != NULL)) {
+            etx__writer_give(partition, job);
+            given++;
+        }
     }
-    await_writers(engine);
+    await_writers(engine, given);
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         partition->busy = 0;
-        if (rc == 0 && partition->job_rc != 0) {
+        if (rc == 0 && partition->job_rc != 0 && !can_wait(partition)) {
             rc = etx__engine_fail(engine, partition->job_rc, "home %s: %s", partition->home->url,
                                   partition->message);
         }
@@ -412,6 +433,35 @@ static int load_all(etx_engine *engine) {
     return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
 }
 
+/* Takes up what was claimed. Of a shared home the others may come later. */
+static void install_all(etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->partition_count; i++) {
+        etx__partition *partition = engine->partition[i];
+        if (partition->loaded != NULL) {
+            etx__partition_install(partition);
+        } else {
+            atomic_store(&partition->state, ETX__ELSEWHERE);
+        }
+    }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        if (home->keeper != NULL) {
+            etx__home_well(home);
+            continue;
+        }
+        atomic_store(&home->health, ETX__HOME_UP);
+        atomic_store(&home->since_ms, etx__clock_wall_ms());
+    }
+}
+
+static int start_keepers(etx_engine *engine) {
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
+        rc = engine->home[i]->keeper != NULL ? etx__keeper_start(engine->home[i]) : 0;
+    }
+    return rc;
+}
+
 static int run_all(etx_engine *engine) {
     int rc = etx__workers_start(engine);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
@@ -419,12 +469,8 @@ static int run_all(etx_engine *engine) {
         etx__shard_look(&engine->shard[i]);
     }
     atomic_store(&engine->life, ETX__STARTED);
-    for (uint32_t i = 0; rc == 0 && i < engine->partition_count; i++) {
-        etx__partition_install(engine->partition[i]);
-    }
-    for (uint32_t i = 0; i < engine->home_count; i++) {
-        atomic_store(&engine->home[i]->health, ETX__HOME_UP);
-        atomic_store(&engine->home[i]->since_ms, etx__clock_wall_ms());
+    if (rc == 0) {
+        install_all(engine);
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         pthread_mutex_unlock(&engine->shard[i].drive);
@@ -432,6 +478,7 @@ static int run_all(etx_engine *engine) {
     for (uint32_t i = 0; rc == 0 && i < engine->shard_count; i++) {
         rc = etx__shard_start(&engine->shard[i]);
     }
+    rc = rc != 0 ? rc : start_keepers(engine);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "no threads or memory to start with");
 }
 
@@ -443,6 +490,9 @@ int etx_engine_start(etx_engine *engine) {
     rc = open_homes(engine);
     if (rc == 0 && make_shards(engine) != 0) {
         rc = etx__engine_fail(engine, ETX_ENOMEM, "no memory to start with");
+    }
+    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
+        rc = engine->home[i]->keeper != NULL ? etx__keeper_first(engine->home[i]) : 0;
     }
     rc = rc != 0 ? rc : load_all(engine);
     rc = rc != 0 ? rc : run_all(engine);
@@ -457,6 +507,10 @@ int etx_engine_start(etx_engine *engine) {
             etx__shard_stop(&engine->shard[i]);
         }
         etx__workers_stop(engine, 0);
+        for (uint32_t i = 0; i < engine->home_count; i++) {
+            etx__keeper_stop(engine->home[i]);
+            etx__keeper_leave(engine->home[i]);
+        }
     }
     return rc;
 }

@@ -1,5 +1,5 @@
 /* Homes: opening them, their health, and which takes a new transaction. */
-#include "home.h"
+#include "keeper.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -190,6 +190,7 @@ void etx__home_close(etx__home *home, int clean) {
 
 void etx__home_free(etx__home *home) {
     etx_engine *engine = home->engine;
+    etx__keeper_free(home);
     for (uint32_t i = 0; home->partition != NULL && i < home->partition_count; i++) {
         if (home->partition[i] != NULL) {
             etx__partition_free(home->partition[i]);
@@ -215,22 +216,28 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
     }
 }
 
+/* Of a shared home: all that this node is to have, and it has one. */
 static int all_open(const etx__home *home) {
+    uint32_t open = 0;
     for (uint32_t i = 0; i < home->partition_count; i++) {
-        if (home->partition[i]->state != ETX__OPEN || home->partition[i]->full) {
+        const etx__partition *partition = home->partition[i];
+        if (partition->state == ETX__OPEN && !partition->full) {
+            open++;
+        } else if (home->keeper == NULL || partition->wish == ETX__WISH_OWN) {
             return 0;
         }
     }
-    return 1;
+    return open > 0;
 }
 
 void etx__home_well(etx__home *home) {
     if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN) {
         return;
     }
-    atomic_store(&home->well_ms, etx__clock_us() / 1000);
+    int was_well = atomic_exchange(&home->well_ms, etx__clock_us() / 1000) > 0;
+    int first = home->keeper != NULL && !was_well; /* it was not yet used: nothing is held down */
     atomic_store(&home->since_ms, etx__clock_wall_ms());
-    atomic_store(&home->health, ETX__HOME_HELD);
+    atomic_store(&home->health, first ? ETX__HOME_UP : ETX__HOME_HELD);
     etx__monitor_home(home, 0, ETX_EVENT_HOME_UP, "well again");
 }
 
@@ -312,10 +319,22 @@ etx__home *etx__home_of(const etx_engine *engine, const char *id) {
  * back. */
 enum { ENOUGH = 64, FULL = 1024 };
 
+/* UINT32_MAX: nothing new goes there. */
 static uint32_t live_of(const etx__partition *partition) {
-    return atomic_load_explicit(&partition->state, memory_order_relaxed) == ETX__OPEN
-               ? atomic_load_explicit(&partition->live, memory_order_relaxed)
-               : UINT32_MAX;
+    int takes = atomic_load_explicit(&partition->state, memory_order_relaxed) == ETX__OPEN &&
+                (partition->home->keeper == NULL ||
+                 atomic_load_explicit(&partition->wish, memory_order_relaxed) == ETX__WISH_OWN);
+    return takes ? atomic_load_explicit(&partition->live, memory_order_relaxed) : UINT32_MAX;
+}
+
+/* The one whose turn it is, or the next that takes something. */
+static uint32_t near_of(const etx__home *home, uint32_t first) {
+    uint32_t near = first;
+    for (uint32_t i = 1; i < home->partition_count && live_of(home->partition[near]) == UINT32_MAX;
+         i++) {
+        near = (first + i) % home->partition_count;
+    }
+    return near;
 }
 
 static etx__partition *least_live(const etx__home *home, uint32_t first, uint32_t count) {
@@ -336,7 +355,7 @@ etx__partition *etx__home_partition(etx__home *home) {
     const etx_engine *engine = home->engine;
     uint32_t count = home->partition_count;
     uint32_t placed = atomic_fetch_add_explicit(&home->placed, 1, memory_order_relaxed);
-    uint32_t near = placed / home->turn % count;
+    uint32_t near = near_of(home, placed / home->turn % count);
     if (live_of(home->partition[near]) < ENOUGH) {
         return home->partition[near];
     }
@@ -389,6 +408,36 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
     pthread_mutex_lock(&home->lock);
     snprintf(status.why, sizeof status.why, "%s", status.usable ? "" : home->why);
     pthread_mutex_unlock(&home->lock);
+    memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
+    return 0;
+}
+
+int etx_engine_partition_status(etx_engine *engine,
+                                unsigned place,
+                                uint32_t number,
+                                etx_partition_status *ret_status) {
+    int rc = etx__engine_serves(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ret_status == NULL || ret_status->size == 0) {
+        return etx__engine_refuse(engine, ETX_EINVALID);
+    }
+    if (place >= engine->home_count || number >= engine->home[place]->partition_count) {
+        return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or partition");
+    }
+    etx__home *home = engine->home[place];
+    const etx__partition *partition = home->partition[number];
+    etx_partition_status status = {.size = ret_status->size};
+    status.here = atomic_load(&partition->state) == ETX__OPEN;
+    status.in_flight = atomic_load(&partition->live);
+    if (home->keeper != NULL) {
+        uint64_t until_us = atomic_load(&partition->lease_us);
+        uint64_t now_us = etx__clock_us();
+        status.shared = 1;
+        status.lease_left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
+        etx__keeper_who(home, number, status.node, status.address);
+    }
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
     return 0;
 }

@@ -19,12 +19,13 @@ struct etx__home {
     etx__partition **partition;
     uint32_t partition_count;
     _Atomic uint32_t health;
-    _Atomic uint64_t since_ms; /* wall */
-    _Atomic uint64_t well_ms;  /* monotonic */
-    _Atomic uint32_t placed;   /* gids made so far */
-    uint32_t turn;             /* so many gids in a row prefer the same partition */
-    uint8_t stuck;             /* closed while a put had not come back */
-    pthread_mutex_t lock;      /* of why and why_rc */
+    _Atomic uint64_t since_ms;  /* wall */
+    _Atomic uint64_t well_ms;   /* monotonic */
+    _Atomic uint32_t placed;    /* gids made so far */
+    uint32_t turn;              /* so many gids in a row prefer the same partition */
+    uint8_t stuck;              /* closed while a put had not come back */
+    struct etx__keeper *keeper; /* of a shared home; else NULL */
+    pthread_mutex_t lock;       /* of why and why_rc, and of what the keeper has seen */
     char why[160];
     int why_rc;     /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
     char url[256];  /* as it may be shown */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "home.h"
+#include "keeper.h"
 #include "shard.h"
 
 typedef struct reader {
@@ -356,6 +356,7 @@ void etx__partition_install(etx__partition *partition) {
     register_all(partition, partition->memory->core);
     atomic_store(&partition->nonce, partition->owner.nonce);
     atomic_store(&partition->recovered, partition->memory->core->live);
+    atomic_store(&partition->lapsed, 0);
     atomic_store(&partition->state, ETX__OPEN);
     etx__event event = {.type = ETX__EV_RECOVERED};
     event.u.recovered.slot = partition->loaded_own;
@@ -480,6 +481,7 @@ etx__partition *etx__partition_make(etx__home *home, uint32_t number) {
         partition->job_done.kind = ETX__NODE_JOB;
         partition->put_usual_us = 100;
         partition->wake_ms = UINT64_MAX;
+        partition->lease_us = etx__home_shared(home) ? 0 : UINT64_MAX;
         etx__room_measure(partition);
     }
     return partition;

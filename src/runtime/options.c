@@ -49,6 +49,7 @@ void etx__options_fill(etx_options *o) {
     fill_u32(&o->hold_down_ms, 5000);
     fill_u32(&o->flush_ms, 4);
     fill_u32(&o->fence_age_ms, 7u * 24 * 3600 * 1000);
+    fill_u32(&o->lease_ms, 5000);
     if (o->durability == ETX_DURABILITY_DEFAULT) {
         o->durability = ETX_LOCAL;
     }
@@ -92,6 +93,9 @@ const char *etx__options_wrong(const etx_options *o) {
     }
     if (o->retry_first_ms > o->retry_cap_ms) {
         return "retry_first_ms: retry_cap_ms (30000 unless told) at most";
+    }
+    if (o->lease_ms < 500) {
+        return "lease_ms: 500 at least";
     }
     if (o->codec->version != ETX_CODEC_VERSION) {
         return "codec: its version is not this library's (ETX_CODEC_VERSION)";

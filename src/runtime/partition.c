@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "home.h"
+#include "keeper.h"
 #include "shard.h"
 
 /* Happy path of a transaction: its BEGIN is stepped, encoded into the forming batch and put;
@@ -257,16 +257,22 @@ static void batch_durable(etx__partition *partition) {
 
 /* ---- putting */
 
+/* Without its lease a partition starts no new put. */
+static int has_lease(const etx__partition *partition) {
+    return partition->shard->now.mono_us <
+           atomic_load_explicit(&partition->lease_us, memory_order_relaxed);
+}
+
 int etx__partition_put_due(const etx__partition *partition) {
     uint64_t now = partition->shard->now.mono_ms;
     if (partition->state != ETX__OPEN || partition->busy) {
         return 0;
     }
-    if (partition->again) {
+    if (partition->again) { /* what is outstanding is settled, with the lease or without */
         return now >= partition->retry_ms;
     }
     const etx__batch *first = partition->first;
-    return first != NULL && now >= partition->retry_ms &&
+    return first != NULL && has_lease(partition) && now >= partition->retry_ms &&
            (first->wanted || now >= first->since_ms + partition->home->engine->options.flush_ms);
 }
 
@@ -345,7 +351,23 @@ static void poisoned(etx__partition *partition) {
         partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
 }
 
+/* Its transactions go on at its new owner. Who waits for one asks by gid. */
+static void leave(etx__partition *partition, etx_event_type type, const char *why) {
+    atomic_store(&partition->state, ETX__ELSEWHERE);
+    atomic_store(&partition->lease_us, 0);
+    etx__monitor_home(partition->home, partition->number, type, why);
+    etx__partition_forget(partition, ETX_EUNKNOWN);
+    partition->retries = 0;
+    partition->retry_ms = 0;
+}
+
 static void gone(etx__partition *partition, etx_event_type type, const char *why) {
+    if (type == ETX_EVENT_PARTITION_LOST && etx__home_shared(partition->home)) {
+        uint32_t own = ETX__WISH_OWN; /* until the keeper has looked anew */
+        atomic_compare_exchange_strong(&partition->wish, &own, ETX__WISH_AWAY);
+        leave(partition, type, why);
+        return;
+    }
     atomic_store(&partition->state, ETX__GONE);
     etx__home_down(partition->home, ETX_EUNAVAILABLE, why);
     etx__monitor_home(partition->home, partition->number, type, why);
@@ -402,11 +424,18 @@ void etx__partition_job_done(etx__partition *partition) {
         etx__count(&partition->trims, 1);
         watch_room(partition);
     } else if (partition->job_was == ETX__JOB_LOAD) {
+        if (partition->job_rc == 0 && !etx__partition_ours(partition)) {
+            etx__partition_unload(partition); /* given up meanwhile */
+            atomic_store(&partition->state, ETX__ELSEWHERE);
+            return;
+        }
         if (partition->job_rc == 0) {
+            atomic_store(&partition->load_failures, 0);
             etx__partition_install(partition);
             etx__home_well(partition->home);
             return;
         }
+        atomic_fetch_add(&partition->load_failures, 1);
         partition->retry_ms =
             partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
         etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);
@@ -414,6 +443,12 @@ void etx__partition_job_done(etx__partition *partition) {
 }
 
 /* ---- time */
+
+/* Nothing is in flight, or on its way to the log. */
+static int is_quiet(const etx__partition *partition) {
+    return atomic_load_explicit(&partition->live, memory_order_relaxed) == 0 &&
+           partition->first == NULL && partition->flying == NULL;
+}
 
 void etx__partition_gauges(etx__partition *partition) {
     const etx__core *core = partition->memory->core;
@@ -424,9 +459,51 @@ void etx__partition_gauges(etx__partition *partition) {
     atomic_store_explicit(&partition->oldest_ms, etx__core_known_since(core), memory_order_relaxed);
 }
 
+/* Is it to be read and claimed, and when it is time? */
+static int wants_load(const etx__partition *partition) {
+    return !partition->busy &&
+           (partition->state == ETX__POISONED ||
+            (partition->state == ETX__ELSEWHERE && partition->wish == ETX__WISH_OWN));
+}
+
+/* Its lease had run out: did another have it meanwhile? A put will tell: the claim said again. */
+static void ask_the_log(etx__partition *partition) {
+    if (partition->state != ETX__OPEN || partition->busy) {
+        return;
+    }
+    if (etx__room_make(partition, etx__need_bytes(partition, 0), 0)) {
+        atomic_store(&partition->lapsed, 0);
+        etx__partition_own_again(partition);
+        partition->last->wanted = 1;
+    }
+}
+
+/* Does what the keeper wants. */
+static void obey(etx__partition *partition) {
+    uint32_t wish = atomic_load_explicit(&partition->wish, memory_order_relaxed);
+    if (wish == ETX__WISH_OWN && atomic_load_explicit(&partition->lapsed, memory_order_relaxed)) {
+        ask_the_log(partition);
+    }
+    if (wish == ETX__WISH_OWN || partition->busy) {
+        return; /* a put that is on its way comes back first */
+    }
+    if (partition->state == ETX__POISONED) {
+        atomic_store(&partition->state, ETX__ELSEWHERE);
+    } else if (partition->state == ETX__OPEN && wish == ETX__WISH_AWAY) {
+        leave(partition, ETX_EVENT_PARTITION_LOST, "another node has its lease now");
+    } else if (partition->state == ETX__OPEN &&
+               (is_quiet(partition) ||
+                partition->shard->now.mono_us >= atomic_load(&partition->leave_us))) {
+        leave(partition, ETX_EVENT_PARTITION_LEFT, "handed over");
+    }
+}
+
 void etx__partition_tick(etx__partition *partition) {
     uint64_t now = partition->shard->now.mono_ms;
-    if (partition->state == ETX__POISONED && !partition->busy && now >= partition->retry_ms) {
+    if (partition->home->keeper != NULL) {
+        obey(partition);
+    }
+    if (wants_load(partition) && now >= partition->retry_ms) {
         etx__writer_give(partition, ETX__JOB_LOAD);
     }
     if (partition->state != ETX__OPEN) {
@@ -457,18 +534,25 @@ void etx__partition_tick(etx__partition *partition) {
     etx__partition_gauges(partition);
 }
 
+/* To be handed over: when the time for that is up. */
+static uint64_t leave_wake(const etx__partition *partition) {
+    return partition->home->keeper != NULL && partition->wish == ETX__WISH_LEAVE && !partition->busy
+               ? atomic_load(&partition->leave_us) / 1000 + 1
+               : UINT64_MAX;
+}
+
 static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
 uint64_t etx__partition_wake(const etx__partition *partition) {
-    if (partition->state == ETX__POISONED) {
-        return partition->busy ? UINT64_MAX : partition->retry_ms;
+    if (wants_load(partition)) {
+        return partition->retry_ms;
     }
     if (partition->state != ETX__OPEN) {
         return UINT64_MAX;
     }
-    uint64_t wake = partition->wake_ms;
+    uint64_t wake = sooner(partition->wake_ms, leave_wake(partition));
     if (partition->unsettled) {
         wake = sooner(wake, partition->shard->now.mono_ms + LACK_MS);
     }
@@ -485,7 +569,8 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
     if (partition->first != NULL) {
         uint64_t flush = partition->first->since_ms + partition->home->engine->options.flush_ms;
         uint64_t due = partition->first->wanted ? 0 : flush;
-        wake = sooner(wake, due > partition->retry_ms ? due : partition->retry_ms);
+        due = due > partition->retry_ms ? due : partition->retry_ms;
+        wake = has_lease(partition) ? sooner(wake, due) : wake; /* the keeper rings */
     }
     return wake;
 }

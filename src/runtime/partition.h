@@ -50,7 +50,8 @@ typedef enum etx__partition_state {
     ETX__CLOSED = 0,
     ETX__OPEN = 1,     /* owned: takes commands */
     ETX__POISONED = 2, /* is reopened at retry_ms */
-    ETX__GONE = 3      /* lost or regressed */
+    ETX__GONE = 3,     /* lost or regressed */
+    ETX__ELSEWHERE = 4 /* of a shared home: another node's, or not yet ours */
 } etx__partition_state;
 
 /* A job of the writer thread. */
@@ -74,10 +75,16 @@ struct etx__partition {
     etx__memory *memory;
     etx__memory *retired; /* whose callbacks have not all returned */
     etx__owner owner;
-    _Atomic uint64_t nonce;   /* of the claim, as gids carry it */
-    _Atomic uint64_t counter; /* of gids made here */
-    _Atomic uint32_t live;    /* transactions in flight, for placing new ones */
-    uint64_t wake_ms;         /* the core's. monotonic */
+    /* of a shared home: what its keeper wants (etx__wish) */
+    _Atomic uint32_t wish;
+    _Atomic uint64_t lease_us; /* until then new puts may begin; UINT64_MAX: it needs no lease */
+    _Atomic uint32_t lapsed;   /* its lease had run out before it was renewed */
+    _Atomic uint32_t load_failures; /* in a row */
+    _Atomic uint64_t leave_us;      /* handed over then, quiet or not. Both monotonic */
+    _Atomic uint64_t nonce;         /* of the claim, as gids carry it */
+    _Atomic uint64_t counter;       /* of gids made here */
+    _Atomic uint32_t live;          /* transactions in flight, for placing new ones */
+    uint64_t wake_ms;               /* the core's. monotonic */
     /* batches */
     etx__batch *flying;       /* given to put */
     etx__batch *first, *last; /* forming */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "home.h"
+#include "keeper.h"
 #include "options.h"
 #include "shard.h"
 
@@ -457,6 +457,19 @@ static int could_begin(const etx_tx *request) {
                                                request->hash) == NULL);
 }
 
+/* Why it takes nothing: the code, and the words. */
+static int why_closed(const etx__partition *partition, int begin, char why[ETX_REASON_MAX + 1]) {
+    etx__home *home = partition->home;
+    if (partition->state == ETX__ELSEWHERE &&
+        etx__keeper_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
+        return ETX_EELSEWHERE;
+    }
+    if (partition->state != ETX__ELSEWHERE) {
+        etx__home_why(home, why, ETX_REASON_MAX + 1);
+    }
+    return begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN;
+}
+
 void etx__request_handle(etx_tx *request) {
     etx__partition *partition = request->partition;
     etx__shard *shard = partition->shard;
@@ -476,8 +489,7 @@ void etx__request_handle(etx_tx *request) {
     }
     if (partition->state != ETX__OPEN) {
         char why[ETX_REASON_MAX + 1];
-        etx__home_why(partition->home, why, sizeof why);
-        etx__request_refuse(request, begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN, why);
+        etx__request_refuse(request, why_closed(partition, begin, why), why);
         return;
     }
     size_t bound = begin ? begin_bound(request) : 0;

@@ -12,6 +12,7 @@
 
 enum { ETX__SAID = 16 }; /* threads whose messages are kept */
 enum { ETX__PARTICIPANTS_MAX = 1024, ETX__HOMES_MAX = 8, ETX__LOGS_MAX = 16, ETX__SHARDS_MAX = 16 };
+enum { ETX__ADDRESS_MAX = 255 };
 
 typedef struct etx__shard etx__shard;
 typedef struct etx__home etx__home;
@@ -38,6 +39,7 @@ typedef enum etx__life {
 struct etx_engine {
     etx_options options; /* every default filled in; `node` is a copy */
     char node[ETX_NAME_MAX + 1];
+    char address[ETX__ADDRESS_MAX + 1]; /* where other nodes reach it; or "" */
     char accept_chosen_home[ETX_HOME_ID_LEN + 1];
     etx_allocator allocator;
     etx_monitor monitor;

@@ -40,11 +40,35 @@ static void try_again(sim_plan *plan, uint64_t us) {
     go_on_later(plan, us);
 }
 
+int sim_client_where(int rc, const etx_outcome *outcome) {
+    unsigned number = 0;
+    unsigned place = 0;
+    return rc == ETX_EELSEWHERE &&
+                   sscanf(outcome->reason, "partition %u is with node node%u", &number, &place) == 2
+               ? (int)place
+               : -1;
+}
+
+/* The node that has its partition is asked instead. */
+static int is_redirected(sim_plan *plan, int rc, const etx_outcome *outcome) {
+    enum { HOPS = 40 };
+    sim *s = plan->world;
+    int place = sim_client_where(rc, outcome);
+    if (place < 0 || ++plan->hops > HOPS) {
+        return 0;
+    }
+    plan->tx = NULL;
+    plan->node = &s->node[place];
+    plan->life = plan->node->life;
+    go_on_later(plan, 20000);
+    return 1;
+}
+
 /* ---- answers */
 
 static int is_transient(int rc) {
     return rc == ETX_EUNAVAILABLE || rc == ETX_EUNKNOWN || rc == ETX_EBUSY || rc == ETX_ECLOSED ||
-           rc == ETX_EFULL || rc == ETX_ENOMEM;
+           rc == ETX_EFULL || rc == ETX_ENOMEM || rc == ETX_EELSEWHERE;
 }
 
 static void check_content(const sim_plan *plan, const etx_outcome *outcome, uint8_t confused) {
@@ -75,6 +99,9 @@ static void submitted_answered(sim_plan *plan, int rc, const etx_outcome *outcom
     }
     if ((rc == ETX_EUNKNOWN || rc == ETX_ECLOSED) && !plan->chosen) {
         give_up(plan, "will never know");
+        return;
+    }
+    if (is_redirected(plan, rc, outcome)) {
         return;
     }
     if (rc == ETX_ENOTFOUND || is_transient(rc)) { /* not found: a participant is not there yet */
@@ -136,6 +163,9 @@ static void step_answered(sim_plan *plan, int rc, const etx_outcome *outcome) {
     if (rc == ETX_ESTATE || rc == ETX_ENOTFOUND || rc == ETX_EGONE || rc == ETX_ECONFLICT) {
         check_refusal(plan, rc);
         give_up(plan, etx_error_name(rc));
+        return;
+    }
+    if (is_redirected(plan, rc, outcome)) {
         return;
     }
     if (is_transient(rc)) {

@@ -42,6 +42,7 @@
     X(PUT_HANGS, "put-hangs", 100)                                                             \
     X(OUTAGE, "outage", 30)     /* of a store, or of the way to it */                          \
     X(FAILOVER, "failover", 30) /* of a store: what nobody was told of vanishes */             \
+    X(LEASE, "lease", 30)       /* of a store: its clock jumps, and all leases are over */     \
     X(REGRESS, "regress", 4)    /* of a store: restored from an older backup */                \
     X(POWER, "power", 5000)     /* a crash takes what was not synced, too */                   \
     X(DISK_ERROR, "disk-error", 120)                                                           \

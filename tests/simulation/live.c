@@ -9,6 +9,8 @@
  * each may follow another.
  * Deadlines are of the wall clock, so what clocks have jumped comes on top. */
 enum { PATIENCE_MS = 75000, STEP_US = 1000000 };
+/* A lease that runs out, a claim, and a handing over. */
+enum { SETTLE_US = 6000 * SIM_LEASE_MS };
 
 static int is_waited_for(const sim_truth *truth) {
     return truth->begun && !truth->ended && !truth->store->regressed;
@@ -30,7 +32,7 @@ static const sim_store *store_of(const etx__partition *partition) {
 /* Who was superseded, and has had nothing to write since, does not know it. */
 static int is_owner(const etx__partition *partition) {
     const sim_shelf *shelf = &store_of(partition)->shelf[partition->number];
-    return partition->state != ETX__GONE &&
+    return partition->state != ETX__GONE && partition->state != ETX__ELSEWHERE &&
            (shelf->count == 0 || shelf->slot[shelf->count - 1].own == partition->owner.nonce);
 }
 
@@ -121,17 +123,19 @@ static int has_children(const sim_truth *truth) {
 }
 
 /* The two rules by which an operator restarts a node, so that it takes all:
- * 1. a partition that nobody owns any more: each of two owners was superseded by what the other
- *    wrote, and what one of them wrote was never acknowledged and vanished;
+ * 1. a partition without leases that nobody owns any more: each of two owners was superseded by
+ *    what the other wrote, and what one of them wrote was never acknowledged and vanished;
  * 2. a transaction that has a transaction for a branch, and its child belongs to a partition that
- *    another node owns: nodes do not ask each other. */
+ *    another node owns: without leases nobody knows whom to ask. */
 static const char *why_restart(const sim *s, const sim_truth *truth) {
     const sim_node *owner = owner_of(s, truth->store, truth->partition);
     if (owner == NULL) {
-        return truth->store->disk == NULL ? "nobody owns its partition" : NULL;
+        return truth->store->disk == NULL && !truth->store->leased ? "nobody owns its partition"
+                                                                   : NULL;
     }
-    return has_children(truth) && !owns_all(s, owner) ? "another node owns its child's partition"
-                                                      : NULL;
+    return has_children(truth) && !s->leased && !owns_all(s, owner)
+               ? "another node owns its child's partition"
+               : NULL;
 }
 
 /* Something has not ended: may a restart help? Else a promise is broken. */
@@ -158,6 +162,29 @@ static void restart_one(sim *s, uint32_t turn) {
     s->stats.restarts++;
     if (node->up) {
         sim_node_crash(node);
+    }
+}
+
+/* ---- shares */
+
+static uint32_t count_owned(const sim *s, const sim_store *store, const sim_node *node) {
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < s->partitions; p++) {
+        count += owner_of(s, store, p) == node;
+    }
+    return count;
+}
+
+/* Once all is quiet, each partition of a leased store has an owner, and each node its share. */
+static void check_shares(sim *s, const sim_store *store) {
+    uint32_t least = s->partitions / s->nodes;
+    uint32_t most = least + (s->partitions % s->nodes > 0);
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        uint32_t count = count_owned(s, store, &s->node[i]);
+        if (!store->regressed && (count < least || count > most)) {
+            sim_break(s, "work is shared evenly", NULL, "%s has %u of %u partitions of store %u",
+                      s->node[i].name, count, s->partitions, store->place);
+        }
     }
 }
 
@@ -197,5 +224,11 @@ void sim_live_on(sim *s) {
     }
     for (uint32_t turn = 0; !wait_for_end(s); turn++) {
         restart_one(s, turn);
+    }
+    if (s->leased) {
+        sim_run_until(s, s->now_us + SETTLE_US);
+        for (uint32_t i = 0; i < s->stores; i++) {
+            check_shares(s, &s->store[i]);
+        }
     }
 }

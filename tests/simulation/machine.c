@@ -189,6 +189,7 @@ int etx__thread_start(pthread_t *ret_thread,
     *thread = (sim_thread){.node = node, .turn = turn, .argument = argument, .number = turns};
     thread->alive = 1;
     thread->writer = strcmp(name, "etx-log") == 0;
+    thread->core = strcmp(name, "etx-core") == 0;
     memcpy(ret_thread, &thread, sizeof thread);
     sim_thread_wake(thread, sim_about(s, 20));
     return 0;
@@ -231,6 +232,7 @@ void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us
         return;
     }
     thread->word = word;
+    thread->value = value;
     if (timeout_us != UINT64_MAX) {
         sim_thread_wake(thread, timeout_us);
     } else {

@@ -308,6 +308,7 @@ static void print_json(const run_total *total) {
         "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
         "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
         "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"hangs\":%llu,"
+        "\"handovers\":%llu,"
         "\"seed\":%llu,\"promise\":\"%s\"}\n",
         (unsigned long long)total->seeds, total->failure.broken, total->seconds,
         (double)total->seeds / total->seconds, (unsigned long long)total->digest,
@@ -322,8 +323,8 @@ static void print_json(const run_total *total) {
         (unsigned long long)s->erased, (unsigned long long)s->regressed,
         (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
         (unsigned long long)s->flips, (unsigned long long)s->refusals, (unsigned long long)s->lies,
-        (unsigned long long)s->hangs, (unsigned long long)total->failure.seed,
-        total->failure.promise);
+        (unsigned long long)s->hangs, (unsigned long long)s->handovers,
+        (unsigned long long)total->failure.seed, total->failure.promise);
 }
 
 static void print_total(const run_total *total) {

@@ -6,13 +6,17 @@
 #include "sim.h"
 
 typedef struct chain {
-    sim_node *node;
+    sim_node *node; /* whose call it is */
+    uint32_t life;  /* ... in this life */
+    sim_node *at;   /* where the child is asked for */
     sim_truth *parent;
     uint32_t place;
     etx_operation operation;
     etx_token token;
     etx_tx *child;
     uint32_t step; /* of a Try: begun, enlisted, held */
+    uint32_t hops;
+    etx_reply reply;
 } chain;
 
 sim_plan *sim_nest_plan(sim *s, const sim_plan *parent) {
@@ -26,18 +30,75 @@ static void child_gid(const chain *c, char *gid) {
     etx_assert(rc == 0);
 }
 
-static void finish(chain *c, etx_reply reply) {
+static void complete(sim_node *node, void *what) {
+    const chain *c = what;
     etx_completion completion = ETX_COMPLETION_INIT;
+    completion.reply = c->reply;
+    etx_complete(node->engine, c->token, &completion);
+}
+
+static void answer(sim *s, void *what) {
+    chain *c = what;
+    if (!c->node->up || c->node->life != c->life) {
+        return;
+    }
+    if (c->node->paused) {
+        sim_at(s, c->node->paused_until_us - s->now_us + sim_about(s, 100), answer, c);
+        return;
+    }
+    sim_node_run(c->node, complete, c);
+}
+
+static void finish(chain *c, etx_reply reply) {
+    sim *s = c->node->world;
     sim_row *row = &c->parent->row[c->place];
-    completion.reply = reply;
+    c->reply = reply;
     if (reply == ETX_DONE) {
         row->forward = c->operation == ETX_FORWARD ? SIM_ROW_DONE : row->forward;
         row->commit |= c->operation == ETX_COMMIT;
         row->undo |= c->operation == ETX_UNDO;
     }
-    sim_say(c->node->world, c->parent->gid, "branch %u, a transaction itself: %s", c->place,
+    sim_say(s, c->parent->gid, "branch %u, a transaction itself: %s", c->place,
             etx_reply_name(reply));
-    etx_complete(c->node->engine, c->token, &completion);
+    if (s->running == c->node) {
+        complete(c->node, c);
+    } else {
+        sim_at(s, sim_about(s, 1000), answer, c);
+    }
+}
+
+static int start(chain *c);
+
+static void start_now(sim_node *node, void *what) {
+    chain *c = what;
+    (void)node;
+    if (start(c) != 0) {
+        finish(c, ETX_RETRY);
+    }
+}
+
+static void start_there(sim *s, void *what) {
+    chain *c = what;
+    (void)s;
+    if (sim_node_ready(c->at)) {
+        sim_node_run(c->at, start_now, c);
+    } else {
+        finish(c, ETX_RETRY);
+    }
+}
+
+/* The node that has the child's partition is asked instead. */
+static int is_redirected(chain *c, int rc, const etx_outcome *outcome) {
+    enum { HOPS = 8 };
+    sim *s = c->node->world;
+    int place = sim_client_where(rc, outcome);
+    if (place < 0 || ++c->hops > HOPS) {
+        return 0;
+    }
+    c->at = &s->node[place];
+    c->step = 0;
+    sim_at(s, sim_about(s, 1000), start_there, c);
+    return 1;
 }
 
 static int is_over(const etx_outcome *outcome, int commit) {
@@ -65,7 +126,10 @@ static void on_step(int rc, const etx_outcome *outcome, void *user) {
     chain *c = user;
     sim *s = c->node->world;
     sim_truth_told(s, rc, outcome, 0);
-    sim_node_may_die(c->node);
+    sim_node_may_die(c->at);
+    if (is_redirected(c, rc, outcome)) {
+        return;
+    }
     if ((rc == 0 || rc == ETX_ESTATE) && is_over(outcome, 0)) {
         finish(c, ETX_REFUSED); /* its deadline came first */
         return;
@@ -96,12 +160,15 @@ static void on_step(int rc, const etx_outcome *outcome, void *user) {
 static void on_end(int rc, const etx_outcome *outcome, void *user) {
     chain *c = user;
     sim_truth_told(c->node->world, rc, outcome, 0);
+    if (is_redirected(c, rc, outcome)) {
+        return;
+    }
     finish(c, rc == 0 && is_over(outcome, c->operation == ETX_COMMIT) ? ETX_DONE : ETX_RETRY);
 }
 
 static int start(chain *c) {
     char gid[ETX_GID_MAX + 1];
-    etx_engine *engine = c->node->engine;
+    etx_engine *engine = c->at->engine;
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     child_gid(c, gid);
     options.gid = gid;
@@ -119,7 +186,7 @@ static int start(chain *c) {
 
 etx_reply sim_nest_call(sim_node *node, sim_truth *parent, uint32_t place, const etx_call *call) {
     chain *c = sim_alloc(node->world, sizeof *c);
-    *c = (chain){.node = node, .parent = parent, .place = place};
+    *c = (chain){.node = node, .life = node->life, .at = node, .parent = parent, .place = place};
     c->operation = etx_call_operation(call);
     c->token = etx_call_token(call);
     return start(c) == 0 ? ETX_LATER : ETX_RETRY;

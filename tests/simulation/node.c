@@ -55,11 +55,11 @@ void sim_node_may_die(sim_node *node) {
 void sim_node_poke(sim_node *node) {
     for (uint32_t i = 0; i < node->threads; i++) {
         sim_thread *thread = &node->thread[i];
-        if (!thread->alive || thread->writer || thread->word == NULL) {
+        if (!thread->alive || !thread->core || thread->word == NULL) {
             continue;
         }
         etx__shard *shard = thread->argument;
-        if (!etx__queue_empty(&shard->queue)) {
+        if (!etx__queue_empty(&shard->queue) || *thread->word != thread->value) {
             thread->word = NULL;
             sim_thread_wake(thread, sim_about(node->world, 30));
         }
@@ -90,6 +90,7 @@ static void monitor(const etx_event *event, void *user) {
         s->stats.takeovers++;
         check_lost(node, event);
     }
+    s->stats.handovers += event->type == ETX_EVENT_PARTITION_LEFT;
     s->stats.disk_errors += event->type == ETX_EVENT_LOG_POISONED;
     s->stats.disk_full += event->type == ETX_EVENT_LOG_FULL;
 }
@@ -111,6 +112,7 @@ static void node_options(sim_node *node, etx_options *options) {
     options->working_ms = 100;
     options->park_after = 6;
     options->hold_down_ms = 1000;
+    options->lease_ms = SIM_LEASE_MS;
     options->patience_ms = 5000;
     options->durability = ETX_LOCAL;
 }
@@ -118,9 +120,11 @@ static void node_options(sim_node *node, etx_options *options) {
 static void set_up(sim_node *node, etx_engine *engine) {
     sim *s = node->world;
     char url[32];
-    int rc = etx_engine_log(engine, sim_store_ops());
+    int rc = etx_engine_log(engine, sim_store_ops(0));
+    rc = rc != 0 ? rc : etx_engine_log(engine, sim_store_ops(1));
     for (uint32_t i = 0; i < s->stores && rc == 0; i++) {
-        snprintf(url, sizeof url, "sim:%u/%u", node->place, i);
+        snprintf(url, sizeof url, "%s:%u/%u", s->store[i].leased ? "leased" : "sim", node->place,
+                 i);
         rc = etx_engine_home(engine, url);
     }
     if (s->locals != SIM_NO_LOCALS && rc == 0) {

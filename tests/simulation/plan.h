@@ -34,7 +34,7 @@ struct sim_plan {
     uint8_t over;  /* its client wants nothing more */
     uint8_t begun; /* interactive, resumed: begin was answered */
     uint32_t step; /* interactive, resumed: what comes next */
-    uint32_t tries;
+    uint32_t tries, hops;
     uint32_t asked;  /* number of the newest question: an older answer changes nothing */
     uint8_t waiting; /* for its answer */
     uint64_t run;    /* resumed: the run that is valid, as far as its code knows */

@@ -19,7 +19,8 @@ enum {
     SIM_THREADS = 16,
     SIM_BUCKETS = 512,
     SIM_SIZES = 64,
-    SIM_BUSY_MS = 12000
+    SIM_BUSY_MS = 12000,
+    SIM_LEASE_MS = 1500
 };
 
 /* Streams of chance, apart from each other, so that leaving out one kind of fault changes little
@@ -74,8 +75,9 @@ typedef struct sim_thread {
     etx__turn_fn turn;
     void *argument;
     _Atomic uint32_t *word; /* it waits for a change of this, or NULL */
+    uint32_t value;         /* ... which was so */
     uint32_t number;        /* of its due turn: an older event is void */
-    uint8_t alive, writer;
+    uint8_t alive, writer, core;
 } sim_thread;
 
 /* What a node was acknowledged last, of one partition. */
@@ -123,6 +125,8 @@ typedef struct sim_shelf { /* one partition of a store */
     uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
     uint64_t told;  /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
+    uint64_t lease_us;    /* until then it is ... */
+    uint32_t lease_place; /* ... of this node */
 } sim_shelf;
 
 struct sim_store {
@@ -132,7 +136,10 @@ struct sim_store {
     char id[ETX_HOME_ID_LEN + 1];
     etx_durability grade;
     uint8_t down, regressed;
-    uint32_t slack; /* when nodes trim it */
+    uint8_t leased;                 /* nodes share it by leases; else who starts takes all */
+    uint64_t attends_us[SIM_NODES]; /* until then the node is there */
+    uint32_t attends[SIM_NODES];    /* ... in this life */
+    uint32_t slack;                 /* when nodes trim it */
     uint32_t batch_max;
     sim_shelf shelf[SIM_PARTITIONS];
 };
@@ -140,7 +147,8 @@ struct sim_store {
 typedef struct sim_stats {
     uint64_t events, transactions, committed, aborted, crashes, takeovers, pauses, puts, calls;
     uint64_t unknown_puts, outages, failovers, forced, moves, restarts;
-    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies, hangs;
+    uint64_t late_puts, erased, regressed, disk_errors, disk_full, flips, refusals, lies, hangs,
+        handovers;
 } sim_stats;
 
 struct sim {
@@ -159,6 +167,7 @@ struct sim {
     sim_store store[SIM_STORES + SIM_NODES]; /* shared ones, then each node's own */
     uint8_t locals;                          /* sim_locals */
     uint32_t stores, partitions;
+    uint8_t leased;               /* the shared stores are */
     uint8_t forgets;              /* nodes remember little: gids are not repeated then */
     sim_plan plan[SIM_PLANS * 2]; /* and those of children */
     uint32_t plans;
@@ -234,14 +243,16 @@ typedef struct sim_adapter {
     sim_node *node;
     sim_store *store;
     etx_log *inner; /* local: the file log */
+    uint8_t attended;
 } sim_adapter;
 void sim_store_append(sim_store *store, uint32_t partition, const etx_put *put);
 /* All up to and with this slot cannot vanish any more. */
 void sim_store_acknowledge(sim_store *store, uint32_t partition, uint64_t slot);
 const char *sim_put_word(etx_put_result result);
-const etx_log_ops *sim_store_ops(void);
+const etx_log_ops *sim_store_ops(int leased);
 void sim_store_failover(sim_store *store);
 void sim_store_regress(sim_store *store);
+void sim_store_jump(sim_store *store);
 
 /* ---- local.c */
 const etx_log_ops *sim_local_ops(void);
@@ -266,6 +277,8 @@ etx_reply sim_bank_hear(sim *s, sim_truth *truth, uint32_t branch, etx_operation
 /* ---- client.c */
 void sim_client_look(sim *s); /* somebody asks about some gid */
 void sim_client_start(sim *s);
+/* The place of the node that an answer names as the right one, or -1. */
+int sim_client_where(int rc, const etx_outcome *outcome);
 void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
 void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
@@ -273,28 +286,6 @@ void sim_operator_act(sim *s);
 /* What an operator parked goes on; what he forced apart he settles. */
 void sim_operator_resume(sim *s);
 
-/* ---- truth.c */
-sim_truth *sim_truth_of(sim *s, const char *gid, size_t len);
-sim_truth *sim_truth_find(sim *s, const char *gid, size_t len); /* or NULL */
-/* A slot counts as durable from now on. */
-void sim_truth_durable(sim *s, sim_store *store, uint32_t partition, uint64_t slot);
-void sim_truth_call(sim *s, sim_truth *truth, uint32_t place, etx_operation operation);
-/* ... and which results it hands on. */
-void sim_truth_given(sim *s, const sim_truth *truth, uint32_t place, const etx_call *call);
-int sim_truth_known(sim *s, const char *gid); /* is it in a log, and unfinished? */
-/* What somebody was told; `known`: when he asked, it was in a log. */
-void sim_truth_told(sim *s, int rc, const etx_outcome *outcome, int known);
-void sim_truth_trim(sim *s, sim_store *store, uint32_t partition, uint64_t below);
-/* At the end. */
-void sim_truth_audit(sim *s);
-
-/* ---- said.c */
-void sim_said_begin(sim_truth *truth, const etx_record_begin *begin);
-void sim_said_enlist(sim_truth *truth, const etx_record_enlist *enlist);
-void sim_said_move(sim *s, const sim_truth *truth, const etx_record_move *move);
-void sim_said_event(sim *s, const etx_event *event);
-
-/* ---- refold.c: is what the node has in memory what its logs say? */
-void sim_refold_check(sim *s, sim_node *node);
+#include "truth.h"
 
 #endif

@@ -8,14 +8,15 @@ static int store_open(const etx_log_config *config, etx_log **ret_log) {
     sim *s = *sim_current();
     unsigned node = 0;
     unsigned store = 0;
-    if (sscanf(config->url, "sim:%u/%u", &node, &store) != 2) {
+    const char *colon = strchr(config->url, ':');
+    if (colon == NULL || sscanf(colon, ":%u/%u", &node, &store) != 2) {
         return ETX_EINVALID;
     }
     sim_adapter *made = config->allocator->allocate(config->allocator->user, sizeof *made);
     if (made == NULL) {
         return ETX_ENOMEM;
     }
-    made->head.ops = sim_store_ops();
+    made->head.ops = sim_store_ops(s->store[store].leased);
     made->node = &s->node[node];
     made->store = &s->store[store];
     *ret_log = &made->head;
@@ -337,7 +338,108 @@ static int store_space(etx_log *log, uint32_t partition, etx_log_space *ret_spac
     return 0;
 }
 
-const etx_log_ops *sim_store_ops(void) {
+/* ---- leases */
+
+static int away(char *message, size_t size) {
+    if (message != NULL) {
+        snprintf(message, size, "the store is not reachable");
+    }
+    return ETX_EUNAVAILABLE;
+}
+
+static int store_attend(etx_log *log,
+                        const char *address,
+                        uint32_t ttl_ms,
+                        char *message,
+                        size_t size) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    sim_store *store = of->store;
+    uint32_t place = of->node->place;
+    (void)address;
+    sim_node_may_die(of->node);
+    if (!reachable(of)) {
+        return away(message, size);
+    }
+    if (of->attended && store->attends[place] != of->node->life) {
+        return ETX_ECONFLICT;
+    }
+    ((sim_adapter *)(void *)log)->attended = 1;
+    store->attends[place] = of->node->life;
+    store->attends_us[place] = ttl_ms > 0 ? store->world->now_us + ttl_ms * 1000ull : 0;
+    return 0;
+}
+
+/* The store's clock may jump: then a lease is over before its time. */
+static int is_leased(sim_store *store, uint32_t number) {
+    const sim_shelf *shelf = &store->shelf[number];
+    return shelf->lease_us > store->world->now_us;
+}
+
+static int store_renew(etx_log *log, uint32_t number, uint32_t ttl_ms) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    sim *s = of->store->world;
+    sim_shelf *shelf = &of->store->shelf[number];
+    sim_node_may_die(of->node);
+    if (!reachable(of)) {
+        return ETX_EUNAVAILABLE;
+    }
+    if (is_leased(of->store, number) && shelf->lease_place != of->node->place) {
+        return ETX_EBUSY;
+    }
+    if (!is_leased(of->store, number) || shelf->lease_place != of->node->place) {
+        sim_say(s, NULL, "%s: takes the lease of %u/%u", of->node->name, of->store->place, number);
+    }
+    shelf->lease_place = of->node->place;
+    shelf->lease_us = s->now_us + ttl_ms * 1000ull;
+    return 0;
+}
+
+static int store_release(etx_log *log, uint32_t number) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    sim_shelf *shelf = &of->store->shelf[number];
+    sim_node_may_die(of->node);
+    if (!reachable(of)) {
+        return ETX_EUNAVAILABLE;
+    }
+    if (shelf->lease_place == of->node->place) {
+        shelf->lease_us = 0;
+    }
+    return 0;
+}
+
+static int store_survey(etx_log *log, const etx_log_survey *survey, char *message, size_t size) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    sim_store *store = of->store;
+    const sim *s = store->world;
+    sim_node_may_die(of->node);
+    if (!reachable(of)) {
+        return away(message, size);
+    }
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        if (store->attends_us[i] > s->now_us) {
+            etx_log_node node = {sizeof node, s->node[i].name, "",
+                                 (store->attends_us[i] - s->now_us) / 1000 + 1};
+            survey->on_node(&node, survey->user);
+        }
+    }
+    for (uint32_t i = 0; i < s->partitions; i++) {
+        if (is_leased(store, i)) {
+            const sim_shelf *shelf = &store->shelf[i];
+            etx_log_lease lease = {sizeof lease, i, s->node[shelf->lease_place].name,
+                                   (shelf->lease_us - s->now_us) / 1000 + 1};
+            survey->on_lease(&lease, survey->user);
+        }
+    }
+    return 0;
+}
+
+static int store_clock(etx_log *log, uint64_t *ret_ms) {
+    const sim_adapter *of = (sim_adapter *)(void *)log;
+    *ret_ms = 1700000000000 + of->store->world->now_us / 1000;
+    return reachable(of) ? 0 : ETX_EUNAVAILABLE;
+}
+
+const etx_log_ops *sim_store_ops(int leased) {
     static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
                                     .scheme = "sim",
                                     .open = store_open,
@@ -347,7 +449,21 @@ const etx_log_ops *sim_store_ops(void) {
                                     .get = store_get,
                                     .trim = store_trim,
                                     .space = store_space};
-    return &ops;
+    static const etx_log_ops with_leases = {.version = ETX_LOG_VERSION,
+                                            .scheme = "leased",
+                                            .open = store_open,
+                                            .close = store_close,
+                                            .info = store_info,
+                                            .put = store_put,
+                                            .get = store_get,
+                                            .trim = store_trim,
+                                            .space = store_space,
+                                            .attend = store_attend,
+                                            .renew = store_renew,
+                                            .release = store_release,
+                                            .survey = store_survey,
+                                            .clock = store_clock};
+    return leased ? &with_leases : &ops;
 }
 
 /* ---- what happens to a store */
@@ -364,6 +480,14 @@ void sim_store_failover(sim_store *store) {
     s->stats.erased += lost;
     sim_say(s, NULL, "store %u: fails over; %llu slots that nobody was told of are gone",
             store->place, (unsigned long long)lost);
+}
+
+/* Its clock jumps: whatever is leased is free. */
+void sim_store_jump(sim_store *store) {
+    for (uint32_t i = 0; i < store->world->partitions; i++) {
+        store->shelf[i].lease_us = 0;
+    }
+    sim_say(store->world, NULL, "store %u: its clock jumps, and all leases are over", store->place);
 }
 
 /* What it had acknowledged is lost: nothing that concerns it can be promised any more, but that

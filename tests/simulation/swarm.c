@@ -29,6 +29,7 @@ static void draw_stores(sim *s) {
     s->locals = locals[draw(s, 5)];
     s->stores = s->locals == SIM_LOCAL_ONLY ? 0 : 1 + draw(s, SIM_STORES);
     s->partitions = 1 + draw(s, SIM_PARTITIONS);
+    uint8_t leased = draw(s, 2) == 0;
     for (uint32_t i = 0; i < s->stores; i++) {
         sim_store *store = &s->store[i];
         store->world = s;
@@ -37,7 +38,9 @@ static void draw_stores(sim *s) {
         store->batch_max = 2048u << draw(s, 4);
         store->slack = draw(s, 3) == 0 ? 0 : 128u << draw(s, 6);
         store->grade = draw(s, 2) == 0 ? ETX_LOCAL : ETX_REPLICATED;
+        store->leased = leased;
     }
+    s->leased = leased && s->stores > 0;
 }
 
 static void draw_nodes(sim *s) {

@@ -236,6 +236,8 @@ static void fault_of_store(sim *s, sim_store *store) {
                 whom < s->nodes ? s->node[whom].name : "anywhere");
         s->stats.outages++;
         sim_at(s, sim_about(s, 4000000), sim_store_back, store);
+    } else if (store->leased && sim_happens(s, SIM_LEASE)) {
+        sim_store_jump(store);
     } else if (sim_happens(s, SIM_FAILOVER)) {
         sim_store_failover(store);
     } else if (sim_happens(s, SIM_REGRESS)) {

@@ -20,6 +20,8 @@ typedef enum rig_fault {
     RIG_RACED            /* another owner's bytes come first */
 } rig_fault;
 
+enum { RIG_PARTITIONS = 16, RIG_MEMBERS = 8 };
+
 typedef struct rig_log {
     char url[64]; /* to give to etx_engine_home */
     char inner_url[HOST_PATH_MAX + 64];
@@ -37,7 +39,18 @@ typedef struct rig_log {
     void (*on_trim)(struct rig_log *log, uint32_t partition, uint64_t below);
     void *watcher;
     sem_t gate;
-    pthread_mutex_t lock; /* of what is put and read */
+    pthread_mutex_t lock; /* of what is put and read, and of what nodes share */
+    struct rig_lease {
+        char node[ETX_NAME_MAX + 1];
+        uint64_t until_ms;
+    } lease[RIG_PARTITIONS];
+    struct rig_member {
+        char name[ETX_NAME_MAX + 1];
+        char address[64];
+        uint64_t until_ms;
+        const void *process; /* who said so last */
+    } member[RIG_MEMBERS];
+    _Atomic int away; /* leases and members cannot be asked for */
     etx_log *inner;
     const etx_log_ops *ops;
 } rig_log;
@@ -56,6 +69,8 @@ uint64_t rig_log_records(rig_log *log,
 /* Puts a batch behind the last slot, as another owner would. */
 void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes batch);
 const etx_log_ops *rig_log_ops(void);
+/* The same log, which several engines may share by leases: its URL is that with "shared". */
+const etx_log_ops *rig_shared_ops(void);
 
 /* ---- banks: what was done, by gid, branch and operation, with the fence that participants keep;
  * in memory that processes share, so that it survives one that is killed */

@@ -129,7 +129,16 @@ static int faulty_get(etx_log *head,
                       char *message,
                       size_t message_size) {
     rig_log *log = log_of(head);
-    return log->ops->get(log->inner, partition, from, visit, user, ret_mark, message, message_size);
+    int shared = head->ops == rig_shared_ops(); /* then another engine may put meanwhile */
+    if (shared) {
+        pthread_mutex_lock(&log->lock);
+    }
+    int rc =
+        log->ops->get(log->inner, partition, from, visit, user, ret_mark, message, message_size);
+    if (shared) {
+        pthread_mutex_unlock(&log->lock);
+    }
+    return rc;
 }
 
 static int faulty_trim(etx_log *head, uint32_t partition, uint64_t below) {
@@ -139,7 +148,10 @@ static int faulty_trim(etx_log *head, uint32_t partition, uint64_t below) {
     if (log->on_trim != NULL) {
         log->on_trim(log, partition, below);
     }
-    return rc != 0 ? rc : log->ops->trim(log->inner, partition, below);
+    pthread_mutex_lock(&log->lock);
+    rc = rc != 0 ? rc : log->ops->trim(log->inner, partition, below);
+    pthread_mutex_unlock(&log->lock);
+    return rc;
 }
 
 static int faulty_reopen(etx_log *head, uint32_t partition, char *message, size_t message_size) {

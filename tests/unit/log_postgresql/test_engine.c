@@ -40,6 +40,58 @@ static void test_found_again(void **state) {
     host_engine_end(engine);
 }
 
+static etx_engine *node_start(const char *name, host_bank *bank) {
+    etx_options options = host_options();
+    options.node = name;
+    options.lease_ms = 1000;
+    return host_engine("postgresql://?schema=shared&partitions=6", &options, bank);
+}
+
+static unsigned count_here(etx_engine *engine) {
+    unsigned count = 0;
+    for (uint32_t i = 0; i < 6; i++) {
+        etx_partition_status status = {.size = sizeof status};
+        assert_int_equal(etx_engine_partition_status(engine, 0, i, &status), 0);
+        count += status.here;
+    }
+    return count;
+}
+
+static void await_count(etx_engine *engine, unsigned count) {
+    uint64_t until = host_now_ms() + 60000;
+    while (count_here(engine) != count) {
+        assert_true(host_now_ms() < until);
+        usleep(5000);
+    }
+}
+
+/* Each has its part of the partitions; what one leaves, and what one is cut off from, the others
+ * take. */
+static void test_nodes_share(void **state) {
+    host_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    host_bank_make(&bank);
+    etx_engine *one = node_start("one", &bank);
+    etx_engine *two = node_start("two", &bank);
+    etx_engine *three = node_start("three", &bank);
+    await_count(one, 2);
+    await_count(two, 2);
+    await_count(three, 2);
+    assert_int_equal(host_run(one, "stock", &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    host_engine_end(one);
+    await_count(two, 3);
+    await_count(three, 3);
+    etx_engine_close(two, ETX_CLOSE_ABRUPT, 0);
+    etx_engine_free(two);
+    await_count(three, 6);
+    etx_status now = {.size = sizeof now};
+    assert_int_equal(etx_query(three, outcome.gid, &now), 0);
+    assert_int_equal(now.state, ETX_COMMITTED);
+    host_engine_end(three);
+}
+
 typedef struct caller {
     pthread_t thread;
     etx_engine *engine;
@@ -191,6 +243,7 @@ static void test_store_restored(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_nodes_share),
         cmocka_unit_test(test_store_restored),
         cmocka_unit_test(test_store_hangs),
         cmocka_unit_test(test_store_refuses),

@@ -221,6 +221,64 @@ static int open_as(fixture *f, log_subject *other, const char *node) {
     return other->ops->open(&config, &other->log);
 }
 
+typedef struct seen {
+    char text[512];
+    size_t len;
+} seen;
+
+static void see_node(const etx_log_node *node, void *user) {
+    seen *all = user;
+    assert_true(node->left_ms > 0 && node->left_ms <= 60000);
+    all->len += (size_t)snprintf(all->text + all->len, sizeof all->text - all->len, "%s@%s ",
+                                 node->name, node->address);
+}
+
+static void see_lease(const etx_log_lease *lease, void *user) {
+    seen *all = user;
+    assert_true(lease->left_ms > 0 && lease->left_ms <= 60000);
+    all->len += (size_t)snprintf(all->text + all->len, sizeof all->text - all->len, "%u:%s ",
+                                 lease->partition, lease->node);
+}
+
+static void expect_survey(const log_subject *subject, const char *wanted) {
+    seen all = {.len = 0};
+    etx_log_survey survey = {sizeof survey, see_node, see_lease, &all};
+    assert_int_equal(subject->ops->survey(subject->log, &survey, NULL, 0), 0);
+    assert_string_equal(all.text, wanted);
+}
+
+/* In the order of names, of one moment; who is not heard of is gone, and who leaves at once. */
+static void test_nodes(void **state) {
+    fixture *f = *state;
+    log_subject a;
+    log_subject b;
+    log_subject again;
+    char message[200] = "";
+    const etx_log_ops *ops = f->subject.ops;
+    assert_int_equal(open_as(f, &b, "b"), 0);
+    assert_int_equal(open_as(f, &a, "a"), 0);
+    expect_survey(&a, "");
+    assert_int_equal(ops->attend(b.log, "http://b", 60000, message, sizeof message), 0);
+    assert_int_equal(ops->attend(a.log, "", 60000, message, sizeof message), 0);
+    assert_int_equal(ops->renew(b.log, 2, 60000), 0);
+    assert_int_equal(ops->renew(a.log, 1, 60000), 0);
+    expect_survey(&b, "a@ b@http://b 1:a 2:b ");
+    assert_int_equal(open_as(f, &again, "a"), 0); /* another process of that name */
+    assert_int_equal(ops->attend(again.log, "http://a", 60000, message, sizeof message), 0);
+    expect_survey(&b, "a@http://a b@http://b 1:a 2:b ");
+    assert_int_equal(ops->attend(a.log, "", 60000, message, sizeof message), ETX_ECONFLICT);
+    assert_int_equal(ops->attend(a.log, "", 0, message, sizeof message), 0); /* not its own */
+    assert_int_equal(ops->attend(again.log, "http://a", 60000, message, sizeof message), 0);
+    assert_int_equal(ops->attend(again.log, "", 0, message, sizeof message), 0);
+    expect_survey(&b, "b@http://b 1:a 2:b ");
+    assert_int_equal(ops->attend(b.log, "", 1, message, sizeof message), 0);
+    fixture_await(f, "SELECT until < clock_timestamp() FROM %s.etx_log_node", "t");
+    expect_survey(&b, "1:a 2:b ");
+    ops->close(a.log, 1);
+    ops->close(b.log, 1);
+    ops->close(again.log, 1);
+}
+
 static void test_leases(void **state) {
     fixture *f = *state;
     log_subject a;
@@ -278,9 +336,9 @@ static void test_space_is_used_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_urls),    CASE(test_unreachable), CASE(test_not_ours),
-        CASE(test_rights),  CASE(test_grades),      CASE(test_passwords),
-        CASE(test_damaged), CASE(test_leases),      CASE(test_space_is_used_again),
+        CASE(test_urls),   CASE(test_unreachable),         CASE(test_not_ours), CASE(test_rights),
+        CASE(test_grades), CASE(test_passwords),           CASE(test_damaged),  CASE(test_nodes),
+        CASE(test_leases), CASE(test_space_is_used_again),
     };
     return cmocka_run_group_tests_name("log_postgresql_open", tests, NULL, NULL);
 }

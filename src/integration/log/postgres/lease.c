@@ -1,6 +1,15 @@
-/* Leases on partitions, by PostgreSQL's clock: when it is polite to claim, and nothing more. */
+/* Nodes and their leases on partitions, by PostgreSQL's clock: who should write, never who may. */
 #include "postgres.h"
 
+#include <stdio.h>
+
+static const char attend[] =
+    "INSERT INTO etx_log_node AS n(name, address, process, until)"
+    " VALUES($1, $2, $3, clock_timestamp() + $4::bigint * interval '1 millisecond')"
+    " ON CONFLICT(name) DO UPDATE"
+    " SET address = excluded.address, process = excluded.process, until = excluded.until"
+    " WHERE n.process = excluded.process OR $5::integer = 0";
+static const char leave[] = "DELETE FROM etx_log_node WHERE name = $1 AND process = $2";
 static const char renew[] =
     "INSERT INTO etx_log_lease AS l(partition, node, until)"
     " VALUES($1::integer, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')"
@@ -8,17 +17,61 @@ static const char renew[] =
     " WHERE l.node = excluded.node OR l.until < clock_timestamp()";
 static const char release[] =
     "DELETE FROM etx_log_lease WHERE partition = $1::integer AND node = $2";
+/* One moment for all rows, and one order for all nodes, whatever the database's locale is. */
+static const char survey_all[] =
+    "SELECT 0, name COLLATE \"C\", address, 0,"
+    " ceil(extract(epoch FROM until - statement_timestamp()) * 1000)::bigint"
+    " FROM etx_log_node WHERE until > statement_timestamp()"
+    " UNION ALL SELECT 1, node COLLATE \"C\", '', partition,"
+    " ceil(extract(epoch FROM until - statement_timestamp()) * 1000)::bigint"
+    " FROM etx_log_lease WHERE until > statement_timestamp()"
+    " ORDER BY 1, 4, 2";
 static const char read_clock[] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+static int failed(const etx__pg_log *log, char *message, size_t message_size) {
+    if (message)
+        snprintf(message, message_size, "%s", log->care.text);
+    return log->care.rc;
+}
+
 /* The rows that a statement changed, or an error. */
-static int change(etx__pg_log *log, const char *sql, const etx__pg_params *params) {
+static int change(etx__pg_log *log,
+                  const char *sql,
+                  const etx__pg_params *params,
+                  char *message,
+                  size_t message_size) {
     PGresult *result = NULL;
     pthread_mutex_lock(&log->care_lock);
-    int rc = etx__pg_exec(&log->care, sql, params, &result) == ETX__PG_DONE ? 0 : log->care.rc;
-    rc = rc ? rc : PQcmdTuples(result)[0] == '1';
+    int rc = etx__pg_exec(&log->care, sql, params, &result) == ETX__PG_DONE
+                 ? PQcmdTuples(result)[0] == '1'
+                 : failed(log, message, message_size);
     PQclear(result);
     pthread_mutex_unlock(&log->care_lock);
     return rc;
+}
+
+int etx__pg_attend(etx_log *head,
+                   const char *address,
+                   uint32_t ttl_ms,
+                   char *message,
+                   size_t message_size) {
+    etx__pg_log *log = (etx__pg_log *)head;
+    etx__pg_params params = {.count = 0};
+    if (log->store.read_only)
+        return ETX_EINVALID;
+    etx__pg_text(&params, log->store.node);
+    if (ttl_ms == 0) {
+        etx__pg_text(&params, log->store.process);
+        int rc = change(log, leave, &params, message, message_size);
+        return rc < 0 ? rc : 0;
+    }
+    etx__pg_text(&params, address);
+    etx__pg_text(&params, log->store.process);
+    etx__pg_number(&params, ttl_ms);
+    etx__pg_number(&params, log->attended);
+    int rc = change(log, attend, &params, message, message_size);
+    log->attended |= rc == 1;
+    return rc < 0 ? rc : rc == 1 ? 0 : ETX_ECONFLICT;
 }
 
 int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms) {
@@ -29,7 +82,7 @@ int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms) {
     etx__pg_number(&params, number);
     etx__pg_text(&params, log->store.node);
     etx__pg_number(&params, ttl_ms);
-    int rc = change(log, renew, &params);
+    int rc = change(log, renew, &params, NULL, 0);
     return rc < 0 ? rc : rc == 1 ? 0 : ETX_EBUSY;
 }
 
@@ -40,8 +93,38 @@ int etx__pg_release(etx_log *head, uint32_t number) {
         return ETX_EINVALID;
     etx__pg_number(&params, number);
     etx__pg_text(&params, log->store.node);
-    int rc = change(log, release, &params);
+    int rc = change(log, release, &params, NULL, 0);
     return rc < 0 ? rc : 0;
+}
+
+static void tell_row(const PGresult *result, int row, const etx_log_survey *survey) {
+    uint64_t left_ms = (uint64_t)etx__pg_number_at(result, row, 4);
+    const char *name = PQgetvalue(result, row, 1);
+    if (PQgetvalue(result, row, 0)[0] == '0') {
+        etx_log_node node = {sizeof node, name, PQgetvalue(result, row, 2), left_ms};
+        survey->on_node(&node, survey->user);
+    } else {
+        uint32_t partition = (uint32_t)etx__pg_number_at(result, row, 3);
+        etx_log_lease lease = {sizeof lease, partition, name, left_ms};
+        survey->on_lease(&lease, survey->user);
+    }
+}
+
+int etx__pg_survey(etx_log *head,
+                   const etx_log_survey *survey,
+                   char *message,
+                   size_t message_size) {
+    etx__pg_log *log = (etx__pg_log *)head;
+    PGresult *result = NULL;
+    pthread_mutex_lock(&log->care_lock);
+    int rc = etx__pg_exec(&log->care, survey_all, NULL, &result) == ETX__PG_DONE
+                 ? 0
+                 : failed(log, message, message_size);
+    for (int row = 0; !rc && row < PQntuples(result); row++)
+        tell_row(result, row, survey);
+    PQclear(result);
+    pthread_mutex_unlock(&log->care_lock);
+    return rc;
 }
 
 int etx__pg_clock(etx_log *head, uint64_t *ret_ms) {

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 static void *default_allocate(void *user, size_t size) {
     (void)user;
@@ -90,6 +92,10 @@ static int pg_open(const etx_log_config *config, etx_log **ret_log) {
         allocator.release(allocator.user, log, sizeof *log);
         return rc;
     }
+    uint64_t process = 0;
+    if (getrandom(&process, sizeof process, 0) != (ssize_t)sizeof process)
+        process = (uint64_t)getpid();
+    snprintf(log->store.process, sizeof log->store.process, "%016llx", (unsigned long long)process);
     log->head.ops = etx_log_postgresql();
     pthread_mutex_init(&log->care_lock, NULL);
     pthread_mutex_init(&log->vacuum_lock, NULL);
@@ -146,8 +152,10 @@ const etx_log_ops *etx_log_postgresql(void) {
                                     .get = etx__pg_get,
                                     .trim = etx__pg_trim,
                                     .space = pg_space,
+                                    .attend = etx__pg_attend,
                                     .renew = etx__pg_renew,
                                     .release = etx__pg_release,
+                                    .survey = etx__pg_survey,
                                     .clock = etx__pg_clock};
     return &ops;
 }

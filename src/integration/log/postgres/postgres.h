@@ -20,7 +20,8 @@ enum {
 typedef struct etx__pg_store {
     PQconninfoOption *conninfo; /* libpq's, with the password */
     char schema[64];
-    char node[64];
+    char node[ETX_NAME_MAX + 1];
+    char process[17];    /* drawn at open: tells two processes with one name apart */
     uint32_t partitions; /* for a log that is made */
     uint32_t timeout_ms; /* of a statement, and of a connect */
     int read_only;
@@ -73,6 +74,7 @@ typedef struct etx__pg_log {
     etx__pg_session care;      /* leases, the clock, settings */
     etx_durability grade;
     char remark[300];
+    uint8_t attended;
     pthread_mutex_t vacuum_lock;
     etx__pg_session vacuum;
     _Atomic uint64_t dead; /* bytes deleted since the last VACUUM was begun */
@@ -135,6 +137,12 @@ int etx__pg_get(etx_log *head,
                 char *message,
                 size_t message_size);
 int etx__pg_trim(etx_log *head, uint32_t number, uint64_t below);
+int etx__pg_attend(etx_log *head,
+                   const char *address,
+                   uint32_t ttl_ms,
+                   char *message,
+                   size_t message_size);
+int etx__pg_survey(etx_log *head, const etx_log_survey *survey, char *message, size_t message_size);
 int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms);
 int etx__pg_release(etx_log *head, uint32_t number);
 int etx__pg_clock(etx_log *head, uint64_t *ret_ms);

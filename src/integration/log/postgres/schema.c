@@ -35,6 +35,12 @@ static const char *const create_tables[] = {
     " node text NOT NULL,"
     " until timestamptz NOT NULL)"
     " WITH (fillfactor = 50)",
+    "CREATE TABLE etx_log_node("
+    " name text PRIMARY KEY,"
+    " address text NOT NULL,"
+    " process text NOT NULL," /* who said so last */
+    " until timestamptz NOT NULL)"
+    " WITH (fillfactor = 50)",
     "CREATE TABLE etx_log_slot("
     " partition integer NOT NULL,"
     " slot bigint NOT NULL,"

@@ -1,0 +1,428 @@
+/* The keeper of a shared home: says that this node is there, and sees that each node has its share
+ * of the partitions. */
+#include "keeper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../protocol/hash.h"
+#include "shard.h"
+
+/* Who may write is settled in the log, by OWN and the predecessor of each put. Leases say when it
+ * is polite to try. Each node looks at the same table, a moment of the store's clock, and computes
+ * everybody's share from it: so nobody has to be asked. Who has less than its share takes what is
+ * free; who has more hands over. A partition without its lease starts no new put; its own time,
+ * counted from before the lease was asked for, is over before the store's is. */
+
+enum { NODES_MAX = 256, LOOK_MS = 100, LEAVE_MS = 1000 };
+/* What could not be read so often is left to others for so long. */
+enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
+
+typedef struct member {
+    char name[ETX_NAME_MAX + 1];
+    char address[ETX__ADDRESS_MAX + 1];
+} member;
+
+/* What a survey has shown. */
+typedef struct view {
+    uint32_t nodes;
+    member *node;                     /* NODES_MAX */
+    char (*holder)[ETX_NAME_MAX + 1]; /* by partition; "": nobody has its lease */
+} view;
+
+/* A partition, as the keeper sees it. */
+typedef struct holding {
+    uint8_t held;     /* by this node, as far as it knows */
+    uint64_t shun_us; /* it cannot be read here: not taken before */
+} holding;
+
+struct etx__keeper {
+    etx__home *home;
+    pthread_t thread;
+    _Atomic uint32_t bell; /* a futex */
+    _Atomic uint32_t stopping;
+    uint64_t renew_us; /* when to say again that it is there */
+    view seen;         /* changed with home->lock, which is not held while the store is asked */
+    view next;         /* what is being told */
+    holding *holding;  /* by partition */
+    uint8_t yields;    /* another process is the node of this name */
+    uint8_t failing;   /* the store did not answer */
+    uint8_t has_thread;
+    char message[200];
+};
+
+static const etx_engine *engine_of(const etx__keeper *keeper) {
+    return keeper->home->engine;
+}
+
+static int is_mine(const etx__keeper *keeper, const char *node) {
+    return strcmp(node, engine_of(keeper)->node) == 0;
+}
+
+static void wish(etx__partition *partition, etx__wish what) {
+    if (atomic_exchange(&partition->wish, what) != what) {
+        etx__shard_ring(partition->shard);
+    }
+}
+
+/* ---- what the store says */
+
+static void on_node(const etx_log_node *node, void *user) {
+    view *next = &((etx__keeper *)user)->next;
+    if (next->nodes < NODES_MAX) {
+        member *to = &next->node[next->nodes++];
+        snprintf(to->name, sizeof to->name, "%s", node->name);
+        snprintf(to->address, sizeof to->address, "%s", node->address);
+    }
+}
+
+static void on_lease(const etx_log_lease *lease, void *user) {
+    const etx__keeper *keeper = user;
+    if (lease->partition < keeper->home->partition_count) {
+        snprintf(keeper->next.holder[lease->partition], ETX_NAME_MAX + 1, "%s", lease->node);
+    }
+}
+
+static int look(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    etx_log_survey survey = {sizeof survey, on_node, on_lease, keeper};
+    keeper->next.nodes = 0;
+    memset(keeper->next.holder, 0, home->partition_count * sizeof *keeper->next.holder);
+    int rc = home->ops->survey(home->log, &survey, keeper->message, sizeof keeper->message);
+    if (rc == 0) {
+        pthread_mutex_lock(&home->lock);
+        view before = keeper->seen;
+        keeper->seen = keeper->next;
+        keeper->next = before;
+        pthread_mutex_unlock(&home->lock);
+    }
+    return rc;
+}
+
+/* ---- leases */
+
+/* Its time is counted from before it was asked for, and an eighth of it is left to the store. */
+static int renew(etx__keeper *keeper, uint32_t number) {
+    etx__home *home = keeper->home;
+    uint32_t ttl_ms = home->engine->options.lease_ms;
+    uint64_t asked_us = etx__clock_us();
+    int rc = home->ops->renew(home->log, number, ttl_ms);
+    if (rc == 0) {
+        etx__partition *partition = home->partition[number];
+        keeper->holding[number].held = 1;
+        if (atomic_exchange(&partition->lease_us, asked_us + ttl_ms * 875ull) <= etx__clock_us()) {
+            atomic_store(&partition->lapsed, 1);
+            etx__shard_ring(partition->shard); /* puts may have waited for it */
+        }
+    }
+    return rc;
+}
+
+static void lose(etx__keeper *keeper, uint32_t number) {
+    etx__partition *partition = keeper->home->partition[number];
+    keeper->holding[number].held = 0;
+    atomic_store(&partition->lease_us, 0);
+    wish(partition, ETX__WISH_AWAY);
+}
+
+static void lose_all(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        lose(keeper, i);
+    }
+}
+
+static int attend(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    int rc = home->ops->attend(home->log, home->engine->address, home->engine->options.lease_ms,
+                               keeper->message, sizeof keeper->message);
+    if (rc == ETX_ECONFLICT && !keeper->yields) {
+        char why[160];
+        snprintf(why, sizeof why,
+                 "another process is node %.64s now: this one stops here. Give each a name of its "
+                 "own",
+                 home->engine->node);
+        keeper->yields = 1;
+        lose_all(keeper);
+        etx__home_down(home, ETX_EUNAVAILABLE, why);
+    }
+    return rc;
+}
+
+/* Says that it is there, and what it still has. */
+static int renew_all(etx__keeper *keeper) {
+    const etx__home *home = keeper->home;
+    int rc = attend(keeper);
+    for (uint32_t i = 0; rc == 0 && i < home->partition_count; i++) {
+        if (keeper->holding[i].held) {
+            rc = renew(keeper, i);
+            if (rc == ETX_EBUSY) {
+                lose(keeper, i);
+                rc = 0;
+            }
+        }
+    }
+    return rc;
+}
+
+/* ---- shares */
+
+/* Of all partitions, as each node computes it for itself: the first in the order of names have one
+ * more where they cannot be equal. 0: the store does not know of this one yet. */
+static int share_of(const etx__keeper *keeper, uint32_t *ret_share) {
+    uint32_t partitions = keeper->home->partition_count;
+    uint32_t nodes = keeper->seen.nodes;
+    for (uint32_t i = 0; i < nodes; i++) {
+        if (is_mine(keeper, keeper->seen.node[i].name)) {
+            *ret_share = partitions / nodes + (i < partitions % nodes);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_owned(const etx__keeper *keeper, uint32_t number) {
+    return keeper->holding[number].held &&
+           atomic_load(&keeper->home->partition[number]->wish) == ETX__WISH_OWN;
+}
+
+static uint32_t count_owned(const etx__keeper *keeper) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        count += is_owned(keeper, i) != 0;
+    }
+    return count;
+}
+
+/* Each node begins elsewhere, so that those who take at the same time seldom meet. */
+static int take(etx__keeper *keeper, uint32_t wanted) {
+    etx__home *home = keeper->home;
+    uint32_t count = home->partition_count;
+    const char *name = engine_of(keeper)->node;
+    uint32_t first = (uint32_t)(etx__hash(name, strlen(name)) % count);
+    int rc = 0;
+    for (uint32_t n = 0; n < count && wanted > 0 && rc == 0; n++) {
+        uint32_t i = (first + n) % count;
+        const char *node = keeper->seen.holder[i];
+        etx__partition *partition = home->partition[i];
+        if (is_owned(keeper, i) || (node[0] != 0 && !is_mine(keeper, node)) ||
+            keeper->holding[i].shun_us > etx__clock_us() ||
+            atomic_load(&partition->state) == ETX__GONE) {
+            continue;
+        }
+        rc = renew(keeper, i);
+        if (rc == 0) {
+            wanted--;
+            wish(partition, ETX__WISH_OWN);
+        }
+        rc = rc == ETX_EBUSY ? 0 : rc;
+    }
+    return rc;
+}
+
+static void hand_over(etx__keeper *keeper, uint32_t surplus) {
+    const etx__home *home = keeper->home;
+    for (; surplus > 0; surplus--) {
+        etx__partition *least = NULL;
+        for (uint32_t i = 0; i < home->partition_count; i++) {
+            etx__partition *partition = home->partition[i];
+            if (is_owned(keeper, i) &&
+                (least == NULL || atomic_load(&partition->live) < atomic_load(&least->live))) {
+                least = partition;
+            }
+        }
+        if (least == NULL) {
+            return;
+        }
+        atomic_store(&least->leave_us, etx__clock_us() + LEAVE_MS * 1000ull);
+        wish(least, ETX__WISH_LEAVE);
+    }
+}
+
+/* A newer version has written there, or the log is damaged: another node may know better. */
+static int is_hopeless(const etx__keeper *keeper, const etx__partition *partition) {
+    return atomic_load(&partition->wish) == ETX__WISH_OWN && keeper->seen.nodes > 1 &&
+           atomic_load(&partition->load_failures) >= FAILURES_MAX;
+}
+
+/* What was to be handed over, and has been forgotten here, is free for others; so is what was lost
+ * to another's claim, and what cannot be read here. */
+static int release_left(etx__keeper *keeper) {
+    const etx__home *home = keeper->home;
+    int rc = 0;
+    for (uint32_t i = 0; i < home->partition_count && rc == 0; i++) {
+        etx__partition *partition = home->partition[i];
+        int hopeless = is_hopeless(keeper, partition);
+        if (keeper->holding[i].held && atomic_load(&partition->state) == ETX__ELSEWHERE &&
+            (hopeless || atomic_load(&partition->wish) != ETX__WISH_OWN)) {
+            keeper->holding[i].shun_us = hopeless ? etx__clock_us() + SHUN_MS * 1000ull : 0;
+            atomic_store(&partition->load_failures, 0);
+            rc = home->ops->release(home->log, i);
+            lose(keeper, i);
+        }
+    }
+    return rc;
+}
+
+static int share(etx__keeper *keeper) {
+    int rc = release_left(keeper);
+    rc = rc != 0 ? rc : look(keeper);
+    if (rc != 0) {
+        return rc;
+    }
+    uint32_t fair;
+    uint32_t owned = count_owned(keeper);
+    if (!share_of(keeper, &fair)) {
+        return 0;
+    }
+    if (owned < fair) {
+        return take(keeper, fair - owned);
+    }
+    hand_over(keeper, owned - fair);
+    return 0;
+}
+
+/* ---- its round */
+
+static void note(etx__keeper *keeper, int rc) {
+    if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
+        etx__home_down(keeper->home, ETX_EUNAVAILABLE, keeper->message);
+    }
+    int was = keeper->failing;
+    keeper->failing = rc != 0;
+    if (rc == 0 && was) {
+        etx__home_well(keeper->home);
+    }
+}
+
+static int one_round(etx__keeper *keeper) {
+    uint64_t now = etx__clock_us();
+    int rc = 0;
+    keeper->message[0] = 0;
+    if (now >= keeper->renew_us) {
+        rc = renew_all(keeper);
+        if (rc == 0) {
+            keeper->renew_us = now + engine_of(keeper)->options.lease_ms * 250ull;
+        }
+    }
+    return rc != 0 || keeper->yields ? rc : share(keeper);
+}
+
+static int keeper_turn(void *argument) {
+    etx__keeper *keeper = argument;
+    uint32_t bell = atomic_load(&keeper->bell);
+    if (atomic_load(&keeper->stopping)) {
+        return 0;
+    }
+    note(keeper, one_round(keeper));
+    uint64_t pause_us = LOOK_MS * 750 + etx__random() % (LOOK_MS * 500);
+    etx__futex_wait(&keeper->bell, bell, pause_us);
+    return 1;
+}
+
+/* ---- its life */
+
+static int view_make(const etx__home *home, view *ret_view) {
+    size_t holders = home->partition_count * sizeof *ret_view->holder;
+    ret_view->node = etx__engine_alloc(home->engine, NODES_MAX * sizeof *ret_view->node);
+    ret_view->holder = etx__engine_alloc(home->engine, holders);
+    return ret_view->node != NULL && ret_view->holder != NULL;
+}
+
+static void view_free(const etx__home *home, view *of) {
+    etx__engine_release(home->engine, of->node, NODES_MAX * sizeof *of->node);
+    etx__engine_release(home->engine, of->holder, home->partition_count * sizeof *of->holder);
+}
+
+int etx__keeper_make(etx__home *home) {
+    etx_engine *engine = home->engine;
+    etx__keeper *keeper = etx__engine_alloc(engine, sizeof *keeper);
+    home->keeper = keeper;
+    if (keeper == NULL) {
+        return ETX_ENOMEM;
+    }
+    keeper->home = home;
+    int made = view_make(home, &keeper->seen) && view_make(home, &keeper->next);
+    keeper->holding = etx__engine_alloc(engine, home->partition_count * sizeof *keeper->holding);
+    return made && keeper->holding != NULL ? 0 : ETX_ENOMEM;
+}
+
+int etx__keeper_first(etx__home *home) {
+    int rc = one_round(home->keeper);
+    const char *message = home->keeper->message;
+    return rc == 0 ? 0
+                   : etx__engine_fail(home->engine, rc, "home %s: %s", home->url,
+                                      message[0] != 0 ? message : etx_strerror(rc));
+}
+
+int etx__keeper_start(etx__home *home) {
+    etx__keeper *keeper = home->keeper;
+    int rc = etx__thread_start(&keeper->thread, "etx-keep", home->place, keeper_turn, keeper);
+    keeper->has_thread = rc == 0;
+    return rc;
+}
+
+void etx__keeper_stop(etx__home *home) {
+    etx__keeper *keeper = home->keeper;
+    if (keeper == NULL || !keeper->has_thread) {
+        return;
+    }
+    keeper->has_thread = 0;
+    atomic_store(&keeper->stopping, 1);
+    atomic_fetch_add(&keeper->bell, 1);
+    etx__futex_wake(&keeper->bell, 1);
+    etx__thread_join(keeper->thread);
+}
+
+void etx__keeper_leave(etx__home *home) {
+    etx__keeper *keeper = home->keeper;
+    for (uint32_t i = 0; keeper != NULL && i < home->partition_count; i++) {
+        if (keeper->holding[i].held) {
+            (void)home->ops->release(home->log, i); /* else it expires */
+        }
+    }
+    if (keeper != NULL && !keeper->yields) {
+        (void)home->ops->attend(home->log, "", 0, NULL, 0);
+    }
+}
+
+void etx__keeper_free(etx__home *home) {
+    etx__keeper *keeper = home->keeper;
+    if (keeper == NULL) {
+        return;
+    }
+    view_free(home, &keeper->seen);
+    view_free(home, &keeper->next);
+    etx__engine_release(home->engine, keeper->holding,
+                        home->partition_count * sizeof *keeper->holding);
+    etx__engine_release(home->engine, keeper, sizeof *keeper);
+    home->keeper = NULL;
+}
+
+void etx__keeper_who(etx__home *home,
+                     uint32_t number,
+                     char ret_node[ETX_NAME_MAX + 1],
+                     char ret_address[ETX__ADDRESS_MAX + 1]) {
+    const etx__keeper *keeper = home->keeper;
+    pthread_mutex_lock(&home->lock);
+    memcpy(ret_node, keeper->seen.holder[number], ETX_NAME_MAX + 1);
+    ret_address[0] = 0;
+    for (uint32_t i = 0; i < keeper->seen.nodes; i++) {
+        if (strcmp(keeper->seen.node[i].name, ret_node) == 0) {
+            memcpy(ret_address, keeper->seen.node[i].address, ETX__ADDRESS_MAX + 1);
+        }
+    }
+    pthread_mutex_unlock(&home->lock);
+}
+
+int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {
+    char node[ETX_NAME_MAX + 1];
+    char address[ETX__ADDRESS_MAX + 1];
+    etx__keeper_who(home, number, node, address);
+    if (node[0] == 0 || is_mine(home->keeper, node)) {
+        snprintf(ret_text, size, "partition %u is about to be taken over", number);
+        return 0;
+    }
+    snprintf(ret_text, size, "partition %u is with node %s%s%s", number, node,
+             address[0] != 0 ? " at " : "", address);
+    return 1;
+}

@@ -1,0 +1,162 @@
+/* Leases and members of a log that several engines of the test share; its store's clock is the
+ * machine's. */
+#include "rig.h"
+
+typedef struct shared {
+    etx_log head;
+    rig_log *log;
+    char node[ETX_NAME_MAX + 1];
+    int attended;
+} shared;
+
+/* What faulty_open makes has these two in front, so it is told whose it is here. */
+static int shared_open(const etx_log_config *config, etx_log **ret_log) {
+    etx_log *made = NULL;
+    shared *ours = calloc(1, sizeof *ours);
+    assert_non_null(ours);
+    int rc = rig_log_ops()->open(config, &made);
+    if (rc != 0) {
+        free(ours);
+        return rc;
+    }
+    ours->head.ops = rig_shared_ops();
+    ours->log = ((shared *)(void *)made)->log;
+    snprintf(ours->node, sizeof ours->node, "%s", config->node);
+    free(made);
+    *ret_log = &ours->head;
+    return 0;
+}
+
+static shared *enter(etx_log *head) {
+    shared *ours = (shared *)(void *)head;
+    pthread_mutex_lock(&ours->log->lock);
+    return ours;
+}
+
+static int leave(shared *ours, int rc) {
+    pthread_mutex_unlock(&ours->log->lock);
+    return rc;
+}
+
+static int is_away(const shared *ours) {
+    return atomic_load(&ours->log->away);
+}
+
+static struct rig_member *member_of(const shared *ours) {
+    struct rig_member *free_one = NULL;
+    for (int i = 0; i < RIG_MEMBERS; i++) {
+        struct rig_member *member = &ours->log->member[i];
+        if (strcmp(member->name, ours->node) == 0) {
+            return member;
+        }
+        free_one = free_one == NULL && member->name[0] == 0 ? member : free_one;
+    }
+    assert_non_null(free_one);
+    snprintf(free_one->name, sizeof free_one->name, "%s", ours->node);
+    return free_one;
+}
+
+static int shared_attend(etx_log *head,
+                         const char *address,
+                         uint32_t ttl_ms,
+                         char *message,
+                         size_t message_size) {
+    shared *ours = enter(head);
+    struct rig_member *member = member_of(ours);
+    if (is_away(ours)) {
+        snprintf(message, message_size, "the store is away");
+        return leave(ours, ETX_EUNAVAILABLE);
+    }
+    if (ours->attended && member->process != ours) {
+        return leave(ours, ETX_ECONFLICT);
+    }
+    ours->attended = 1;
+    member->process = ours;
+    member->until_ms = ttl_ms > 0 ? host_now_ms() + ttl_ms : 0;
+    snprintf(member->address, sizeof member->address, "%s", address);
+    return leave(ours, 0);
+}
+
+static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
+    shared *ours = enter(head);
+    struct rig_lease *lease = &ours->log->lease[partition];
+    uint64_t now = host_now_ms();
+    if (is_away(ours)) {
+        return leave(ours, ETX_EUNAVAILABLE);
+    }
+    if (lease->until_ms > now && strcmp(lease->node, ours->node) != 0) {
+        return leave(ours, ETX_EBUSY);
+    }
+    lease->until_ms = now + ttl_ms;
+    snprintf(lease->node, sizeof lease->node, "%s", ours->node);
+    return leave(ours, 0);
+}
+
+static int shared_release(etx_log *head, uint32_t partition) {
+    shared *ours = enter(head);
+    struct rig_lease *lease = &ours->log->lease[partition];
+    if (strcmp(lease->node, ours->node) == 0) {
+        lease->until_ms = 0;
+    }
+    return leave(ours, 0);
+}
+
+static int by_name(const void *one, const void *other) {
+    return strcmp(((const struct rig_member *)one)->name, ((const struct rig_member *)other)->name);
+}
+
+static int shared_survey(etx_log *head,
+                         const etx_log_survey *survey,
+                         char *message,
+                         size_t message_size) {
+    shared *ours = enter(head);
+    uint64_t now = host_now_ms();
+    if (is_away(ours)) {
+        snprintf(message, message_size, "the store is away");
+        return leave(ours, ETX_EUNAVAILABLE);
+    }
+    struct rig_member sorted[RIG_MEMBERS];
+    memcpy(sorted, ours->log->member, sizeof sorted);
+    qsort(sorted, RIG_MEMBERS, sizeof sorted[0], by_name);
+    for (int i = 0; i < RIG_MEMBERS; i++) {
+        if (sorted[i].until_ms > now) {
+            etx_log_node node = {sizeof node, sorted[i].name, sorted[i].address,
+                                 sorted[i].until_ms - now};
+            survey->on_node(&node, survey->user);
+        }
+    }
+    for (uint32_t i = 0; i < RIG_PARTITIONS; i++) {
+        const struct rig_lease *of = &ours->log->lease[i];
+        if (of->until_ms > now) {
+            etx_log_lease lease = {sizeof lease, i, of->node, of->until_ms - now};
+            survey->on_lease(&lease, survey->user);
+        }
+    }
+    return leave(ours, 0);
+}
+
+static int shared_clock(etx_log *head, uint64_t *ret_ms) {
+    (void)head;
+    *ret_ms = host_now_ms();
+    return 0;
+}
+
+const etx_log_ops *rig_shared_ops(void) {
+    static etx_log_ops ops;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (ops.scheme == NULL) {
+        etx_log_ops made = *rig_log_ops();
+        made.scheme = "shared";
+        made.open = shared_open;
+        made.reopen = NULL;
+        made.attend = shared_attend;
+        made.renew = shared_renew;
+        made.release = shared_release;
+        made.survey = shared_survey;
+        made.clock = shared_clock;
+        ops = made;
+    }
+    pthread_mutex_unlock(&lock);
+    return &ops;
+}
