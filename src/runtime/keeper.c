@@ -253,6 +253,7 @@ static int release_left(etx__keeper *keeper) {
         etx__partition *partition = home->partition[i];
         int hopeless = is_hopeless(keeper, partition);
         if (keeper->holding[i].held && atomic_load(&partition->state) == ETX__ELSEWHERE &&
+            !atomic_load(&partition->loading) && /* else its claim may come after another's */
             (hopeless || atomic_load(&partition->wish) != ETX__WISH_OWN)) {
             keeper->holding[i].shun_us = hopeless ? etx__clock_us() + SHUN_MS * 1000ull : 0;
             atomic_store(&partition->load_failures, 0);

@@ -332,12 +332,22 @@ int etx__partition_claim(etx__partition *partition) {
                                       : claim(partition));
 }
 
+/* Reading may have taken longer than its lease: it is another's to claim by now. */
+static int may_claim(const etx__partition *partition) {
+    return etx__partition_ours(partition) && etx__clock_us() < atomic_load(&partition->lease_us);
+}
+
 int etx__partition_load(etx__partition *partition) {
     int rc = read_all(partition);
     if (rc == 0 && etx__chosen_check_again(partition) != 0) {
         rc = ETX_ECONFLICT;
         snprintf(partition->message, sizeof partition->message, "chosen gids belong to home %s now",
                  partition->chosen_then);
+    }
+    if (rc == 0 && !may_claim(partition)) {
+        rc = ETX_EUNAVAILABLE;
+        snprintf(partition->message, sizeof partition->message,
+                 "the lease of partition %u was over before it was read", partition->number);
     }
     keep_loaded(partition, rc);
     return rc != 0 ? rc : etx__partition_claim(partition);

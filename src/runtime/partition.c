@@ -424,8 +424,9 @@ void etx__partition_job_done(etx__partition *partition) {
         etx__count(&partition->trims, 1);
         watch_room(partition);
     } else if (partition->job_was == ETX__JOB_LOAD) {
-        if (partition->job_rc == 0 && !etx__partition_ours(partition)) {
-            etx__partition_unload(partition); /* given up meanwhile */
+        atomic_store(&partition->loading, 0);
+        if (!etx__partition_ours(partition)) { /* given up meanwhile */
+            etx__partition_unload(partition);
             atomic_store(&partition->state, ETX__ELSEWHERE);
             return;
         }
@@ -504,6 +505,7 @@ void etx__partition_tick(etx__partition *partition) {
         obey(partition);
     }
     if (wants_load(partition) && now >= partition->retry_ms) {
+        atomic_store(&partition->loading, 1);
         etx__writer_give(partition, ETX__JOB_LOAD);
     }
     if (partition->state != ETX__OPEN) {

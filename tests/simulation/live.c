@@ -198,8 +198,9 @@ static void heal(sim *s) {
     }
     for (uint32_t i = 0; i < s->nodes; i++) {
         sim_local_fault(&s->node[i]);
-        s->node[i].paused = 0;
-        s->node[i].paused_until_us = 0;
+        if (s->node[i].paused) {
+            sim_node_wake(&s->node[i]);
+        }
     }
 }
 

@@ -234,11 +234,22 @@ void sim_node_close(sim_node *node) {
     }
 }
 
+/* What its threads put off until the end of the pause comes now. */
+void sim_node_wake(sim_node *node) {
+    node->paused = 0;
+    node->paused_until_us = 0;
+    sim_say(node->world, NULL, "%s: wakes up", node->name);
+    for (uint32_t i = 0; i < node->threads; i++) {
+        if (node->thread[i].alive) {
+            sim_thread_wake(&node->thread[i], i);
+        }
+    }
+}
+
 static void wake_up(sim *s, void *what) {
     sim_node *node = what;
     if (node->paused && s->now_us >= node->paused_until_us) {
-        node->paused = 0;
-        sim_say(s, NULL, "%s: wakes up", node->name);
+        sim_node_wake(node);
     }
 }
 

@@ -229,6 +229,7 @@ void sim_node_may_die(sim_node *node);
 void sim_node_crash(sim_node *node);
 void sim_node_close(sim_node *node); /* in order */
 void sim_node_pause(sim_node *node, uint64_t us);
+void sim_node_wake(sim_node *node); /* at the end of its pause, or when faults stop */
 void sim_node_register(sim_node *node);
 /* Wakes the shards that have something in their queues. */
 void sim_node_poke(sim_node *node);

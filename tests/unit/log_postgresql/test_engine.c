@@ -242,10 +242,8 @@ static void test_store_restored(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found_again),
-        cmocka_unit_test(test_nodes_share),
-        cmocka_unit_test(test_store_restored),
-        cmocka_unit_test(test_store_hangs),
+        cmocka_unit_test(test_found_again),    cmocka_unit_test(test_nodes_share),
+        cmocka_unit_test(test_store_restored), cmocka_unit_test(test_store_hangs),
         cmocka_unit_test(test_store_refuses),
     };
     return cmocka_run_group_tests_name("log_postgresql_engine", tests, NULL, NULL);
