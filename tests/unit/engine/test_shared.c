@@ -276,8 +276,15 @@ static void without_a_lease_nothing_new_is_written(void **state) {
     wait_without_lease(&cluster, one);
     unsigned puts = atomic_load(&cluster.log.puts);
     assert_int_equal(run(one, NULL, &outcome), ETX_EUNAVAILABLE);
+    rig_done done = {.count = 0};
+    etx_tx *tx = rig_pair(one, "bank", "order", 'D'); /* it belongs here, and waits */
+    rig_must(one, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+    usleep(200000); /* it would have been written long ago */
+    assert_int_equal(atomic_load(&done.count), 0);
     assert_int_equal(atomic_load(&cluster.log.puts), puts);
     atomic_store(&cluster.log.away, 0);
+    assert_true(host_wait_for(&done.count, 1));
+    assert_int_equal(done.rc, 0);
     uint64_t until = host_now_ms() + 60000;
     while (run(one, NULL, &outcome) != 0) {
         assert_true(host_now_ms() < until);
