@@ -122,16 +122,30 @@ static int has_children(const sim_truth *truth) {
     return 0;
 }
 
-/* The two rules by which an operator restarts a node, so that it takes all:
+static int some_regressed(const sim *s) {
+    for (uint32_t i = 0; i < s->stores; i++) {
+        if (s->store[i].regressed) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The three rules by which an operator restarts a node, so that it takes all:
  * 1. a partition without leases that nobody owns any more: each of two owners was superseded by
  *    what the other wrote, and what one of them wrote was never acknowledged and vanished;
  * 2. a transaction that has a transaction for a branch, and its child belongs to a partition that
- *    another node owns: without leases nobody knows whom to ask. */
+ *    another node owns: without leases nobody knows whom to ask;
+ * 3. one whose child belongs to a store that went back: who noticed decides nothing there any more,
+ *    and begins nothing, until he is told to go on. */
 static const char *why_restart(const sim *s, const sim_truth *truth) {
     const sim_node *owner = owner_of(s, truth->store, truth->partition);
     if (owner == NULL) {
         return truth->store->disk == NULL && !truth->store->leased ? "nobody owns its partition"
                                                                    : NULL;
+    }
+    if (has_children(truth) && some_regressed(s)) {
+        return "its child's store went back";
     }
     return has_children(truth) && !s->leased && !owns_all(s, owner)
                ? "another node owns its child's partition"
