@@ -107,15 +107,18 @@ static int renew(etx__keeper *keeper, uint32_t number) {
     uint32_t ttl_ms = home->engine->options.lease_ms;
     uint64_t asked_us = etx__clock_us();
     int rc = home->ops->renew(home->log, number, ttl_ms);
-    if (rc == 0) {
+    if (rc >= 0) {
         etx__partition *partition = home->partition[number];
         keeper->holding[number].held = 1;
-        if (atomic_exchange(&partition->lease_us, asked_us + ttl_ms * 875ull) <= etx__clock_us()) {
+        if (rc > 0) {
             atomic_store(&partition->lapsed, 1);
+        }
+        if (atomic_exchange(&partition->lease_us, asked_us + ttl_ms * 875ull) <= etx__clock_us() ||
+            rc > 0) {
             etx__shard_ring(partition->shard); /* puts may have waited for it */
         }
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static void lose(etx__keeper *keeper, uint32_t number) {

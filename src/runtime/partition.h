@@ -79,7 +79,7 @@ struct etx__partition {
     _Atomic uint32_t wish;
     _Atomic uint64_t lease_us; /* until then new puts may begin; UINT64_MAX: it needs no lease */
     _Atomic uint32_t loading;  /* it is being read and claimed */
-    _Atomic uint32_t lapsed;   /* its lease had run out before it was renewed */
+    _Atomic uint32_t lapsed;   /* its lease was free, or another's, for a while */
     _Atomic uint32_t load_failures; /* in a row */
     _Atomic uint64_t leave_us;      /* handed over then, quiet or not. Both monotonic */
     _Atomic uint64_t nonce;         /* of the claim, as gids carry it */

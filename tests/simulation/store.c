@@ -386,12 +386,13 @@ static int store_renew(etx_log *log, uint32_t number, uint32_t ttl_ms) {
     if (is_leased(of->store, number) && shelf->lease_place != of->node->place) {
         return ETX_EBUSY;
     }
-    if (!is_leased(of->store, number) || shelf->lease_place != of->node->place) {
+    int taken = !is_leased(of->store, number) || shelf->lease_place != of->node->place;
+    if (taken) {
         sim_say(s, NULL, "%s: takes the lease of %u/%u", of->node->name, of->store->place, number);
     }
     shelf->lease_place = of->node->place;
     shelf->lease_us = s->now_us + ttl_ms * 1000ull;
-    return 0;
+    return taken;
 }
 
 static int store_release(etx_log *log, uint32_t number) {

@@ -87,9 +87,10 @@ static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
     if (lease->until_ms > now && strcmp(lease->node, ours->node) != 0) {
         return leave(ours, ETX_EBUSY);
     }
+    int taken = lease->until_ms <= now || strcmp(lease->node, ours->node) != 0;
     lease->until_ms = now + ttl_ms;
     snprintf(lease->node, sizeof lease->node, "%s", ours->node);
-    return leave(ours, 0);
+    return leave(ours, taken);
 }
 
 static int shared_release(etx_log *head, uint32_t partition) {

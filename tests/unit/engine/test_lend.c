@@ -136,8 +136,10 @@ static void a_promise_that_ended_is_none(void **state) {
     loop_make(&loop);
     assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
     assert_int_equal(etx_engine_lend(loop.engine, 0), 0);
-    for (int i = 0; i < 20; i++) {
+    for (unsigned i = 1; i <= 20; i++) {
         run_one(&loop, rig_pair(loop.engine, "remote", NULL, 'D'), false);
+        assert_true(rig_written(loop.engine, i));
+        usleep(10000); /* the engine's thread sleeps by then, mostly, and must be woken */
     }
     assert_int_equal(loop.here, 0);
     assert_int_equal(etx_engine_lend(NULL, 1), ETX_EINVALID);

@@ -10,11 +10,16 @@ static const char attend[] =
     " SET address = excluded.address, process = excluded.process, until = excluded.until"
     " WHERE n.process = excluded.process OR $5::integer = 0";
 static const char leave[] = "DELETE FROM etx_log_node WHERE name = $1 AND process = $2";
+/* Locked first, so that what it was is known when it becomes another's. */
 static const char renew[] =
-    "INSERT INTO etx_log_lease AS l(partition, node, until)"
-    " VALUES($1::integer, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')"
+    "WITH was AS (SELECT node = $2 AND until >= clock_timestamp() AS own"
+    "  FROM etx_log_lease WHERE partition = $1::integer FOR UPDATE)"
+    " INSERT INTO etx_log_lease AS l(partition, node, until)"
+    " SELECT $1::integer, $2, clock_timestamp() + $3::bigint * interval '1 millisecond'"
+    " FROM (SELECT count(*) FROM was) AS first"
     " ON CONFLICT(partition) DO UPDATE SET node = excluded.node, until = excluded.until"
-    " WHERE l.node = excluded.node OR l.until < clock_timestamp()";
+    " WHERE l.node = excluded.node OR l.until < clock_timestamp()"
+    " RETURNING coalesce((SELECT own FROM was), false)";
 static const char release[] =
     "DELETE FROM etx_log_lease WHERE partition = $1::integer AND node = $2";
 /* One moment for all rows, and one order for all nodes, whatever the database's locale is. */
@@ -82,8 +87,16 @@ int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms) {
     etx__pg_number(&params, number);
     etx__pg_text(&params, log->store.node);
     etx__pg_number(&params, ttl_ms);
-    int rc = change(log, renew, &params, NULL, 0);
-    return rc < 0 ? rc : rc == 1 ? 0 : ETX_EBUSY;
+    PGresult *result = NULL;
+    int rc = ETX_EBUSY;
+    pthread_mutex_lock(&log->care_lock);
+    if (etx__pg_exec(&log->care, renew, &params, &result) != ETX__PG_DONE)
+        rc = log->care.rc;
+    else if (PQntuples(result) == 1)
+        rc = PQgetvalue(result, 0, 0)[0] != 't';
+    PQclear(result);
+    pthread_mutex_unlock(&log->care_lock);
+    return rc;
 }
 
 int etx__pg_release(etx_log *head, uint32_t number) {
