@@ -188,8 +188,8 @@ struct etx_log_ops {
                   uint32_t ttl_ms,
                   char *message,
                   size_t message_size);
-    /* 0: it goes on with the lease that it has. 1: it has taken the lease, which nobody had; another
-     * may have had it before. ETX_EBUSY: another node has it. */
+    /* 0: it goes on with the lease that it has. 1: it has taken the lease, which nobody had;
+     * another may have had it before. ETX_EBUSY: another node has it. */
     int (*renew)(etx_log *log, uint32_t partition, uint32_t ttl_ms);
     /* Gives it up, if it is its own. */
     int (*release)(etx_log *log, uint32_t partition);
