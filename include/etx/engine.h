@@ -175,6 +175,9 @@ typedef struct etx_partition_status {
     char address[256];           /* where that node is reached, as it said; or "" */
     uint64_t lease_left_ms;      /* of this engine's lease: so long it may begin new writes */
     uint64_t in_flight;          /* transactions here */
+    uint64_t node_left_ms;       /* that node has it for so long, as the store said last */
+    uint32_t place, number;      /* of the home, and of the partition in it */
+    uint8_t elsewhere;           /* another node has it: a request here is ETX_EELSEWHERE */
 } etx_partition_status;
 /* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
  * ETX_EINVALID. Any thread; from inline callbacks. */
@@ -182,6 +185,26 @@ ETX_API int etx_engine_partition_status(etx_engine *engine,
                                         unsigned place,
                                         uint32_t number,
                                         etx_partition_status *ret_status);
+/* The partition to which a gid belongs, whether there is such a transaction or not. Errors: as
+ * etx_query, but for ETX_ENOTFOUND. Any thread; from inline callbacks. */
+ETX_API int etx_engine_gid_status(etx_engine *engine,
+                                  const char *gid,
+                                  etx_partition_status *ret_status);
+
+/* A node that shares a home, as its store told last. Strings are copies. */
+typedef struct etx_node_status {
+    size_t size;
+    char node[ETX_NAME_MAX + 1];
+    char address[256]; /* where it is reached, as it said; or "" */
+    uint8_t here;      /* it is this engine */
+    uint64_t left_ms;  /* until it counts as gone, unless it is heard of */
+} etx_node_status;
+/* Node `number`, in the order of names, of the home at `place`. Errors: ETX_ENOTFOUND (past the
+ * last; the home is not shared), ETX_ECLOSED, ETX_EINVALID. Any thread; from inline callbacks. */
+ETX_API int etx_engine_node_status(etx_engine *engine,
+                                   unsigned place,
+                                   uint32_t number,
+                                   etx_node_status *ret_status);
 
 #define ETX_METRICS_BUCKETS 32
 #define ETX_METRICS_KINDS 6

@@ -411,33 +411,3 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
     return 0;
 }
-
-int etx_engine_partition_status(etx_engine *engine,
-                                unsigned place,
-                                uint32_t number,
-                                etx_partition_status *ret_status) {
-    int rc = etx__engine_serves(engine);
-    if (rc != 0) {
-        return rc;
-    }
-    if (ret_status == NULL || ret_status->size == 0) {
-        return etx__engine_refuse(engine, ETX_EINVALID);
-    }
-    if (place >= engine->home_count || number >= engine->home[place]->partition_count) {
-        return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or partition");
-    }
-    etx__home *home = engine->home[place];
-    const etx__partition *partition = home->partition[number];
-    etx_partition_status status = {.size = ret_status->size};
-    status.here = atomic_load(&partition->state) == ETX__OPEN;
-    status.in_flight = atomic_load(&partition->live);
-    if (home->keeper != NULL) {
-        uint64_t until_us = atomic_load(&partition->lease_us);
-        uint64_t now_us = etx__clock_us();
-        status.shared = 1;
-        status.lease_left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
-        etx__keeper_who(home, number, status.node, status.address);
-    }
-    memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
-    return 0;
-}

@@ -21,13 +21,19 @@ enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 typedef struct member {
     char name[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1];
+    uint64_t until_us; /* it counts as gone then, if nothing is heard of it */
 } member;
+
+typedef struct lease {
+    char node[ETX_NAME_MAX + 1]; /* "": nobody has it */
+    uint64_t until_us;
+} lease;
 
 /* What a survey has shown. */
 typedef struct view {
     uint32_t nodes;
-    member *node;                     /* NODES_MAX */
-    char (*holder)[ETX_NAME_MAX + 1]; /* by partition; "": nobody has its lease */
+    member *node;  /* NODES_MAX */
+    lease *holder; /* by partition */
 } view;
 
 /* A partition, as the keeper sees it. */
@@ -73,13 +79,16 @@ static void on_node(const etx_log_node *node, void *user) {
         member *to = &next->node[next->nodes++];
         snprintf(to->name, sizeof to->name, "%s", node->name);
         snprintf(to->address, sizeof to->address, "%s", node->address);
+        to->until_us = etx__clock_us() + node->left_ms * 1000;
     }
 }
 
-static void on_lease(const etx_log_lease *lease, void *user) {
+static void on_lease(const etx_log_lease *told, void *user) {
     const etx__keeper *keeper = user;
-    if (lease->partition < keeper->home->partition_count) {
-        snprintf(keeper->next.holder[lease->partition], ETX_NAME_MAX + 1, "%s", lease->node);
+    if (told->partition < keeper->home->partition_count) {
+        lease *to = &keeper->next.holder[told->partition];
+        snprintf(to->node, sizeof to->node, "%s", told->node);
+        to->until_us = etx__clock_us() + told->left_ms * 1000;
     }
 }
 
@@ -205,7 +214,7 @@ static int take(etx__keeper *keeper, uint32_t wanted) {
     int rc = 0;
     for (uint32_t n = 0; n < count && wanted > 0 && rc == 0; n++) {
         uint32_t i = (first + n) % count;
-        const char *node = keeper->seen.holder[i];
+        const char *node = keeper->seen.holder[i].node;
         etx__partition *partition = home->partition[i];
         if (is_owned(keeper, i) || (node[0] != 0 && !is_mine(keeper, node)) ||
             keeper->holding[i].shun_us > etx__clock_us() ||
@@ -402,13 +411,19 @@ void etx__keeper_free(etx__home *home) {
     home->keeper = NULL;
 }
 
-void etx__keeper_who(etx__home *home,
-                     uint32_t number,
-                     char ret_node[ETX_NAME_MAX + 1],
-                     char ret_address[ETX__ADDRESS_MAX + 1]) {
+static uint64_t left_ms(uint64_t until_us) {
+    uint64_t now_us = etx__clock_us();
+    return until_us > now_us ? (until_us - now_us) / 1000 : 0;
+}
+
+uint64_t etx__keeper_who(etx__home *home,
+                         uint32_t number,
+                         char ret_node[ETX_NAME_MAX + 1],
+                         char ret_address[ETX__ADDRESS_MAX + 1]) {
     const etx__keeper *keeper = home->keeper;
     pthread_mutex_lock(&home->lock);
-    memcpy(ret_node, keeper->seen.holder[number], ETX_NAME_MAX + 1);
+    uint64_t left = left_ms(keeper->seen.holder[number].until_us);
+    memcpy(ret_node, keeper->seen.holder[number].node, ETX_NAME_MAX + 1);
     ret_address[0] = 0;
     for (uint32_t i = 0; i < keeper->seen.nodes; i++) {
         if (strcmp(keeper->seen.node[i].name, ret_node) == 0) {
@@ -416,12 +431,28 @@ void etx__keeper_who(etx__home *home,
         }
     }
     pthread_mutex_unlock(&home->lock);
+    return left;
+}
+
+int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status) {
+    const etx__keeper *keeper = home->keeper;
+    pthread_mutex_lock(&home->lock);
+    int there = number < keeper->seen.nodes;
+    if (there) {
+        const member *node = &keeper->seen.node[number];
+        memcpy(ret_status->node, node->name, sizeof node->name);
+        memcpy(ret_status->address, node->address, sizeof node->address);
+        ret_status->left_ms = left_ms(node->until_us);
+        ret_status->here = (uint8_t)is_mine(keeper, node->name);
+    }
+    pthread_mutex_unlock(&home->lock);
+    return there;
 }
 
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {
     char node[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1];
-    etx__keeper_who(home, number, node, address);
+    (void)etx__keeper_who(home, number, node, address);
     if (node[0] == 0 || is_mine(home->keeper, node)) {
         snprintf(ret_text, size, "partition %u is about to be taken over", number);
         return 0;

@@ -34,12 +34,14 @@ void etx__keeper_stop(etx__home *home);
 /* Gives up all leases, and leaves: others may take them at once. */
 void etx__keeper_leave(etx__home *home);
 void etx__keeper_free(etx__home *home);
-/* Who has the lease and where that node is reached, each "" if nobody or nothing is known. Any
- * thread. */
-void etx__keeper_who(etx__home *home,
-                     uint32_t number,
-                     char ret_node[ETX_NAME_MAX + 1],
-                     char ret_address[ETX__ADDRESS_MAX + 1]);
+/* Who has the lease and where that node is reached, each "" if nobody or nothing is known; for how
+ * many ms it still has it, as the store said. Any thread. */
+uint64_t etx__keeper_who(etx__home *home,
+                         uint32_t number,
+                         char ret_node[ETX_NAME_MAX + 1],
+                         char ret_address[ETX__ADDRESS_MAX + 1]);
+/* A node that attends, in the order of names; 0: there are not so many. Any thread. */
+int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
 /* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size);
 

@@ -151,10 +151,41 @@ static void a_wrong_node_names_the_right_one(void **state) {
     assert_non_null(strstr(outcome.reason, "node one at http://one:7400"));
     etx_status status = {.size = sizeof status};
     assert_int_equal(etx_query(two, gid, &status), ETX_EELSEWHERE);
+    etx_partition_status where = {.size = sizeof where};
+    rig_must(two, etx_engine_gid_status(two, gid, &where), "gid");
+    assert_true(where.elsewhere && where.shared && !where.here);
+    assert_string_equal(where.address, "http://one:7400");
+    assert_true(where.node_left_ms > 0);
+    rig_must(one, etx_engine_gid_status(one, gid, &where), "gid");
+    assert_true(where.here && !where.elsewhere && where.lease_left_ms > 0);
     /* What ETX names is begun where it can be. */
     for (int i = 0; i < 50; i++) {
         rig_must(two, run(two, NULL, &outcome), "run");
     }
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* Each knows who is there; and where, if they said so. */
+static void nodes_are_told(void **state) {
+    struct cluster cluster;
+    etx_node_status node = {.size = sizeof node};
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = node_start(&cluster, "one", "http://one:7400");
+    etx_engine *two = node_start(&cluster, "two", "");
+    wait_for_halves(one, two);
+    rig_must(two, etx_engine_node_status(two, 0, 0, &node), "node");
+    assert_string_equal(node.node, "one");
+    assert_string_equal(node.address, "http://one:7400");
+    assert_true(!node.here && node.left_ms > 0 && node.left_ms <= LEASE_MS);
+    rig_must(two, etx_engine_node_status(two, 0, 1, &node), "node");
+    assert_string_equal(node.node, "two");
+    assert_string_equal(node.address, "");
+    assert_true(node.here);
+    assert_int_equal(etx_engine_node_status(two, 0, 2, &node), ETX_ENOTFOUND);
+    assert_int_equal(etx_engine_node_status(two, 1, 0, &node), ETX_ENOTFOUND);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_close(two, ETX_CLOSE_FINISH);
     cluster_end(&cluster);
@@ -305,6 +336,7 @@ int main(void) {
         cmocka_unit_test(one_node_has_all),
         cmocka_unit_test(two_share_evenly),
         cmocka_unit_test(a_wrong_node_names_the_right_one),
+        cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
