@@ -131,6 +131,7 @@ int etx__command_tx_retry(cli_context *cli, int argc, char **argv);
 int etx__command_tx_park(cli_context *cli, int argc, char **argv);
 int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
 int etx__command_tx_force(cli_context *cli, int argc, char **argv);
+int etx__command_cluster(cli_context *cli, int argc, char **argv);
 int etx__command_top(cli_context *cli, int argc, char **argv);
 int etx__command_doctor(cli_context *cli, int argc, char **argv);
 int etx__command_demo(cli_context *cli, int argc, char **argv);

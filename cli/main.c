@@ -15,6 +15,7 @@ static const cli_entry commands[] = {
     {"doctor", etx__command_doctor, "Say what is wrong with a server or a log, and what to do"},
 #ifdef ETX_WITH_SERVER
     {"top", etx__command_top, "Watch what a server etxd does, as it does it"},
+    {"cluster", etx__command_cluster, "Show the servers that share a log, and who has what"},
     {"token", etx__command_token, "Make tokens for clients of the server etxd"},
 #endif
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},

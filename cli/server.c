@@ -79,6 +79,7 @@ static int code_of(const char *code) {
                  {"starting", ETX_EUNAVAILABLE},
                  {"closing", ETX_EUNAVAILABLE},
                  {"unknown", ETX_EUNKNOWN},
+                 {"elsewhere", ETX_EELSEWHERE},
                  {"memory", ETX_ENOMEM}};
     size_t i;
     for (i = 0; i < sizeof codes / sizeof codes[0]; i++) {

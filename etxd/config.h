@@ -47,7 +47,12 @@ enum {
     H("What it keeps, and where")                                                                  \
     X(home, LIST, "home", "URL", "", 0, 0, ETXD_IS_URL,                                            \
       "a log, in order of preference; default: file: in $STATE_DIRECTORY or ./etx-data")           \
-    X(node, TEXT, "node", "NAME", "node", 0, 0, 0, "this node's name")                             \
+    X(node, TEXT, "node", "NAME", "", 0, 0, 0,                                                     \
+      "this node's name; default: node, or this machine's name if nodes share a home")             \
+    X(advertise, TEXT, "advertise", "URL", "", 0, 0, 0,                                            \
+      "where other nodes that share a home reach this one")                                        \
+    X(lease, TIME, "lease", "TIME", "5s", 500, UINT32_MAX, 0,                                      \
+      "a node that is not heard of for so long loses what it has of shared homes")                 \
     X(durability, TEXT, "durability", "GRADE", "local", 0, 0, 0,                                   \
       "what a transaction gets that asks for nothing: volatile, local, replicated")                \
     X(allow_volatile, SWITCH, "allow-volatile", "", "off", 0, 0, 0,                                \
@@ -207,6 +212,11 @@ int etxd_config_read(int argc,
                      char *message);
 /* Reads a YAML file into it. */
 int etxd_config_file(etxd_config *config, const char *path, char *message);
+/* Fills what nobody set and what depends on the machine and on other settings: home, node. 0, or -1
+ * and a message. */
+int etxd_config_fill(etxd_config *config, char *message);
+/* Whether other nodes may have the same log: a home that is neither files nor memory. */
+int etxd_config_is_shared(const etxd_config *config);
 /* Rules between settings: what may not be together, what is needed. 0, or -1 and a message. */
 int etxd_config_judge(const etxd_config *config, char *message);
 /* Whether every listener is on loopback. */

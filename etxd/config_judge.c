@@ -4,8 +4,11 @@
 #include <etx/etx.h>
 
 #include "../net/address.h"
+#include "../net/url.h"
 #include "config.h"
 #include "secret.h"
+
+enum { ADVERTISE_MAX = 255 };
 
 static int say(char *message, const char *format, const char *first, const char *second) {
     snprintf(message, ETXD_MESSAGE_MAX, format, first, second);
@@ -89,6 +92,39 @@ static int judge_pairs(const etxd_config *config, char *message) {
     return 0;
 }
 
+/* A name is judged where it is resolved: when another node calls. */
+static int is_local_url(const net_url *url) {
+    return url->kind == NET_HOST_IP4   ? url->ip[0] == 127
+           : url->kind == NET_HOST_IP6 ? strcmp(url->host, "::1") == 0
+                                       : strcmp(url->host, "localhost") == 0;
+}
+
+static int judge_advertise(const etxd_config *config, char *message) {
+    const char *text = config->advertise;
+    const char *why = "";
+    net_url url;
+    if (text[0] == '\0') {
+        return 0;
+    }
+    if (strlen(text) > ADVERTISE_MAX) {
+        return say(message, "advertise: a URL of %s characters at most%s", "255", "");
+    }
+    if (net_url_parse(text, strlen(text), &url, &why) != 0) {
+        return say(message, "advertise: '%.100s' is no URL of a server: %s", text, why);
+    }
+    if (strpbrk(text, "?#") != NULL) {
+        return say(message, "advertise: '%.100s': paths are put behind it: no '?', no '#'%s", text,
+                   "");
+    }
+    if (!url.tls && !is_local_url(&url) && !config->insecure_without_tls) {
+        return say(message,
+                   "advertise: what other nodes send to %.100s, tokens included, could be read on "
+                   "the way: say https://, or --insecure-without-tls%s",
+                   text, "");
+    }
+    return 0;
+}
+
 static int is_one_of(const char *word, const char *const *list) {
     for (; *list != NULL; list++) {
         if (strcmp(*list, word) == 0) {
@@ -103,7 +139,8 @@ int etxd_config_judge(const etxd_config *config, char *message) {
     static const char *const formats[] = {"auto", "text", "json", NULL};
     static const char *const confines[] = {"auto", "off", "required", NULL};
     static const char *const grades[] = {"volatile", "local", "replicated", NULL};
-    if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0) {
+    if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0 ||
+        judge_advertise(config, message) != 0) {
         return -1;
     }
     if (!is_one_of(config->log_level, levels)) {

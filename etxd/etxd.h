@@ -21,6 +21,7 @@ typedef struct etxd etxd;
 typedef struct etxd_exchange etxd_exchange;
 typedef struct etxd_pool etxd_pool;
 typedef struct etxd_events etxd_events;
+typedef struct etxd_forwarder etxd_forwarder;
 
 /* A handler answers now or later, and returns 0; or sets the exchange's problem and returns -1. It
  * runs on the loop's thread and never waits. */
@@ -38,9 +39,13 @@ enum {
     ETXD_OPEN = 1 << 0,    /* needs no token */
     ETXD_STOPPED = 1 << 1, /* is answered also while the engine does not run */
     ETXD_UNBOUND = 1 << 2, /* only for tokens without a prefix */
+    ETXD_OWNED = 1 << 3,   /* the node that has the gid is asked */
 };
 
 enum { ETXD_PATH_MAX = 200, ETXD_ROUTES_MAX = 40, ETXD_LATENCIES = 24 };
+
+/* What came of asking another node. */
+enum { ETXD_FORWARD_ANSWERED, ETXD_FORWARD_UNREACHED, ETXD_FORWARD_LOST, ETXD_FORWARDS };
 
 /* Counters, from any thread. */
 typedef struct etxd_counts {
@@ -50,7 +55,8 @@ typedef struct etxd_counts {
     _Atomic uint64_t latency[3][ETXD_LATENCIES];
     _Atomic uint64_t latency_sum_us[3];
     _Atomic uint64_t events[32]; /* by etx_event_type */
-    _Atomic uint32_t waiting;    /* exchanges that the engine answers */
+    _Atomic uint64_t forwards[ETXD_FORWARDS];
+    _Atomic uint32_t waiting; /* exchanges that the engine or another node answers */
 } etxd_counts;
 
 /* How the loop fares: see overload.c. */
@@ -75,7 +81,8 @@ struct etxd {
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
     etxd_events *events;
-    etxd_trace *trace; /* NULL: nobody wants traces */
+    etxd_forwarder *forwarder; /* NULL: no home is shared */
+    etxd_trace *trace;         /* NULL: nobody wants traces */
     etxd_counts counts;
     etxd_confinement confinement;
     etxd_phase phase;
@@ -103,6 +110,7 @@ struct etxd_exchange {
     char who[ETXD_TOKEN_NAME_MAX + 1];
     char gid[ETX_GID_MAX + 1];     /* of the path, or of what was begun */
     char branch[ETX_NAME_MAX + 1]; /* of the path */
+    char node[ETX_NAME_MAX + 1];   /* that is asked instead; "": none */
     char traceparent[56];          /* of the request; "": none */
     etxd_problem problem;
     /* of what the engine is asked */
@@ -213,6 +221,7 @@ int etxd_get_ready(etxd_exchange *x);
 int etxd_get_version(etxd_exchange *x);
 int etxd_get_metrics(etxd_exchange *x);
 int etxd_get_openapi(etxd_exchange *x);
+int etxd_get_cluster(etxd_exchange *x);
 int etxd_post_transactions(etxd_exchange *x);
 int etxd_get_transactions(etxd_exchange *x);
 int etxd_get_transaction(etxd_exchange *x);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "forward.h"
 #include "tx.h"
 
 /* The engine's threads put events into the ring; streams read from it on the loop's thread, each at
@@ -331,6 +332,9 @@ int etxd_get_events(etxd_exchange *x) {
     }
     if (strcmp(x->method, "HEAD") == 0) {
         return etxd_problem_set(&x->problem, ETXD_METHOD_PROBLEM, "a stream has no HEAD");
+    }
+    if (x->gid[0] != '\0' && etxd_forward_never(x, x->gid) != 0) {
+        return -1;
     }
     if (atomic_load(&events->open) >= x->server->config.streams) {
         return etxd_problem_set(&x->problem, ETXD_STREAMS_PROBLEM, "at most %llu are open at once",

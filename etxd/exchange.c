@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "etxd.h"
+#include "forward.h"
 
 uint64_t etxd_now_us(void) {
     struct timespec now;
@@ -25,6 +25,7 @@ void etxd_note(etxd_exchange *x, int status) {
             {"us", NULL, etxd_now_us() - x->began_us},
             {"gid", x->gid, 0},
             {"token", x->who, 0},
+            {"forwarded", x->node, 0},
             {"traceparent", x->traceparent, 0},
             {"code", etxd_problem_name(x->problem.code), 0},
         };
@@ -146,6 +147,11 @@ static int is_ready(etxd_exchange *x) {
     return etxd_problem_set(&x->problem, ETXD_CLOSING_PROBLEM, "nothing new is begun");
 }
 
+static int handle(etxd_exchange *x) {
+    int forwarded = x->route->flags & ETXD_OWNED ? etxd_forward(x, x->gid) : 0;
+    return forwarded > 0 ? 0 : forwarded < 0 ? -1 : x->route->handle(x);
+}
+
 void etxd_handle(net_request *request, void *user) {
     etxd *server = user;
     etxd_exchange *x = make_exchange(request, server);
@@ -159,7 +165,7 @@ void etxd_handle(net_request *request, void *user) {
         x->problem.code == ETXD_METHOD_PROBLEM && etxd_guard(x) == 0) {
         refuse_method(x, allow);
     } else if (etxd_guard(x) != 0 || x->problem.code != ETXD_NO_PROBLEM || is_ready(x) != 0 ||
-               x->route->handle(x) != 0) {
+               handle(x) != 0) {
         etxd_refuse(x);
     }
 }

@@ -38,6 +38,13 @@ static int host_name(net_text host, char *name, size_t size) {
     return 0;
 }
 
+/* Other nodes ask under the name that this one gave them. */
+static int is_advertised(const etxd_config *config, const char *name) {
+    net_url url;
+    return net_url_parse(config->advertise, strlen(config->advertise), &url, NULL) == 0 &&
+           strcasecmp(url.host, name) == 0;
+}
+
 static int is_ours(const etxd *server, const char *name) {
     char text[300];
     net_address address;
@@ -54,7 +61,7 @@ static int is_ours(const etxd *server, const char *name) {
             return 1;
         }
     }
-    return 0;
+    return is_advertised(&server->config, name);
 }
 
 /* A page from anywhere can make a browser on this machine send requests here. */

@@ -16,23 +16,6 @@ static int complain(const char *message, int code) {
     return code;
 }
 
-/* Where the log is kept if nobody says. */
-static int default_home(etxd_config *config, char *message) {
-    char url[4096];
-    const char *state = getenv("STATE_DIRECTORY");
-    size_t len = state != NULL ? strcspn(state, ":") : 0;
-    if (config->home.count > 0) {
-        return 0;
-    }
-    if (len > 0) {
-        snprintf(url, sizeof url, "file:%.*s", (int)(len < 4000 ? len : 4000), state);
-    } else {
-        snprintf(url, sizeof url, "file:etx-data");
-    }
-    return etxd_setting_set(config, etxd_setting_find("home", NULL), url, ETXD_FROM_DEFAULT,
-                            message);
-}
-
 /* The file of tokens and the certificates, as a start would read them. */
 static int check(const etxd_config *config, char *message) {
     etxd_tokens tokens = {NULL, 0};
@@ -120,7 +103,7 @@ int main(int argc, char **argv) {
         etxd_config_help(stdout);
     } else if (config->action == ETXD_VERSION) {
         printf("etxd %s\n", etx_version());
-    } else if (default_home(config, message) != 0 || etxd_config_judge(config, message) != 0) {
+    } else if (etxd_config_fill(config, message) != 0 || etxd_config_judge(config, message) != 0) {
         code = complain(message, WRONG);
     } else if (config->action == ETXD_PRINT) {
         etxd_config_print(config, stdout);

@@ -98,6 +98,17 @@ static void put_traces(etxd_text *text, etxd *server) {
     etxd_metrics_put(text, &queued, 1);
 }
 
+static void put_forwards(etxd_text *text, etxd *server) {
+    static const char *const results[ETXD_FORWARDS] = {"answered", "unreached", "lost"};
+    size_t i;
+    etxd_metric_head(text, "etxd_forwards", "counter",
+                     "Requests that another node was asked, by what came of it.");
+    for (i = 0; i < ETXD_FORWARDS; i++) {
+        etxd_text_print(text, "etxd_forwards_total{result=\"%s\"} %llu\n", results[i],
+                        (unsigned long long)atomic_load(&server->counts.forwards[i]));
+    }
+}
+
 int etxd_get_metrics(etxd_exchange *x) {
     etxd *server = x->server;
     etxd_text text = {0};
@@ -107,6 +118,7 @@ int etxd_get_metrics(etxd_exchange *x) {
     etxd_metrics_room(&text, server);
     put_server(&text, server);
     put_answers(&text, server);
+    put_forwards(&text, server);
     put_latencies(&text, server);
     etxd_metrics_targets(&text, server);
     put_traces(&text, server);

@@ -101,7 +101,45 @@ static void put_batches(etxd_text *text, const etx_histogram *histogram) {
 
 /* ---- homes */
 
-typedef enum home_gauge { USABLE, IN_USE, IN_FLIGHT } home_gauge;
+typedef enum home_gauge { USABLE, IN_USE, IN_FLIGHT, PARTITIONS, NODES } home_gauge;
+
+static uint64_t count_partitions(etx_engine *engine, unsigned place) {
+    etx_partition_status partition = {.size = sizeof partition};
+    uint64_t count = 0;
+    uint32_t i;
+    for (i = 0; etx_engine_partition_status(engine, place, i, &partition) == 0; i++) {
+        count += partition.here;
+    }
+    return count;
+}
+
+static uint64_t count_nodes(etx_engine *engine, unsigned place) {
+    etx_node_status node = {.size = sizeof node};
+    uint32_t count = 0;
+    while (etx_engine_node_status(engine, place, count, &node) == 0) {
+        count++;
+    }
+    return count;
+}
+
+static uint64_t gauge_of(etx_engine *engine,
+                         const etx_home_status *home,
+                         unsigned place,
+                         home_gauge which) {
+    switch (which) {
+        case USABLE:
+            return home->usable;
+        case IN_USE:
+            return home->in_use;
+        case IN_FLIGHT:
+            return home->in_flight;
+        case PARTITIONS:
+            return count_partitions(engine, place);
+        case NODES:
+            return count_nodes(engine, place);
+    }
+    return 0;
+}
 
 static void put_home_gauge(etxd_text *text,
                            etxd *server,
@@ -112,10 +150,8 @@ static void put_home_gauge(etxd_text *text,
     unsigned place;
     etxd_metric_head(text, name, "gauge", help);
     for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
-        uint64_t value = which == USABLE   ? home.usable
-                         : which == IN_USE ? home.in_use
-                                           : home.in_flight;
-        etxd_text_print(text, "%s{place=\"%u\"} %llu\n", name, place, (unsigned long long)value);
+        etxd_text_print(text, "%s{place=\"%u\"} %llu\n", name, place,
+                        (unsigned long long)gauge_of(server->engine, &home, place, which));
     }
 }
 
@@ -131,6 +167,10 @@ static void put_homes(etxd_text *text, etxd *server) {
     put_home_gauge(text, server, "etx_home_in_use",
                    "1: new transactions that ask for the default go there.", IN_USE);
     put_home_gauge(text, server, "etx_home_in_flight", "Transactions that live there.", IN_FLIGHT);
+    put_home_gauge(text, server, "etx_home_partitions", "Partitions that this node works on.",
+                   PARTITIONS);
+    put_home_gauge(text, server, "etx_home_nodes", "Nodes that share it; 0: it is not shared.",
+                   NODES);
 }
 
 static void put_events(etxd_text *text, etxd *server) {

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "etxd.h"
+#include "forward.h"
 
 /* ---- who calls participants */
 
@@ -112,6 +112,8 @@ int etxd_engine_options(etxd *server, char *message) {
     monitor.user = server;
     monitor.events = UINT64_MAX;
     o.node = c->node;
+    o.address = c->advertise;
+    o.lease_ms = (uint32_t)c->lease;
     o.flags = c->allow_volatile ? ETX_ALLOW_VOLATILE : 0;
     o.shards = (uint32_t)c->shards;
     o.transactions_max = (uint32_t)c->transactions;
@@ -179,12 +181,15 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_tokens tokens = {NULL, 0};
     etx_http_options http;
     etxd_secrets secrets = {NULL, {NULL, 0}};
+    net_tls *trust = NULL;
     int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
+    rc = rc != 0 ? rc : etxd_config_fill(fresh, message);
     rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
     rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
     if (rc == 0 && server->tls != NULL) {
         rc = net_tls_reload(server->tls, message);
     }
+    rc = rc != 0 ? rc : etxd_forwarder_tls(fresh, &trust, message);
     rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &secrets, message);
     if (rc == 0) {
         http.loop = server->loop;
@@ -193,7 +198,13 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_secrets_free(&secrets);
     if (rc != 0) {
         etxd_tokens_free(&tokens);
+        net_tls_free(trust);
         return -1;
+    }
+    if (server->forwarder != NULL) {
+        etxd_forwarder_trust(server->forwarder, trust);
+    } else {
+        net_tls_free(trust);
     }
     exchange_settings(&server->config, fresh);
     etxd_tokens_free(&server->tokens);

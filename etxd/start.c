@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "forward.h"
 #include "tx.h"
 
 /* Happy path. The loop's thread opens the listeners and runs; another thread starts the engine,
@@ -228,7 +229,7 @@ int etxd_start(etxd *server, char *message) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory, or no threads");
         return -1;
     }
-    if (etxd_engine_options(server, message) != 0) {
+    if (etxd_engine_options(server, message) != 0 || etxd_forwarder_create(server, message) != 0) {
         return -1;
     }
     run_thread(server->life, start_engine);
@@ -244,6 +245,7 @@ void etxd_stop(etxd *server) {
     etxd_pool_free(server->pool);
     if (server->server != NULL) {
         net_server_free(server->server);
+        etxd_forwarder_free(server->forwarder);
         (void)net_loop_turn(server->loop, 0); /* answers that came meanwhile */
     }
     if (server->engine != NULL) {

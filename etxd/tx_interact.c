@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "forward.h"
 #include "tx.h"
 
 /* ---- branches and results: one record, one answer */
@@ -147,6 +148,7 @@ static int post_decision(etxd_exchange *x, int commit) {
     etxd_object body;
     etx_tx *tx = NULL;
     int rc;
+    int forwarded = 0;
     if (etxd_json_read(x, fields, &body) != 0) {
         return -1;
     }
@@ -155,10 +157,14 @@ static int post_decision(etxd_exchange *x, int commit) {
         rc = etxd_json_refuse(&body, "wait", "it is begun: wait for decided or ended");
     }
     if (rc == 0) {
+        forwarded = etxd_forward(x, x->gid);
+        rc = forwarded < 0 ? -1 : 0;
+    }
+    if (rc == 0 && !forwarded) {
         rc = attach(x, &body, &tx);
     }
     json_decref(body.json);
-    return rc == 0 ? decide(x, tx, commit) : -1;
+    return rc != 0 || forwarded ? rc : decide(x, tx, commit);
 }
 
 int etxd_post_commit(etxd_exchange *x) {

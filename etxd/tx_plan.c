@@ -3,11 +3,12 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "forward.h"
 #include "tx.h"
 
 /* The loop must not be held back by an engine that has much to take up: busy, then. */
 enum { HELD_BACK_MS = 1 };
-enum { WAIT_MS = 10000, WAIT_MS_MAX = 600000, MADE_BYTES = 16 };
+enum { WAIT_MS = 10000, WAIT_MS_MAX = 600000, MADE_BYTES = 16, TRIES_MAX = 1000 };
 
 static const char *const fields[] = {"gid",        "mode",        "branches",  "query_url",
                                      "resume_url", "deadline_ms", "resume_ms", "durability",
@@ -28,22 +29,26 @@ int etxd_wait_read(etxd_exchange *x, const etxd_object *object) {
 
 /* ---- gid */
 
-/* A token that is bound to a prefix needs gids that begin so, which ETX cannot make. */
+/* A token that is bound to a prefix needs gids that begin so, which ETX cannot make. One is drawn
+ * that is of a partition here. */
 static int make_gid(etxd_exchange *x, etxd_plan *plan) {
     unsigned char bytes[MADE_BYTES];
     size_t len = strlen(x->prefix);
+    unsigned tries = 0;
     size_t i;
     if (len + 2 * MADE_BYTES > ETX_GID_MAX) {
         return etxd_json_missing(&plan->body, "gid",
                                  "the token's prefix leaves no room to make one");
     }
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return etxd_problem_set(&x->problem, ETXD_INTERNAL_PROBLEM, "no random bytes");
-    }
-    memcpy(plan->gid, x->prefix, len);
-    for (i = 0; i < MADE_BYTES; i++) {
-        snprintf(plan->gid + len + 2 * i, 3, "%02x", bytes[i]);
-    }
+    do {
+        if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+            return etxd_problem_set(&x->problem, ETXD_INTERNAL_PROBLEM, "no random bytes");
+        }
+        memcpy(plan->gid, x->prefix, len);
+        for (i = 0; i < MADE_BYTES; i++) {
+            snprintf(plan->gid + len + 2 * i, 3, "%02x", bytes[i]);
+        }
+    } while (++tries < TRIES_MAX && etxd_is_elsewhere(x, plan->gid));
     plan->options.gid = plan->gid;
     return 0;
 }

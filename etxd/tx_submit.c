@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "forward.h"
 #include "tx.h"
 
 /* ---- submitted */
@@ -106,6 +107,7 @@ static int begin(etxd_exchange *x, const etxd_plan *read) {
 
 int etxd_post_transactions(etxd_exchange *x) {
     etxd_plan plan;
+    int forwarded = 0;
     int rc = etxd_overload_guard(x);
     if (rc != 0) {
         return rc;
@@ -113,8 +115,11 @@ int etxd_post_transactions(etxd_exchange *x) {
     rc = etxd_plan_read(x, &plan);
     if (rc == 0 && plan.options.gid != NULL) {
         snprintf(x->gid, sizeof x->gid, "%s", plan.options.gid);
+        forwarded = plan.options.gid != plan.gid ? etxd_forward(x, x->gid) : 0;
     }
-    if (rc == 0 && plan.mode != 0) {
+    if (forwarded != 0) {
+        rc = forwarded > 0 ? 0 : -1;
+    } else if (rc == 0 && plan.mode != 0) {
         rc = begin(x, &plan);
         if (rc == 0) {
             return 0; /* the plan is the exchange's now */

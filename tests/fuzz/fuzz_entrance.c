@@ -3,6 +3,7 @@
  * The first byte says whether the token is bound to a prefix; the rest is the body. */
 #include "fuzz.h"
 
+#include "etxd/forward.h"
 #include "etxd/tx.h"
 
 #include <string.h>
@@ -30,6 +31,10 @@ int etxd_guard_gid(etxd_exchange *x, const char *gid) {
     return strncmp(gid, x->prefix, strlen(x->prefix)) == 0
                ? 0
                : etxd_problem_set(&x->problem, ETXD_PREFIX_PROBLEM, "not for this token");
+}
+
+int etxd_is_elsewhere(const etxd_exchange *x, const char *gid) {
+    return strncmp(gid, x->prefix, strlen(x->prefix)) != 0; /* one node has all */
 }
 
 int etxd_fail(etxd_exchange *x, int rc, const char *reason) {

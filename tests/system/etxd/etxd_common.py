@@ -39,7 +39,8 @@ class Answer:
 class Server:
     """etxd on loopback, on a port that the system chose, with a home of its own."""
 
-    def __init__(self, *flags, home=None, wait=True, env=None, homes=None):
+    def __init__(self, *flags, home=None, wait=True, env=None, homes=None, listen="127.0.0.1:0"):
+        self.listen = listen
         self.folder = home or tempfile.mkdtemp(prefix="etx-etxd-")
         self.owned = home is None
         self.flags = flags
@@ -55,11 +56,12 @@ class Server:
         self.log_from = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [ETXD, "--listen", "127.0.0.1:0",
+                [ETXD, "--listen", self.listen,
                  *(word for url in self.homes for word in ("--home", url)), *self.flags],
                 stderr=log, stdout=log, env=self.env, cwd=self.folder)
         line = self.wait_log("listening")
-        self.port = int(line["address"].rsplit(":", 1)[1])
+        self.host, port = line["address"].rsplit(":", 1)
+        self.port = int(port)
         if wait:
             self.wait_log("ready")
 
@@ -85,7 +87,7 @@ class Server:
         raise AssertionError(f"no '{message}' in the log:\n{self.log()}")
 
     def ask(self, method, path, body=None, headers=None, timeout=30):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             if body is not None and not isinstance(body, (bytes, str)):
                 body = json.dumps(body)

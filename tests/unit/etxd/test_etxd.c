@@ -241,6 +241,7 @@ static void test_settings(void **state) {
     assert_int_equal(config.listen.count, 2);
     assert_int_equal(config.allow_target.count, 3);
     assert_true(etxd_config_is_local(&config));
+    assert_int_equal(etxd_config_fill(&config, message), 0);
     assert_int_equal(etxd_config_judge(&config, message), 0);
     etxd_config_free(&config);
     argv[1] = "--drain=99999999999999999999s";
@@ -249,6 +250,36 @@ static void test_settings(void **state) {
     assert_string_equal(etxd_config_mask("x://u:p@h/y", shown, sizeof shown), "x://u:***@h/y");
     assert_string_equal(etxd_config_mask("x://h:80/@", shown, sizeof shown), "x://h:80/@");
     assert_string_equal(etxd_config_mask("file:a@b", shown, sizeof shown), "file:a@b");
+}
+
+/* What nobody says follows from the machine, and from whether nodes share a home. */
+static void test_nodes(void **state) {
+    char message[ETXD_MESSAGE_MAX];
+    char host[256];
+    char *none[] = {NULL};
+    char *argv[] = {"etxd", "--home", "file:x", "--advertise", "http://127.1.2.3:80", NULL};
+    etxd_config config;
+    (void)state;
+    assert_int_equal(gethostname(host, sizeof host), 0);
+    assert_int_equal(etxd_config_read(5, argv, none, &config, message), 0);
+    assert_int_equal(etxd_config_fill(&config, message), 0);
+    assert_false(etxd_config_is_shared(&config));
+    assert_string_equal(config.node, "node");
+    assert_int_equal(config.lease, 5000);
+    assert_int_equal(etxd_config_judge(&config, message), 0);
+    etxd_config_free(&config);
+    argv[2] = "postgresql://db/x";
+    assert_int_equal(etxd_config_read(5, argv, none, &config, message), 0);
+    assert_int_equal(etxd_config_fill(&config, message), 0);
+    assert_true(etxd_config_is_shared(&config));
+    assert_string_equal(config.node, host);
+    etxd_config_free(&config);
+    argv[4] = "http://128.1.2.3:80";
+    assert_int_equal(etxd_config_read(5, argv, none, &config, message), 0);
+    assert_int_equal(etxd_config_fill(&config, message), 0);
+    assert_int_equal(etxd_config_judge(&config, message), -1);
+    assert_non_null(strstr(message, "--insecure-without-tls"));
+    etxd_config_free(&config);
 }
 
 static void test_problems(void **state) {
@@ -274,7 +305,8 @@ int main(void) {
         cmocka_unit_test(test_span_next),    cmocka_unit_test(test_depth),
         cmocka_unit_test(test_base64),       cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_bad_tokens),   cmocka_unit_test(test_allowance),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,198 @@
+/* `etx cluster`: the nodes that share a home, and who has which partition. */
+#include <string.h>
+
+#include "server.h"
+
+typedef struct cluster_options {
+    const char *server;
+    int json;
+} cluster_options;
+
+/* One home of the answer. */
+typedef void (*home_fn)(cli_context *cli, const cluster_options *options, const json_t *home);
+
+static const cli_option options_table[] = {
+    {"server", 'S', CLI_TEXT, offsetof(cluster_options, server), "URL",
+     "the server etxd (default: $ETX_SERVER, else\nhttp://127.0.0.1:7830); its token is $ETX_TOKEN",
+     0, 0},
+    {"json", 'j', CLI_FLAG, offsetof(cluster_options, json), NULL, "one JSON object a line", 0, 0},
+    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
+};
+
+static const cli_command status_command = {
+    "[--server URL] [--json]",
+    "Lists the nodes that share a home, as the server that is asked knows them: where each is\n"
+    "reached, how many partitions it has, and when it counts as gone unless it is heard of.",
+    options_table,
+    "  etx cluster status\n"
+    "  etx cluster status --server https://etx.example:7830 --json | jq -r .address\n",
+    "  0  listed, also if no home is shared\n"
+    "  2  bad usage; the server cannot be reached, or does not allow it\n",
+    0,
+    0,
+};
+
+static const cli_command partitions_command = {
+    "[--server URL] [--json]",
+    "Lists the partitions of each home: which node has it, for how long its lease lasts unless it\n"
+    "is renewed, and how many transactions are in flight at the server that is asked.",
+    options_table,
+    "  etx cluster partitions\n"
+    "  etx cluster partitions --json | jq 'select(.node == \"\")'\n",
+    "  0  listed\n"
+    "  2  bad usage; the server cannot be reached, or does not allow it\n",
+    0,
+    0,
+};
+
+static void print_head(cli_context *cli, const char *head) {
+    fprintf(cli->out, "%s%s%s\n", etx__cli_color(cli, CLI_BOLD), head,
+            etx__cli_color(cli, CLI_PLAIN));
+}
+
+static uint64_t number_of(const json_t *object, const char *name) {
+    json_int_t number = json_integer_value(json_object_get(object, name));
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+/* The row, with the home that it is of. */
+static void print_object(cli_context *cli, const json_t *home, const json_t *row) {
+    json_t *object = json_object();
+    json_object_set(object, "home", json_object_get(home, "id"));
+    json_object_update(object, (json_t *)row);
+    etx__out_line(cli->out, object);
+}
+
+/* A word of the server's, "-" for "". */
+static void print_word(cli_context *cli, const json_t *row, const char *name, int width) {
+    const char *word = etx__server_word(row, name);
+    size_t len = strlen(word);
+    etx__cli_bytes(cli->out, (etx_bytes){len > 0 ? word : "-", len > 0 ? len : 1}, 255);
+    fprintf(cli->out, "%*s  ", len < (size_t)width ? width - (int)(len > 0 ? len : 1) : 0, "");
+}
+
+/* ---- nodes */
+
+static uint64_t count_partitions(const json_t *home, const char *node) {
+    const json_t *row;
+    uint64_t count = 0;
+    size_t i;
+    json_array_foreach(json_object_get(home, "partitions"), i, row) {
+        count += strcmp(etx__server_word(row, "node"), node) == 0;
+    }
+    return count;
+}
+
+static void print_nodes(cli_context *cli, const cluster_options *options, const json_t *home) {
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(home, "nodes"), i, row) {
+        uint64_t count = count_partitions(home, etx__server_word(row, "node"));
+        char left[16];
+        if (options->json) {
+            json_t *object = json_copy((json_t *)row);
+            etx__out_number(object, "partitions", count);
+            print_object(cli, home, object);
+            json_decref(object);
+            continue;
+        }
+        print_word(cli, row, "node", 16);
+        print_word(cli, row, "address", 32);
+        etx__cli_span(number_of(row, "left_ms"), left, sizeof left);
+        fprintf(cli->out, "%10llu  %-7s  %s\n", (unsigned long long)count, left,
+                etx__server_word(home, "id"));
+    }
+}
+
+/* ---- partitions */
+
+static void print_partitions(cli_context *cli, const cluster_options *options, const json_t *home) {
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(home, "partitions"), i, row) {
+        uint64_t left_ms = number_of(row, "left_ms");
+        char left[16] = "-";
+        if (options->json) {
+            print_object(cli, home, row);
+            continue;
+        }
+        if (left_ms > 0) {
+            etx__cli_span(left_ms, left, sizeof left);
+        }
+        fprintf(cli->out, "%9llu  ", (unsigned long long)number_of(row, "partition"));
+        print_word(cli, row, "node", 16);
+        fprintf(cli->out, "%-7s  ", left);
+        if (json_is_integer(json_object_get(row, "in_flight"))) {
+            fprintf(cli->out, "%9llu  ", (unsigned long long)number_of(row, "in_flight"));
+        } else {
+            fprintf(cli->out, "%9s  ", "-");
+        }
+        fprintf(cli->out, "%s\n", etx__server_word(home, "id"));
+    }
+}
+
+/* ---- the commands */
+
+static int ask(cli_context *cli, const cluster_options *options, const char *head, home_fn print) {
+    server *from = NULL;
+    const json_t *answer = NULL;
+    const json_t *home;
+    size_t i;
+    int rc;
+    int code = etx__server_open(cli, options->server, &from);
+    if (code != CLI_OK) {
+        return code;
+    }
+    rc = etx__server_ask(from, "/v1/cluster", NULL, &answer);
+    if (rc != 0) {
+        const char *message = etx__server_message(from);
+        code = etx__cli_fail(cli, NULL, "%s", message[0] != '\0' ? message : etx_strerror(rc));
+    } else {
+        if (!options->json) {
+            print_head(cli, head);
+        }
+        json_array_foreach(json_object_get(answer, "homes"), i, home) {
+            print(cli, options, home);
+        }
+    }
+    etx__server_close(from);
+    return code;
+}
+
+static int status(cli_context *cli, int argc, char **argv) {
+    cluster_options options = {NULL, 0};
+    cli_args args;
+    int code = etx__cli_parse(cli, &status_command, argc, argv, &options, &args);
+    return code != CLI_RUN ? code
+                           : ask(cli, &options,
+                                 "NODE              ADDRESS                           PARTITIONS  "
+                                 "LEFT     HOME",
+                                 print_nodes);
+}
+
+static int partitions(cli_context *cli, int argc, char **argv) {
+    cluster_options options = {NULL, 0};
+    cli_args args;
+    int code = etx__cli_parse(cli, &partitions_command, argc, argv, &options, &args);
+    return code != CLI_RUN
+               ? code
+               : ask(cli, &options, "PARTITION  NODE              LEFT     IN FLIGHT  HOME",
+                     print_partitions);
+}
+
+static const cli_entry commands[] = {
+    {"status", status, "List the nodes that share a home"},
+    {"partitions", partitions, "List which node has which partition"},
+    {NULL, NULL, NULL},
+};
+
+static const cli_group group = {
+    "Servers etxd that have the same log share its partitions. These commands ask one of them.",
+    commands,
+    "  etx cluster status                       who is there, and where\n"
+    "  etx cluster partitions --json            who has what\n",
+};
+
+int etx__command_cluster(cli_context *cli, int argc, char **argv) {
+    return etx__cli_dispatch(cli, &group, argc, argv);
+}

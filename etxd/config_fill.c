@@ -1,0 +1,61 @@
+/* What settings are if nobody says: the home, and the node's name. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <etx/etx.h>
+
+#include "config.h"
+
+static int set(etxd_config *config, const char *name, const char *text, char *message) {
+    return etxd_setting_set(config, etxd_setting_find(name, NULL), text, ETXD_FROM_DEFAULT,
+                            message);
+}
+
+/* Where the log is kept. */
+static int fill_home(etxd_config *config, char *message) {
+    char url[4096];
+    const char *state = getenv("STATE_DIRECTORY");
+    size_t len = state != NULL ? strcspn(state, ":") : 0;
+    if (config->home.count > 0) {
+        return 0;
+    }
+    if (len > 0) {
+        snprintf(url, sizeof url, "file:%.*s", (int)(len < 4000 ? len : 4000), state);
+    } else {
+        snprintf(url, sizeof url, "file:etx-data");
+    }
+    return set(config, "home", url, message);
+}
+
+int etxd_config_is_shared(const etxd_config *config) {
+    size_t i;
+    for (i = 0; i < config->home.count; i++) {
+        const char *url = config->home.items[i];
+        if (strncmp(url, "file:", 5) != 0 && strncmp(url, "memory:", 7) != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Nodes of a shared home need names of their own, and machines have such. */
+static int fill_node(etxd_config *config, char *message) {
+    char name[ETX_NAME_MAX + 1] = "node";
+    if (config->node[0] != '\0' || config->source[ETXD_SETTING_node] != ETXD_FROM_DEFAULT) {
+        return 0;
+    }
+    if (etxd_config_is_shared(config) &&
+        (gethostname(name, sizeof name) != 0 || memchr(name, '\0', sizeof name) == NULL ||
+         etx_name_check(name, strlen(name)) != 0)) {
+        snprintf(message, ETXD_MESSAGE_MAX,
+                 "node: nodes share a home, and this machine's name is none for a node: say --node "
+                 "NAME, another one on each");
+        return -1;
+    }
+    return set(config, "node", name, message);
+}
+
+int etxd_config_fill(etxd_config *config, char *message) {
+    return fill_home(config, message) != 0 ? -1 : fill_node(config, message);
+}

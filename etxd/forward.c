@@ -1,0 +1,257 @@
+/* Forwarding: what is asked here of a transaction that another node has is asked there, once. */
+#include "forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../net/client.h"
+#include "tx.h"
+
+/* Happy path. Before a request is handled the engine is asked who has the gid's partition. If that
+ * is another node whose address is known, the request goes there as it came, with the caller's own
+ * authorization, and the owner's answer is the answer. Who is asked so does not forward again: what
+ * was moved meanwhile is 421, and the caller asks anew. Nothing was done here in any case; what the
+ * owner did is unknown if its answer is lost. */
+
+enum { FIELDS_MAX = 6, SLACK_MS = 5000, NO_WAIT_MS = 10000, ANSWER_MAX = 64 << 20 };
+
+static const char by[] = "Etx-Forwarded-By";
+
+struct etxd_forwarder {
+    net_client *client;
+    net_tls *tls;
+};
+
+/* What is sent: copies, until it is on its way. */
+typedef struct letter {
+    etxd_text url;
+    net_header headers[FIELDS_MAX];
+    char *values[FIELDS_MAX];
+    size_t count;
+} letter;
+
+/* ---- whether */
+
+static int where_is(const etxd_exchange *x, const char *gid, etx_partition_status *ret) {
+    return x->server->forwarder != NULL &&
+           etx_engine_gid_status(x->server->engine, gid, ret) == 0 && ret->elsewhere;
+}
+
+int etxd_is_elsewhere(const etxd_exchange *x, const char *gid) {
+    etx_partition_status where = {.size = sizeof where};
+    return where_is(x, gid, &where);
+}
+
+static int refuse(etxd_exchange *x, const etx_partition_status *where) {
+    return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM, "partition %u is with node %s%s%s",
+                            where->number, where->node, where->address[0] != '\0' ? " at " : "",
+                            where->address);
+}
+
+int etxd_forward_never(etxd_exchange *x, const char *gid) {
+    etx_partition_status where = {.size = sizeof where};
+    return where_is(x, gid, &where) ? refuse(x, &where) : 0;
+}
+
+/* ---- there */
+
+static void add_field(letter *one, const char *name, net_text value) {
+    char *copy = value.len > 0 ? strndup(value.bytes, value.len) : NULL;
+    one->url.failed |= value.len > 0 && copy == NULL;
+    if (copy != NULL) {
+        one->values[one->count] = copy;
+        one->headers[one->count++] = (net_header){name, copy};
+    }
+}
+
+static void add_given(letter *one, const etxd_exchange *x, const char *name) {
+    add_field(one, name, net_request_header(x->request, name));
+}
+
+static void write_letter(letter *one, const etxd_exchange *x, const char *address) {
+    const char *node = x->server->config.node;
+    net_text path = net_request_path(x->request);
+    net_text query = net_request_query(x->request);
+    size_t len = strlen(address);
+    len -= len > 0 && address[len - 1] == '/';
+    etxd_text_add(&one->url, address, len);
+    etxd_text_add(&one->url, path.bytes, path.len);
+    if (query.len > 0) {
+        etxd_text_put(&one->url, "?");
+        etxd_text_add(&one->url, query.bytes, query.len);
+    }
+    add_field(one, by, (net_text){node, strlen(node)});
+    add_given(one, x, "Authorization");
+    add_given(one, x, "Content-Type");
+    add_given(one, x, "traceparent");
+    add_given(one, x, "tracestate");
+}
+
+static void free_letter(letter *one) {
+    while (one->count > 0) {
+        free(one->values[--one->count]);
+    }
+    etxd_text_free(&one->url);
+}
+
+/* ---- and back */
+
+static void relay_field(const net_result *result,
+                        const char *name,
+                        net_header *headers,
+                        char **values,
+                        size_t *count) {
+    net_text value = net_result_header(result, name);
+    char *copy = value.len > 0 ? strndup(value.bytes, value.len) : NULL;
+    if (copy != NULL) {
+        values[*count] = copy;
+        headers[(*count)++] = (net_header){name, copy};
+    }
+}
+
+static void relay(etxd_exchange *x, const net_result *result) {
+    static const char *const names[] = {"Location", "Retry-After", "WWW-Authenticate",
+                                        "Cache-Control"};
+    net_header headers[FIELDS_MAX];
+    char *values[FIELDS_MAX];
+    size_t count = 0;
+    size_t i;
+    net_text type = net_result_header(result, "Content-Type");
+    char *content_type = type.len > 0 ? strndup(type.bytes, type.len) : NULL;
+    net_answer answer = {.size = sizeof answer,
+                         .status = result->status,
+                         .content_type = content_type,
+                         .body = result->body.bytes,
+                         .body_len = result->body.len,
+                         .headers = headers};
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        relay_field(result, names[i], headers, values, &count);
+    }
+    answer.header_count = count;
+    (void)net_request_answer(x->request, &answer);
+    while (count > 0) {
+        free(values[--count]);
+    }
+    free(content_type);
+    etxd_note(x, result->status);
+}
+
+static void on_answer(uint64_t id, const net_result *result, void *user) {
+    etxd_exchange *x = user;
+    etxd_counts *counts = &x->server->counts;
+    (void)id;
+    etxd_wait_end(x);
+    if (result->error == 0) {
+        atomic_fetch_add(&counts->forwards[ETXD_FORWARD_ANSWERED], 1);
+        relay(x, result);
+        return;
+    }
+    atomic_fetch_add(&counts->forwards[result->sent ? ETXD_FORWARD_LOST : ETXD_FORWARD_UNREACHED],
+                     1);
+    (void)etxd_problem_set(
+        &x->problem, result->sent ? ETXD_UNKNOWN_PROBLEM : ETXD_UNAVAILABLE_PROBLEM,
+        "node %s has its partition, and %s: %.200s", x->node,
+        result->sent ? "may have got the request, but did not answer" : "could not be reached",
+        result->detail[0] != '\0' ? result->detail : net_strerror(result->error));
+    etxd_refuse(x);
+}
+
+static int send_letter(etxd_exchange *x, const letter *one) {
+    net_text body = net_request_body(x->request);
+    uint32_t wait_ms = x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS;
+    net_url url;
+    net_fetch fetch = {.size = sizeof fetch,
+                       .url = &url,
+                       .method = strcmp(x->method, "HEAD") == 0 ? "GET" : x->method,
+                       .tls = x->server->forwarder->tls,
+                       .headers = one->headers,
+                       .header_count = one->count,
+                       .body = body.bytes,
+                       .body_len = body.len,
+                       .connect_ms = (uint32_t)x->server->config.call_connect,
+                       .timeout_ms = wait_ms + SLACK_MS,
+                       .done = on_answer,
+                       .user = x};
+    const char *why = "no memory";
+    if (one->url.failed || net_url_parse(one->url.bytes, one->url.len, &url, &why) != 0) {
+        return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
+                                "node %s has its partition, and cannot be asked from here: %s",
+                                x->node, why);
+    }
+    if (etxd_wait_begin(x) != 0) {
+        return -1;
+    }
+    if (net_client_fetch(x->server->forwarder->client, &fetch, NULL) != 0) {
+        etxd_wait_end(x);
+        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory to ask node %s",
+                                x->node);
+    }
+    return 1;
+}
+
+int etxd_forward(etxd_exchange *x, const char *gid) {
+    etx_partition_status where = {.size = sizeof where};
+    letter one = {.count = 0};
+    int rc;
+    if (!where_is(x, gid, &where)) {
+        return 0;
+    }
+    if (where.address[0] == '\0' || net_request_header(x->request, by).bytes != NULL) {
+        return refuse(x, &where);
+    }
+    memcpy(x->node, where.node, sizeof x->node);
+    write_letter(&one, x, where.address);
+    rc = send_letter(x, &one);
+    free_letter(&one);
+    return rc;
+}
+
+/* ---- its life */
+
+/* Tokens do not go in the clear to where others may read them. */
+static int vet(const net_url *url, const net_address *address, void *user) {
+    const etxd *server = user;
+    return !url->tls && !net_address_is_loopback(address) && !server->config.insecure_without_tls;
+}
+
+int etxd_forwarder_tls(const etxd_config *config, net_tls **ret_tls, char *message) {
+    const net_tls_options options = {
+        .size = sizeof options,
+        .certificate = config->call_certificate[0] != '\0' ? config->call_certificate : NULL,
+        .key = config->call_key[0] != '\0' ? config->call_key : NULL,
+        .authorities = config->call_ca[0] != '\0' ? config->call_ca : NULL};
+    return etxd_config_is_shared(config) ? net_tls_create(&options, message, ret_tls) : 0;
+}
+
+void etxd_forwarder_trust(etxd_forwarder *forwarder, net_tls *tls) {
+    if (forwarder != NULL) {
+        net_tls_free(forwarder->tls);
+        forwarder->tls = tls;
+    }
+}
+
+int etxd_forwarder_create(etxd *server, char *message) {
+    const net_client_options options = {.size = sizeof options,
+                                        .vet = vet,
+                                        .user = server,
+                                        .answer_bytes_max = ANSWER_MAX,
+                                        .header_bytes_max = 65535};
+    if (!etxd_config_is_shared(&server->config)) {
+        return 0;
+    }
+    server->forwarder = calloc(1, sizeof *server->forwarder);
+    if (server->forwarder == NULL ||
+        net_client_create(server->loop, &options, &server->forwarder->client) != 0) {
+        snprintf(message, ETXD_MESSAGE_MAX, "no memory");
+        return -1;
+    }
+    return etxd_forwarder_tls(&server->config, &server->forwarder->tls, message);
+}
+
+void etxd_forwarder_free(etxd_forwarder *forwarder) {
+    if (forwarder != NULL) {
+        net_client_free(forwarder->client);
+        net_tls_free(forwarder->tls);
+        free(forwarder);
+    }
+}

@@ -1,0 +1,26 @@
+/* Asking another node of a shared home, for who asked here. */
+#ifndef ETXD_FORWARD_H
+#define ETXD_FORWARD_H
+
+#include "etxd.h"
+
+/* Those of the exchange: on the loop's thread, within its handler. */
+
+/* If another node has the gid, it is asked: 1, and the exchange is answered later. 0: it is to be
+ * handled here. -1 and a problem: another has it, and is not asked. */
+int etxd_forward(etxd_exchange *x, const char *gid);
+/* If another node has the gid: -1 and a problem, which names it; else 0. */
+int etxd_forward_never(etxd_exchange *x, const char *gid);
+int etxd_is_elsewhere(const etxd_exchange *x, const char *gid);
+
+/* Makes the server's forwarder if a home is shared. 0, or -1 and a message. */
+int etxd_forwarder_create(etxd *server, char *message);
+/* What is under way is answered with a problem. NULL is allowed. */
+void etxd_forwarder_free(etxd_forwarder *forwarder);
+/* Whom to trust and what to show, as with participants; NULL if no home is shared. 0, or -1 and a
+ * message. */
+int etxd_forwarder_tls(const etxd_config *config, net_tls **ret_tls, char *message);
+/* From now on so; the forwarder owns it. */
+void etxd_forwarder_trust(etxd_forwarder *forwarder, net_tls *tls);
+
+#endif

@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Several servers share a PostgreSQL log: whoever is asked, the owner answers; one leaves or dies.
+
+    etxd_cluster.py ETXD ETX
+
+PostgreSQL is found by the environment (scripts/with-postgres --durable).
+"""
+import json
+import os
+import random
+import socket
+import subprocess
+import threading
+
+import etxd_common
+from etxd_common import ETX, ETXD, Case, Participant, Server
+
+NAMES = ("a", "b", "c")
+PARTITIONS = 6
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def reserve():
+    """HOST:PORT of loopback where nobody listens, nor will: the host is this test's own."""
+    host = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.{random.randrange(1, 255)}"
+    with socket.socket() as sock:
+        sock.bind((host, 0))
+        return f"{host}:{sock.getsockname()[1]}"
+
+
+class Deaf:
+    """Takes a request and ends the connection without an answer; what came is kept."""
+
+    def __init__(self):
+        self.heads = []
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                peer, _ = self.sock.accept()
+            except OSError:
+                return
+            with peer:
+                peer.settimeout(20)
+                self.heads.append(peer.recv(65536).decode())
+
+
+class Cluster(Case):
+    def setUp(self):
+        self.part = Participant()
+        self.addCleanup(self.part.close)
+        self.nodes = {}
+        self.flags = ("--retry-first", "20", "--retry-cap", "200", "--lease", "1s")
+        schema = f"cluster_{os.getpid()}_{random.randrange(1 << 30)}"
+        self.home = f"postgresql://?schema={schema}&partitions={PARTITIONS}"
+
+    def open(self, name, *flags, advertise=None):
+        at = reserve()
+        server = Server("--node", name, "--advertise", advertise or "http://" + at, *self.flags,
+                        *flags, homes=[self.home], listen=at)
+        self.addCleanup(server.close)
+        self.server = server
+        return server
+
+    def open_all(self, names=NAMES):
+        for name in names:
+            self.nodes[name] = self.open(name)
+        self.shared_by(names)
+
+    def owners(self, server):
+        """Who has which partition, and works on it, as a node sees it."""
+        home = server.get("/v1/cluster").json["homes"][0]
+        return [(one["node"], one["here"]) for one in home["partitions"]]
+
+    def shared_by(self, names):
+        """Waits until each of them has its even part, and all know that of each other."""
+        def is_so():
+            seen = [self.owners(self.nodes[name]) for name in names]
+            for name, owners in zip(names, seen):
+                mine = [one[0] == name for one in owners]
+                if [here for _, here in owners] != mine or sum(mine) != PARTITIONS / len(names):
+                    return False
+                if [one[0] for one in owners] != [one[0] for one in seen[0]]:
+                    return False
+            return True
+        self.eventually(is_so, 60)
+
+    def at_each(self, method, path, body=None, headers=None):
+        return [node.ask(method, path, body=body, headers=headers)
+                for node in self.nodes.values()]
+
+    def owner_of(self, gid):
+        """The node that answers without asking another."""
+        header = {"Etx-Forwarded-By": "nobody"}
+        found = [name for name, node in self.nodes.items()
+                 if node.get(f"/v1/transactions/{gid}", headers=header).status != 421]
+        self.assertEqual(len(found), 1, gid)
+        return found[0]
+
+    def gid_of(self, name, prefix="x"):
+        for i in range(1000):
+            if self.owner_of(f"{prefix}{i}") == name:
+                return f"{prefix}{i}"
+        raise AssertionError("no gid is of node " + name)
+
+    def test_each_gives_the_same_answer(self):
+        self.open_all()
+        for i in range(6):
+            body = {"gid": f"g{i}", "branches": [self.part.tcc(f"g{i}")], "wait": "ended"}
+            answers = self.at_each("POST", "/v1/transactions", body)
+            self.assertEqual([answer.status for answer in answers], [200] * 3, answers)
+            self.assertEqual(len({answer.text for answer in answers}), 1, answers)
+            shown = self.at_each("GET", f"/v1/transactions/g{i}")
+            self.assertEqual({answer.json["state"] for answer in shown}, {"COMMITTED"}, shown)
+            other = {"gid": f"g{i}", "branches": [self.part.tcc("other")]}
+            for answer in self.at_each("POST", "/v1/transactions", other):
+                self.expect(answer, 409, "conflict")
+        self.assertEqual(sorted(self.part.paths()),
+                         sorted(f"/g{i}/{what}" for i in range(6) for what in ("try", "confirm")))
+        for answer in self.at_each("GET", "/v1/transactions/g9999"):
+            self.expect(answer, 404, "not-found")
+        asked = [node.get("/metrics").text.count('etxd_forwards_total{result="answered"} 0\n')
+                 for node in self.nodes.values()]
+        self.assertEqual(sum(asked), 0, "each has asked another")
+
+    def test_what_is_made_here_is_known_everywhere(self):
+        """A gid that ETX made names its partition; a step may be taken at each node."""
+        self.open_all()
+        for name, node in self.nodes.items():
+            gid = self.expect(node.post("/v1/transactions", {
+                "mode": "interactive", "branches": []}), 200).json["gid"]
+            self.assertEqual(self.owner_of(gid), name)
+            branch = {**self.part.tcc(gid), "name": "one", "run": 0}
+            for answer in self.at_each("POST", f"/v1/transactions/{gid}/branches", branch):
+                self.expect(answer, 200)
+            for answer in self.at_each("POST", f"/v1/transactions/{gid}/commit",
+                                       {"wait": "ended"}):
+                self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+
+    def test_the_answer_that_is_not_yet(self):
+        """202 with its Location, headers along, and what operators do, at the wrong node."""
+        self.open_all()
+        gid = self.gid_of("b")
+        self.part.rules[f"/{gid}/try"] = lambda headers, body: (503, b"")
+        body = {"gid": gid, "branches": [self.part.tcc(gid)], "wait": "ended", "wait_ms": 100}
+        answer = self.nodes["a"].post("/v1/transactions", body, headers={"traceparent": TRACE})
+        self.expect(answer, 202)
+        self.assertEqual(answer.headers["Location"], f"/v1/transactions/{gid}")
+        self.eventually(lambda: self.part.calls)
+        self.assertIn(TRACE.split("-")[1], self.part.calls[0][1]["traceparent"])
+        said = {"who": "test", "why": "because"}
+        self.expect(self.nodes["c"].post(f"/v1/transactions/{gid}/park", said), 200)
+        shown = self.nodes["a"].get(f"/v1/transactions/{gid}").json
+        self.assertIn("parked", shown["marks"])
+        self.part.rules.clear()
+        self.expect(self.nodes["a"].post(f"/v1/transactions/{gid}/resume", said), 200)
+        self.eventually(
+            lambda: self.nodes["c"].get(f"/v1/transactions/{gid}").json["state"] == "COMMITTED")
+        streamed = self.expect(self.nodes["a"].get(f"/v1/transactions/{gid}/events"), 421,
+                               "elsewhere")
+        self.assertIn(f"node b at http://{self.nodes['b'].listen}", streamed.json["detail"])
+        again = self.nodes["a"].get(f"/v1/transactions/{gid}",
+                                    headers={"Etx-Forwarded-By": "c"})
+        self.expect(again, 421, "elsewhere")
+
+    def test_orderly_leave(self):
+        self.open_all()
+        gid = self.gid_of("a")
+        self.part.rules[f"/{gid}/try"] = lambda headers, body: (503, b"")
+        self.expect(self.nodes["b"].post("/v1/transactions", {
+            "gid": gid, "branches": [self.part.tcc(gid)], "wait": "begun"}), 200)
+        self.assertEqual(self.nodes.pop("a").end(), 0)
+        self.shared_by(("b", "c"))
+        shown = self.at_each("GET", f"/v1/transactions/{gid}")
+        self.assertEqual([answer.status for answer in shown], [200] * 2, shown)
+        self.part.rules.clear()
+        self.eventually(lambda: {answer.json["state"] for answer in self.at_each(
+            "GET", f"/v1/transactions/{gid}")} == {"COMMITTED"})
+
+    def test_killed(self):
+        """What was in flight at a node that dies ends elsewhere, and every gid has an answer."""
+        self.open_all()
+        self.part.rules["/x/try"] = lambda headers, body: (503, b"")
+        gids = [f"k{i}" for i in range(12)]
+        for gid in gids:
+            self.expect(self.nodes["b"].post("/v1/transactions", {
+                "gid": gid, "branches": [self.part.tcc("x")], "wait": "begun"}), 200)
+        lost = self.nodes.pop("a")
+        lost.kill()
+        self.part.rules.clear()
+
+        def ended(gid):
+            answers = self.at_each("GET", f"/v1/transactions/{gid}")
+            for answer in answers:
+                if answer.status != 200:
+                    self.assertIn((answer.status, answer.json["code"]),
+                                  ((503, "unavailable"), (503, "unknown"), (421, "elsewhere")))
+            return all(answer.status == 200 and answer.json["state"] == "COMMITTED"
+                       for answer in answers)
+        for gid in gids:
+            self.eventually(lambda gid=gid: ended(gid), 60)
+        self.shared_by(("b", "c"))
+        lost.start()
+        self.nodes["a"] = lost
+        self.shared_by(("b", "c", "a"))
+
+    def test_two_with_one_name(self):
+        older = self.open("a")
+        self.open("a")
+        self.eventually(lambda: "another process is node a now" in older.log())
+        self.assertEqual(older.get("/readyz").status, 503)
+
+    def deaf_owner(self, address, *flags):
+        """A node whose address leads nowhere or astray, and another that asks there."""
+        self.nodes = {"lost": self.open("lost", *flags, advertise=address),
+                      "b": self.open("b", *flags)}
+        self.shared_by(("lost", "b"))
+        return self.nodes["b"]
+
+    def test_owner_cannot_be_reached(self):
+        asked = self.deaf_owner("http://" + reserve())
+        gid = self.gid_of("lost")
+        body = {"gid": gid, "branches": [self.part.tcc("x")]}
+        answer = self.expect(asked.post("/v1/transactions", body), 503, "unavailable")
+        self.assertIn("node lost", answer.json["detail"])
+        self.assertTrue(answer.headers["Retry-After"])
+        self.assertEqual(self.part.paths(), [])
+        self.assertIn('etxd_forwards_total{result="unreached"} 1', asked.get("/metrics").text)
+
+    def test_owner_does_not_answer(self):
+        """It may have begun: nobody knows. The caller's identity went along."""
+        deaf = Deaf()
+        self.addCleanup(deaf.sock.close)
+        path = os.path.join(etxd_common.tempfile.mkdtemp(prefix="etx-etxd-"), "tokens")
+        self.addCleanup(etxd_common.shutil.rmtree, os.path.dirname(path))
+        made = subprocess.run([ETX, "token", "create", "--file", path, "--scope",
+                               "submit,read,operate", "--name", "ada"], check=True,
+                              capture_output=True, text=True, timeout=60).stdout.split()[-1]
+        self.token = {"Authorization": "Bearer " + made}
+        self.ask_with_token()
+        asked = self.deaf_owner(deaf.url, "--token-file", path)
+        gid = self.gid_of("lost")
+        body = {"gid": gid, "branches": [self.part.tcc("x")]}
+        headers = {**self.token, "traceparent": TRACE}
+        self.expect(asked.post("/v1/transactions", body), 401, "no-token")
+        self.assertEqual(deaf.heads, [])
+        self.expect(asked.post("/v1/transactions", body, headers=headers), 503, "unknown")
+        sent = deaf.heads[0].lower()
+        for field in (f"authorization: bearer {made}", "etx-forwarded-by: b",
+                      f"traceparent: {TRACE}", "content-type: application/json",
+                      "post /v1/transactions http"):
+            self.assertIn(field.lower(), sent)
+        self.assertIn('etxd_forwards_total{result="lost"} 1',
+                      asked.get("/metrics", headers=self.token).text)
+
+    def ask_with_token(self):
+        ask = Server.ask
+
+        def with_token(server, method, path, body=None, headers=None, timeout=30):
+            if method == "GET":
+                headers = {**self.token, **(headers or {})}
+            return ask(server, method, path, body=body, headers=headers, timeout=timeout)
+        Server.ask = with_token
+        self.addCleanup(setattr, Server, "ask", ask)
+
+    def test_command(self):
+        self.open_all(("a", "b"))
+        url = f"http://{self.nodes['a'].listen}"
+        shown = subprocess.run([ETX, "cluster", "status", "--server", url], check=True,
+                               capture_output=True, text=True, timeout=60).stdout
+        for name, node in self.nodes.items():
+            self.assertRegex(shown, rf"(?m)^{name}\s+http://{node.listen}\s+3\s")
+        lines = subprocess.run([ETX, "cluster", "partitions", "--server", url, "--json"],
+                               check=True, capture_output=True, text=True, timeout=60).stdout
+        seen = [json.loads(line) for line in lines.splitlines()]
+        self.assertEqual([one["partition"] for one in seen], list(range(PARTITIONS)))
+        self.assertEqual({one["node"] for one in seen}, {"a", "b"})
+        table = subprocess.run([ETX, "cluster", "partitions", "--server", url], check=True,
+                               capture_output=True, text=True, timeout=60).stdout
+        self.assertEqual(len(table.splitlines()), PARTITIONS + 1)
+
+
+class Settings(etxd_common.unittest.TestCase):
+    """What is wrong is said before anything starts."""
+
+    def said(self, *flags, status=2, home="postgresql:///x"):
+        result = subprocess.run([ETXD, "--home", home, *flags, "--print-config"],
+                                check=False, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, status, result)
+        return result.stdout + result.stderr
+
+    def test_refused(self):
+        for flags, words in (
+                (["--advertise", "db:7830"], "is no URL of a server"),
+                (["--advertise", "https://u:p@etx.example"], "is no URL of a server"),
+                (["--advertise", "https://etx.example/?a=b"], "paths are put behind it"),
+                (["--advertise", "http://etx.example:7830"], "could be read on the way"),
+                (["--advertise", "https://etx.example/" + "a" * 250], "255 characters"),
+                (["--lease", "499"], "is not within 500"),
+                (["--lease", "soon"], "is no time"),
+                (["--node", ""], "is no name"),
+                # a cluster beyond this machine has TLS and tokens, or does not start
+                (["--listen", "*:7830"], "there is no TLS"),
+                (["--listen", "*:7830", "--insecure-without-tls"], "there are no tokens")):
+            self.assertIn(words, self.said(*flags))
+
+    def test_taken(self):
+        shown = self.said("--advertise", "https://etx.example:7830", "--lease", "10s", status=0)
+        self.assertIn("advertise: 'https://etx.example:7830' # flag\n", shown)
+        self.assertIn("lease: 10000 # flag\n", shown)
+        self.assertIn(f"node: '{socket.gethostname()}'\n", shown)
+        self.assertIn("node: 'node'\n", self.said("--home", "memory:", status=0, home="file:x"))
+
+
+if __name__ == "__main__":
+    etxd_common.main()
