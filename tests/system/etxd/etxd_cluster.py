@@ -8,7 +8,9 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import random
+import signal
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -57,10 +59,10 @@ class Cluster(Case):
         schema = f"cluster_{os.getpid()}_{random.randrange(1 << 30)}"
         self.home = f"postgresql://?schema={schema}&partitions={PARTITIONS}"
 
-    def open(self, name, *flags, advertise=None):
-        at = reserve()
+    def open(self, name, *flags, advertise=None, at=None, context=None):
+        at = at or reserve()
         server = Server("--node", name, "--advertise", advertise or "http://" + at, *self.flags,
-                        *flags, homes=[self.home], listen=at)
+                        *flags, homes=[self.home], listen=at, context=context)
         self.addCleanup(server.close)
         self.server = server
         return server
@@ -234,17 +236,13 @@ class Cluster(Case):
         """It may have begun: nobody knows. The caller's identity went along."""
         deaf = Deaf()
         self.addCleanup(deaf.sock.close)
-        path = os.path.join(etxd_common.tempfile.mkdtemp(prefix="etx-etxd-"), "tokens")
-        self.addCleanup(etxd_common.shutil.rmtree, os.path.dirname(path))
-        made = subprocess.run([ETX, "token", "create", "--file", path, "--scope",
-                               "submit,read,operate", "--name", "ada"], check=True,
-                              capture_output=True, text=True, timeout=60).stdout.split()[-1]
-        self.token = {"Authorization": "Bearer " + made}
-        self.ask_with_token()
+        path = os.path.join(self.folder(), "tokens")
+        made = self.make_token(path)
+        self.ask_with_token(made)
         asked = self.deaf_owner(deaf.url, "--token-file", path)
         gid = self.gid_of("lost")
         body = {"gid": gid, "branches": [self.part.tcc("x")]}
-        headers = {**self.token, "traceparent": TRACE}
+        headers = {"Authorization": "Bearer " + made, "traceparent": TRACE}
         self.expect(asked.post("/v1/transactions", body), 401, "no-token")
         self.assertEqual(deaf.heads, [])
         self.expect(asked.post("/v1/transactions", body, headers=headers), 503, "unknown")
@@ -253,18 +251,69 @@ class Cluster(Case):
                       f"traceparent: {TRACE}", "content-type: application/json",
                       "post /v1/transactions http"):
             self.assertIn(field.lower(), sent)
-        self.assertIn('etxd_forwards_total{result="lost"} 1',
-                      asked.get("/metrics", headers=self.token).text)
+        self.assertIn('etxd_forwards_total{result="lost"} 1', asked.get("/metrics").text)
 
-    def ask_with_token(self):
+    def folder(self):
+        made = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
+        self.addCleanup(etxd_common.shutil.rmtree, made)
+        return made
+
+    def make_token(self, path, *more):
+        return subprocess.run([ETX, "token", "create", "--file", path, "--scope",
+                               "submit,read,operate", *more], check=True, capture_output=True,
+                              text=True, timeout=60).stdout.split()[-1]
+
+    def ask_with_token(self, token):
+        """Whoever GETs has it."""
         ask = Server.ask
 
         def with_token(server, method, path, body=None, headers=None, timeout=30):
             if method == "GET":
-                headers = {**self.token, **(headers or {})}
+                headers = {"Authorization": "Bearer " + token, **(headers or {})}
             return ask(server, method, path, body=body, headers=headers, timeout=timeout)
         Server.ask = with_token
         self.addCleanup(setattr, Server, "ask", ask)
+
+    def test_gid_of_a_prefix(self):
+        """A gid that the server makes for a token with a prefix is of a partition of its own."""
+        path = os.path.join(self.folder(), "tokens")
+        bound = {"Authorization": "Bearer " + self.make_token(path, "--gid-prefix", "shop-")}
+        self.ask_with_token(self.make_token(path))
+        self.nodes = {name: self.open(name, "--token-file", path) for name in ("a", "b")}
+        self.shared_by(("a", "b"))
+        for node in self.nodes.values():
+            for _ in range(8):
+                answer = node.post("/v1/transactions", {"branches": [self.part.tcc("x")],
+                                                        "wait": "ended"}, headers=bound)
+                self.assertTrue(self.expect(answer, 200).json["gid"].startswith("shop-"))
+            self.assertIn('etxd_forwards_total{result="answered"} 0', node.get("/metrics").text)
+        self.expect(self.nodes["a"].get("/v1/cluster", headers=bound), 403, "scope")
+
+    def test_certificates(self):
+        """Over TLS, both sides with certificates; also after they were read anew."""
+        folder = self.folder()
+        places = {"a": reserve(), "b": reserve()}
+        names = ",".join("IP:" + at.split(":")[0] for at in places.values())
+        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
+                        "-days", "2", "-subj", "/CN=etx", "-addext", "subjectAltName=" + names],
+                       check=True, capture_output=True, timeout=60)
+        context = ssl.create_default_context(cafile=certificate)
+        context.load_cert_chain(certificate, key)
+        flags = ("--tls-certificate", certificate, "--tls-key", key, "--tls-client-ca",
+                 certificate, "--call-ca", certificate, "--call-certificate", certificate,
+                 "--call-key", key)
+        self.nodes = {name: self.open(name, *flags, advertise="https://" + at, at=at,
+                                      context=context) for name, at in places.items()}
+        self.shared_by(("a", "b"))
+        gid = self.gid_of("b")
+        body = {"gid": gid, "branches": [self.part.tcc("x")], "wait": "ended"}
+        for _ in range(2):
+            for answer in self.at_each("POST", "/v1/transactions", body):
+                self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+            self.nodes["a"].process.send_signal(signal.SIGHUP)
+            self.nodes["a"].wait_log("taken up anew")
 
     def test_command(self):
         self.open_all(("a", "b"))

@@ -39,8 +39,10 @@ class Answer:
 class Server:
     """etxd on loopback, on a port that the system chose, with a home of its own."""
 
-    def __init__(self, *flags, home=None, wait=True, env=None, homes=None, listen="127.0.0.1:0"):
+    def __init__(self, *flags, home=None, wait=True, env=None, homes=None, listen="127.0.0.1:0",
+                 context=None):
         self.listen = listen
+        self.context = context  # of TLS
         self.folder = home or tempfile.mkdtemp(prefix="etx-etxd-")
         self.owned = home is None
         self.flags = flags
@@ -87,7 +89,9 @@ class Server:
         raise AssertionError(f"no '{message}' in the log:\n{self.log()}")
 
     def ask(self, method, path, body=None, headers=None, timeout=30):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        connection = (http.client.HTTPSConnection(self.host, self.port, timeout=timeout,
+                                                  context=self.context) if self.context else
+                      http.client.HTTPConnection(self.host, self.port, timeout=timeout))
         try:
             if body is not None and not isinstance(body, (bytes, str)):
                 body = json.dumps(body)
