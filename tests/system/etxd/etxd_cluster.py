@@ -356,6 +356,20 @@ class Settings(etxd_common.unittest.TestCase):
                 (["--listen", "*:7830", "--insecure-without-tls"], "there are no tokens")):
             self.assertIn(words, self.said(*flags))
 
+    def test_advertised_host_is_its_own(self):
+        """Others ask under that name; without tokens, names that nobody gave are refused."""
+        server = Server("--advertise", "https://etx.example:7830")
+        self.addCleanup(server.close)
+        for name, status in (("ETX.example:7830", 200), ("other.example", 421)):
+            self.assertEqual(server.get("/readyz", headers={"Host": name}).status, status)
+        cluster = server.get("/v1/cluster").json
+        self.assertEqual((cluster["node"], cluster["address"]),
+                         ("node", "https://etx.example:7830"))
+        home = cluster["homes"][0]
+        self.assertEqual((home["shared"], home["nodes"]), (False, []))
+        self.assertEqual({(one["node"], one["here"], one["in_flight"])
+                          for one in home["partitions"]}, {("node", True, 0)})
+
     def test_taken(self):
         shown = self.said("--advertise", "https://etx.example:7830", "--lease", "10s", status=0)
         self.assertIn("advertise: 'https://etx.example:7830' # flag\n", shown)
