@@ -14,7 +14,7 @@
  * free; who has more hands over. A partition without its lease starts no new put; its own time,
  * counted from before the lease was asked for, is over before the store's is. */
 
-enum { NODES_MAX = 256, LOOK_MS = 100, LEAVE_MS = 1000 };
+enum { NODES_MAX = 256, LOOK_MS = 60, LEAVE_MS = 1000 };
 /* What could not be read so often is left to others for so long. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 

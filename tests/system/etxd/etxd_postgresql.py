@@ -43,7 +43,8 @@ class Postgresql(Case):
         self.part.rules.clear()
         self.server.start()
         self.eventually(lambda: self.server.get("/v1/transactions/x").json["state"] == "COMMITTED")
-        self.assertEqual(self.server.get("/v1/transactions/y").json["state"], "COMMITTED")
+        # that it had ended may not have been written yet
+        self.eventually(lambda: self.server.get("/v1/transactions/y").json["state"] == "COMMITTED")
         self.looked_at_beside()
         metrics = self.server.get("/metrics").text
         self.assertIn('durability="local"', metrics)
