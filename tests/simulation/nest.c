@@ -53,6 +53,9 @@ static void finish(chain *c, etx_reply reply) {
     sim *s = c->node->world;
     sim_row *row = &c->parent->row[c->place];
     c->reply = reply;
+    if (reply == ETX_REFUSED && c->operation == ETX_FORWARD) {
+        row->forward = SIM_ROW_REFUSED; /* an operator ended what an earlier Try had held */
+    }
     if (reply == ETX_DONE) {
         row->forward = c->operation == ETX_FORWARD ? SIM_ROW_DONE : row->forward;
         row->commit |= c->operation == ETX_COMMIT;
