@@ -352,7 +352,7 @@ static int store_attend(etx_log *log,
                         uint32_t ttl_ms,
                         char *message,
                         size_t size) {
-    const sim_adapter *of = (sim_adapter *)(void *)log;
+    sim_adapter *of = (sim_adapter *)(void *)log;
     sim_store *store = of->store;
     uint32_t place = of->node->place;
     (void)address;
@@ -363,7 +363,7 @@ static int store_attend(etx_log *log,
     if (of->attended && store->attends[place] != of->node->life) {
         return ETX_ECONFLICT;
     }
-    ((sim_adapter *)(void *)log)->attended = 1;
+    of->attended = 1;
     store->attends[place] = of->node->life;
     store->attends_us[place] = ttl_ms > 0 ? store->world->now_us + ttl_ms * 1000ull : 0;
     return 0;
@@ -440,25 +440,15 @@ static int store_clock(etx_log *log, uint64_t *ret_ms) {
     return reachable(of) ? 0 : ETX_EUNAVAILABLE;
 }
 
+/* What both kinds of store have. */
+#define STORE_OPS                                                                             \
+    .version = ETX_LOG_VERSION, .open = store_open, .close = store_close, .info = store_info, \
+    .put = store_put, .get = store_get, .trim = store_trim, .space = store_space
+
 const etx_log_ops *sim_store_ops(int leased) {
-    static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
-                                    .scheme = "sim",
-                                    .open = store_open,
-                                    .close = store_close,
-                                    .info = store_info,
-                                    .put = store_put,
-                                    .get = store_get,
-                                    .trim = store_trim,
-                                    .space = store_space};
-    static const etx_log_ops with_leases = {.version = ETX_LOG_VERSION,
+    static const etx_log_ops ops = {STORE_OPS, .scheme = "sim"};
+    static const etx_log_ops with_leases = {STORE_OPS,
                                             .scheme = "leased",
-                                            .open = store_open,
-                                            .close = store_close,
-                                            .info = store_info,
-                                            .put = store_put,
-                                            .get = store_get,
-                                            .trim = store_trim,
-                                            .space = store_space,
                                             .attend = store_attend,
                                             .renew = store_renew,
                                             .release = store_release,
