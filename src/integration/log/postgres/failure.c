@@ -11,7 +11,7 @@ void etx__pg_say(etx__pg_session *session, int rc, const char *format, ...) {
     vsnprintf(session->text, sizeof session->text, format, args);
     va_end(args);
     session->rc = rc;
-    etx__pg_redact(session->store, session->text, sizeof session->text);
+    etx__store_redact(&session->store->common, session->text, sizeof session->text);
 }
 
 typedef struct failure {

@@ -62,16 +62,16 @@ int etx__pg_attend(etx_log *head,
                    size_t message_size) {
     etx__pg_log *log = (etx__pg_log *)head;
     etx__pg_params params = {.count = 0};
-    if (log->store.read_only)
+    if (log->store.common.read_only)
         return ETX_EINVALID;
-    etx__pg_text(&params, log->store.node);
+    etx__pg_text(&params, log->store.common.node);
     if (ttl_ms == 0) {
-        etx__pg_text(&params, log->store.process);
+        etx__pg_text(&params, log->store.common.process);
         int rc = change(log, leave, &params, message, message_size);
         return rc < 0 ? rc : 0;
     }
     etx__pg_text(&params, address);
-    etx__pg_text(&params, log->store.process);
+    etx__pg_text(&params, log->store.common.process);
     etx__pg_number(&params, ttl_ms);
     etx__pg_number(&params, log->attended);
     int rc = change(log, attend, &params, message, message_size);
@@ -82,10 +82,10 @@ int etx__pg_attend(etx_log *head,
 int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms) {
     etx__pg_log *log = (etx__pg_log *)head;
     etx__pg_params params = {.count = 0};
-    if (log->store.read_only || number >= log->partition_count)
+    if (log->store.common.read_only || number >= log->partition_count)
         return ETX_EINVALID;
     etx__pg_number(&params, number);
-    etx__pg_text(&params, log->store.node);
+    etx__pg_text(&params, log->store.common.node);
     etx__pg_number(&params, ttl_ms);
     PGresult *result = NULL;
     int rc = ETX_EBUSY;
@@ -102,10 +102,10 @@ int etx__pg_renew(etx_log *head, uint32_t number, uint32_t ttl_ms) {
 int etx__pg_release(etx_log *head, uint32_t number) {
     etx__pg_log *log = (etx__pg_log *)head;
     etx__pg_params params = {.count = 0};
-    if (log->store.read_only || number >= log->partition_count)
+    if (log->store.common.read_only || number >= log->partition_count)
         return ETX_EINVALID;
     etx__pg_number(&params, number);
-    etx__pg_text(&params, log->store.node);
+    etx__pg_text(&params, log->store.common.node);
     int rc = change(log, release, &params, NULL, 0);
     return rc < 0 ? rc : 0;
 }

@@ -7,27 +7,7 @@
 #include "postgres.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
-
-static void *default_allocate(void *user, size_t size) {
-    (void)user;
-    return calloc(1, size);
-}
-
-static void default_release(void *user, void *block, size_t size) {
-    (void)user;
-    (void)size;
-    free(block);
-}
-
-static int say(const etx_log_config *config, int rc, const char *text) {
-    if (config->message && config->message_size)
-        snprintf(config->message, config->message_size, "%s", text);
-    return rc;
-}
 
 static void pg_close(etx_log *head, int clean) {
     etx__pg_log *log = (etx__pg_log *)head;
@@ -69,7 +49,7 @@ static int measure(etx__pg_log *log) {
     for (int i = 0; i < PQntuples(result); i++) {
         uint64_t number = (uint64_t)etx__pg_number_at(result, i, 0);
         uint64_t bytes = (uint64_t)etx__pg_number_at(result, i, 2) +
-                         (uint64_t)etx__pg_number_at(result, i, 1) * ETX__PG_SLOT_COST;
+                         (uint64_t)etx__pg_number_at(result, i, 1) * ETX__STORE_SLOT_COST;
         if (number < log->partition_count)
             atomic_store(&log->partition[number].bytes, bytes);
     }
@@ -78,24 +58,19 @@ static int measure(etx__pg_log *log) {
 }
 
 static int pg_open(const etx_log_config *config, etx_log **ret_log) {
-    etx_allocator allocator = {.allocate = default_allocate, .release = default_release};
+    etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
-        return say(config, ETX_EINVALID, "config->size is not set");
-    if (config->allocator)
-        allocator = *config->allocator;
+        return etx__store_say(config->message, config->message_size, ETX_EINVALID,
+                              "config->size is not set");
     etx__pg_log *log = allocator.allocate(allocator.user, sizeof *log);
     if (!log)
-        return say(config, ETX_ENOMEM, "out of memory");
+        return etx__store_say(config->message, config->message_size, ETX_ENOMEM, "out of memory");
     *log = (etx__pg_log){.allocator = allocator};
     int rc = etx__pg_url_parse(config, &log->store);
     if (rc) {
         allocator.release(allocator.user, log, sizeof *log);
         return rc;
     }
-    uint64_t process = 0;
-    if (getrandom(&process, sizeof process, 0) != (ssize_t)sizeof process)
-        process = (uint64_t)getpid();
-    snprintf(log->store.process, sizeof log->store.process, "%016llx", (unsigned long long)process);
     log->head.ops = etx_log_postgresql();
     pthread_mutex_init(&log->care_lock, NULL);
     pthread_mutex_init(&log->vacuum_lock, NULL);
@@ -107,7 +82,7 @@ static int pg_open(const etx_log_config *config, etx_log **ret_log) {
     rc = rc ? rc : measure(log);
     rc = rc ? rc : etx__pg_grade(log);
     if (rc) {
-        say(config, rc, log->care.text);
+        etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
         pg_close(&log->head, 1);
         return rc;
     }

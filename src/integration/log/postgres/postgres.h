@@ -2,6 +2,8 @@
 #ifndef ETX__LOG_POSTGRES_H
 #define ETX__LOG_POSTGRES_H
 
+#include "../store/store.h"
+
 #include <etx/log_postgres.h>
 #include <libpq-fe.h>
 #include <pthread.h>
@@ -9,22 +11,15 @@
 
 enum {
     ETX__PG_VERSION = 1, /* of the schema */
-    ETX__PG_PARTITIONS = 16,
-    ETX__PG_PARTITIONS_MAX = 256,
     ETX__PG_BATCH_MAX = 4 << 20,
-    ETX__PG_PARAMS_MAX = 6,
-    ETX__PG_SLOT_COST = 64 /* bytes that a row takes beside its batch */
+    ETX__PG_PARAMS_MAX = 6
 };
 
 /* What the URL says. Nothing of it changes while the log is open. */
 typedef struct etx__pg_store {
+    etx__store common;
     PQconninfoOption *conninfo; /* libpq's, with the password */
     char schema[64];
-    char node[ETX_NAME_MAX + 1];
-    char process[17];    /* drawn at open: tells two processes with one name apart */
-    uint32_t partitions; /* for a log that is made */
-    uint32_t timeout_ms; /* of a statement, and of a connect */
-    int read_only;
 } etx__pg_store;
 
 /* What a statement came to. */
@@ -83,8 +78,6 @@ typedef struct etx__pg_log {
 /* ---- url.c. Errors: ETX_EINVALID, ETX_ENOMEM; with message. */
 int etx__pg_url_parse(const etx_log_config *config, etx__pg_store *ret_store);
 void etx__pg_store_free(etx__pg_store *store);
-/* Puts *** where the text has the store's password. */
-void etx__pg_redact(const etx__pg_store *store, char *text, size_t size);
 
 /* ---- session.c */
 void etx__pg_session_init(etx__pg_session *session, const etx__pg_store *store);

@@ -15,7 +15,6 @@
  * A statement that inserted nothing has had no effect, and a second one looks why. */
 #include "postgres.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { TRIES = 5 };
@@ -36,27 +35,6 @@ static const char look[] =
     " LEFT JOIN etx_log_slot AS b ON b.partition = p.partition AND b.slot = $2::bigint - 1"
     " WHERE p.partition = $1::integer";
 
-static etx_put_result fail(etx_put *put, etx_put_result result, int error, const char *text) {
-    put->error = error;
-    snprintf(put->message, sizeof put->message, "%.199s", text);
-    return result;
-}
-
-static const char *wrong_with(const etx__pg_log *log, const etx_put *put) {
-    if (log->store.read_only)
-        return "the log is open for reading only";
-    if (put->partition >= log->partition_count)
-        return "there is no such partition";
-    if (!put->batch.len || put->batch.len > ETX__PG_BATCH_MAX)
-        return "the batch is empty or too large";
-    if (put->slot > INT64_MAX)
-        return "there is no such slot";
-    if (etx_slot_checksum(put->partition, put->slot, put->nonce, put->predecessor, put->batch) !=
-        put->checksum)
-        return "the checksum is not the batch's";
-    return NULL;
-}
-
 /* Why the statement inserted nothing; 0: nothing speaks against it any more. */
 static etx_put_result look_why(etx__pg_session *session, etx_put *put) {
     etx__pg_params params = {.count = 0};
@@ -66,9 +44,10 @@ static etx_put_result look_why(etx__pg_session *session, etx_put *put) {
     etx__pg_number(&params, put->slot);
     etx__pg_number(&params, put->predecessor);
     if (etx__pg_exec(session, look, &params, &result) != ETX__PG_DONE)
-        return fail(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
+        return etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
     if (PQntuples(result) != 1) {
-        why = fail(put, ETX_PUT_NOT_WRITTEN, ETX_ECORRUPT, "the partition's own row is gone");
+        why = etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, ETX_ECORRUPT,
+                                 "the partition's own row is gone");
     } else if (PQgetvalue(result, 0, 0)[0] == 't') {
         put->found_trimmed = 1;
         why = ETX_PUT_OCCUPIED;
@@ -97,36 +76,33 @@ static etx_put_result try_once(etx__pg_session *session, etx_put *put) {
     int inserted = outcome == ETX__PG_DONE && strcmp(PQcmdTuples(result), "1") == 0;
     PQclear(result);
     if (outcome == ETX__PG_LOST || (inserted && session->warned))
-        return fail(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
+        return etx__store_put_end(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
     if (inserted)
         return ETX_PUT_WRITTEN;
     if (outcome == ETX__PG_DONE)
         return look_why(session, put);
-    etx_put_result result_now = fail(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
+    etx_put_result result_now =
+        etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
     return outcome == ETX__PG_REFUSED && session->rc == ETX_EBUSY ? 0 : result_now;
 }
 
 etx_put_result etx__pg_put(etx_log *head, etx_put *put) {
     etx__pg_log *log = (etx__pg_log *)head;
-    const char *wrong = wrong_with(log, put);
-    etx_put_result result = 0;
-    put->error = 0;
-    put->message[0] = 0;
-    put->found_checksum = 0;
-    put->found_nonce = 0;
-    put->found_trimmed = 0;
-    if (wrong)
-        return fail(put, ETX_PUT_NOT_WRITTEN, ETX_EINVALID, wrong);
+    etx_put_result result =
+        etx__store_put_begin(&log->store.common, log->partition_count, ETX__PG_BATCH_MAX, put);
+    if (result)
+        return result;
     etx__pg_partition *partition = &log->partition[put->partition];
     for (int i = 0; i < TRIES && !result; i++)
         result = try_once(&partition->session, put);
     if (!result)
-        return fail(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE,
-                    put->message[0] ? put->message : "other writers were faster, again and again");
+        return etx__store_put_end(
+            put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE,
+            put->message[0] ? put->message : "other writers were faster, again and again");
     if (result == ETX_PUT_WRITTEN) {
         put->error = 0;
         put->message[0] = 0;
-        atomic_fetch_add(&partition->bytes, put->batch.len + ETX__PG_SLOT_COST);
+        atomic_fetch_add(&partition->bytes, put->batch.len + ETX__STORE_SLOT_COST);
     }
     return result;
 }

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* Two that make a log at once: the second waits, and finds it. */
 static const char lock_schema[] = "SELECT pg_advisory_xact_lock(hashtextextended('etx_log', 0))";
@@ -75,30 +74,18 @@ static int find(etx__pg_log *log, int *ret_tables, int *ret_schema) {
     return 0;
 }
 
-static int id_draw(char ret_id[ETX_HOME_ID_LEN + 1]) {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    uint8_t random[ETX_HOME_ID_LEN - 1];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return ETX_EIO;
-    ret_id[0] = 's'; /* a store that may be shared */
-    for (int i = 1; i < ETX_HOME_ID_LEN; i++)
-        ret_id[i] = digits[random[i - 1] % 32];
-    ret_id[ETX_HOME_ID_LEN] = 0;
-    return 0;
-}
-
 static int fill(etx__pg_log *log) {
     char id[ETX_HOME_ID_LEN + 1];
     etx__pg_params meta = {.count = 0};
     etx__pg_params partitions = {.count = 0};
-    if (id_draw(id)) {
+    if (etx__store_id_draw(id)) {
         etx__pg_say(&log->care, ETX_EIO, "the system gives no random numbers");
         return ETX_EIO;
     }
     etx__pg_number(&meta, ETX__PG_VERSION);
     etx__pg_text(&meta, id);
-    etx__pg_number(&meta, log->store.partitions);
-    etx__pg_number(&partitions, log->store.partitions - 1);
+    etx__pg_number(&meta, log->store.common.partitions);
+    etx__pg_number(&partitions, log->store.common.partitions - 1);
     int rc = etx__pg_run(&log->care,
                          "INSERT INTO etx_log_meta(id, version, log, partitions)"
                          " VALUES(1, $1::integer, $2, $3::integer)",
@@ -151,7 +138,7 @@ static int take_meta(etx__pg_log *log, const PGresult *result) {
         return ETX_EVERSION;
     }
     int64_t partitions = version == ETX__PG_VERSION ? etx__pg_number_at(result, 0, 2) : 0;
-    if (partitions < 1 || partitions > ETX__PG_PARTITIONS_MAX ||
+    if (partitions < 1 || partitions > ETX__STORE_PARTITIONS_MAX ||
         strlen(PQgetvalue(result, 0, 1)) != ETX_HOME_ID_LEN) {
         etx__pg_say(&log->care, ETX_ECORRUPT,
                     "the table etx_log_meta in schema %s is not as ETX made it", log->store.schema);

@@ -95,7 +95,7 @@ static etx__pg_outcome lost(etx__pg_session *session) {
 
 static etx__pg_outcome timed_out(etx__pg_session *session) {
     etx__pg_say(session, ETX_EUNAVAILABLE, "PostgreSQL has not answered within %u ms",
-                session->store->timeout_ms + GRACE_MS);
+                session->store->common.timeout_ms + GRACE_MS);
     session->state[0] = 0;
     etx__pg_drop(session);
     return ETX__PG_LOST;
@@ -114,7 +114,7 @@ static etx__pg_outcome flush_all(etx__pg_session *session, uint64_t until) {
 
 etx__pg_outcome etx__pg_await(etx__pg_session *session, PGresult **ret_result) {
     /* the server gives up first, and then the answer is definite */
-    uint64_t until = now_ms() + session->store->timeout_ms + GRACE_MS;
+    uint64_t until = now_ms() + session->store->common.timeout_ms + GRACE_MS;
     etx__pg_outcome outcome = flush_all(session, until);
     *ret_result = NULL;
     while (outcome == ETX__PG_DONE && PQisBusy(session->conn)) {
@@ -204,7 +204,7 @@ static etx__pg_outcome set_up(etx__pg_session *session, PGresult **ret_result) {
     etx__pg_params params = {.count = 0};
     snprintf(path, sizeof path, "\"%s\", pg_catalog, pg_temp", session->store->schema);
     etx__pg_text(&params, path);
-    etx__pg_number(&params, session->patient ? 0 : session->store->timeout_ms);
+    etx__pg_number(&params, session->patient ? 0 : session->store->common.timeout_ms);
     return send_one(session, sql, &params, ret_result);
 }
 
@@ -222,7 +222,7 @@ static int take_server(etx__pg_session *session) {
                     "the server is a standby: name the primary, or several hosts of which one is");
     }
     PQclear(result);
-    if (rc || !session->store->read_only)
+    if (rc || !session->store->common.read_only)
         return rc;
     etx__pg_outcome outcome =
         send_one(session, "SET default_transaction_read_only = on", NULL, &result);

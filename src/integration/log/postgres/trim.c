@@ -33,7 +33,7 @@ static int delete_some(etx__pg_log *log, uint32_t number, int *ret_more) {
     if (etx__pg_exec(&partition->session, delete_rows, &params, &result) != ETX__PG_DONE)
         return partition->session.rc;
     uint64_t rows = (uint64_t)etx__pg_number_at(result, 0, 0);
-    uint64_t bytes = (uint64_t)etx__pg_number_at(result, 0, 1) + rows * ETX__PG_SLOT_COST;
+    uint64_t bytes = (uint64_t)etx__pg_number_at(result, 0, 1) + rows * ETX__STORE_SLOT_COST;
     uint64_t had = atomic_load(&partition->bytes);
     PQclear(result);
     atomic_store(&partition->bytes, had > bytes ? had - bytes : 0);
@@ -72,7 +72,7 @@ int etx__pg_trim(etx_log *head, uint32_t number, uint64_t below) {
     etx__pg_log *log = (etx__pg_log *)head;
     etx__pg_params params = {.count = 0};
     int more = 1;
-    if (log->store.read_only || number >= log->partition_count)
+    if (log->store.common.read_only || number >= log->partition_count)
         return ETX_EINVALID;
     etx__pg_number(&params, number);
     etx__pg_number(&params, below < INT64_MAX ? below : INT64_MAX);
