@@ -39,7 +39,7 @@ def run_as(*names):
 
 
 class Server:
-    """One server in a directory of its own. A store says how it is launched and when it is ready."""
+    """One server in a directory of its own."""
 
     def __init__(self, home, user):
         self.home, self.user = home, user
@@ -53,6 +53,7 @@ class Server:
         raise NotImplementedError
 
     def is_ready(self):
+        """Does it serve? Asked again and again while it starts."""
         raise NotImplementedError
 
     def as_user(self, command):
