@@ -329,7 +329,7 @@ static void watch_put(etx__partition *partition) {
     uint64_t since_us = partition->shard->now.mono_us - partition->put_start_us;
     if (!partition->hangs && since_us >= ETX__PUT_HANGS_MS * 1000ull) {
         partition->hangs = 1;
-        down(partition, "a write to its log has not come back for seconds", ETX_EUNAVAILABLE);
+        down(partition, "a write to its log does not come back", ETX_EUNAVAILABLE);
     }
 }
 

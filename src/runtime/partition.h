@@ -5,7 +5,7 @@
 #include "runtime.h"
 
 /* A put that has not come back for so long counts as a home that does not answer. */
-enum { ETX__MARKS = 256, ETX__PUT_HANGS_MS = 2000 };
+enum { ETX__MARKS = 256, ETX__PUT_HANGS_MS = 800 };
 
 /* The memory of one core. It outlives its claim while callbacks still hold pointers into it. */
 typedef struct etx__memory {
