@@ -118,7 +118,7 @@ class Asker:
         self.connection = None
 
     def ask(self, method, path, body=None):
-        """(status, JSON), or None: nobody knows."""
+        """(status, what its JSON says), or None: nobody knows."""
         try:
             if self.connection is None:
                 host, port = self.rng.choice(self.addresses)
@@ -126,7 +126,9 @@ class Asker:
             self.connection.request(method, path, body,
                                     {"Content-Type": "application/json"} if body else {})
             response = self.connection.getresponse()
-            return response.status, json.loads(response.read())
+            body = response.read()
+            is_json = "json" in response.getheader("Content-Type", "")
+            return response.status, json.loads(body) if is_json else body.decode()
         except (OSError, http.client.HTTPException, ValueError):
             self.leave()
             return None

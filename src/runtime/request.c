@@ -487,7 +487,8 @@ void etx__request_handle(etx_tx *request) {
         etx__request_elsewhere(request)) {
         return;
     }
-    if (partition->state != ETX__OPEN) {
+    int lists_nothing = request->ask == ETX__ASK_LIST && partition->state == ETX__ELSEWHERE;
+    if (partition->state != ETX__OPEN && !lists_nothing) {
         char why[ETX_REASON_MAX + 1];
         etx__request_refuse(request, why_closed(partition, begin, why), why);
         return;

@@ -168,6 +168,45 @@ static void a_wrong_node_names_the_right_one(void **state) {
 }
 
 /* Each knows who is there; and where, if they said so. */
+static int count_gid(const etx_status *status, void *user) {
+    assert_int_equal(status->state, ETX_COMMITTED);
+    ++*(unsigned *)user;
+    return 0;
+}
+
+/* Each lists what it has, and all together everything, once. */
+static void each_lists_its_own(void **state) {
+    enum { ALL = 32 };
+    struct cluster cluster;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *node[] = {node_start(&cluster, "one", ""), node_start(&cluster, "two", "")};
+    wait_for_halves(node[0], node[1]);
+    unsigned begun[2] = {0, 0};
+    for (int i = 0; i < ALL; i++) {
+        char gid[32];
+        etx_outcome outcome;
+        snprintf(gid, sizeof gid, "listed-%d", i);
+        int at_second = run(node[0], gid, &outcome) == ETX_EELSEWHERE;
+        rig_must(node[at_second], run(node[at_second], gid, &outcome), "run");
+        begun[at_second]++;
+    }
+    assert_true(begun[0] > 0 && begun[1] > 0);
+    for (int i = 0; i < 2; i++) {
+        etx_filter filter = ETX_FILTER_INIT;
+        etx_cursor cursor = {{0, 0}};
+        unsigned listed = 0;
+        filter.remembered = 1;
+        do {
+            rig_must(node[i], etx_list(node[i], &filter, &cursor, 5, count_gid, &listed), "list");
+        } while (cursor.word[0] != 0 || cursor.word[1] != 0);
+        assert_int_equal(listed, begun[i]);
+    }
+    rig_close(node[0], ETX_CLOSE_FINISH);
+    rig_close(node[1], ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 static void nodes_are_told(void **state) {
     struct cluster cluster;
     etx_node_status node = {.size = sizeof node};
@@ -336,6 +375,7 @@ int main(void) {
         cmocka_unit_test(one_node_has_all),
         cmocka_unit_test(two_share_evenly),
         cmocka_unit_test(a_wrong_node_names_the_right_one),
+        cmocka_unit_test(each_lists_its_own),
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
