@@ -1,6 +1,18 @@
 /* GET /v1/cluster: the nodes that share a home, and who has which partition. */
 #include "etxd.h"
 
+/* Their ids stand behind a space each. */
+static void write_own_homes(etxd_text *body, const char *at) {
+    int count = 0;
+    etxd_text_name(body, "homes");
+    etxd_text_put(body, "[");
+    for (; *at == ' '; at += 1 + ETX_HOME_ID_LEN) {
+        etxd_text_put(body, count++ > 0 ? "," : "");
+        etxd_text_json(body, at + 1, ETX_HOME_ID_LEN);
+    }
+    etxd_text_put(body, "]");
+}
+
 static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
     etx_node_status node = {.size = sizeof node};
     uint32_t i;
@@ -12,6 +24,7 @@ static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
         etxd_text_member(body, "address", node.address);
         etxd_text_member_flag(body, "here", node.here);
         etxd_text_member_number(body, "left_ms", node.left_ms);
+        write_own_homes(body, node.homes);
         etxd_text_put(body, "}");
     }
     etxd_text_put(body, "]");

@@ -43,9 +43,10 @@ int etxd_is_elsewhere(const etxd_exchange *x, const char *gid) {
 }
 
 static int refuse(etxd_exchange *x, const etx_partition_status *where) {
-    return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM, "partition %u is with node %s%s%s",
-                            where->number, where->node, where->address[0] != '\0' ? " at " : "",
-                            where->address);
+    return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
+                            "partition %u of %s home is with node %s%s%s", where->number,
+                            where->shared ? "the shared" : "a local", where->node,
+                            where->address[0] != '\0' ? " at " : "", where->address);
 }
 
 int etxd_forward_never(etxd_exchange *x, const char *gid) {

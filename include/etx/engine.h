@@ -72,7 +72,7 @@ typedef struct etx_options {
     const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
                                       * that from now on another does (see docs/guarantees.md) */
     const char *address; /* where other nodes of a shared home reach this one; shown to them as it
-                          * is, at most 255 characters; default: "" */
+                          * is, at most 255 characters, no spaces; default: "" */
     /* Shared homes: how long a partition stays with a node that is not heard of; at least 500,
      * default 5,000 */
     uint32_t lease_ms;
@@ -185,8 +185,9 @@ ETX_API int etx_engine_partition_status(etx_engine *engine,
                                         unsigned place,
                                         uint32_t number,
                                         etx_partition_status *ret_status);
-/* The partition to which a gid belongs, whether there is such a transaction or not. Errors: as
- * etx_query, but for ETX_ENOTFOUND. Any thread; from inline callbacks. */
+/* The partition to which a gid belongs, whether there is such a transaction or not. Of a home that
+ * another node has for itself: `elsewhere`, and a place beyond the last. Errors: as etx_query, but
+ * for ETX_ENOTFOUND. Any thread; from inline callbacks. */
 ETX_API int etx_engine_gid_status(etx_engine *engine,
                                   const char *gid,
                                   etx_partition_status *ret_status);
@@ -198,6 +199,7 @@ typedef struct etx_node_status {
     char address[256]; /* where it is reached, as it said; or "" */
     uint8_t here;      /* it is this engine */
     uint64_t left_ms;  /* until it counts as gone, unless it is heard of */
+    char homes[64];    /* the ids of homes that are its alone, each after a space */
 } etx_node_status;
 /* Node `number`, in the order of names, of the home at `place`. Errors: ETX_ENOTFOUND (past the
  * last; the home is not shared), ETX_ECLOSED, ETX_EINVALID. Any thread; from inline callbacks. */

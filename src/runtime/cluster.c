@@ -48,14 +48,26 @@ int etx_engine_partition_status(etx_engine *engine,
     return 0;
 }
 
+/* The gid names a home that another node has for itself. */
+static int found_elsewhere(etx_engine *engine, const char *gid, etx_partition_status *ret_status) {
+    char home_id[ETX_HOME_ID_LEN + 1];
+    uint64_t made_ms = 0;
+    *ret_status = (etx_partition_status){.size = sizeof *ret_status, .elsewhere = 1, .shared = 0};
+    ret_status->place = engine->home_count;
+    return etx__gid_read((etx_bytes){gid, strlen(gid)}, home_id, &ret_status->number, &made_ms) &&
+           etx__keeper_finds(engine, home_id, ret_status);
+}
+
 int etx_engine_gid_status(etx_engine *engine, const char *gid, etx_partition_status *ret_status) {
     int rc = 0;
+    etx_partition_status status;
     etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
-    if (request == NULL) {
+    if (request != NULL) {
+        status = status_of(request->partition);
+        etx__request_free(request);
+    } else if (rc != ETX_EELSEWHERE || !found_elsewhere(engine, gid, &status)) {
         return rc;
     }
-    etx_partition_status status = status_of(request->partition);
-    etx__request_free(request);
     if (ret_status == NULL || ret_status->size == 0) {
         return etx__engine_refuse(engine, ETX_EINVALID);
     }

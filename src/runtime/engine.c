@@ -170,8 +170,8 @@ static const char *take_names(etx_engine *engine) {
     if (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN) {
         return "accept_chosen_home: the id of a home, as etx_home_status.id says it";
     }
-    if (strlen(address) >= sizeof engine->address) {
-        return "address: 255 characters at most";
+    if (strlen(address) >= sizeof engine->address || strpbrk(address, " \t\r\n") != NULL) {
+        return "address: 255 characters at most, no spaces";
     }
     memcpy(engine->node, node, strlen(node) + 1);
     memcpy(engine->address, address, strlen(address) + 1);

@@ -21,7 +21,8 @@ enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 typedef struct member {
     char name[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1];
-    uint64_t until_us; /* it counts as gone then, if nothing is heard of it */
+    char homes[ETX__OWN_HOMES_MAX]; /* the ids of homes that are its alone, each after a space */
+    uint64_t until_us;              /* it counts as gone then, if nothing is heard of it */
 } member;
 
 typedef struct lease {
@@ -71,14 +72,35 @@ static void wish(etx__partition *partition, etx__wish what) {
     }
 }
 
-/* ---- what the store says */
+/* ---- what the store says, and is told */
+
+/* What is told as the address of this node: that, and behind a space each the homes that are its
+ * alone. Others find by them who has what was begun while the shared home was away. */
+static void say_where(const etx_engine *engine, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "%s", engine->address);
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        const etx__home *home = engine->home[i];
+        size_t len = strlen(ret_text);
+        if (home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
+            len + ETX_HOME_ID_LEN + 2 <= size) {
+            snprintf(ret_text + len, size - len, " %s", home->info.id);
+        }
+    }
+}
+
+static void hear_where(member *to, const char *text) {
+    size_t len = strcspn(text, " ");
+    size_t homes = strlen(text + len);
+    snprintf(to->address, sizeof to->address, "%.*s", (int)len, text);
+    snprintf(to->homes, sizeof to->homes, "%s", homes < sizeof to->homes ? text + len : "");
+}
 
 static void on_node(const etx_log_node *node, void *user) {
     view *next = &((etx__keeper *)user)->next;
     if (next->nodes < NODES_MAX) {
         member *to = &next->node[next->nodes++];
         snprintf(to->name, sizeof to->name, "%s", node->name);
-        snprintf(to->address, sizeof to->address, "%s", node->address);
+        hear_where(to, node->address);
         to->until_us = etx__clock_us() + node->left_ms * 1000;
     }
 }
@@ -145,8 +167,10 @@ static void lose_all(etx__keeper *keeper) {
 
 static int attend(etx__keeper *keeper) {
     etx__home *home = keeper->home;
-    int rc = home->ops->attend(home->log, home->engine->address, home->engine->options.lease_ms,
-                               keeper->message, sizeof keeper->message);
+    char where[ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX];
+    say_where(home->engine, where, sizeof where);
+    int rc = home->ops->attend(home->log, where, home->engine->options.lease_ms, keeper->message,
+                               sizeof keeper->message);
     if (rc == ETX_ECONFLICT && !keeper->yields) {
         char why[160];
         snprintf(why, sizeof why,
@@ -442,11 +466,37 @@ int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_stat
         const member *node = &keeper->seen.node[number];
         memcpy(ret_status->node, node->name, sizeof node->name);
         memcpy(ret_status->address, node->address, sizeof node->address);
+        memcpy(ret_status->homes, node->homes, sizeof node->homes);
         ret_status->left_ms = left_ms(node->until_us);
         ret_status->here = (uint8_t)is_mine(keeper, node->name);
     }
     pthread_mutex_unlock(&home->lock);
     return there;
+}
+
+static int has_home(const member *node, const char *home_id) {
+    const char *at = strstr(node->homes, home_id);
+    return at != NULL && at[-1] == ' ' && (at[ETX_HOME_ID_LEN] == ' ' || at[ETX_HOME_ID_LEN] == 0);
+}
+
+int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status) {
+    int found = 0;
+    for (uint32_t i = 0; !found && i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        const etx__keeper *keeper = home->keeper;
+        pthread_mutex_lock(&home->lock);
+        for (uint32_t k = 0; keeper != NULL && !found && k < keeper->seen.nodes; k++) {
+            const member *node = &keeper->seen.node[k];
+            if (!is_mine(keeper, node->name) && has_home(node, home_id)) {
+                memcpy(ret_status->node, node->name, sizeof node->name);
+                memcpy(ret_status->address, node->address, sizeof node->address);
+                ret_status->node_left_ms = left_ms(node->until_us);
+                found = 1;
+            }
+        }
+        pthread_mutex_unlock(&home->lock);
+    }
+    return found;
 }
 
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {

@@ -42,6 +42,9 @@ uint64_t etx__keeper_who(etx__home *home,
                          char ret_address[ETX__ADDRESS_MAX + 1]);
 /* A node that attends, in the order of names; 0: there are not so many. Any thread. */
 int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
+/* Which other node has the home of this id for itself: its name, address and left_ms; 0: none that
+ * attends. Any thread. */
+int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status);
 /* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size);
 

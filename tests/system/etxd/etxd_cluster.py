@@ -59,10 +59,10 @@ class Cluster(Case):
         schema = f"cluster_{os.getpid()}_{random.randrange(1 << 30)}"
         self.home = f"postgresql://?schema={schema}&partitions={PARTITIONS}"
 
-    def open(self, name, *flags, advertise=None, at=None, context=None):
+    def open(self, name, *flags, advertise=None, at=None, context=None, homes=()):
         at = at or reserve()
         server = Server("--node", name, "--advertise", advertise or "http://" + at, *self.flags,
-                        *flags, homes=[self.home], listen=at, context=context)
+                        *flags, homes=[self.home, *homes], listen=at, context=context)
         self.addCleanup(server.close)
         self.server = server
         return server
@@ -141,6 +141,23 @@ class Cluster(Case):
             for answer in self.at_each("POST", f"/v1/transactions/{gid}/commit",
                                        {"wait": "ended"}):
                 self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+
+    def test_what_is_at_home_of_one_node(self):
+        """What a node began at a home of its own is known everywhere, as long as the node is."""
+        own = "file:" + os.path.join(self.folder(), "own")
+        self.nodes = {"a": self.open("a", homes=[own]), "b": self.open("b")}
+        self.shared_by(("a", "b"))
+        asked = self.nodes["b"]
+        home = self.nodes["a"].get("/v1/cluster").json["homes"][1]["id"]
+        told = {one["node"]: one["homes"]
+                for one in asked.get("/v1/cluster").json["homes"][0]["nodes"]}
+        self.assertEqual(told, {"a": [home], "b": []})
+        path = f"/v1/transactions/01m8kp0hhc-{home}000-s3g8jaf7001j"
+        self.expect(asked.get(path), 410)  # says node a
+        again = self.expect(asked.get(path, headers={"Etx-Forwarded-By": "c"}), 421, "elsewhere")
+        self.assertIn("of a local home is with node a", again.json["detail"])
+        self.assertEqual(self.nodes.pop("a").end(), 0)
+        self.eventually(lambda: asked.get(path).status == 503)
 
     def test_the_answer_that_is_not_yet(self):
         """202 with its Location, headers along, and what operators do, at the wrong node."""

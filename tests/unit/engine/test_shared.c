@@ -30,7 +30,11 @@ static void cluster_end(struct cluster *cluster) {
     rig_log_end(&cluster->log);
 }
 
-static etx_engine *node_start(struct cluster *cluster, const char *name, const char *address) {
+/* `own`: the URL of a home that this node prefers, and has for itself; or NULL. */
+static etx_engine *node_start_at(struct cluster *cluster,
+                                 const char *name,
+                                 const char *address,
+                                 const char *own) {
     etx_options options = rig_options();
     etx_monitor monitor = ETX_MONITOR_INIT;
     etx_engine *engine = NULL;
@@ -42,10 +46,19 @@ static etx_engine *node_start(struct cluster *cluster, const char *name, const c
     options.lease_ms = LEASE_MS;
     assert_int_equal(etx_engine_create(&options, &engine), 0);
     rig_must(engine, etx_engine_log(engine, rig_shared_ops()), "log");
+    if (own) {
+        rig_must(engine, etx_engine_log(engine, rig_log_ops()), "own log");
+        rig_must(engine, etx_engine_home(engine, own), "own home");
+        rig_must(engine, etx_engine_chosen_home(engine, 1), "chosen home");
+    }
     rig_must(engine, etx_engine_home(engine, cluster->url), "home");
     rig_bank_register(&cluster->bank, engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(engine);
     return engine;
+}
+
+static etx_engine *node_start(struct cluster *cluster, const char *name, const char *address) {
+    return node_start_at(cluster, name, address, NULL);
 }
 
 static unsigned count_here(etx_engine *engine) {
@@ -231,6 +244,42 @@ static void nodes_are_told(void **state) {
 }
 
 /* Its successor knows what was begun there, long before the lease would have run out. */
+/* What a node has begun at a home of its own is asked of that node. */
+static void a_home_of_one_node_is_named(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_status status = {.size = sizeof status};
+    etx_partition_status where = {.size = sizeof where};
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    etx_engine *one = node_start_at(&cluster, "one", "http://one:1", own.url);
+    etx_engine *two = node_start(&cluster, "two", "");
+    wait_for(two, PARTITIONS / 2);
+    rig_must(one, etx_tx_run(rig_pair(one, "bank", NULL, 'D'), &outcome), "run");
+    int rc = 0;
+    for (uint64_t begin = host_now_ms(); rc != ETX_EELSEWHERE;) {
+        rc = etx_query(two, outcome.gid, &status);
+        assert_true(rc == ETX_EELSEWHERE || rc == ETX_EUNAVAILABLE);
+        assert_true(host_now_ms() < begin + 60000);
+    }
+    char words[200];
+    etx_engine_message(two, words, sizeof words);
+    assert_non_null(strstr(words, " is with node one at http://one:1"));
+    rig_must(two, etx_engine_gid_status(two, outcome.gid, &where), "gid status");
+    assert_string_equal(where.node, "one");
+    assert_string_equal(where.address, "http://one:1");
+    assert_int_equal(where.elsewhere, 1);
+    assert_int_equal(where.place, 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    assert_int_equal(etx_query(two, "01m8kp0hhc-f000000000-s3g8jaf7001j", &status),
+                     ETX_EUNAVAILABLE);
+    rig_close(two, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 static void who_leaves_hands_over_at_once(void **state) {
     struct cluster cluster;
     char gid[32];
@@ -377,6 +426,7 @@ int main(void) {
         cmocka_unit_test(a_wrong_node_names_the_right_one),
         cmocka_unit_test(each_lists_its_own),
         cmocka_unit_test(nodes_are_told),
+        cmocka_unit_test(a_home_of_one_node_is_named),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
