@@ -51,14 +51,14 @@ static const cli_command command = {
 
 static const char *type_name_at(const void *table, size_t place) {
     (void)table;
-    return place < ETX_RECORD_END ? etx_record_name((unsigned)place + 1) : NULL;
+    return place < ETX_RECORD_LOSS ? etx_record_name((unsigned)place + 1) : NULL;
 }
 
 static int check_type(cli_context *cli, const char *type) {
     const char *near;
     char hint[96];
     unsigned i;
-    for (i = ETX_RECORD_OWN; i <= ETX_RECORD_END; i++) {
+    for (i = ETX_RECORD_OWN; i <= ETX_RECORD_LOSS; i++) {
         if (strcmp(type, etx_record_name(i)) == 0) {
             return 0;
         }
@@ -68,7 +68,7 @@ static int check_type(cli_context *cli, const char *type) {
         snprintf(hint, sizeof hint, "did you mean '%s'?", near);
     } else {
         snprintf(hint, sizeof hint,
-                 "types are own, begin, enlist, held, result, decide, force, move and end");
+                 "types are own, begin, enlist, held, result, decide, force, move, end and loss");
     }
     return etx__cli_fail(cli, hint, "--type: no record is called '%s'", type);
 }

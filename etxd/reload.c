@@ -114,6 +114,7 @@ int etxd_engine_options(etxd *server, char *message) {
     o.node = c->node;
     o.address = c->advertise;
     o.lease_ms = (uint32_t)c->lease;
+    o.state_dir = c->state[0] != '\0' ? c->state : NULL;
     o.flags = c->allow_volatile ? ETX_ALLOW_VOLATILE : 0;
     o.shards = (uint32_t)c->shards;
     o.transactions_max = (uint32_t)c->transactions;

@@ -76,12 +76,16 @@ typedef struct etx_options {
     /* Shared homes: how long a partition stays with a node that is not heard of; at least 500,
      * default 5,000 */
     uint32_t lease_ms;
+    /* A directory of this node's own, made if it is not there, in which it remembers what shared
+     * homes acknowledged to it: so a store that was restored from an older backup is noticed at the
+     * next start too. Without one it is noticed only while a node runs. Copied; default: none */
+    const char *state_dir;
 } etx_options;
 
 #define ETX_OPTIONS_INIT                                                                 \
     {                                                                                    \
         sizeof(etx_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0, 0, 0                                     \
+            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0, 0, 0, 0                                  \
     }
 
 /* Makes an engine that does nothing yet. Errors: ETX_EINVALID (etx_engine_message(NULL, ...) names
@@ -109,8 +113,10 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
  * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
- * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EINVALID,
- * ETX_ESTATE, ETX_ENOMEM. */
+ * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EBUSY (another
+ * engine has the state directory), ETX_EREGRESSED (another log is where a shared home was),
+ * ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. A partition of a shared home of which the store has lost
+ * what it acknowledged is no error: it is not claimed (etx_partition_status). */
 ETX_API int etx_engine_start(etx_engine *engine);
 
 /* For an event loop. With `lends` the calling thread promises to call etx_engine_help before it
@@ -161,6 +167,7 @@ typedef struct etx_home_status {
     uint64_t since_ms;  /* when `usable` last changed, ms since 1970 */
     uint64_t in_flight; /* transactions that live there */
     char why[160];      /* not usable: why; else empty */
+    char remark[320];   /* what it does not promise, and what would make it; or empty */
 } etx_home_status;
 /* The home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED. Any thread; from
  * inline callbacks. */
@@ -178,6 +185,8 @@ typedef struct etx_partition_status {
     uint64_t node_left_ms;       /* that node has it for so long, as the store said last */
     uint32_t place, number;      /* of the home, and of the partition in it */
     uint8_t elsewhere;           /* another node has it: a request here is ETX_EELSEWHERE */
+    uint8_t regressed;           /* the store has lost what it acknowledged: it is not claimed */
+    char why[480];               /* ... what, and what shows and ends it; else empty */
 } etx_partition_status;
 /* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
  * ETX_EINVALID. Any thread; from inline callbacks. */

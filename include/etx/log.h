@@ -57,6 +57,9 @@ typedef struct etx_log_info {
     /* bytes of records that a partition may hold beyond three times what is needed, before its
      * oldest part is written anew and trimmed; 0: 4 MiB */
     uint32_t slack;
+    /* Which store this is, in words (a system id, a timeline), or NULL; borrowed until close. To be
+     * set only where `size` has room for it. It is shown when something was lost, never judged. */
+    const char *identity;
 } etx_log_info;
 
 /* What a put came to. */

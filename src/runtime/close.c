@@ -3,6 +3,7 @@
 
 #include "keeper.h"
 #include "shard.h"
+#include "seen.h"
 
 /* New work is refused first. Then (finish) what is in flight may end, with all that its
  * initiators still say of it, or (leave) the calls that run now may return. Then the shards'
@@ -106,6 +107,7 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__keeper_stop(engine->home[i]);
     }
+    etx__seen_stop(engine, mode != ETX_CLOSE_ABRUPT);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         forget_all(&engine->shard[i], &clean);
     }

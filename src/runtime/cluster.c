@@ -11,6 +11,12 @@ static etx_partition_status status_of(const etx__partition *partition) {
     status.in_flight = atomic_load(&partition->live);
     status.place = home->place;
     status.number = partition->number;
+    status.regressed = atomic_load(&partition->regressed) != 0;
+    if (status.regressed) {
+        pthread_mutex_lock(&home->lock);
+        memcpy(status.why, partition->regress, sizeof status.why);
+        pthread_mutex_unlock(&home->lock);
+    }
     if (home->keeper != NULL) {
         uint64_t until_us = atomic_load(&partition->lease_us);
         uint64_t now_us = etx__clock_us();

@@ -4,6 +4,7 @@
 #include "keeper.h"
 #include "options.h"
 #include "shard.h"
+#include "seen.h"
 
 /* ---- the engine's own memory */
 
@@ -48,6 +49,10 @@ void etx__engine_drop(etx_engine *engine) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home_close(engine->home[i], 0);
         etx__home_free(engine->home[i]);
+    }
+    etx__seen_free(engine);
+    if (engine->state_dir != NULL) {
+        etx__engine_release(engine, engine->state_dir, strlen(engine->state_dir) + 1);
     }
     etx__workers_free(engine);
     etx__stash_free(&engine->handles, free_handle);
@@ -145,6 +150,8 @@ static int not_started(etx_engine *engine) {
 
 /* ---- create */
 
+enum { STATE_DIR_MAX = 1000 };
+
 static const char *take_monitor(etx_engine *engine) {
     const etx_monitor *given = engine->options.monitor;
     uint64_t quiet = 1u << ETX_EVENT_BEGUN | 1u << ETX_EVENT_DECIDED | 1u << ETX_EVENT_ENDED;
@@ -178,6 +185,23 @@ static const char *take_names(etx_engine *engine) {
     if (accept != NULL) {
         memcpy(engine->accept_chosen_home, accept, ETX_HOME_ID_LEN + 1);
     }
+    return NULL;
+}
+
+static const char *take_state_dir(etx_engine *engine) {
+    const char *dir = engine->options.state_dir;
+    if (dir == NULL) {
+        return NULL;
+    }
+    size_t len = strlen(dir);
+    if (len == 0 || len > STATE_DIR_MAX) {
+        return "state_dir: 1 to 1000 characters";
+    }
+    engine->state_dir = etx__engine_alloc(engine, len + 1);
+    if (engine->state_dir == NULL) {
+        return "no memory for the name of the state directory";
+    }
+    memcpy(engine->state_dir, dir, len + 1);
     return NULL;
 }
 
@@ -219,6 +243,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     engine->codecs[ours.codec->id] = ours.codec;
     const char *odd = take_monitor(engine);
     odd = odd != NULL ? odd : take_names(engine);
+    odd = odd != NULL ? odd : take_state_dir(engine);
     if (odd != NULL) {
         etx__engine_drop(engine);
         return etx__engine_none(ETX_EINVALID, odd);
@@ -386,7 +411,8 @@ static void await_writers(etx_engine *engine, uint32_t count) {
 /* Of a shared home it is tried again, once the engine runs. */
 static int can_wait(const etx__partition *partition) {
     return partition->home->keeper != NULL &&
-           (partition->job_rc == ETX_EUNAVAILABLE || partition->job_was == ETX__JOB_CLAIM);
+           (partition->job_rc == ETX_EUNAVAILABLE || partition->job_rc == ETX_EREGRESSED ||
+            partition->job_was == ETX__JOB_CLAIM);
 }
 
 /* By the thread of each partition's writer, all at the same time. What cannot be read is not
@@ -405,6 +431,9 @@ static int do_everywhere(etx_engine *engine, etx__job job) {
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         partition->busy = 0;
+        if (partition->job_rc == ETX_EREGRESSED && partition->home->keeper != NULL) {
+            etx__partition_regress(partition, partition->message);
+        }
         if (rc == 0 && partition->job_rc != 0 && !can_wait(partition)) {
             rc = etx__engine_fail(engine, partition->job_rc, "home %s: %s", partition->home->url,
                                   partition->message);
@@ -479,6 +508,7 @@ static int run_all(etx_engine *engine) {
         rc = etx__shard_start(&engine->shard[i]);
     }
     rc = rc != 0 ? rc : start_keepers(engine);
+    rc = rc != 0 ? rc : etx__seen_start(engine);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "no threads or memory to start with");
 }
 
@@ -487,7 +517,8 @@ int etx_engine_start(etx_engine *engine) {
     if (rc != 0) {
         return rc;
     }
-    rc = open_homes(engine);
+    rc = etx__seen_open(engine);
+    rc = rc != 0 ? rc : open_homes(engine);
     if (rc == 0 && make_shards(engine) != 0) {
         rc = etx__engine_fail(engine, ETX_ENOMEM, "no memory to start with");
     }
@@ -507,6 +538,7 @@ int etx_engine_start(etx_engine *engine) {
             etx__shard_stop(&engine->shard[i]);
         }
         etx__workers_stop(engine, 0);
+        etx__seen_stop(engine, 0);
         for (uint32_t i = 0; i < engine->home_count; i++) {
             etx__keeper_stop(engine->home[i]);
             etx__keeper_leave(engine->home[i]);

@@ -1,5 +1,6 @@
 /* Homes: opening them, their health, and which takes a new transaction. */
 #include "keeper.h"
+#include "seen.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,17 @@ static int refuse_look(etx_engine *engine, const etx__home *home) {
         home->url);
 }
 
+/* What the adapter says, and what this node cannot see. */
+static void note_remark(etx__home *home) {
+    const char *remark = home->info.remark != NULL ? home->info.remark : "";
+    int blind = etx__home_shared(home) && home->engine->seen == NULL;
+    snprintf(home->remark, sizeof home->remark, "%.200s%s%s", remark,
+             remark[0] != 0 && blind ? "; " : "",
+             blind ? "without a state directory an older backup that is restored while no node "
+                     "runs is not noticed"
+                   : "");
+}
+
 int etx__home_open(etx__home *home) {
     etx_engine *engine = home->engine;
     char message[256] = "";
@@ -177,8 +189,19 @@ int etx__home_open(etx__home *home) {
     if (rc == 0 && (home->info.flags & ETX_LOG_LOOK) && !(engine->options.flags & ETX_INSPECT)) {
         return refuse_look(engine, home);
     }
+    if (rc == 0) {
+        note_remark(home);
+        rc = etx__seen_home(home);
+        if (rc != 0) {
+            return rc;
+        }
+    }
     rc = rc != 0 ? rc : make_partitions(home);
-    return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+    if (rc != 0) {
+        return etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+    }
+    atomic_store(&home->opened, 1);
+    return 0;
 }
 
 void etx__home_close(etx__home *home, int clean) {
@@ -197,6 +220,7 @@ void etx__home_free(etx__home *home) {
         }
     }
     etx__engine_release(engine, home->partition, home->partition_count * sizeof *home->partition);
+    etx_seen_free(&home->seen);
     etx__engine_release(engine, home->open_url, strlen(home->open_url) + 1);
     pthread_mutex_destroy(&home->lock);
     etx__engine_release(engine, home, sizeof *home);
@@ -216,14 +240,16 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
     }
 }
 
-/* Of a shared home: all that this node is to have, and it has one. */
+/* Of a shared home: all that this node is to have, but for what the store has lost; and it has
+ * one. */
 static int all_open(const etx__home *home) {
     uint32_t open = 0;
     for (uint32_t i = 0; i < home->partition_count; i++) {
         const etx__partition *partition = home->partition[i];
         if (partition->state == ETX__OPEN && !partition->full) {
             open++;
-        } else if (home->keeper == NULL || partition->wish == ETX__WISH_OWN) {
+        } else if (home->keeper == NULL ||
+                   (partition->wish == ETX__WISH_OWN && !partition->regressed)) {
             return 0;
         }
     }
@@ -398,6 +424,7 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
     memcpy(status.id, home->info.id, sizeof status.id);
     status.grade = home->info.grade;
     status.usable = health_now(home) != ETX__HOME_DOWN;
+    memcpy(status.remark, home->remark, sizeof status.remark);
     status.in_use = etx__home_best(engine, engine->options.durability) == home;
     status.chosen = engine->chosen_home == place;
     status.partitions = home->partition_count;

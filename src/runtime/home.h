@@ -2,6 +2,8 @@
 #ifndef ETX__HOME_H
 #define ETX__HOME_H
 
+#include <etx/seen.h>
+
 #include "partition.h"
 
 typedef enum etx__health {
@@ -25,9 +27,15 @@ struct etx__home {
     uint32_t turn;              /* so many gids in a row prefer the same partition */
     uint8_t stuck;              /* closed while a put had not come back */
     struct etx__keeper *keeper; /* of a shared home; else NULL */
-    pthread_mutex_t lock;       /* of why and why_rc, and of what the keeper has seen */
+    _Atomic uint32_t opened;
+    /* Of a shared home: what is remembered; its identity is that of the store that was there. */
+    etx_seen seen;
+    uint8_t seen_changed; /* since it was written */
+    char identity[160];   /* of the store that is there */
+    pthread_mutex_t lock; /* of why and why_rc, of `seen`, and of what the keeper has seen */
     char why[160];
-    int why_rc;     /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
+    int why_rc; /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
+    char remark[320];
     char url[256];  /* as it may be shown */
     char *open_url; /* as it was given */
 };

@@ -237,7 +237,8 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
         etx__partition *least = NULL;
         for (uint32_t i = 0; i < home->partition_count; i++) {
             etx__partition *partition = home->partition[i];
-            if (is_owned(keeper, i) &&
+            /* who takes what was lost may remember less, and would go on there */
+            if (is_owned(keeper, i) && !atomic_load(&partition->regressed) &&
                 (least == NULL || atomic_load(&partition->live) < atomic_load(&least->live))) {
                 least = partition;
             }

@@ -460,6 +460,10 @@ static int could_begin(const etx_tx *request) {
 /* Why it takes nothing: the code, and the words. */
 static int why_closed(const etx__partition *partition, int begin, char why[ETX_REASON_MAX + 1]) {
     etx__home *home = partition->home;
+    if (atomic_load(&partition->regressed)) {
+        etx__partition_regress_says(partition, why, ETX_REASON_MAX + 1);
+        return begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN;
+    }
     if (partition->state == ETX__ELSEWHERE &&
         etx__keeper_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
         return ETX_EELSEWHERE;

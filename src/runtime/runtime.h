@@ -41,6 +41,8 @@ struct etx_engine {
     char node[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1]; /* where other nodes reach it; or "" */
     char accept_chosen_home[ETX_HOME_ID_LEN + 1];
+    char *state_dir; /* NULL: none */
+    struct etx__seen *seen;
     etx_allocator allocator;
     etx_monitor monitor;
     uint64_t monitored;    /* etx_monitor.events, its default filled in */
