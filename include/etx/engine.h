@@ -21,7 +21,10 @@ typedef enum etx_engine_flags {
      * or on a read-only file system. What it knows, also of a gid that is not there, is what the
      * logs held at start; what would change something is ETX_ESTATE. Adapters of logs: see
      * ETX_LOG_READ_ONLY */
-    ETX_READ_ONLY = 1 << 4
+    ETX_READ_ONLY = 1 << 4,
+    /* start although every home is away (ETX_EUNAVAILABLE), if all that are can be waited for:
+     * shared homes are asked for until they are there */
+    ETX_START_WAITS = 1 << 5
 } etx_engine_flags;
 
 /* Options. 0 or NULL in any member means the default given here. Copied by create. */
@@ -111,6 +114,9 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
 
 /* Opens the homes, reads them, claims their partitions, starts threads. What a crash interrupted
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
+ * A shared home whose store cannot be reached fails no start, if another home is there (or
+ * ETX_START_WAITS says so): it is down, says why, and is asked for at growing intervals until it is
+ * there. Until then what is asked of its gids is ETX_EUNAVAILABLE.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
  * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
  * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EBUSY (another

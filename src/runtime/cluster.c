@@ -81,7 +81,8 @@ int etx_engine_node_status(etx_engine *engine,
         return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_node_status status = {.size = ret_status->size};
-    if (place >= engine->home_count || engine->home[place]->keeper == NULL ||
+    if (place >= engine->home_count || !atomic_load(&engine->home[place]->opened) ||
+        engine->home[place]->keeper == NULL ||
         !etx__keeper_node(engine->home[place], number, &status)) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or node");
     }

@@ -1,4 +1,5 @@
 /* Homes: opening them, their health, and which takes a new transaction. */
+#include "arrival.h"
 #include "keeper.h"
 #include "seen.h"
 
@@ -124,12 +125,11 @@ int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
 
 static int make_partitions(etx__home *home) {
     etx_engine *engine = home->engine;
-    home->partition_count = home->info.partitions;
-    home->partition = etx__engine_alloc(engine, home->partition_count * sizeof *home->partition);
+    home->partition = etx__engine_alloc(engine, home->info.partitions * sizeof *home->partition);
     if (home->partition == NULL) {
         return ETX_ENOMEM;
     }
-    for (uint32_t i = 0; i < home->partition_count; i++) {
+    for (uint32_t i = 0; i < home->info.partitions; i++) {
         home->partition[i] = etx__partition_make(home, i);
         if (home->partition[i] == NULL) {
             return ETX_ENOMEM;
@@ -159,7 +159,7 @@ static void note_remark(etx__home *home) {
                    : "");
 }
 
-int etx__home_open(etx__home *home) {
+static int open_log(etx__home *home) {
     etx_engine *engine = home->engine;
     char message[256] = "";
     etx_log_config config = {.size = sizeof config,
@@ -197,11 +197,41 @@ int etx__home_open(etx__home *home) {
         }
     }
     rc = rc != 0 ? rc : make_partitions(home);
-    if (rc != 0) {
-        return etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+    return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+}
+
+int etx__home_open(etx__home *home) {
+    int rc = open_log(home);
+    if (rc == 0 && etx__home_shared(home) && etx__keeper_make(home) != 0) {
+        rc = etx__engine_fail(home->engine, ETX_ENOMEM, "no memory for a shared home");
     }
+    if (rc != 0) {
+        etx__home_unopen(home);
+    }
+    return rc;
+}
+
+void etx__home_unopen(etx__home *home) {
+    etx_engine *engine = home->engine;
+    etx__keeper_free(home);
+    for (uint32_t i = 0; home->partition != NULL && i < home->info.partitions; i++) {
+        if (home->partition[i] != NULL) {
+            etx__partition_free(home->partition[i]);
+        }
+    }
+    etx__engine_release(engine, home->partition, home->info.partitions * sizeof *home->partition);
+    home->partition = NULL;
+    etx_seen_free(&home->seen);
+    etx__home_close(home, 0);
+}
+
+void etx__home_join(etx__home *home) {
+    atomic_store(&home->partition_count, home->info.partitions);
     atomic_store(&home->opened, 1);
-    return 0;
+}
+
+const char *etx__home_id(const etx__home *home) {
+    return atomic_load(&home->opened) ? home->info.id : home->known_id;
 }
 
 void etx__home_close(etx__home *home, int clean) {
@@ -213,14 +243,8 @@ void etx__home_close(etx__home *home, int clean) {
 
 void etx__home_free(etx__home *home) {
     etx_engine *engine = home->engine;
-    etx__keeper_free(home);
-    for (uint32_t i = 0; home->partition != NULL && i < home->partition_count; i++) {
-        if (home->partition[i] != NULL) {
-            etx__partition_free(home->partition[i]);
-        }
-    }
-    etx__engine_release(engine, home->partition, home->partition_count * sizeof *home->partition);
-    etx_seen_free(&home->seen);
+    etx__home_unopen(home);
+    etx__arrival_free(home);
     etx__engine_release(engine, home->open_url, strlen(home->open_url) + 1);
     pthread_mutex_destroy(&home->lock);
     etx__engine_release(engine, home, sizeof *home);
@@ -286,7 +310,7 @@ etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
     etx__home *held = NULL;
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
-        if (home->info.grade < durability) {
+        if (!atomic_load(&home->opened) || home->info.grade < durability) {
             continue;
         }
         uint32_t health = health_now(home);
@@ -317,8 +341,8 @@ int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why,
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
         char why[ETX_REASON_MAX + 1];
-        if (home->info.grade < durability) {
-            continue;
+        if (atomic_load(&home->opened) && home->info.grade < durability) {
+            continue; /* of one that is away nobody knows */
         }
         int one = etx__home_why(home, why, sizeof why);
         if (rc == 0 || (rc == ETX_EFULL && one != ETX_EFULL)) {
@@ -331,11 +355,20 @@ int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why,
 
 etx__home *etx__home_of(const etx_engine *engine, const char *id) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
-        if (strcmp(engine->home[i]->info.id, id) == 0) {
+        if (strcmp(etx__home_id(engine->home[i]), id) == 0) {
             return engine->home[i];
         }
     }
     return NULL;
+}
+
+int etx__homes_away(const etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        if (!atomic_load(&engine->home[i]->opened)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* A put costs about the same however full it is, and a second one at the same time is slower than
@@ -419,12 +452,15 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
                                 engine->home_count);
     }
     etx__home *home = engine->home[place];
+    int opened = atomic_load(&home->opened) != 0;
     etx_home_status status = {.size = ret_status->size};
     memcpy(status.url, home->url, sizeof status.url);
-    memcpy(status.id, home->info.id, sizeof status.id);
-    status.grade = home->info.grade;
+    memcpy(status.id, etx__home_id(home), sizeof status.id);
+    status.grade = opened ? home->info.grade : ETX_DURABILITY_DEFAULT;
     status.usable = health_now(home) != ETX__HOME_DOWN;
-    memcpy(status.remark, home->remark, sizeof status.remark);
+    if (opened) {
+        memcpy(status.remark, home->remark, sizeof status.remark);
+    }
     status.in_use = etx__home_best(engine, engine->options.durability) == home;
     status.chosen = engine->chosen_home == place;
     status.partitions = home->partition_count;

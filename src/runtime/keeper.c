@@ -336,7 +336,7 @@ static int keeper_turn(void *argument) {
 /* ---- its life */
 
 static int view_make(const etx__home *home, view *ret_view) {
-    size_t holders = home->partition_count * sizeof *ret_view->holder;
+    size_t holders = home->info.partitions * sizeof *ret_view->holder;
     ret_view->node = etx__engine_alloc(home->engine, NODES_MAX * sizeof *ret_view->node);
     ret_view->holder = etx__engine_alloc(home->engine, holders);
     return ret_view->node != NULL && ret_view->holder != NULL;
@@ -344,7 +344,7 @@ static int view_make(const etx__home *home, view *ret_view) {
 
 static void view_free(const etx__home *home, view *of) {
     etx__engine_release(home->engine, of->node, NODES_MAX * sizeof *of->node);
-    etx__engine_release(home->engine, of->holder, home->partition_count * sizeof *of->holder);
+    etx__engine_release(home->engine, of->holder, home->info.partitions * sizeof *of->holder);
 }
 
 int etx__keeper_make(etx__home *home) {
@@ -356,12 +356,13 @@ int etx__keeper_make(etx__home *home) {
     }
     keeper->home = home;
     int made = view_make(home, &keeper->seen) && view_make(home, &keeper->next);
-    keeper->holding = etx__engine_alloc(engine, home->partition_count * sizeof *keeper->holding);
+    keeper->holding = etx__engine_alloc(engine, home->info.partitions * sizeof *keeper->holding);
     return made && keeper->holding != NULL ? 0 : ETX_ENOMEM;
 }
 
 int etx__keeper_first(etx__home *home) {
     int rc = one_round(home->keeper);
+    note(home->keeper, rc);
     const char *message = home->keeper->message;
     return rc == 0 ? 0
                    : etx__engine_fail(home->engine, rc, "home %s: %s", home->url,
@@ -407,7 +408,7 @@ void etx__keeper_free(etx__home *home) {
     view_free(home, &keeper->seen);
     view_free(home, &keeper->next);
     etx__engine_release(home->engine, keeper->holding,
-                        home->partition_count * sizeof *keeper->holding);
+                        home->info.partitions * sizeof *keeper->holding);
     etx__engine_release(home->engine, keeper, sizeof *keeper);
     home->keeper = NULL;
 }

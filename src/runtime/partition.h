@@ -189,7 +189,9 @@ void etx__partition_own_again(etx__partition *partition);
 const char *etx__chosen_recorded(const etx__partition *partition);
 /* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
  * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
-int etx__chosen_check(const etx_engine *engine);
+int etx__chosen_check(etx_engine *engine);
+/* May a home that was away at start be taken now? It is read later. The same. */
+int etx__chosen_check_arrival(const etx__home *home);
 int etx__chosen_check_again(const etx__partition *partition);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);

@@ -116,8 +116,13 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     }
     if (home == NULL) {
         return etx__request_fail(request, ETX_EUNAVAILABLE,
-                                 "the gid belongs to home %s, which is not among the homes",
-                                 home_id);
+                                 "the gid belongs to home %s, which is not among the homes%s",
+                                 home_id, etx__homes_away(engine) ? " that have been reached" : "");
+    }
+    if (!atomic_load(&home->opened)) {
+        char why[ETX_REASON_MAX + 1];
+        etx__home_why(home, why, sizeof why);
+        return etx__request_fail(request, ETX_EUNAVAILABLE, "%s", why);
     }
     if (made == 1 && number >= home->partition_count) {
         return etx__request_fail(request, ETX_EINVALID,

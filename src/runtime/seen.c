@@ -159,7 +159,8 @@ static int refuse_other(const etx__home *home, const char *then) {
     etx_engine *engine = home->engine;
     return etx__engine_fail(
         engine, ETX_EREGRESSED,
-        "home %.120s was the log %s, and is the log %s now: its tables were made anew, and what "
+        "home %.120s: it was the log %s, and is the log %s now: its tables were made anew, and "
+        "what "
         "was acknowledged is not there. Restore the database; or, if that is meant, remove "
         "%.120s/%s"
         ".state",
