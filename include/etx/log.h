@@ -213,6 +213,13 @@ ETX_API uint32_t etx_slot_checksum(uint32_t partition,
                                    uint32_t predecessor,
                                    etx_bytes batch);
 
+/* The adapter of a URL: one that libetx has built in, or the module log_SCHEME.so beneath the
+ * directory of libetx.so, which is loaded for good. ETX_EINVALID, with message. Any thread. */
+ETX_API int etx_log_adapter(const char *url,
+                            const etx_log_ops **ret_ops,
+                            char *message,
+                            size_t message_size);
+
 /* The adapters that libetx has built in. Static. */
 ETX_API const etx_log_ops *etx_log_memory(void);
 ETX_API const etx_log_ops *etx_log_file(void);

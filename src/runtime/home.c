@@ -20,47 +20,6 @@ static const etx_log_ops *find_ops(const etx_engine *engine, const char *scheme,
     return NULL;
 }
 
-/* What stands between "//" and '@' may be a password, and an option may have one. */
-static void copy_url(char *to, size_t size, const char *url) {
-    const char *start = strstr(url, "//");
-    const char *at = start != NULL ? strchr(start, '@') : NULL;
-    const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
-    if (colon != NULL) {
-        snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);
-    } else {
-        snprintf(to, size, "%s", url);
-    }
-    for (char *value = to; (value = strstr(value, "password=")) != NULL;) {
-        value += strlen("password=");
-        size_t len = strcspn(value, "&");
-        if (size - (size_t)(value - to) < strlen(value) - len + sizeof "***") {
-            value[0] = 0;
-            return;
-        }
-        memmove(value + strlen("***"), value + len, strlen(value + len) + 1);
-        memcpy(value, "***", strlen("***"));
-    }
-}
-
-/* Adapters with a foreign library are modules: their package, and the option of the build. */
-static int no_such_scheme(etx_engine *engine, const char *url, size_t len, const char *why) {
-    static const char *const modules[] = {"postgresql"};
-    char shown[256];
-    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-        if (strlen(modules[i]) == len && memcmp(modules[i], url, len) == 0) {
-            return etx__engine_fail(engine, ETX_EINVALID,
-                                    "home %.*s: its module cannot be loaded: %s. It comes with a "
-                                    "build that has -D%s=enabled",
-                                    (int)len, url, why, "postgres");
-        }
-    }
-    copy_url(shown, sizeof shown, url);
-    return etx__engine_fail(engine, ETX_EINVALID,
-                            "home '%.60s' is no URL of a log: say file:DIR, memory: or "
-                            "postgresql://USER@HOST/DATABASE",
-                            shown);
-}
-
 /* Short enough that the partitions' histories stay even, long enough that a change of partition,
  * which makes some hundred transactions wait longer, is rare. */
 static uint32_t turn_of(uint64_t history_max) {
@@ -68,41 +27,24 @@ static uint32_t turn_of(uint64_t history_max) {
     return turn < 16 ? 16 : turn > 65536 ? 65536 : (uint32_t)turn;
 }
 
-/* "postgresql" names the module log_postgresql and in it the function etx_log_postgresql. */
-static const etx_log_ops *load_ops(etx_engine *engine,
-                                   const char *scheme,
-                                   size_t len,
-                                   char *why,
-                                   size_t size) {
-    enum { SCHEME_MAX = 32 };
-    const etx_log_ops *(*function)(void) = NULL;
-    char module[SCHEME_MAX + 8];
-    char name[SCHEME_MAX + 16];
-    if (len == 0 || len > SCHEME_MAX || strspn(scheme, "abcdefghijklmnopqrstuvwxyz") < len) {
-        return NULL;
+/* One that the engine does not know is loaded. */
+static int adapter_of(etx_engine *engine, const char *url, const etx_log_ops **ret_ops) {
+    const char *colon = strchr(url, ':');
+    char message[400] = "";
+    *ret_ops = colon != NULL ? find_ops(engine, url, (size_t)(colon - url)) : NULL;
+    if (*ret_ops != NULL) {
+        return 0;
     }
-    snprintf(module, sizeof module, "log_%.*s", (int)len, scheme);
-    snprintf(name, sizeof name, "etx_log_%.*s", (int)len, scheme);
-    if (etx__module_load(module, name, (void **)&function, why, size) != 0) {
-        return NULL;
-    }
-    if (etx_engine_log(engine, function()) != 0) {
-        etx_engine_message(engine, why, size);
-        return NULL;
-    }
-    return find_ops(engine, scheme, len);
+    int rc = etx_log_adapter(url, ret_ops, message, sizeof message);
+    return rc != 0 ? etx__engine_fail(engine, rc, "home %s", message)
+                   : etx_engine_log(engine, *ret_ops);
 }
 
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
-    const char *colon = strchr(url, ':');
-    size_t len = colon != NULL ? (size_t)(colon - url) : strlen(url);
-    const etx_log_ops *ops = colon != NULL ? find_ops(engine, url, len) : NULL;
-    char why[256] = "";
-    if (ops == NULL && colon != NULL) {
-        ops = load_ops(engine, url, len, why, sizeof why);
-    }
-    if (ops == NULL) {
-        return no_such_scheme(engine, url, len, why);
+    const etx_log_ops *ops = NULL;
+    int rc = adapter_of(engine, url, &ops);
+    if (rc != 0) {
+        return rc;
     }
     size_t size = strlen(url) + 1;
     etx__home *home = etx__engine_alloc(engine, sizeof *home);
@@ -113,7 +55,7 @@ int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
         return etx__engine_fail(engine, ETX_ENOMEM, "no memory for a home");
     }
     memcpy(copy, url, size);
-    copy_url(home->url, sizeof home->url, url);
+    etx__url_show(url, home->url, sizeof home->url);
     home->engine = engine;
     home->ops = ops;
     home->turn = turn_of(engine->options.history_max);

@@ -42,6 +42,8 @@ struct etx__home {
     char *open_url; /* as it was given */
 };
 
+/* A URL as it may be shown: without its password. */
+void etx__url_show(const char *url, char *to, size_t size);
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home);
 /* Opens the log and makes its partitions. On an error nothing of that is left. */
 int etx__home_open(etx__home *home);
