@@ -22,7 +22,8 @@ static const cli_option options_table[] = {
 static const cli_command status_command = {
     "[--server URL] [--json]",
     "Lists the nodes that share a home, as the server that is asked knows them: where each is\n"
-    "reached, how many partitions it has, and when it counts as gone unless it is heard of.",
+    "reached, how many partitions it has, and when it counts as gone unless it is heard of; which\n"
+    "homes are down, since when and why, and what they do not promise.",
     options_table,
     "  etx cluster status\n"
     "  etx cluster status --server https://etx.example:7830 --json | jq -r .address\n",
@@ -35,7 +36,8 @@ static const cli_command status_command = {
 static const cli_command partitions_command = {
     "[--server URL] [--json]",
     "Lists the partitions of each home: which node has it, for how long its lease lasts unless it\n"
-    "is renewed, and how many transactions are in flight at the server that is asked.",
+    "is renewed, how many transactions are in flight at the server that is asked, and what the\n"
+    "store has lost.",
     options_table,
     "  etx cluster partitions\n"
     "  etx cluster partitions --json | jq 'select(.node == \"\")'\n",
@@ -83,6 +85,21 @@ static uint64_t count_partitions(const json_t *home, const char *node) {
     return count;
 }
 
+/* What is wrong with it, and what it does not promise. */
+static void print_home(cli_context *cli, const json_t *home) {
+    const char *remark = etx__server_word(home, "remark");
+    if (json_is_false(json_object_get(home, "usable"))) {
+        char since[40];
+        etx__cli_moment(number_of(home, "since_ms"), since, sizeof since);
+        fprintf(cli->out, "home %s %s: down since %s: %s\n", etx__server_word(home, "id"),
+                etx__server_word(home, "url"), since, etx__server_word(home, "why"));
+    }
+    if (remark[0] != '\0') {
+        fprintf(cli->out, "home %s %s: %s\n", etx__server_word(home, "id"),
+                etx__server_word(home, "url"), remark);
+    }
+}
+
 static void print_nodes(cli_context *cli, const cluster_options *options, const json_t *home) {
     const json_t *row;
     size_t i;
@@ -101,6 +118,9 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
         etx__cli_span(number_of(row, "left_ms"), left, sizeof left);
         fprintf(cli->out, "%10llu  %-7s  %s\n", (unsigned long long)count, left,
                 etx__server_word(home, "id"));
+    }
+    if (!options->json) {
+        print_home(cli, home);
     }
 }
 
@@ -128,6 +148,10 @@ static void print_partitions(cli_context *cli, const cluster_options *options, c
             fprintf(cli->out, "%9s  ", "-");
         }
         fprintf(cli->out, "%s\n", etx__server_word(home, "id"));
+        if (json_is_true(json_object_get(row, "regressed"))) {
+            fprintf(cli->out, "           %sregressed%s: %s\n", etx__cli_color(cli, CLI_RED),
+                    etx__cli_color(cli, CLI_PLAIN), etx__server_word(row, "why"));
+        }
     }
 }
 

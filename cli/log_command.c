@@ -1,4 +1,5 @@
 /* `etx log`: its subcommands, and what they share. */
+#include <limits.h>
 #include <string.h>
 
 #include "log_command.h"
@@ -8,13 +9,15 @@ static const cli_entry commands[] = {
     {"verify", etx__command_log_verify, "Check every byte of a log; changes nothing"},
     {"backup", etx__command_log_backup, "Copy a log, also while it is in use"},
     {"repair", etx__command_log_repair, "Copy what is sound of a damaged log"},
+    {"diff", etx__command_log_diff, "Show what a shared store has lost of what a node remembers"},
+    {"accept-loss", etx__command_log_accept_loss, "Go on without what a shared store has lost"},
     {NULL, NULL, NULL},
 };
 
 static const cli_group group = {
     "A log is a directory in which a program with the home file:DIR writes down what it is about "
     "to\n"
-    "do. These commands look after it.",
+    "do, or tables that programs share. These commands look after it.",
     commands,
     "  etx log show /var/lib/shop/etx --gid 0a1b2c      what happened to one transaction\n"
     "  etx log verify /var/lib/shop/etx                 0 sound, 1 torn tail, 2 corrupt\n"
@@ -27,6 +30,34 @@ int etx__command_log(cli_context *cli, int argc, char **argv) {
 
 const char *etx__log_dir(const char *argument) {
     return strncmp(argument, "file:", 5) == 0 ? argument + 5 : argument;
+}
+
+static int is_dir(const char *argument) {
+    return strncmp(argument, "file:", 5) == 0 || strstr(argument, "://") == NULL;
+}
+
+int etx__log_open(cli_context *cli, const char *argument, uint32_t flags, etx_log **ret_log) {
+    char message[LOG_MESSAGE_MAX] = "";
+    char url[PATH_MAX + 8];
+    const etx_log_ops *ops = NULL;
+    etx_log_config config = {.size = sizeof config,
+                             .url = argument,
+                             .node = "etx",
+                             .flags = flags,
+                             .message = message,
+                             .message_size = sizeof message};
+    int rc;
+    if (is_dir(argument)) {
+        if (strchr(argument, '?') != NULL) {
+            return etx__cli_fail(cli, "give it another name, or a link to it",
+                                 "%s: a '?' begins the options of a log's URL", argument);
+        }
+        snprintf(url, sizeof url, "file:%s", etx__log_dir(argument));
+        config.url = url;
+    }
+    rc = etx_log_adapter(config.url, &ops, message, sizeof message);
+    rc = rc != 0 ? rc : ops->open(&config, ret_log);
+    return rc != 0 ? etx__log_fail(cli, rc, message) : CLI_OK;
 }
 
 int etx__log_fail(cli_context *cli, int rc, const char *message) {

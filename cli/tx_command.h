@@ -75,8 +75,6 @@ int etx__tx_check_gid(cli_context *cli, const char *gid);
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 /* Makes the filter that the options describe. CLI_OK or CLI_BAD. */
 int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_filter);
-/* Fills in `who`, and insists on `why`. CLI_OK or CLI_BAD. */
-int etx__tx_who(cli_context *cli, tx_options *options);
 /* POSTs the body (whose reference is taken) to a client of etx__tx_open_server, below the path of
  * the gid or, for "", of all. The answer is the client's. 0, or an ETX error. */
 int etx__tx_server_post(tx_client *client,

@@ -132,7 +132,7 @@ static int run_operation(cli_context *cli,
     if (args.count == 1 && etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
         return CLI_BAD;
     }
-    if (what != ETX_BULK_RETRY && etx__tx_who(cli, &options) != CLI_OK) {
+    if (what != ETX_BULK_RETRY && etx__cli_who(cli, &options.who, options.why) != CLI_OK) {
         return CLI_BAD;
     }
     code = etx__tx_open(cli, &options, 1, &client);

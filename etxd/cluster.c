@@ -53,6 +53,8 @@ static void write_partitions(etxd_text *body, etxd *server, unsigned place, uint
         etxd_text_member_flag(body, "here", one.here);
         etxd_text_member_number(body, "left_ms", one.node_left_ms);
         write_in_flight(body, &one);
+        etxd_text_member_flag(body, "regressed", one.regressed);
+        etxd_text_member(body, "why", one.why);
         etxd_text_put(body, "}");
     }
     etxd_text_put(body, "]");
@@ -74,7 +76,13 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_put(&body, place > 0 ? ",{" : "{");
         etxd_text_member_number(&body, "place", place);
         etxd_text_member(&body, "id", home.id);
-        etxd_text_member_flag(&body, "shared", first.shared);
+        /* one that is away has no partitions yet: only shared homes may be */
+        etxd_text_member_flag(&body, "shared", first.shared || home.partitions == 0);
+        etxd_text_member(&body, "url", home.url);
+        etxd_text_member_flag(&body, "usable", home.usable);
+        etxd_text_member_number(&body, "since_ms", home.since_ms);
+        etxd_text_member(&body, "why", home.why);
+        etxd_text_member(&body, "remark", home.remark);
         write_nodes(&body, server->engine, place);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");

@@ -57,6 +57,9 @@ typedef struct etx_log_info {
     /* bytes of records that a partition may hold beyond three times what is needed, before its
      * oldest part is written anew and trimmed; 0: 4 MiB */
     uint32_t slack;
+    /* Which store this is, in words (a system id, a timeline), or NULL; borrowed until close. To be
+     * set only where `size` has room for it. It is shown when something was lost, never judged. */
+    const char *identity;
 } etx_log_info;
 
 /* What a put came to. */
@@ -209,6 +212,13 @@ ETX_API uint32_t etx_slot_checksum(uint32_t partition,
                                    uint64_t nonce,
                                    uint32_t predecessor,
                                    etx_bytes batch);
+
+/* The adapter of a URL: one that libetx has built in, or the module log_SCHEME.so beneath the
+ * directory of libetx.so, which is loaded for good. ETX_EINVALID, with message. Any thread. */
+ETX_API int etx_log_adapter(const char *url,
+                            const etx_log_ops **ret_ops,
+                            char *message,
+                            size_t message_size);
 
 /* The adapters that libetx has built in. Static. */
 ETX_API const etx_log_ops *etx_log_memory(void);

@@ -11,6 +11,12 @@ static etx_partition_status status_of(const etx__partition *partition) {
     status.in_flight = atomic_load(&partition->live);
     status.place = home->place;
     status.number = partition->number;
+    status.regressed = atomic_load(&partition->regressed) != 0;
+    if (status.regressed) {
+        pthread_mutex_lock(&home->lock);
+        memcpy(status.why, partition->regress, sizeof status.why);
+        pthread_mutex_unlock(&home->lock);
+    }
     if (home->keeper != NULL) {
         uint64_t until_us = atomic_load(&partition->lease_us);
         uint64_t now_us = etx__clock_us();
@@ -87,7 +93,8 @@ int etx_engine_node_status(etx_engine *engine,
         return etx__engine_refuse(engine, ETX_EINVALID);
     }
     etx_node_status status = {.size = ret_status->size};
-    if (place >= engine->home_count || engine->home[place]->keeper == NULL ||
+    if (place >= engine->home_count || !atomic_load(&engine->home[place]->opened) ||
+        engine->home[place]->keeper == NULL ||
         !etx__keeper_node(engine->home[place], number, &status)) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or node");
     }

@@ -81,7 +81,7 @@ static void say_where(const etx_engine *engine, char *ret_text, size_t size) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
         const etx__home *home = engine->home[i];
         size_t len = strlen(ret_text);
-        if (home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
+        if (atomic_load(&home->opened) && home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
             len + ETX_HOME_ID_LEN + 2 <= size) {
             snprintf(ret_text + len, size - len, " %s", home->info.id);
         }
@@ -261,7 +261,8 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
         etx__partition *least = NULL;
         for (uint32_t i = 0; i < home->partition_count; i++) {
             etx__partition *partition = home->partition[i];
-            if (is_owned(keeper, i) &&
+            /* who takes what was lost may remember less, and would go on there */
+            if (is_owned(keeper, i) && !atomic_load(&partition->regressed) &&
                 (least == NULL || atomic_load(&partition->live) < atomic_load(&least->live))) {
                 least = partition;
             }
@@ -359,7 +360,7 @@ static int keeper_turn(void *argument) {
 /* ---- its life */
 
 static int view_make(const etx__home *home, view *ret_view) {
-    size_t holders = home->partition_count * sizeof *ret_view->holder;
+    size_t holders = home->info.partitions * sizeof *ret_view->holder;
     ret_view->node = etx__engine_alloc(home->engine, NODES_MAX * sizeof *ret_view->node);
     ret_view->holder = etx__engine_alloc(home->engine, holders);
     return ret_view->node != NULL && ret_view->holder != NULL;
@@ -367,7 +368,7 @@ static int view_make(const etx__home *home, view *ret_view) {
 
 static void view_free(const etx__home *home, view *of) {
     etx__engine_release(home->engine, of->node, NODES_MAX * sizeof *of->node);
-    etx__engine_release(home->engine, of->holder, home->partition_count * sizeof *of->holder);
+    etx__engine_release(home->engine, of->holder, home->info.partitions * sizeof *of->holder);
 }
 
 int etx__keeper_make(etx__home *home) {
@@ -379,12 +380,13 @@ int etx__keeper_make(etx__home *home) {
     }
     keeper->home = home;
     int made = view_make(home, &keeper->seen) && view_make(home, &keeper->next);
-    keeper->holding = etx__engine_alloc(engine, home->partition_count * sizeof *keeper->holding);
+    keeper->holding = etx__engine_alloc(engine, home->info.partitions * sizeof *keeper->holding);
     return made && keeper->holding != NULL ? 0 : ETX_ENOMEM;
 }
 
 int etx__keeper_first(etx__home *home) {
     int rc = one_round(home->keeper);
+    note(home->keeper, rc);
     const char *message = home->keeper->message;
     return rc == 0 ? 0
                    : etx__engine_fail(home->engine, rc, "home %s: %s", home->url,
@@ -430,7 +432,7 @@ void etx__keeper_free(etx__home *home) {
     view_free(home, &keeper->seen);
     view_free(home, &keeper->next);
     etx__engine_release(home->engine, keeper->holding,
-                        home->partition_count * sizeof *keeper->holding);
+                        home->info.partitions * sizeof *keeper->holding);
     etx__engine_release(home->engine, keeper, sizeof *keeper);
     home->keeper = NULL;
 }
@@ -483,7 +485,7 @@ int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_sta
     int found = 0;
     for (uint32_t i = 0; !found && i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
-        const etx__keeper *keeper = home->keeper;
+        const etx__keeper *keeper = atomic_load(&home->opened) ? home->keeper : NULL;
         pthread_mutex_lock(&home->lock);
         for (uint32_t k = 0; keeper != NULL && !found && k < keeper->seen.nodes; k++) {
             const member *node = &keeper->seen.node[k];

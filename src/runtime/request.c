@@ -107,9 +107,10 @@ static int not_ours(etx_tx *request, const char *home_id) {
                                  where.node, where.address[0] != 0 ? " at " : "", where.address);
     }
     return etx__request_fail(request, ETX_EUNAVAILABLE,
-                             "the gid belongs to home %s, which is not among the homes, nor with "
+                             "the gid belongs to home %s, which is not among the homes%s, nor with "
                              "another node that is there",
-                             home_id);
+                             home_id,
+                             etx__homes_away(request->engine) ? " that have been reached" : "");
 }
 
 int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
@@ -129,6 +130,11 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
     if (home == NULL) {
         return not_ours(request, home_id);
+    }
+    if (!atomic_load(&home->opened)) {
+        char why[ETX_REASON_MAX + 1];
+        etx__home_why(home, why, sizeof why);
+        return etx__request_fail(request, ETX_EUNAVAILABLE, "%s", why);
     }
     if (made == 1 && number >= home->partition_count) {
         return etx__request_fail(request, ETX_EINVALID,
@@ -471,6 +477,10 @@ static int could_begin(const etx_tx *request) {
 /* Why it takes nothing: the code, and the words. */
 static int why_closed(const etx__partition *partition, int begin, char why[ETX_REASON_MAX + 1]) {
     etx__home *home = partition->home;
+    if (atomic_load(&partition->regressed)) {
+        etx__partition_regress_says(partition, why, ETX_REASON_MAX + 1);
+        return begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN;
+    }
     if (partition->state == ETX__ELSEWHERE &&
         etx__keeper_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
         return ETX_EELSEWHERE;

@@ -76,8 +76,7 @@ class Postgresql(Case):
         return result.stdout + result.stderr
 
     def test_what_is_wrong_is_said(self):
-        for url, words in (("postgresql://u:s3cret@127.0.0.1:1/d", "127.0.0.1"),
-                           ("postgresql://?password=s3cret", "password_file="),
+        for url, words in (("postgresql://?password=s3cret", "password_file="),
                            ("postgresql:///nosuch", "nosuch")):
             shown = self.said(url, "--print-config")
             self.assertIn("postgresql://", shown)

@@ -6,6 +6,7 @@
  * it. */
 #include "postgres.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,21 @@ static int measure(etx__pg_log *log) {
     return 0;
 }
 
+/* Which data this is: a backup that is restored, and every standby, has the same system identifier;
+ * a promotion begins a new timeline. Where this user may not know it, nobody needs to. */
+static int identify(etx__pg_log *log) {
+    static const char sql[] =
+        "SELECT s.system_identifier::text, c.timeline_id FROM pg_control_system() AS s,"
+        " pg_control_checkpoint() AS c";
+    PGresult *result = NULL;
+    etx__pg_outcome outcome = etx__pg_exec(&log->care, sql, NULL, &result);
+    if (outcome == ETX__PG_DONE)
+        snprintf(log->identity, sizeof log->identity, "PostgreSQL system %.24s, timeline %.12s",
+                 PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+    PQclear(result);
+    return outcome == ETX__PG_DONE || outcome == ETX__PG_REFUSED ? 0 : log->care.rc;
+}
+
 static int pg_open(const etx_log_config *config, etx_log **ret_log) {
     etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
@@ -80,6 +96,7 @@ static int pg_open(const etx_log_config *config, etx_log **ret_log) {
     rc = etx__pg_schema_open(log, config->flags);
     rc = rc ? rc : make_partitions(log);
     rc = rc ? rc : measure(log);
+    rc = rc ? rc : identify(log);
     rc = rc ? rc : etx__pg_grade(log);
     if (rc) {
         etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
@@ -101,6 +118,8 @@ static int pg_info(etx_log *head, etx_log_info *ret_info) {
         ret_info->batch_max = ETX__PG_BATCH_MAX;
         ret_info->grade = log->grade;
         ret_info->remark = log->remark[0] ? log->remark : NULL;
+        if (ret_info->size >= offsetof(etx_log_info, identity) + sizeof ret_info->identity)
+            ret_info->identity = log->identity[0] ? log->identity : NULL;
     }
     pthread_mutex_unlock(&log->care_lock);
     return rc;

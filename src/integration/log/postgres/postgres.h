@@ -69,6 +69,7 @@ typedef struct etx__pg_log {
     etx__pg_session care;      /* leases, the clock, settings */
     etx_durability grade;
     char remark[300];
+    char identity[96]; /* of the server's data; or "" */
     uint8_t attended;
     pthread_mutex_t vacuum_lock;
     etx__pg_session vacuum;
