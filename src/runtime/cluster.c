@@ -1,4 +1,5 @@
-/* What an engine tells of shared homes: partitions, nodes, and with whom a gid is. */
+/* Shared homes: what an engine tells of partitions, nodes, and with whom a gid is; and what an
+ * operator wants of them. */
 #include <string.h>
 
 #include "keeper.h"
@@ -81,4 +82,44 @@ int etx_engine_node_status(etx_engine *engine,
     }
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
     return 0;
+}
+
+/* The home at that place, if nodes share it. */
+static int shared_home(etx_engine *engine, unsigned place, etx__home **ret_home) {
+    int rc = etx__engine_serves(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (place >= engine->home_count) {
+        return etx__engine_fail(engine, ETX_ENOTFOUND, "the engine has %u homes",
+                                engine->home_count);
+    }
+    if (engine->home[place]->keeper == NULL) {
+        return etx__engine_fail(engine, ETX_ESTATE, "home %s is not shared: there is no other node",
+                                engine->home[place]->url);
+    }
+    *ret_home = engine->home[place];
+    return 0;
+}
+
+int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number, const char *node) {
+    etx__home *home = NULL;
+    int rc = shared_home(engine, place, &home);
+    if (rc != 0) {
+        return rc;
+    }
+    if (node == NULL || etx_name_check(node, strnlen(node, ETX_NAME_MAX + 1)) != 0) {
+        return etx__engine_invalid(engine, "node: the name of one that attends");
+    }
+    if (number >= home->partition_count) {
+        return etx__engine_fail(engine, ETX_ENOTFOUND, "home %s has %u partitions, numbered from 0",
+                                home->url, home->partition_count);
+    }
+    return etx__keeper_move(home, number, node);
+}
+
+int etx_engine_drain(etx_engine *engine, unsigned place, int drained) {
+    etx__home *home = NULL;
+    int rc = shared_home(engine, place, &home);
+    return rc != 0 ? rc : etx__keeper_drain(home, drained);
 }
