@@ -62,6 +62,7 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_member_number(&body, "place", place);
         etxd_text_member(&body, "id", home.id);
         etxd_text_member_flag(&body, "shared", first.shared);
+        etxd_text_member_flag(&body, "drained", home.drained);
         write_nodes(&body, server->engine, place);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");
