@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "log_command.h"
+#include "log_open.h"
 
 static const cli_entry commands[] = {
     {"show", etx__command_log_show, "Print the records of a log, also while it is in use"},
@@ -12,9 +13,11 @@ static const cli_entry commands[] = {
 };
 
 static const cli_group group = {
-    "A log is a directory in which a program with the home file:DIR writes down what it is about "
-    "to\n"
-    "do. These commands look after it.",
+    "A log is where a program writes down what it is about to do: a directory, of a program with "
+    "the\n"
+    "home file:DIR, or tables of a database, which several nodes may share. These commands look "
+    "after\n"
+    "it.",
     commands,
     "  etx log show /var/lib/shop/etx --gid 0a1b2c      what happened to one transaction\n"
     "  etx log verify /var/lib/shop/etx                 0 sound, 1 torn tail, 2 corrupt\n"
@@ -29,9 +32,12 @@ const char *etx__log_dir(const char *argument) {
     return strncmp(argument, "file:", 5) == 0 ? argument + 5 : argument;
 }
 
-int etx__log_fail(cli_context *cli, int rc, const char *message) {
+int etx__log_fail(cli_context *cli, const char *argument, int rc, const char *message) {
     const char *hint = NULL;
-    if (rc == ETX_ENOTFOUND && strstr(message, "no log at") != NULL) { /* not: none above DEST */
+    if (etx__cli_is_store(argument)) {
+        hint = rc == ETX_EVERSION ? "use the 'etx' of the program that wrote it" : NULL;
+    } else if (rc == ETX_ENOTFOUND &&
+               strstr(message, "no log at") != NULL) { /* not: none above DEST */
         hint = "is it the right directory? a log is made by the first program that opens file:DIR";
     } else if (rc == ETX_EVERSION) {
         hint = "use the 'etx' of the program that wrote it";

@@ -1,10 +1,10 @@
 /* `etx log show`: reads a log through the public log interface and prints its records. */
-#include <limits.h>
 #include <string.h>
 
 #include <etx/codec_json.h>
 
 #include "log_command.h"
+#include "log_open.h"
 #include "log_record.h"
 
 typedef struct show_options {
@@ -20,6 +20,7 @@ typedef struct show_run {
     show_options options;
     etx_record_room room;
     uint64_t shown;
+    const char *argument; /* the log */
     char message[LOG_MESSAGE_MAX];
 } show_run;
 
@@ -35,11 +36,12 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "DIR [--gid GID] [--type TYPE] [--partition N] [--json]",
+    "DIR|URL [--gid GID] [--type TYPE] [--partition N] [--json]",
     "Prints the records of a log in order: what was begun, what participants answered, what was\n"
     "decided. Each line begins with partition/slot. The log may be in use; nothing is changed.",
     options_table,
     "  etx log show /var/lib/shop/etx\n"
+    "  etx log show postgresql://etx@db.internal/shop\n"
     "  etx log show /var/lib/shop/etx --gid order-17\n"
     "  etx log show /var/lib/shop/etx --type decide --json | jq .decision\n",
     "  0  records were printed, or the log has none and none was asked for\n"
@@ -151,7 +153,7 @@ static int show_log(show_run *run, etx_log *log) {
     uint32_t partition;
     int rc = log->ops->info(log, &info);
     if (rc != 0) {
-        return etx__log_fail(run->cli, rc, "reading the log's description failed");
+        return etx__log_fail(run->cli, run->argument, rc, "reading the log's description failed");
     }
     if (wanted != UINT64_MAX && wanted >= info.partitions) {
         return etx__cli_fail(run->cli, NULL, "--partition: the log has %u, numbered from 0",
@@ -164,7 +166,7 @@ static int show_log(show_run *run, etx_log *log) {
         rc = log->ops->get(log, partition, 0, show_slot, run, &mark, run->message,
                            sizeof run->message);
         if (rc != 0) {
-            return etx__log_fail(run->cli, rc, run->message);
+            return etx__log_fail(run->cli, run->argument, rc, run->message);
         }
     }
     return CLI_OK;
@@ -172,8 +174,6 @@ static int show_log(show_run *run, etx_log *log) {
 
 int etx__command_log_show(cli_context *cli, int argc, char **argv) {
     show_run run = {.cli = cli, .options = {.partition = UINT64_MAX}};
-    etx_log_config config = {.size = sizeof config, .flags = ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE};
-    char url[PATH_MAX + 8];
     etx_log *log = NULL;
     cli_args args;
     int code = etx__cli_parse(cli, &command, argc, argv, &run.options, &args);
@@ -188,19 +188,15 @@ int etx__command_log_show(cli_context *cli, int argc, char **argv) {
         return etx__cli_fail(cli, "1 to 128 printable characters without space",
                              "--gid: '%s' is no gid", run.options.gid);
     }
-    if (strchr(etx__log_dir(args.values[0]), '?') != NULL) {
+    if (!etx__cli_is_store(args.values[0]) && strchr(args.values[0], '?') != NULL) {
         return etx__cli_fail(cli, "give it another name, or a link to it",
                              "%s: a '?' begins the options of a log's URL", args.values[0]);
     }
-    snprintf(url, sizeof url, "file:%s", etx__log_dir(args.values[0]));
-    config.url = url;
-    config.node = "etx";
-    config.message = run.message;
-    config.message_size = sizeof run.message;
-    rc = etx_log_file()->open(&config, &log);
+    rc = etx__log_open(args.values[0], ETX_LOG_READ_ONLY, &log, run.message, sizeof run.message);
     if (rc != 0) {
-        return etx__log_fail(cli, rc, run.message);
+        return etx__log_fail(cli, args.values[0], rc, run.message);
     }
+    run.argument = args.values[0];
     code = show_log(&run, log);
     log->ops->close(log, 0);
     etx_record_room_free(&run.room);

@@ -42,8 +42,8 @@ typedef struct tx_options {
 #define TX_STATE_HELP                                       \
     "ACTIVE, COMMITTING, ABORTING; COMMITTED and ABORTED\n" \
     "bring remembered ones; more with ','"
-#define TX_OPTION_HOME(help)                               \
-    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", help), \
+#define TX_OPTION_HOME(help)                                   \
+    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR|URL", help), \
         TX_ROW("server", 'S', CLI_TEXT, server, "URL", TX_SERVER_HELP)
 #define TX_OPTION_JSON TX_ROW("json", 'j', CLI_FLAG, json, NULL, "one JSON object a line")
 #define TX_OPTION_STATE TX_ROW("state", 's', CLI_TEXT, state, "STATES", TX_STATE_HELP)

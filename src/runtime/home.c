@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "scheme.h"
+
 /* A breaker each. A home is down when a put fails or there is no space; when that is over it is
  * held for a while, so that new transactions do not flap; then it is up. Only new transactions
  * care: those at home elsewhere finish where they are. A held home is used if no other would do. */
@@ -66,29 +68,17 @@ static uint32_t turn_of(uint64_t history_max) {
     return turn < 16 ? 16 : turn > 65536 ? 65536 : (uint32_t)turn;
 }
 
-/* "postgresql" names the module log_postgresql and in it the function etx_log_postgresql. */
 static const etx_log_ops *load_ops(etx_engine *engine,
                                    const char *scheme,
                                    size_t len,
                                    char *why,
                                    size_t size) {
-    enum { SCHEME_MAX = 32 };
-    const etx_log_ops *(*function)(void) = NULL;
-    char module[SCHEME_MAX + 8];
-    char name[SCHEME_MAX + 16];
-    if (len == 0 || len > SCHEME_MAX || strspn(scheme, "abcdefghijklmnopqrstuvwxyz") < len) {
-        return NULL;
-    }
-    snprintf(module, sizeof module, "log_%.*s", (int)len, scheme);
-    snprintf(name, sizeof name, "etx_log_%.*s", (int)len, scheme);
-    if (etx__module_load(module, name, (void **)&function, why, size) != 0) {
-        return NULL;
-    }
-    if (etx_engine_log(engine, function()) != 0) {
+    const etx_log_ops *ops = etx__scheme_load(scheme, len, why, size);
+    if (ops != NULL && etx_engine_log(engine, ops) != 0) {
         etx_engine_message(engine, why, size);
         return NULL;
     }
-    return find_ops(engine, scheme, len);
+    return ops;
 }
 
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
