@@ -118,6 +118,7 @@ int etx__command_log(cli_context *cli, int argc, char **argv);
 int etx__command_log_show(cli_context *cli, int argc, char **argv);
 int etx__command_log_verify(cli_context *cli, int argc, char **argv);
 int etx__command_log_repair(cli_context *cli, int argc, char **argv);
+int etx__command_log_copy(cli_context *cli, int argc, char **argv);
 int etx__command_log_backup(cli_context *cli, int argc, char **argv);
 int etx__command_tx(cli_context *cli, int argc, char **argv);
 int etx__command_tx_list(cli_context *cli, int argc, char **argv);

@@ -8,6 +8,7 @@ static const cli_entry commands[] = {
     {"show", etx__command_log_show, "Print the records of a log, also while it is in use"},
     {"verify", etx__command_log_verify, "Check every byte of a log; changes nothing"},
     {"backup", etx__command_log_backup, "Copy a log, also while it is in use"},
+    {"copy", etx__command_log_copy, "Change the store: another log takes its place"},
     {"repair", etx__command_log_repair, "Copy what is sound of a damaged log"},
     {NULL, NULL, NULL},
 };
@@ -21,7 +22,8 @@ static const cli_group group = {
     commands,
     "  etx log show /var/lib/shop/etx --gid 0a1b2c      what happened to one transaction\n"
     "  etx log verify /var/lib/shop/etx                 0 sound, 1 torn tail, 2 corrupt\n"
-    "  etx log backup /var/lib/shop/etx /backup/etx     a consistent copy of a live log\n",
+    "  etx log backup /var/lib/shop/etx /backup/etx     a consistent copy of a live log\n"
+    "  etx log copy /var/lib/shop/etx postgresql://etx@db.internal/shop   into a database\n",
 };
 
 int etx__command_log(cli_context *cli, int argc, char **argv) {

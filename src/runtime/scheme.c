@@ -32,28 +32,35 @@ static const etx_log_ops *find_built_in(const char *scheme, size_t len) {
     return NULL;
 }
 
-int etx_log_open(const etx_log_config *config, etx_log **ret_log) {
-    const char *url = config != NULL && config->size != 0 ? config->url : NULL;
+int etx_log_find(const char *url, const etx_log_ops **ret_ops, char *message, size_t message_size) {
     const char *colon = url != NULL ? strchr(url, ':') : NULL;
+    size_t len = colon != NULL ? (size_t)(colon - url) : 0;
     char why[256] = "";
-    if (colon == NULL || ret_log == NULL) {
-        if (url != NULL && config->message != NULL) {
-            snprintf(config->message, config->message_size,
-                     "the URL of a log begins with a scheme: file:DIR, "
-                     "postgresql://USER@HOST/DATABASE");
-        }
+    char none[1];
+    message = message_size > 0 ? message : none;
+    message_size = message_size > 0 ? message_size : sizeof none;
+    if (colon == NULL || ret_ops == NULL) {
+        snprintf(
+            message, message_size,
+            "the URL of a log begins with a scheme: file:DIR, postgresql://USER@HOST/DATABASE");
         return ETX_EINVALID;
     }
-    size_t len = (size_t)(colon - url);
-    const etx_log_ops *ops = find_built_in(url, len);
-    ops = ops != NULL ? ops : etx__scheme_load(url, len, why, sizeof why);
-    if (ops == NULL) {
-        if (config->message != NULL) {
-            snprintf(config->message, config->message_size,
-                     "no adapter for '%.*s:' can be used%s%s", (int)(len < 60 ? len : 60), url,
-                     why[0] != 0 ? ": " : "", why);
-        }
+    *ret_ops = find_built_in(url, len);
+    *ret_ops = *ret_ops != NULL ? *ret_ops : etx__scheme_load(url, len, why, sizeof why);
+    if (*ret_ops == NULL) {
+        snprintf(message, message_size, "no adapter for '%.*s:' can be used%s%s",
+                 (int)(len < 60 ? len : 60), url, why[0] != 0 ? ": " : "", why);
         return ETX_EINVALID;
     }
-    return ops->open(config, ret_log);
+    return 0;
+}
+
+int etx_log_open(const etx_log_config *config, etx_log **ret_log) {
+    const etx_log_ops *ops = NULL;
+    if (config == NULL || config->size == 0 || ret_log == NULL) {
+        return ETX_EINVALID;
+    }
+    int rc = etx_log_find(config->url, &ops, config->message,
+                          config->message != NULL ? config->message_size : 0);
+    return rc != 0 ? rc : ops->open(config, ret_log);
 }

@@ -99,6 +99,49 @@ class Postgresql(Case):
         self.server.start()
         self.eventually(lambda: self.server.get("/v1/transactions/x").json["state"] == "ABORTED")
 
+    def count(self, url):
+        found = json.loads(self.etx("log", "verify", url, "--json"))
+        return found["state"], found["slots"], found["partitions"]
+
+    def test_store_is_changed(self):
+        """Into a directory and back into the database: what was begun before ends after it."""
+        self.server = self.open()
+        self.part.rules["/x/try"] = lambda headers, body: (503, b"")
+        made = self.submit({"branches": [self.part.tcc("x")], "wait": "begun"}).json["gid"]
+        for i in range(50):
+            self.submit({"gid": f"y{i}", "branches": [self.part.tcc("y")], "wait": "ended"})
+        folder = os.path.join(self.secret, "log")
+        self.assertIn("nodes work on this log", self.etx("log", "copy", self.url, folder, code=2))
+        self.assertEqual(self.server.end(), 0)
+        before = self.count(self.url)
+        told = json.loads(self.etx("log", "copy", self.url, f"file:{folder}?segment=1M", "--json"))
+        self.assertEqual((told["result"], told["slots"], told["partitions"]), ("copied", *before[1:]))
+        self.assertEqual(self.count(folder), before)
+        # the source is shown, and nobody starts on it, copies it again, or operates on it
+        self.assertIn(made, self.etx("tx", "list", "--home", self.url))
+        for said in (self.said(self.url),
+                     self.etx("tx", "park", made, "--home", self.url, "--why", "a", code=2)):
+            self.assertIn("has moved this log to file:" + folder, said)
+        self.assertIn("was copied before", self.etx("log", "copy", self.url, folder + "2", code=2))
+        self.server = Server(*self.flags, homes=["file:" + folder])
+        self.addCleanup(self.server.close)
+        self.assertEqual(self.server.get("/v1/transactions/y7").json["state"], "COMMITTED")
+        self.assertIn("is in use", self.etx("log", "copy", folder, "postgresql://?schema=x", code=2))
+        self.part.rules.clear()
+        self.eventually(
+            lambda: self.server.get(f"/v1/transactions/{made}").json["state"] == "COMMITTED")
+        self.assertEqual(self.server.end(), 0)
+        before = self.count(folder)
+        back = self.url.replace("schema=", "schema=back_")
+        self.etx("log", "copy", folder, back)
+        self.assertEqual(self.count(back), before)
+        self.assertIn("has moved this log", self.said("file:" + folder))
+        self.server = Server(*self.flags, homes=[back])
+        self.addCleanup(self.server.close)
+        for gid in (made, "y7"):
+            shown = self.server.get(f"/v1/transactions/{gid}")
+            self.assertEqual(shown.json["state"], "COMMITTED", shown)
+
     def test_damage(self):
         self.server = self.open()
         self.submit({"gid": "y", "branches": [self.part.tcc("y")], "wait": "ended"})
