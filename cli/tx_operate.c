@@ -62,8 +62,9 @@ static const cli_command resume_command = {
 };
 
 static int has_filter(const tx_options *options) {
-    return options->all || options->parked || options->state != NULL ||
-           options->participant != NULL || options->prefix != NULL || options->older_ms != 0;
+    return options->all || options->parked || options->stalled || options->kind != NULL ||
+           options->state != NULL || options->participant != NULL || options->prefix != NULL ||
+           options->older_ms != 0;
 }
 
 static const char *name_done(etx_bulk what) {
