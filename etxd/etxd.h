@@ -122,8 +122,10 @@ struct etxd_exchange {
     void *state; /* the handler's own */
     void *owned; /* the same, freed with the exchange */
     /* of what other nodes are asked: forward.h */
-    etxd_letter *later; /* for the next one; NULL: none */
-    etxd_handler then;  /* once all have said yes; NULL: the answer is theirs */
+    etxd_exchange *asking, **asked; /* the list of those that wait for one */
+    uint64_t fetch;                 /* ... net_client's */
+    etxd_letter *later;             /* for the next one; NULL: none */
+    etxd_handler then;              /* once all have said yes; NULL: the answer is theirs */
 };
 
 /* ---- exchange.c */

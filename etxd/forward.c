@@ -20,7 +20,10 @@ static const char by[] = "Etx-Forwarded-By";
 struct etxd_forwarder {
     net_client *client;
     net_tls *tls;
-    uint32_t turn; /* among the nodes that new transactions are sent to */
+    uint32_t turn;         /* among the nodes that new transactions are sent to */
+    etxd_exchange *asking; /* those that wait for another node's answer */
+    net_timer hurry;
+    etxd *server;
 };
 
 /* What is sent: copies, until it is on its way. */
@@ -167,6 +170,23 @@ static void relay(etxd_exchange *x, const net_result *result) {
 
 static int send_letter(etxd_exchange *x, etxd_letter *one);
 
+static void link_asking(etxd_exchange *x) {
+    etxd_forwarder *forwarder = x->server->forwarder;
+    x->asking = forwarder->asking;
+    x->asked = &forwarder->asking;
+    if (x->asking != NULL) {
+        x->asking->asked = &x->asking;
+    }
+    forwarder->asking = x;
+}
+
+static void unlink_asking(etxd_exchange *x) {
+    *x->asked = x->asking;
+    if (x->asking != NULL) {
+        x->asking->asked = x->asked;
+    }
+}
+
 /* It has said yes, and more is to be done. */
 static void go_on(etxd_exchange *x) {
     etxd_letter *one = x->later;
@@ -181,6 +201,7 @@ static void on_answer(uint64_t id, const net_result *result, void *user) {
     etxd_counts *counts = &x->server->counts;
     (void)id;
     etxd_wait_end(x);
+    unlink_asking(x);
     if (result->error == 0) {
         atomic_fetch_add(&counts->forwards[ETXD_FORWARD_ANSWERED], 1);
         if (result->status < 300 && x->then != NULL) {
@@ -224,7 +245,9 @@ static int send_letter(etxd_exchange *x, etxd_letter *one) {
                               "node %s cannot be asked from here: %s", x->node, why);
     } else if (etxd_wait_begin(x) != 0) {
         rc = -1;
-    } else if (net_client_fetch(x->server->forwarder->client, &fetch, NULL) != 0) {
+    } else if (net_client_fetch(x->server->forwarder->client, &fetch, &x->fetch) == 0) {
+        link_asking(x);
+    } else {
         etxd_wait_end(x);
         rc =
             etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory to ask node %s", x->node);
@@ -243,7 +266,7 @@ int etxd_is_forwarded(const etxd_exchange *x) {
 }
 
 static int guard_address(etxd_exchange *x, const etx_node_status *node) {
-    return node->address[0] != '\0'
+    return node->address[0] != '\0' && x->server->forwarder != NULL
                ? 0
                : etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
                                   "node %s is to be asked, and has told no address", node->node);
@@ -308,6 +331,24 @@ int etxd_forward(etxd_exchange *x, const char *gid) {
 
 /* ---- its life */
 
+static void on_hurry(net_timer *timer) {
+    etxd_forwarder *forwarder =
+        (etxd_forwarder *)(void *)((char *)timer - offsetof(etxd_forwarder, hurry));
+    etxd_exchange *x = forwarder->asking;
+    while (x != NULL) {
+        etxd_exchange *next = x->asking;
+        net_client_cancel(forwarder->client, x->fetch);
+        x = next;
+    }
+}
+
+void etxd_forward_hurry(etxd *server, uint64_t ms) {
+    if (server->forwarder != NULL) {
+        server->forwarder->hurry.fire = on_hurry;
+        net_timer_start(server->loop, &server->forwarder->hurry, ms);
+    }
+}
+
 /* Tokens do not go in the clear to where others may read them. */
 static int vet(const net_url *url, const net_address *address, void *user) {
     const etxd *server = user;
@@ -345,12 +386,14 @@ int etxd_forwarder_create(etxd *server, char *message) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory");
         return -1;
     }
+    server->forwarder->server = server;
     return etxd_forwarder_tls(&server->config, &server->forwarder->tls, message);
 }
 
 void etxd_forwarder_free(etxd_forwarder *forwarder) {
     if (forwarder != NULL) {
         net_client_free(forwarder->client);
+        net_timer_stop(forwarder->server->loop, &forwarder->hurry);
         net_tls_free(forwarder->tls);
         free(forwarder);
     }

@@ -27,6 +27,8 @@ void etxd_letter_free(etxd_letter *letter); /* NULL is allowed */
 
 /* Makes the server's forwarder if a home is shared. 0, or -1 and a message. */
 int etxd_forwarder_create(etxd *server, char *message);
+/* Nobody waits for another node longer than so many ms from now: the server is ending. */
+void etxd_forward_hurry(etxd *server, uint64_t ms);
 /* What is under way is answered with a problem. NULL is allowed. */
 void etxd_forwarder_free(etxd_forwarder *forwarder);
 /* Whom to trust and what to show, as with participants; NULL if no home is shared. 0, or -1 and a

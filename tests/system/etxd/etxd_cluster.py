@@ -31,10 +31,12 @@ def reserve():
 
 
 class Deaf:
-    """Takes a request and ends the connection without an answer; what came is kept."""
+    """Takes a request and ends the connection without an answer, or, if it `holds`, never; what
+    came is kept."""
 
-    def __init__(self):
+    def __init__(self, holds=False):
         self.heads = []
+        self.held = [] if holds else None
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         threading.Thread(target=self.run, daemon=True).start()
@@ -45,6 +47,10 @@ class Deaf:
                 peer, _ = self.sock.accept()
             except OSError:
                 return
+            if self.held is not None:
+                self.held.append(peer)
+                self.heads.append(peer.recv(65536).decode())
+                continue
             with peer:
                 peer.settimeout(20)
                 self.heads.append(peer.recv(65536).decode())
@@ -252,6 +258,22 @@ class Cluster(Case):
                       "post /v1/transactions http"):
             self.assertIn(field.lower(), sent)
         self.assertIn('etxd_forwards_total{result="lost"} 1', asked.get("/metrics").text)
+
+    def test_who_waits_for_another_node_is_told_at_the_end(self):
+        """SIGTERM while the owner does not answer: nobody is left without an answer."""
+        mute = Deaf(holds=True)
+        self.addCleanup(mute.sock.close)
+        asked = self.deaf_owner(mute.url, "--drain", "4s")
+        gid = self.gid_of("lost")
+        answers = []
+        body = {"gid": gid, "branches": [self.part.tcc("x")], "wait": "ended", "wait_ms": 60000}
+        waits = threading.Thread(target=lambda: answers.append(
+            asked.post("/v1/transactions", body, timeout=60)))
+        waits.start()
+        self.eventually(lambda: mute.heads)
+        self.assertEqual(asked.end(), 0)
+        waits.join(60)
+        self.expect(answers[0], 503, "unknown")
 
     def folder(self):
         made = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
