@@ -110,8 +110,9 @@ static const tx_client_ops local_ops = {
     close_local, list_local, show_local, operate_local, bulk_local, force_local, message_local,
 };
 
-/* The engine would make a directory that is missing; an operator who mistyped it does not want that.
- * Nor must one operate on a log that nodes work on: they would have to share it with this one. */
+/* The engine would make a directory that is missing; an operator who mistyped it does not want
+ * that. Nor must one operate on a log that nodes work on: they would have to share it with this
+ * one. */
 static int check_present(cli_context *cli, const char *url, int operate) {
     char message[400] = "";
     etx_log *log = NULL;

@@ -244,8 +244,8 @@ ETX_API uint32_t etx_slot_checksum(uint32_t partition,
                                    etx_bytes batch);
 
 /* Opens the log of a URL, whose scheme is built in or has a module that is installed: what a
- * program needs that looks at logs, or looks after them, without an engine. Errors: ETX_EINVALID (no
- * such adapter), and those of the adapter's open; with config->message. Any thread. */
+ * program needs that looks at logs, or looks after them, without an engine. Errors: ETX_EINVALID
+ * (no such adapter), and those of the adapter's open; with config->message. Any thread. */
 ETX_API int etx_log_open(const etx_log_config *config, etx_log **ret_log);
 /* The adapter of that URL. ETX_EINVALID: there is none; with message. Any thread. */
 ETX_API int etx_log_find(const char *url,

@@ -37,21 +37,13 @@ typedef struct view {
     lease *holder; /* by partition */
 } view;
 
-/* What an operator wants of a partition. */
-typedef enum order {
-    ORDER_NONE = 0,
-    ORDER_TAKE = 1, /* it is to be here, whatever the share is */
-    ORDER_GIVE = 2  /* it is to be elsewhere */
-} order;
-
 /* A partition, as the keeper sees it. */
 typedef struct holding {
-    uint8_t held;           /* by this node, as far as it knows */
-    uint8_t kept;           /* it was moved here: others are handed over before */
-    uint8_t given;          /* it was moved away, and is being handed over */
-    _Atomic uint32_t order; /* from any thread, for the keeper's */
-    uint64_t wanted_us;     /* it was moved here: taken until then, once it is free */
-    uint64_t shun_us;       /* it cannot be read here, or was moved away: not taken before */
+    uint8_t held;       /* by this node, as far as it knows */
+    uint8_t kept;       /* it was moved here: others are handed over before */
+    uint8_t given;      /* it was moved away, and is being handed over */
+    uint64_t wanted_us; /* it was moved here: taken until then, once it is free */
+    uint64_t shun_us;   /* it cannot be read here, or was moved away: not taken before */
 } holding;
 
 struct etx__keeper {
@@ -63,10 +55,9 @@ struct etx__keeper {
     view seen;         /* changed with home->lock, which is not held while the store is asked */
     view next;         /* what is being told */
     holding *holding;  /* by partition */
-    _Atomic uint32_t drains; /* it is to have no partition */
-    uint8_t absent;          /* ... and does not attend any more */
-    uint8_t yields;          /* another process is the node of this name */
-    uint8_t failing;         /* the store did not answer */
+    uint8_t absent;    /* ... and does not attend any more */
+    uint8_t yields;    /* another process is the node of this name */
+    uint8_t failing;   /* the store did not answer */
     uint8_t has_thread;
     char message[200];
 };
@@ -303,13 +294,13 @@ static int release_left(etx__keeper *keeper) {
 static void take_orders(etx__keeper *keeper) {
     for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
         holding *one = &keeper->holding[i];
-        uint32_t told = atomic_exchange(&one->order, ORDER_NONE);
-        if (told == ORDER_TAKE) {
+        uint32_t told = atomic_exchange(&keeper->home->partition[i]->order, ETX__ORDER_NONE);
+        if (told == ETX__ORDER_TAKE) {
             one->given = 0;
             one->kept = is_owned(keeper, i) != 0;
             one->wanted_us = one->kept ? 0 : etx__clock_us() + SHUN_MS * 1000ull;
             one->shun_us = 0;
-        } else if (told == ORDER_GIVE && one->held) {
+        } else if (told == ETX__ORDER_GIVE && one->held) {
             one->given = 1;
             one->kept = 0;
             hand_over_one(keeper->home->partition[i]);
@@ -341,7 +332,7 @@ static int take_wanted(etx__keeper *keeper) {
 /* To have no partition it leaves first, so that others know that what it hands over is theirs. */
 static int come_or_go(etx__keeper *keeper) {
     etx__home *home = keeper->home;
-    uint32_t drains = atomic_load(&keeper->drains);
+    uint32_t drains = atomic_load(&home->drains);
     int rc = 0;
     if (drains && !keeper->absent) {
         rc = home->ops->attend(home->log, "", 0, keeper->message, sizeof keeper->message);
@@ -469,11 +460,6 @@ int etx__keeper_start(etx__home *home) {
     return rc;
 }
 
-static void ring(etx__keeper *keeper) {
-    atomic_fetch_add(&keeper->bell, 1);
-    etx__futex_wake(&keeper->bell, 1);
-}
-
 void etx__keeper_stop(etx__home *home) {
     etx__keeper *keeper = home->keeper;
     if (keeper == NULL || !keeper->has_thread) {
@@ -481,7 +467,8 @@ void etx__keeper_stop(etx__home *home) {
     }
     keeper->has_thread = 0;
     atomic_store(&keeper->stopping, 1);
-    ring(keeper);
+    atomic_fetch_add(&keeper->bell, 1);
+    etx__futex_wake(&keeper->bell, 1);
     etx__thread_join(keeper->thread);
 }
 
@@ -546,73 +533,6 @@ int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_stat
     }
     pthread_mutex_unlock(&home->lock);
     return there;
-}
-
-/* ---- orders, from any thread */
-
-static int attends(const etx__keeper *keeper, const char *node) {
-    int there = 0;
-    pthread_mutex_lock(&keeper->home->lock);
-    for (uint32_t i = 0; i < keeper->seen.nodes; i++) {
-        there |= strcmp(keeper->seen.node[i].name, node) == 0;
-    }
-    pthread_mutex_unlock(&keeper->home->lock);
-    return there;
-}
-
-static void tell(etx__keeper *keeper, uint32_t number, order what) {
-    atomic_store(&keeper->holding[number].order, what);
-    ring(keeper);
-}
-
-int etx__keeper_move(etx__home *home, uint32_t number, const char *node) {
-    etx__keeper *keeper = home->keeper;
-    char holder[ETX_NAME_MAX + 1];
-    char address[ETX__ADDRESS_MAX + 1];
-    char says[ETX_NAME_MAX + ETX__ADDRESS_MAX + 64];
-    if (is_mine(keeper, node) && atomic_load(&keeper->drains)) {
-        return etx__engine_fail(home->engine, ETX_ESTATE,
-                                "node %s is drained: end that before partitions are moved there",
-                                node);
-    }
-    if (!attends(keeper, node)) {
-        return etx__engine_fail(home->engine, ETX_ENOTFOUND,
-                                "no node %s attends at home %s: it is not there, has another name, "
-                                "or is drained",
-                                node, home->url);
-    }
-    (void)etx__keeper_who(home, number, holder, address);
-    if (is_mine(keeper, node)) {
-        tell(keeper, number, ORDER_TAKE);
-        return 0;
-    }
-    if (is_mine(keeper, holder)) {
-        tell(keeper, number, ORDER_GIVE);
-        return 0;
-    }
-    (void)etx__keeper_says(home, number, says, sizeof says);
-    return etx__engine_fail(home->engine, ETX_EELSEWHERE, "%s: it is to be asked", says);
-}
-
-int etx__keeper_drain(etx__home *home, int drained) {
-    etx__keeper *keeper = home->keeper;
-    pthread_mutex_lock(&home->lock);
-    int alone = keeper->seen.nodes == 0 ||
-                (keeper->seen.nodes == 1 && is_mine(keeper, keeper->seen.node[0].name));
-    pthread_mutex_unlock(&home->lock);
-    if (drained && alone && !atomic_load(&keeper->drains)) {
-        return etx__engine_fail(home->engine, ETX_ESTATE,
-                                "no other node attends at home %s, which could take what this one "
-                                "has",
-                                home->url);
-    }
-    atomic_store(&keeper->drains, drained != 0);
-    ring(keeper);
-    return 0;
-}
-
-int etx__keeper_drains(const etx__home *home) {
-    return home->keeper != NULL && atomic_load(&home->keeper->drains) != 0;
 }
 
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {

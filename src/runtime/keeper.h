@@ -11,6 +11,13 @@ typedef enum etx__wish {
     ETX__WISH_LEAVE = 2, /* hand it over: forget it once it is quiet, or the time is up */
 } etx__wish;
 
+/* What an operator wants of a partition: the keeper sees to it when it looks next. */
+typedef enum etx__order {
+    ETX__ORDER_NONE = 0,
+    ETX__ORDER_TAKE = 1, /* it is to be here, whatever the share is */
+    ETX__ORDER_GIVE = 2  /* it is to be elsewhere */
+} etx__order;
+
 typedef struct etx__keeper etx__keeper;
 
 /* Who only reads takes part in nothing. */
@@ -44,12 +51,4 @@ uint64_t etx__keeper_who(etx__home *home,
 int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
 /* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size);
-/* Does this node's part of moving a partition to that node. 0, or ETX_ENOTFOUND, ETX_ESTATE,
- * ETX_EELSEWHERE with the engine's message. Any thread. */
-int etx__keeper_move(etx__home *home, uint32_t number, const char *node);
-/* From now on this node has no partition; or has its share again. 0, or ETX_ESTATE with the
- * engine's message. Any thread. */
-int etx__keeper_drain(etx__home *home, int drained);
-int etx__keeper_drains(const etx__home *home);
-
 #endif

@@ -111,11 +111,13 @@ class Postgresql(Case):
         for i in range(50):
             self.submit({"gid": f"y{i}", "branches": [self.part.tcc("y")], "wait": "ended"})
         folder = os.path.join(self.secret, "log")
+        back = self.url.replace("schema=", "schema=back_")
         self.assertIn("nodes work on this log", self.etx("log", "copy", self.url, folder, code=2))
         self.assertEqual(self.server.end(), 0)
         before = self.count(self.url)
         told = json.loads(self.etx("log", "copy", self.url, f"file:{folder}?segment=1M", "--json"))
-        self.assertEqual((told["result"], told["slots"], told["partitions"]), ("copied", *before[1:]))
+        self.assertEqual((told["result"], told["slots"], told["partitions"]),
+                         ("copied", *before[1:]))
         self.assertEqual(self.count(folder), before)
         # the source is shown, and nobody starts on it, copies it again, or operates on it
         self.assertIn(made, self.etx("tx", "list", "--home", self.url))
@@ -126,13 +128,12 @@ class Postgresql(Case):
         self.server = Server(*self.flags, homes=["file:" + folder])
         self.addCleanup(self.server.close)
         self.assertEqual(self.server.get("/v1/transactions/y7").json["state"], "COMMITTED")
-        self.assertIn("is in use", self.etx("log", "copy", folder, "postgresql://?schema=x", code=2))
+        self.assertIn("is in use", self.etx("log", "copy", folder, back, code=2))
         self.part.rules.clear()
         self.eventually(
             lambda: self.server.get(f"/v1/transactions/{made}").json["state"] == "COMMITTED")
         self.assertEqual(self.server.end(), 0)
         before = self.count(folder)
-        back = self.url.replace("schema=", "schema=back_")
         self.etx("log", "copy", folder, back)
         self.assertEqual(self.count(back), before)
         self.assertIn("has moved this log", self.said("file:" + folder))

@@ -1,5 +1,5 @@
-/* A PostgreSQL log that takes the place of another: all of it is made in one transaction, so that it
- * is there as a whole or not at all. And one whose place another takes. */
+/* A PostgreSQL log that takes the place of another: all of it is made in one transaction, so that
+ * it is there as a whole or not at all. And one whose place another takes. */
 #include "postgres.h"
 
 #include <stdio.h>
