@@ -137,7 +137,7 @@ static int order(cli_context *cli,
 
 static void print_answer(cli_context *cli, json_t *answer, int code) {
     json_object_set_new(answer, "done", json_boolean(code == CLI_OK));
-    etx__out_line(cli->out, answer);
+    etx__out_line(cli->out, json_incref(answer));
 }
 
 /* ---- move */

@@ -40,6 +40,7 @@ class Examples(unittest.TestCase):
                                re.MULTILINE))
         self.assertEqual(wanted, given)
 
+    @unittest.skipIf(os.environ.get("SANITIZED"), "a sanitizer has libraries of its own")
     @unittest.skipUnless(shutil.which("dpkg") and shutil.which("objdump"), "not a Debian")
     def test_container_has_the_libraries(self):
         """Each that is linked comes with a package of the second stage, or with ETX itself."""
