@@ -177,6 +177,12 @@ static int ask(cli_context *cli, const cluster_options *options, const char *hea
         }
         json_array_foreach(json_object_get(answer, "homes"), i, home) {
             print(cli, options, home);
+            if (!options->json && json_is_true(json_object_get(home, "drained"))) {
+                fprintf(cli->out,
+                        "%s is drained: it takes no partition of %s until 'etx cluster "
+                        "drain --undo'\n",
+                        etx__server_name(from), etx__server_word(home, "id"));
+            }
         }
     }
     etx__server_close(from);
@@ -207,6 +213,8 @@ static int partitions(cli_context *cli, int argc, char **argv) {
 static const cli_entry commands[] = {
     {"status", status, "List the nodes that share a home"},
     {"partitions", partitions, "List which node has which partition"},
+    {"move", etx__command_cluster_move, "Have another node take a partition"},
+    {"drain", etx__command_cluster_drain, "Have a node give up all of its partitions"},
     {NULL, NULL, NULL},
 };
 
@@ -214,7 +222,8 @@ static const cli_group group = {
     "Servers etxd that have the same log share its partitions. These commands ask one of them.",
     commands,
     "  etx cluster status                       who is there, and where\n"
-    "  etx cluster partitions --json            who has what\n",
+    "  etx cluster partitions --json            who has what\n"
+    "  etx cluster drain b                      before node b is upgraded\n",
 };
 
 int etx__command_cluster(cli_context *cli, int argc, char **argv) {

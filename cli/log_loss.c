@@ -72,7 +72,7 @@ int etx__loss_scan(cli_context *cli,
     rc = log->ops->get(log, partition, 0, take_slot, &run, &ret_scan->mark, run.message,
                        sizeof run.message);
     etx_record_room_free(&run.room);
-    return rc != 0 ? etx__log_fail(cli, rc, run.message) : CLI_OK;
+    return rc != 0 ? etx__cli_fail(cli, NULL, "%s (%s)", run.message, etx_error_name(rc)) : CLI_OK;
 }
 
 const char *etx__loss_state(const loss_scan *scan) {
@@ -137,7 +137,8 @@ int etx__loss_read(cli_context *cli, etx_log *log, const char *dir, etx_seen *re
     etx_log_info info = {.size = sizeof info};
     int rc = log->ops->info(log, &info);
     if (rc != 0) {
-        return etx__log_fail(cli, rc, "reading the log's description failed");
+        return etx__cli_fail(cli, NULL, "reading the log's description failed (%s)",
+                             etx_error_name(rc));
     }
     rc = etx_seen_read(dir, info.id, ret_seen, message, sizeof message);
     if (rc != 0) {
@@ -187,7 +188,7 @@ int etx__command_log_diff(cli_context *cli, int argc, char **argv) {
     if (options.state == NULL) {
         return etx__cli_fail(cli, NULL, "--state DIR is required: what a node remembers");
     }
-    code = etx__log_open(cli, args.values[0], ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE, &log);
+    code = etx__log_take(cli, args.values[0], ETX_LOG_READ_ONLY, &log);
     if (code == CLI_OK) {
         code = diff(cli, log, &options);
         log->ops->close(log, 0);

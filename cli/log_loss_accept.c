@@ -113,7 +113,7 @@ static int put_until(cli_context *cli, etx_log *log, etx_put *put) {
     if (result == ETX_PUT_OCCUPIED || result == ETX_PUT_PREDECESSOR) {
         return 0;
     }
-    return etx__log_fail(cli, put->error, put->message);
+    return etx__cli_fail(cli, NULL, "%s (%s)", put->message, etx_error_name(put->error));
 }
 
 /* Behind the newest slot, whoever writes there meanwhile. */
@@ -216,7 +216,7 @@ int etx__command_log_accept_loss(cli_context *cli, int argc, char **argv) {
     if (check(cli, &options) != CLI_OK) {
         return CLI_BAD;
     }
-    code = etx__log_open(cli, args.values[0], ETX_LOG_NO_CREATE, &log);
+    code = etx__log_take(cli, args.values[0], 0, &log);
     if (code == CLI_OK) {
         code = accept_all(cli, log, &options);
         log->ops->close(log, 1);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "log_command.h"
+#include "log_open.h"
 #include "log_record.h"
 
 typedef struct show_options {
@@ -17,6 +18,7 @@ typedef struct show_run {
     show_options options;
     etx_record_room room;
     uint64_t shown;
+    const char *argument; /* the log */
     char message[LOG_MESSAGE_MAX];
 } show_run;
 
@@ -37,6 +39,7 @@ static const cli_command command = {
     "decided. Each line begins with partition/slot. The log may be in use; nothing is changed.",
     options_table,
     "  etx log show /var/lib/shop/etx\n"
+    "  etx log show postgresql://etx@db.internal/shop\n"
     "  etx log show /var/lib/shop/etx --gid order-17\n"
     "  etx log show 'postgresql://etx@db/shop' --type loss\n"
     "  etx log show /var/lib/shop/etx --type decide --json | jq .decision\n",
@@ -109,7 +112,7 @@ static int show_log(show_run *run, etx_log *log) {
     uint32_t partition;
     int rc = log->ops->info(log, &info);
     if (rc != 0) {
-        return etx__log_fail(run->cli, rc, "reading the log's description failed");
+        return etx__log_fail(run->cli, run->argument, rc, "reading the log's description failed");
     }
     if (wanted != UINT64_MAX && wanted >= info.partitions) {
         return etx__cli_fail(run->cli, NULL, "--partition: the log has %u, numbered from 0",
@@ -122,7 +125,7 @@ static int show_log(show_run *run, etx_log *log) {
         rc = log->ops->get(log, partition, 0, show_slot, run, &mark, run->message,
                            sizeof run->message);
         if (rc != 0) {
-            return etx__log_fail(run->cli, rc, run->message);
+            return etx__log_fail(run->cli, run->argument, rc, run->message);
         }
     }
     return CLI_OK;
@@ -143,10 +146,11 @@ int etx__command_log_show(cli_context *cli, int argc, char **argv) {
         return etx__cli_fail(cli, "1 to 128 printable characters without space",
                              "--gid: '%s' is no gid", run.options.gid);
     }
-    code = etx__log_open(cli, args.values[0], ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE, &log);
+    code = etx__log_take(cli, args.values[0], ETX_LOG_READ_ONLY, &log);
     if (code != CLI_OK) {
         return code;
     }
+    run.argument = args.values[0];
     code = show_log(&run, log);
     log->ops->close(log, 0);
     etx_record_room_free(&run.room);

@@ -83,6 +83,7 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_member_number(&body, "since_ms", home.since_ms);
         etxd_text_member(&body, "why", home.why);
         etxd_text_member(&body, "remark", home.remark);
+        etxd_text_member_flag(&body, "drained", home.drained);
         write_nodes(&body, server->engine, place);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");

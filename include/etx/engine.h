@@ -174,6 +174,7 @@ typedef struct etx_home_status {
     uint64_t in_flight; /* transactions that live there */
     char why[160];      /* not usable: why; else empty */
     char remark[320];   /* what it does not promise, and what would make it; or empty */
+    uint8_t drained;    /* etx_engine_drain: this node has no partition of it */
 } etx_home_status;
 /* The home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED. Any thread; from
  * inline callbacks. */
@@ -222,6 +223,23 @@ ETX_API int etx_engine_node_status(etx_engine *engine,
                                    unsigned place,
                                    uint32_t number,
                                    etx_node_status *ret_status);
+
+/* Moves partition `number` of the shared home at `place` to a node that attends. Two nodes have a
+ * part in it, and each does its own when it is asked: `node` takes the partition once it is free,
+ * within ten seconds, and keeps it, whatever its share is (it hands over another instead); who has
+ * it hands it over, within a second or so, and leaves it alone for ten. So `node` is to be asked
+ * first, and then the one that has it. Returns before it has happened; etx_engine_partition_status
+ * tells. A node that starts anew knows of no move. Errors: ETX_ENOTFOUND (no such home or
+ * partition; no such node attends), ETX_ESTATE (the home is not shared; the node is drained),
+ * ETX_EELSEWHERE (it is neither of the two; the message names who has it), ETX_EINVALID,
+ * ETX_ECLOSED. Any thread. */
+ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number, const char *node);
+/* From now on this engine has no partition of the shared home at `place`: what it has is handed
+ * over, within a second or so, new transactions go to its next home, and to others it is not there
+ * any more. Its engine goes on: it says who has what. With 0 it takes its share again, as it does
+ * when it starts anew. Returns before it has happened. Errors: ETX_ENOTFOUND (no such home),
+ * ETX_ESTATE (it is not shared; no other node attends), ETX_ECLOSED. Any thread. */
+ETX_API int etx_engine_drain(etx_engine *engine, unsigned place, int drained);
 
 #define ETX_METRICS_BUCKETS 32
 #define ETX_METRICS_KINDS 6

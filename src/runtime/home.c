@@ -35,7 +35,7 @@ static int adapter_of(etx_engine *engine, const char *url, const etx_log_ops **r
     if (*ret_ops != NULL) {
         return 0;
     }
-    int rc = etx_log_adapter(url, ret_ops, message, sizeof message);
+    int rc = etx_log_find(url, ret_ops, message, sizeof message);
     return rc != 0 ? etx__engine_fail(engine, rc, "home %s", message)
                    : etx_engine_log(engine, *ret_ops);
 }
@@ -223,7 +223,8 @@ static int all_open(const etx__home *home) {
 }
 
 void etx__home_well(etx__home *home) {
-    if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN) {
+    if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN ||
+        atomic_load(&home->drains)) {
         return;
     }
     int was_well = atomic_exchange(&home->well_ms, etx__clock_us() / 1000) > 0;
@@ -406,6 +407,7 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
     status.in_use = etx__home_best(engine, engine->options.durability) == home;
     status.chosen = engine->chosen_home == place;
     status.partitions = home->partition_count;
+    status.drained = atomic_load(&home->drains) != 0;
     status.since_ms = atomic_load(&home->since_ms);
     for (uint32_t i = 0; i < home->partition_count; i++) {
         status.in_flight += atomic_load(&home->partition[i]->live);

@@ -15,7 +15,8 @@
  * counted from before the lease was asked for, is over before the store's is. */
 
 enum { NODES_MAX = 256, LOOK_MS = 60, LEAVE_MS = 1000 };
-/* What could not be read so often is left to others for so long. */
+/* What could not be read so often, or was moved away, is left to others for so long; so long one
+ * that was moved here is waited for. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 
 typedef struct member {
@@ -39,8 +40,11 @@ typedef struct view {
 
 /* A partition, as the keeper sees it. */
 typedef struct holding {
-    uint8_t held;     /* by this node, as far as it knows */
-    uint64_t shun_us; /* it cannot be read here: not taken before */
+    uint8_t held;       /* by this node, as far as it knows */
+    uint8_t kept;       /* it was moved here: others are handed over before */
+    uint8_t given;      /* it was moved away, and is being handed over */
+    uint64_t wanted_us; /* it was moved here: taken until then, once it is free */
+    uint64_t shun_us;   /* it cannot be read here, or was moved away: not taken before */
 } holding;
 
 struct etx__keeper {
@@ -52,6 +56,7 @@ struct etx__keeper {
     view seen;         /* changed with home->lock, which is not held while the store is asked */
     view next;         /* what is being told */
     holding *holding;  /* by partition */
+    uint8_t absent;    /* ... and does not attend any more */
     uint8_t yields;    /* another process is the node of this name */
     uint8_t failing;   /* the store did not answer */
     uint8_t has_thread;
@@ -155,6 +160,8 @@ static int renew(etx__keeper *keeper, uint32_t number) {
 static void lose(etx__keeper *keeper, uint32_t number) {
     etx__partition *partition = keeper->home->partition[number];
     keeper->holding[number].held = 0;
+    keeper->holding[number].kept = 0;
+    keeper->holding[number].given = 0;
     atomic_store(&partition->lease_us, 0);
     wish(partition, ETX__WISH_AWAY);
 }
@@ -187,7 +194,7 @@ static int attend(etx__keeper *keeper) {
 /* Says that it is there, and what it still has. */
 static int renew_all(etx__keeper *keeper) {
     const etx__home *home = keeper->home;
-    int rc = attend(keeper);
+    int rc = keeper->absent ? 0 : attend(keeper);
     for (uint32_t i = 0; rc == 0 && i < home->partition_count; i++) {
         if (keeper->holding[i].held) {
             rc = renew(keeper, i);
@@ -241,7 +248,7 @@ static int take(etx__keeper *keeper, uint32_t wanted) {
         const char *node = keeper->seen.holder[i].node;
         etx__partition *partition = home->partition[i];
         if (is_owned(keeper, i) || (node[0] != 0 && !is_mine(keeper, node)) ||
-            keeper->holding[i].shun_us > etx__clock_us() ||
+            keeper->holding[i].given || keeper->holding[i].shun_us > etx__clock_us() ||
             atomic_load(&partition->state) == ETX__GONE) {
             continue;
         }
@@ -255,6 +262,11 @@ static int take(etx__keeper *keeper, uint32_t wanted) {
     return rc;
 }
 
+static void hand_over_one(etx__partition *partition) {
+    atomic_store(&partition->leave_us, etx__clock_us() + LEAVE_MS * 1000ull);
+    wish(partition, ETX__WISH_LEAVE);
+}
+
 static void hand_over(etx__keeper *keeper, uint32_t surplus) {
     const etx__home *home = keeper->home;
     for (; surplus > 0; surplus--) {
@@ -263,6 +275,7 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
             etx__partition *partition = home->partition[i];
             /* who takes what was lost may remember less, and would go on there */
             if (is_owned(keeper, i) && !atomic_load(&partition->regressed) &&
+                !keeper->holding[i].kept &&
                 (least == NULL || atomic_load(&partition->live) < atomic_load(&least->live))) {
                 least = partition;
             }
@@ -270,8 +283,7 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
         if (least == NULL) {
             return;
         }
-        atomic_store(&least->leave_us, etx__clock_us() + LEAVE_MS * 1000ull);
-        wish(least, ETX__WISH_LEAVE);
+        hand_over_one(least);
     }
 }
 
@@ -292,7 +304,8 @@ static int release_left(etx__keeper *keeper) {
         if (keeper->holding[i].held && atomic_load(&partition->state) == ETX__ELSEWHERE &&
             !atomic_load(&partition->loading) && /* else its claim may come after another's */
             (hopeless || atomic_load(&partition->wish) != ETX__WISH_OWN)) {
-            keeper->holding[i].shun_us = hopeless ? etx__clock_us() + SHUN_MS * 1000ull : 0;
+            keeper->holding[i].shun_us =
+                hopeless || keeper->holding[i].given ? etx__clock_us() + SHUN_MS * 1000ull : 0;
             atomic_store(&partition->load_failures, 0);
             rc = home->ops->release(home->log, i);
             lose(keeper, i);
@@ -301,9 +314,85 @@ static int release_left(etx__keeper *keeper) {
     return rc;
 }
 
+/* ---- what operators want */
+
+/* Takes note of orders. One that was moved here stays, and others make up for it. */
+static void take_orders(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        holding *one = &keeper->holding[i];
+        uint32_t told = atomic_exchange(&keeper->home->partition[i]->order, ETX__ORDER_NONE);
+        if (told == ETX__ORDER_TAKE) {
+            one->given = 0;
+            one->kept = is_owned(keeper, i) != 0;
+            one->wanted_us = one->kept ? 0 : etx__clock_us() + SHUN_MS * 1000ull;
+            one->shun_us = 0;
+        } else if (told == ETX__ORDER_GIVE && one->held) {
+            one->given = 1;
+            one->kept = 0;
+            hand_over_one(keeper->home->partition[i]);
+        }
+    }
+}
+
+static int take_wanted(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    uint64_t now_us = etx__clock_us();
+    int rc = 0;
+    for (uint32_t i = 0; i < home->partition_count && rc == 0; i++) {
+        const char *node = keeper->seen.holder[i].node;
+        if (keeper->holding[i].wanted_us <= now_us || (node[0] != 0 && !is_mine(keeper, node)) ||
+            atomic_load(&home->partition[i]->state) == ETX__GONE) {
+            continue;
+        }
+        rc = renew(keeper, i);
+        if (rc == 0) {
+            keeper->holding[i].wanted_us = 0;
+            keeper->holding[i].kept = 1;
+            wish(home->partition[i], ETX__WISH_OWN);
+        }
+        rc = rc == ETX_EBUSY ? 0 : rc;
+    }
+    return rc;
+}
+
+/* To have no partition it leaves first, so that others know that what it hands over is theirs. */
+static int come_or_go(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    uint32_t drains = atomic_load(&home->drains);
+    int rc = 0;
+    if (drains && !keeper->absent) {
+        rc = home->ops->attend(home->log, "", 0, keeper->message, sizeof keeper->message);
+        if (rc == 0) {
+            keeper->absent = 1;
+            etx__home_down(home, ETX_EUNAVAILABLE, "this node is drained: ask another");
+        }
+    } else if (!drains && keeper->absent) {
+        keeper->absent = 0;
+        keeper->renew_us = 0;
+    }
+    return rc;
+}
+
+static void hand_over_all(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        keeper->holding[i].wanted_us = 0;
+        if (is_owned(keeper, i)) {
+            hand_over_one(keeper->home->partition[i]);
+        }
+    }
+}
+
+/* ---- its round */
+
 static int share(etx__keeper *keeper) {
+    take_orders(keeper);
     int rc = release_left(keeper);
     rc = rc != 0 ? rc : look(keeper);
+    if (rc == 0 && keeper->absent) {
+        hand_over_all(keeper);
+        return 0;
+    }
+    rc = rc != 0 ? rc : take_wanted(keeper);
     if (rc != 0) {
         return rc;
     }
@@ -319,8 +408,6 @@ static int share(etx__keeper *keeper) {
     return 0;
 }
 
-/* ---- its round */
-
 static void note(etx__keeper *keeper, int rc) {
     if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
         etx__home_down(keeper->home, ETX_EUNAVAILABLE, keeper->message);
@@ -334,9 +421,9 @@ static void note(etx__keeper *keeper, int rc) {
 
 static int one_round(etx__keeper *keeper) {
     uint64_t now = etx__clock_us();
-    int rc = 0;
     keeper->message[0] = 0;
-    if (now >= keeper->renew_us) {
+    int rc = come_or_go(keeper);
+    if (rc == 0 && now >= keeper->renew_us) {
         rc = renew_all(keeper);
         if (rc == 0) {
             keeper->renew_us = now + engine_of(keeper)->options.lease_ms * 250ull;

@@ -77,6 +77,7 @@ struct etx__partition {
     etx__owner owner;
     /* of a shared home: what its keeper wants (etx__wish) */
     _Atomic uint32_t wish;
+    _Atomic uint32_t order;    /* ... and an operator (etx__order) */
     _Atomic uint64_t lease_us; /* until then new puts may begin; UINT64_MAX: it needs no lease */
     _Atomic uint32_t loading;  /* it is being read and claimed */
     _Atomic uint32_t lapsed;   /* its lease was free, or another's, for a while */

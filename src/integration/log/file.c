@@ -304,6 +304,16 @@ static int dir_check_writable(const etx__file_log *log, const etx__file_words *w
                                           "it belongs to"));
 }
 
+static int retired_check(etx__file_log *log, uint32_t flags, const etx__file_words *words) {
+    char text[512];
+    int rc = etx__file_retired_read(log, text, sizeof text);
+    if (rc)
+        return etx__file_say(words, rc, "%s/moved cannot be read", log->dir);
+    return flags & (ETX_LOG_RETIRED | ETX_LOG_READ_ONLY)
+               ? 0
+               : etx__file_say(words, ETX_ECONFLICT, "%s: %s", log->dir, text);
+}
+
 static int log_open(etx__file_log *log,
                     const etx_log_config *config,
                     const etx__file_url *url,
@@ -333,7 +343,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = log->read_only ? 0 : dir_check_writable(log, words);
+    rc = list.moved ? retired_check(log, config->flags, words) : 0;
+    if (!rc && !log->read_only)
+        rc = dir_check_writable(log, words);
     if (!rc && !log->read_only)
         rc = names_sync(log, words);
     if (!rc && !url->copy)

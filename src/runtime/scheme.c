@@ -1,4 +1,4 @@
-/* Adapters of logs: found by the scheme of a URL, built in or as modules. */
+/* Adapters of logs by the scheme of a URL: those that are built in, and modules. */
 #include <stdio.h>
 #include <string.h>
 
@@ -40,20 +40,27 @@ static const etx_log_ops *load(const char *scheme, size_t len, char *why, size_t
     return etx__module_load(module, name, (void **)&function, why, size) == 0 ? function() : NULL;
 }
 
-/* Those with a foreign library are modules: their package, and the option of the build. */
+/* Those with a foreign library are modules: their scheme, and the option of the build. */
 static int no_such_scheme(const char *url,
                           size_t len,
                           const char *why,
                           char *message,
                           size_t size) {
-    static const char *const modules[] = {"postgresql"};
+    static const struct {
+        const char *scheme;
+        const char *option;
+    } modules[] = {{"postgresql", "postgres"},
+                   {"mariadb", "mariadb"},
+                   {"etcd", "etcd"},
+                   {"redis", "redis"},
+                   {"rediss", "redis"}};
     char shown[256];
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-        if (strlen(modules[i]) == len && memcmp(modules[i], url, len) == 0) {
+        if (strlen(modules[i].scheme) == len && memcmp(modules[i].scheme, url, len) == 0) {
             snprintf(message, size,
                      "%.*s: its module cannot be loaded: %s. It comes with a build that has "
                      "-D%s=enabled",
-                     (int)len, url, why, "postgres");
+                     (int)len, url, why, modules[i].option);
             return ETX_EINVALID;
         }
     }
@@ -64,14 +71,17 @@ static int no_such_scheme(const char *url,
     return ETX_EINVALID;
 }
 
-int etx_log_adapter(const char *url,
-                    const etx_log_ops **ret_ops,
-                    char *message,
-                    size_t message_size) {
+int etx_log_find(const char *url, const etx_log_ops **ret_ops, char *message, size_t message_size) {
     const etx_log_ops *const built_in[] = {etx_log_file(), etx_log_memory()};
-    const char *colon = strchr(url, ':');
+    const char *colon = url != NULL ? strchr(url, ':') : NULL;
     size_t len = colon != NULL ? (size_t)(colon - url) : 0;
     char why[256] = "";
+    char none[1];
+    message = message_size > 0 ? message : none;
+    message_size = message_size > 0 ? message_size : sizeof none;
+    if (ret_ops == NULL) {
+        return ETX_EINVALID;
+    }
     for (size_t i = 0; i < sizeof built_in / sizeof built_in[0]; i++) {
         if (strlen(built_in[i]->scheme) == len && memcmp(built_in[i]->scheme, url, len) == 0) {
             *ret_ops = built_in[i];
@@ -79,5 +89,17 @@ int etx_log_adapter(const char *url,
         }
     }
     *ret_ops = load(url, len, why, sizeof why);
-    return *ret_ops != NULL ? 0 : no_such_scheme(url, len, why, message, message_size);
+    return *ret_ops != NULL
+               ? 0
+               : no_such_scheme(url != NULL ? url : "", len, why, message, message_size);
+}
+
+int etx_log_open(const etx_log_config *config, etx_log **ret_log) {
+    const etx_log_ops *ops = NULL;
+    if (config == NULL || config->size == 0 || ret_log == NULL) {
+        return ETX_EINVALID;
+    }
+    int rc = etx_log_find(config->url, &ops, config->message,
+                          config->message != NULL ? config->message_size : 0);
+    return rc != 0 ? rc : ops->open(config, ret_log);
 }
