@@ -195,10 +195,20 @@ static int check_shared(cli_context *cli, int operate) {
     return CLI_OK;
 }
 
+static int is_shared(const char *url) {
+    static const char *const schemes[] = {"postgresql://", "mariadb://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client) {
     local_client *local;
     char dir[PATH_MAX] = "";
-    int shared = strncmp(url, "postgresql://", 13) == 0;
+    int shared = is_shared(url);
     int code;
     if (!shared && etx__cli_file_dir(url, dir, sizeof dir) != 0) {
         return etx__cli_fail(cli, "write --home file:DIR", "'%s' is not the URL of a directory",

@@ -1,0 +1,153 @@
+/* What an acknowledged put survives on this MariaDB, as it is set up now. */
+#include "mariadb.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+typedef struct settings {
+    char flush_log[8]; /* innodb_flush_log_at_trx_commit */
+    char doublewrite[8];
+    char flush_method[32];
+    char no_sync[8]; /* debug_no_sync */
+    char log_bin[8];
+    char sync_binlog[16];
+    char semi_sync[8];
+    char galera[8];
+    char galera_provider[1500]; /* its options, as far as they go */
+    char galera_size[16];
+    char galera_status[32];
+    uint64_t tables; /* of the log's, those that InnoDB has */
+} settings;
+
+typedef struct setting {
+    const char *name;
+    size_t offset;
+    size_t size;
+} setting;
+
+#define SETTING(name, member) \
+    { name, offsetof(settings, member), sizeof(((settings *)0)->member) }
+
+/* A server that does not know one leaves it out. */
+static const setting known[] = {
+    SETTING("innodb_flush_log_at_trx_commit", flush_log),
+    SETTING("innodb_doublewrite", doublewrite),
+    SETTING("innodb_flush_method", flush_method),
+    SETTING("debug_no_sync", no_sync),
+    SETTING("log_bin", log_bin),
+    SETTING("sync_binlog", sync_binlog),
+    SETTING("rpl_semi_sync_master_enabled", semi_sync),
+    SETTING("wsrep_on", galera),
+    SETTING("wsrep_provider_options", galera_provider),
+    SETTING("wsrep_cluster_size", galera_size),
+    SETTING("wsrep_cluster_status", galera_status),
+};
+
+static const char read_variables[] =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit',"
+    " 'innodb_doublewrite', 'innodb_flush_method', 'debug_no_sync', 'log_bin', 'sync_binlog',"
+    " 'rpl_semi_sync_master_enabled', 'wsrep_on', 'wsrep_provider_options')";
+static const char read_status[] =
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status')";
+static const char count_tables[] =
+    "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()"
+    " AND table_name IN ('#slot', '#partition') AND engine = 'InnoDB'";
+
+static int is_on(const char *value) {
+    return strcasecmp(value, "ON") == 0 || strcmp(value, "1") == 0;
+}
+
+static int is_off(const char *value) {
+    return strcasecmp(value, "OFF") == 0 || strcmp(value, "0") == 0;
+}
+
+/* What makes a crash of the server lose or damage what it acknowledged; NULL: nothing. */
+static const char *weakness_of(const settings *s) {
+    if (s->tables < 2)
+        return "a table of the log is not InnoDB's: a crash can lose or tear what was "
+               "acknowledged. ALTER TABLE ... ENGINE=InnoDB";
+    if (is_on(s->no_sync))
+        return "debug_no_sync is on: a crash of its machine loses what was acknowledged. Set "
+               "debug_no_sync = 0";
+    if (strcmp(s->flush_log, "1") != 0 && strcmp(s->flush_log, "3") != 0)
+        return "innodb_flush_log_at_trx_commit is not 1: a crash loses what was acknowledged in "
+               "the last second. Set innodb_flush_log_at_trx_commit = 1";
+    if (is_on(s->log_bin) && strcmp(s->sync_binlog, "1") != 0)
+        return "sync_binlog is not 1: a crash of its machine rolls back what the binary log has "
+               "lost. Set sync_binlog = 1";
+    if (is_off(s->doublewrite))
+        return "innodb_doublewrite is off: a crash of its machine can damage the log's tables. Set "
+               "innodb_doublewrite = 1";
+    if (strcasecmp(s->flush_method, "nosync") == 0 ||
+        strcasecmp(s->flush_method, "littlesync") == 0)
+        return "innodb_flush_method does not sync: a crash of its machine loses what was "
+               "acknowledged. Set innodb_flush_method = O_DIRECT";
+    return NULL;
+}
+
+/* Each node of a Galera cluster has received a transaction before its commit is acknowledged, and
+ * a part that has lost others without their leave stops when it is no majority. */
+static const char *galera_weakness_of(const settings *s) {
+    if (strcasecmp(s->galera_status, "Primary") != 0)
+        return "the node is cut off from its Galera cluster: puts are refused";
+    if (etx__maria_number(s->galera_size) < 2)
+        return "its Galera cluster has no other node: what was acknowledged is lost with its disk. "
+               "Start the others";
+    if (strstr(s->galera_provider, "pc.ignore_quorum = true") ||
+        strstr(s->galera_provider, "pc.ignore_sb = true"))
+        return "Galera goes on without a majority: a part that is cut off acknowledges what the "
+               "others never see. Set pc.ignore_quorum and pc.ignore_sb to false";
+    return NULL;
+}
+
+/* A replica, even a semi-synchronous one, is no promise: the primary goes on without it after
+ * rpl_semi_sync_master_timeout, and acknowledges without it what waits when it is shut down or when
+ * that is killed, and tells the one who committed nothing. */
+static const char *local_remark_of(const settings *s) {
+    if (is_on(s->semi_sync))
+        return "its semi-synchronous replicas are no promise: the server stops waiting for them "
+               "without saying so, and a failover may lose what was acknowledged then. Use a "
+               "Galera "
+               "cluster";
+    return "it has no copy that is waited for: what was acknowledged is lost with its disk, and "
+           "a failover to a replica loses what that has not received. Use a Galera cluster";
+}
+
+static void judge(etx__maria_log *log, const settings *s) {
+    const char *why = weakness_of(s);
+    log->grade = ETX_VOLATILE;
+    if (!why) {
+        why = is_on(s->galera) ? galera_weakness_of(s) : local_remark_of(s);
+        log->grade = why ? ETX_LOCAL : ETX_REPLICATED;
+    }
+    snprintf(log->remark, sizeof log->remark, "%s", why ? why : "");
+}
+
+static int read_settings(etx__maria_session *session, const char *sql, settings *to) {
+    MYSQL_RES *result = NULL;
+    MYSQL_ROW row;
+    if (etx__maria_ask(session, &result, "%s", sql) != ETX__MARIA_DONE)
+        return session->rc;
+    while ((row = mysql_fetch_row(result)) != NULL)
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            if (strcasecmp(row[0], known[i].name) == 0)
+                snprintf((char *)to + known[i].offset, known[i].size, "%s", row[1]);
+    mysql_free_result(result);
+    return 0;
+}
+
+int etx__maria_grade(etx__maria_log *log) {
+    settings s = {.tables = 0};
+    MYSQL_RES *result = NULL;
+    int rc = read_settings(&log->care, read_variables, &s);
+    rc = rc ? rc : read_settings(&log->care, read_status, &s);
+    if (!rc && etx__maria_ask(&log->care, &result, count_tables) != ETX__MARIA_DONE)
+        rc = log->care.rc;
+    if (rc)
+        return rc;
+    s.tables = etx__maria_number(mysql_fetch_row(result)[0]);
+    mysql_free_result(result);
+    judge(log, &s);
+    return 0;
+}
