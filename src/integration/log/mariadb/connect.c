@@ -122,9 +122,11 @@ static int check_server(etx__maria_session *session) {
     return rc;
 }
 
-/* A strict mode, so that what does not fit is an error and never cut. The server gives up before
- * this side does, so that its answer is definite. With Galera, what other nodes have acknowledged
- * is waited for before anything is read or changed here. */
+/* A strict mode, so that what does not fit is an error and never cut. READ COMMITTED, under which
+ * InnoDB locks the rows that it finds and no gap between them: puts into partitions that are empty
+ * would wait for each other there. The server gives up before this side does, so that its answer is
+ * definite. With Galera, what other nodes have acknowledged is waited for before anything is read
+ * or changed here. */
 static int set_up(etx__maria_session *session) {
     char sql[700];
     const etx__store *common = &session->store->common;
@@ -139,7 +141,7 @@ static int set_up(etx__maria_session *session) {
              session->galera ? ", wsrep_sync_wait = 3" : "");
     if (etx__maria_send(session, sql) != ETX__MARIA_DONE)
         return session->rc;
-    snprintf(sql, sizeof sql, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ%s",
+    snprintf(sql, sizeof sql, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED%s",
              common->read_only ? ", READ ONLY" : "");
     return etx__maria_send(session, sql) == ETX__MARIA_DONE ? 0 : session->rc;
 }

@@ -73,6 +73,8 @@ static const failure *failure_of(unsigned int code) {
         {ER_DATA_TOO_LONG, ETX_EINVALID, 1, 0, foreign},
         {ER_WARN_DATA_OUT_OF_RANGE, ETX_EINVALID, 1, 0, foreign},
         {ER_NON_INSERTABLE_TABLE, ETX_EINVALID, 1, 0, foreign},
+        {ER_BINLOG_STMT_MODE_AND_ROW_ENGINE, ETX_EINVALID, 1, 0,
+         "set binlog_format to MIXED or ROW"},
         {ER_NET_PACKET_TOO_LARGE, ETX_EINVALID, 1, 1, packet},
         {ER_NOT_KEYFILE, ETX_ECORRUPT, 0, 0, damaged},
         {ER_CRASHED_ON_USAGE, ETX_ECORRUPT, 0, 0, damaged},

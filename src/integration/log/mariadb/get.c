@@ -66,10 +66,11 @@ static int read_all(row_reader *reader,
                     etx__maria_session *session,
                     uint64_t from,
                     uint64_t *ret_mark) {
-    static const char begin[] = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
-    int rc = etx__maria_run(session, begin);
+    static const char level[] = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    int rc = etx__maria_run(session, level);
     if (rc && !session->conn) /* lost by that: a new one is tried at once */
-        rc = etx__maria_run(session, begin);
+        rc = etx__maria_run(session, level);
+    rc = rc ? rc : etx__maria_run(session, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
     if (rc)
         return say(reader, rc, session->text);
     rc = read_mark(reader, session, ret_mark);
