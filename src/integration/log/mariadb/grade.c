@@ -9,7 +9,6 @@ typedef struct settings {
     char flush_log[8]; /* innodb_flush_log_at_trx_commit */
     char doublewrite[8];
     char flush_method[32];
-    char no_sync[8]; /* debug_no_sync */
     char log_bin[8];
     char sync_binlog[16];
     char semi_sync[8];
@@ -34,7 +33,6 @@ static const setting known[] = {
     SETTING("innodb_flush_log_at_trx_commit", flush_log),
     SETTING("innodb_doublewrite", doublewrite),
     SETTING("innodb_flush_method", flush_method),
-    SETTING("debug_no_sync", no_sync),
     SETTING("log_bin", log_bin),
     SETTING("sync_binlog", sync_binlog),
     SETTING("rpl_semi_sync_master_enabled", semi_sync),
@@ -46,7 +44,7 @@ static const setting known[] = {
 
 static const char read_variables[] =
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit',"
-    " 'innodb_doublewrite', 'innodb_flush_method', 'debug_no_sync', 'log_bin', 'sync_binlog',"
+    " 'innodb_doublewrite', 'innodb_flush_method', 'log_bin', 'sync_binlog',"
     " 'rpl_semi_sync_master_enabled', 'wsrep_on', 'wsrep_provider_options')";
 static const char read_status[] =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status')";
@@ -67,9 +65,6 @@ static const char *weakness_of(const settings *s) {
     if (s->tables < 2)
         return "a table of the log is not InnoDB's: a crash can lose or tear what was "
                "acknowledged. ALTER TABLE ... ENGINE=InnoDB";
-    if (is_on(s->no_sync))
-        return "debug_no_sync is on: a crash of its machine loses what was acknowledged. Set "
-               "debug_no_sync = 0";
     if (strcmp(s->flush_log, "1") != 0 && strcmp(s->flush_log, "3") != 0)
         return "innodb_flush_log_at_trx_commit is not 1: a crash loses what was acknowledged in "
                "the last second. Set innodb_flush_log_at_trx_commit = 1";

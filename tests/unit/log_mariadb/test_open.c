@@ -1,0 +1,4 @@
+#include "fixture.h"
+int main(void) {
+    return 0;
+}
