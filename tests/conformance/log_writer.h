@@ -44,7 +44,8 @@ void writer_await(log_writer *writer, uint64_t more);
 /* One put more, and all is there. */
 void writer_end(log_writer *writer);
 
-/* Two that are open on the same log race for each slot: one wins it, and the chain is one. */
-void race_check(log_subject *subject);
+/* Two that are open on the same log race for each slot of its first partition, which is empty: one
+ * wins it, and the chain is one. */
+void race_check(log_subject *one, log_subject *two);
 
 #endif

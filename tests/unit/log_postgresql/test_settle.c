@@ -213,7 +213,7 @@ static void test_restored(void **state) {
 
 static void test_two_owners(void **state) {
     fixture *f = *state;
-    race_check(&f->subject);
+    race_check(&f->subject, &f->subject);
 }
 
 int main(void) {

@@ -13,7 +13,7 @@ typedef struct settings {
     char sync_binlog[16];
     char semi_sync[8];
     char galera[8];
-    char galera_provider[1500]; /* its options, as far as they go */
+    char galera_provider[8192]; /* its options */
     char galera_size[16];
     char galera_status[32];
     uint64_t tables; /* of the log's, those that InnoDB has */
