@@ -25,11 +25,33 @@ static void test_grades(void **state) {
     fixture_set(f, "sync_binlog = 0");
     expect_grade(f, ETX_VOLATILE, "sync_binlog = 1");
     fixture_set(f, "sync_binlog = 1");
-    fixture_set(f, "rpl_semi_sync_master_enabled = 1");
-    expect_grade(f, ETX_LOCAL, "semi-synchronous");
-    fixture_set(f, "rpl_semi_sync_master_enabled = 0");
     fixture_say(f, "ALTER TABLE %s_log_partition ENGINE=Aria");
     expect_grade(f, ETX_VOLATILE, "ENGINE=InnoDB");
+}
+
+/* Replicas are a promise where nothing but one of them ends the waiting. */
+static void test_replicas(void **state) {
+    fixture *f = *state;
+    log_chain chain = chain_make(&f->subject, 7);
+    etx_put put;
+    chain_put_surely(&chain);
+    fixture_set(f, "rpl_semi_sync_master_enabled = 1");
+    expect_grade(f, ETX_LOCAL, "rpl_semi_sync_master_timeout = 4294967295");
+    fixture_set(f, "rpl_semi_sync_master_timeout = 4294967295");
+    expect_grade(f, ETX_LOCAL, "rpl_semi_sync_master_wait_point = AFTER_SYNC");
+    fixture_set(f, "rpl_semi_sync_master_wait_point = AFTER_SYNC");
+    fixture_set(f, "rpl_semi_sync_master_wait_no_slave = 0");
+    expect_grade(f, ETX_LOCAL, "rpl_semi_sync_master_wait_no_slave = 1");
+    fixture_set(f, "rpl_semi_sync_master_wait_no_slave = 1");
+    expect_grade(f, ETX_REPLICATED, "no semi-synchronous replica is connected");
+    /* the server's limit for a statement does not cut its commit short */
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(put.error, ETX_EUNAVAILABLE);
+    assert_int_equal(fixture_count(f, "SELECT count(*) FROM %s_log_slot"), 1);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    fixture_set(f, "rpl_semi_sync_master_enabled = 0");
+    chain_settle(&chain);
+    assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 3);
 }
 
 /* An acknowledged put is committed, a batch is never cut, all rows are read: also where the
@@ -101,6 +123,7 @@ static void test_space_is_used_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_grades),
+        CASE(test_replicas),
         CASE(test_whatever_the_defaults),
         CASE(test_batch_max),
         CASE(test_space_is_used_again),

@@ -5,6 +5,7 @@
  * file or a password in the clear from it, and it leaves SIGPIPE as it was. */
 #include "mariadb.h"
 
+#include <errmsg.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,7 +67,12 @@ static int connect_host(etx__maria_session *session, uint32_t number) {
     if (!mysql_real_connect(session->conn, host ? host->name : NULL, store->place.user,
                             store->common.password ? store->common.password : "", store->place.path,
                             host ? host->port : 0, host ? NULL : store->socket, 0)) {
+        char words[160];
+        snprintf(words, sizeof words, "%s", mysql_error(session->conn));
         (void)etx__maria_failed(session, NULL);
+        if (session->code == CR_SSL_CONNECTION_ERROR)
+            etx__maria_say(session, ETX_EUNAVAILABLE,
+                           "MariaDB: %s: check tls, tls_ca, tls_cert and tls_key", words);
         return session->rc;
     }
     (void)fcntl((int)mysql_get_socket(session->conn), F_SETFD, FD_CLOEXEC);

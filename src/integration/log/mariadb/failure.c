@@ -81,8 +81,6 @@ static const failure *failure_of(unsigned int code) {
         {ER_INDEX_CORRUPT, ETX_ECORRUPT, 0, 0, damaged},
         {ER_SERVER_SHUTDOWN, ETX_EUNAVAILABLE, 0, 1, "the server is being shut down"},
         {ER_CONNECTION_KILLED, ETX_EUNAVAILABLE, 0, 1, "the session was ended by KILL"},
-        {CR_SSL_CONNECTION_ERROR, ETX_EUNAVAILABLE, 0, 1,
-         "check tls, tls_ca, tls_cert and tls_key"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].code == code)

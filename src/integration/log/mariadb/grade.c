@@ -11,7 +11,11 @@ typedef struct settings {
     char flush_method[32];
     char log_bin[8];
     char sync_binlog[16];
-    char semi_sync[8];
+    char semi_sync[8]; /* rpl_semi_sync_master_..., as the next */
+    char semi_sync_timeout[24];
+    char semi_sync_point[16];
+    char semi_sync_alone[8];
+    char semi_sync_clients[16];
     char galera[8];
     char galera_provider[8192]; /* its options */
     char galera_size[16];
@@ -36,6 +40,10 @@ static const setting known[] = {
     SETTING("log_bin", log_bin),
     SETTING("sync_binlog", sync_binlog),
     SETTING("rpl_semi_sync_master_enabled", semi_sync),
+    SETTING("rpl_semi_sync_master_timeout", semi_sync_timeout),
+    SETTING("rpl_semi_sync_master_wait_point", semi_sync_point),
+    SETTING("rpl_semi_sync_master_wait_no_slave", semi_sync_alone),
+    SETTING("rpl_semi_sync_master_clients", semi_sync_clients),
     SETTING("wsrep_on", galera),
     SETTING("wsrep_provider_options", galera_provider),
     SETTING("wsrep_cluster_size", galera_size),
@@ -44,10 +52,11 @@ static const setting known[] = {
 
 static const char read_variables[] =
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit',"
-    " 'innodb_doublewrite', 'innodb_flush_method', 'log_bin', 'sync_binlog',"
-    " 'rpl_semi_sync_master_enabled', 'wsrep_on', 'wsrep_provider_options')";
+    " 'innodb_doublewrite', 'innodb_flush_method', 'log_bin', 'sync_binlog', 'wsrep_on',"
+    " 'wsrep_provider_options') OR Variable_name LIKE 'rpl_semi_sync_master_%'";
 static const char read_status[] =
-    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status')";
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status',"
+    " 'Rpl_semi_sync_master_clients')";
 static const char count_tables[] =
     "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()"
     " AND table_name IN ('#slot', '#partition') AND engine = 'InnoDB'";
@@ -96,26 +105,37 @@ static const char *galera_weakness_of(const settings *s) {
     return NULL;
 }
 
-/* A replica, even a semi-synchronous one, is no promise: the primary goes on without it after
- * rpl_semi_sync_master_timeout, and acknowledges without it what waits when it is shut down or when
- * that is killed, and tells the one who committed nothing. */
-static const char *local_remark_of(const settings *s) {
-    if (is_on(s->semi_sync))
+/* A commit waits for a semi-synchronous replica for so long only, and then goes on without it and
+ * says nothing; with wait_point AFTER_COMMIT others see it, and may act on it, before the replica
+ * has it. A time of eleven days is taken for no limit. */
+static const char *replica_weakness_of(const settings *s) {
+    enum { ENDLESS_MS = 1000000000 };
+    if (!is_on(s->semi_sync))
+        return "it has no copy that is waited for: what was acknowledged is lost with its disk, "
+               "and "
+               "a failover to a replica loses what that has not received. Set up "
+               "rpl_semi_sync_master_enabled, or use a Galera cluster";
+    if (etx__maria_number(s->semi_sync_timeout) < ENDLESS_MS)
         return "its semi-synchronous replicas are no promise: the server stops waiting for them "
-               "without saying so, and a failover may lose what was acknowledged then. Use a "
-               "Galera "
-               "cluster";
-    return "it has no copy that is waited for: what was acknowledged is lost with its disk, and "
-           "a failover to a replica loses what that has not received. Use a Galera cluster";
+               "without saying so. Set rpl_semi_sync_master_timeout = 4294967295";
+    if (strcasecmp(s->semi_sync_point, "AFTER_SYNC") != 0)
+        return "its replicas are waited for after the commit, which others may have seen by then. "
+               "Set rpl_semi_sync_master_wait_point = AFTER_SYNC";
+    if (!is_on(s->semi_sync_alone))
+        return "it does not wait where no replica is connected. Set "
+               "rpl_semi_sync_master_wait_no_slave = 1";
+    return NULL;
 }
 
 static void judge(etx__maria_log *log, const settings *s) {
     const char *why = weakness_of(s);
     log->grade = ETX_VOLATILE;
     if (!why) {
-        why = is_on(s->galera) ? galera_weakness_of(s) : local_remark_of(s);
+        why = is_on(s->galera) ? galera_weakness_of(s) : replica_weakness_of(s);
         log->grade = why ? ETX_LOCAL : ETX_REPLICATED;
     }
+    if (!why && !is_on(s->galera) && etx__maria_number(s->semi_sync_clients) == 0)
+        why = "no semi-synchronous replica is connected: puts wait until one is";
     snprintf(log->remark, sizeof log->remark, "%s", why ? why : "");
 }
 
