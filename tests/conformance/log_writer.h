@@ -1,5 +1,5 @@
-/* Who writes to a log while its store is killed, cut off or shared: chains whose batches follow from
- * their slots, on this thread or on one of their own. */
+/* Who writes to a log while its store is killed, cut off or shared: chains whose batches follow
+ * from their slots, on this thread or on one of their own. */
 #ifndef ETX_TESTS_CONFORMANCE_LOG_WRITER_H
 #define ETX_TESTS_CONFORMANCE_LOG_WRITER_H
 

@@ -239,7 +239,7 @@ static void shut_writing(int fd) {
     assert_int_equal(shutdown(fd, SHUT_WR), 0);
 }
 
-/* libmariadb has a program ignore SIGPIPE from its first use on. Before any fixture, which uses it. */
+/* libmariadb would have a program ignore SIGPIPE from its first use on. */
 static void test_signals_stay(void **state) {
     log_subject subject = {.ops = etx_log_mariadb(), .url = "mariadb://u@127.0.0.1:1/d"};
     struct sigaction action;

@@ -1,5 +1,5 @@
-/* What a MariaDB log promises, whatever the server's defaults are, and that its space stays bounded.
- * Runs beside scripts/with-mariadb --durable. */
+/* What a MariaDB log promises, whatever the server's defaults are, and that its space stays
+ * bounded. Runs beside scripts/with-mariadb --durable. */
 #include "fixture.h"
 
 #include <stdio.h>

@@ -59,7 +59,8 @@ static void test_killed_put(void **state) {
     chain_put_surely(&chain);
 }
 
-/* The administrator's transaction has more work to lose: InnoDB ends the put's, which begins anew. */
+/* The administrator's transaction has more work to lose: InnoDB ends the put's, which is made
+ * again. */
 static void test_deadlock(void **state) {
     fixture *f = *state;
     log_chain chain = chain_make(&f->subject, 7);

@@ -14,8 +14,9 @@
 
 enum { SERVER_MIN = 100500 };
 
-/* libmariadb would have the whole process ignore SIGPIPE from now on. */
-static void init_library(void) {
+/* When the module is loaded, by one thread. libmariadb would have the whole process ignore SIGPIPE
+ * from its first use on. */
+__attribute__((constructor)) static void init_library(void) {
     struct sigaction before;
     sigaction(SIGPIPE, NULL, &before);
     (void)mysql_server_init(0, NULL, NULL);
@@ -153,10 +154,8 @@ static int set_up(etx__maria_session *session) {
 }
 
 int etx__maria_connect(etx__maria_session *session) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     uint32_t hosts = session->store->place.host_count;
     hosts = hosts ? hosts : 1;
-    pthread_once(&once, init_library);
     int rc = ETX_EUNAVAILABLE;
     int quiet = etx__maria_quiet();
     for (uint32_t i = 0; rc && i < hosts; i++) {

@@ -2,7 +2,8 @@
  *
  * Each partition has a connection of its own, made when it is first needed and made anew when it is
  * lost; leases, the clock and settings have another. put.c tells why a put is safe, session.c what
- * is known after a failure, grade.c what is promised. docs/mariadb-log.md is for those who run it. */
+ * is known after a failure, grade.c what is promised. docs/mariadb-log.md is for those who run
+ * it. */
 #include "mariadb.h"
 
 #include <string.h>

@@ -103,7 +103,7 @@ void etx__maria_drop(etx__maria_session *session);
 /* Sends one statement, in which each # stands for the prefix of the log's tables, on the
  * connection that there is. */
 etx__maria_outcome etx__maria_send(etx__maria_session *session, const char *sql);
-/* The same, connecting if need be, with its rows; the caller frees *ret_result, NULL unless done. */
+/* The same, connecting if need be, with its rows. The caller frees *ret_result: NULL, or done. */
 etx__maria_outcome etx__maria_ask(etx__maria_session *session,
                                   MYSQL_RES **ret_result,
                                   const char *format,

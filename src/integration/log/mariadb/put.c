@@ -1,9 +1,9 @@
 /* Puts into MariaDB: one statement each, which commits by itself, and what it came to.
  *
  * The primary key lets a slot be written once. The statement inserts only where the partition's
- * mark is not above the slot and the row before it has the checksum, and it locks both rows, so that
- * InnoDB reads them as they are now and not as they were when the statement began, and keeps them so
- * until the commit.
+ * mark is not above the slot and the row before it has the checksum. It locks both rows, so InnoDB
+ * reads them as they are now and not as they were when the statement began, and keeps them so until
+ * the commit.
  *
  * A put that comes late, after its slot was filled by another, trimmed and deleted: the key is free
  *   again. But the lock waits for the trim, the mark is above the slot, and nothing is inserted. A
