@@ -64,9 +64,15 @@ static int no_such_scheme(const char *url,
             return ETX_EINVALID;
         }
     }
+    if (strncmp(url, "mysql:", strlen("mysql:")) == 0) {
+        snprintf(message, size,
+                 "mysql: a log can be in MariaDB, not in MySQL: say mariadb://USER@HOST/DATABASE");
+        return ETX_EINVALID;
+    }
     etx__url_show(url, shown, sizeof shown);
     snprintf(message, size,
-             "'%.60s' is no URL of a log: say file:DIR, memory: or postgresql://USER@HOST/DATABASE",
+             "'%.60s' is no URL of a log: say file:DIR, memory:, postgresql://USER@HOST/DATABASE, "
+             "mariadb://USER@HOST/DATABASE, etcd://HOST/PREFIX or redis://HOST/NUMBER",
              shown);
     return ETX_EINVALID;
 }

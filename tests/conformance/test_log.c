@@ -1,9 +1,12 @@
 /* The contract of <etx/log.h>, judged: one suite for every log adapter. "test_log memory",
  * "test_log file"; the argument names the adapter. A store is there already, and found by the
- * environment (scripts/with-postgres). */
+ * environment (scripts/with-postgres, scripts/with-mariadb). */
 #include "log_subject.h"
 #ifdef ETX_TEST_POSTGRESQL
 #include <etx/log_postgres.h>
+#endif
+#ifdef ETX_TEST_MARIADB
+#include <etx/log_mariadb.h>
 #endif
 
 #include <pthread.h>
@@ -52,11 +55,29 @@ static int name_postgresql(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_MARIADB
+static int name_mariadb(log_subject *subject) {
+    const char *socket = getenv("MARIADB_SOCKET");
+    uint64_t random;
+    if (!socket || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url,
+             "mariadb://etx@/etx?socket=%s&partitions=3&prefix=t_%llx", socket,
+             (unsigned long long)random);
+    snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
+             socket);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
 #ifdef ETX_TEST_POSTGRESQL
     {"postgresql", etx_log_postgresql, name_postgresql, 1},
+#endif
+#ifdef ETX_TEST_MARIADB
+    {"mariadb", etx_log_mariadb, name_mariadb, 1},
 #endif
 };
 
