@@ -5,6 +5,9 @@
 #ifdef ETX_TEST_POSTGRESQL
 #include <etx/log_postgres.h>
 #endif
+#ifdef ETX_TEST_ETCD
+#include <etx/log_etcd.h>
+#endif
 
 #include <pthread.h>
 #include <stdio.h>
@@ -49,11 +52,27 @@ static int name_postgresql(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_ETCD
+static int name_etcd(log_subject *subject) {
+    uint64_t random;
+    const char *hosts = getenv("ETX_ETCD");
+    if (!hosts || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
+             (unsigned long long)random);
+    snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
 #ifdef ETX_TEST_POSTGRESQL
     {"postgresql", etx_log_postgresql, name_postgresql, 1},
+#endif
+#ifdef ETX_TEST_ETCD
+    {"etcd", etx_log_etcd, name_etcd, 1},
 #endif
 };
 
@@ -440,6 +459,6 @@ int main(int argc, char **argv) {
             tests[j].initial_state = (void *)(uintptr_t)&adapters[i];
         return cmocka_run_group_tests_name(adapters[i].scheme, tests, NULL, NULL);
     }
-    fprintf(stderr, "usage: test_log memory|file|postgresql\n");
+    fprintf(stderr, "usage: test_log SCHEME\n");
     return 2;
 }
