@@ -186,6 +186,17 @@ static int start_engine(cli_context *cli,
     return CLI_OK;
 }
 
+/* Is it a log in a store on a network? */
+static int is_shared(const char *url) {
+    static const char *const schemes[] = {"etcd://", "postgresql://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* A log that others may share is looked at only: who operates on it would take it from them. */
 static int check_shared(cli_context *cli, int operate) {
     if (operate) {
@@ -198,7 +209,7 @@ static int check_shared(cli_context *cli, int operate) {
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client) {
     local_client *local;
     char dir[PATH_MAX] = "";
-    int shared = strncmp(url, "postgresql://", 13) == 0;
+    int shared = is_shared(url);
     int code;
     if (!shared && etx__cli_file_dir(url, dir, sizeof dir) != 0) {
         return etx__cli_fail(cli, "write --home file:DIR", "'%s' is not the URL of a directory",

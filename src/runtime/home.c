@@ -42,20 +42,26 @@ static void copy_url(char *to, size_t size, const char *url) {
 
 /* Adapters with a foreign library are modules: their package, and the option of the build. */
 static int no_such_scheme(etx_engine *engine, const char *url, size_t len, const char *why) {
-    static const char *const modules[] = {"postgresql"};
+    static const struct module {
+        const char *scheme;
+        const char *option;
+    } modules[] = {
+        {"etcd", "etcd"},
+        {"postgresql", "postgres"},
+    };
     char shown[256];
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-        if (strlen(modules[i]) == len && memcmp(modules[i], url, len) == 0) {
+        if (strlen(modules[i].scheme) == len && memcmp(modules[i].scheme, url, len) == 0) {
             return etx__engine_fail(engine, ETX_EINVALID,
                                     "home %.*s: its module cannot be loaded: %s. It comes with a "
                                     "build that has -D%s=enabled",
-                                    (int)len, url, why, "postgres");
+                                    (int)len, url, why, modules[i].option);
         }
     }
     copy_url(shown, sizeof shown, url);
     return etx__engine_fail(engine, ETX_EINVALID,
-                            "home '%.60s' is no URL of a log: say file:DIR, memory: or "
-                            "postgresql://USER@HOST/DATABASE",
+                            "home '%.60s' is no URL of a log: say file:DIR, memory:, "
+                            "postgresql://USER@HOST/DATABASE or etcd://HOST/PREFIX",
                             shown);
 }
 

@@ -42,9 +42,10 @@ typedef struct etx__etcd_text {
 /* What a request came to. */
 typedef enum etx__etcd_outcome {
     ETX__ETCD_DONE,
-    ETX__ETCD_REFUSED, /* an error that says: nothing of it took effect, or will */
-    ETX__ETCD_UNSENT,  /* there is no connection: nothing was sent */
-    ETX__ETCD_LOST     /* sent, and no such answer came: nobody knows */
+    /* an error that says: nothing of it took effect, or will; with ETX_EFULL, or all has */
+    ETX__ETCD_REFUSED,
+    ETX__ETCD_UNSENT, /* there is no connection: nothing was sent */
+    ETX__ETCD_LOST    /* sent, and no such answer came: nobody knows */
 } etx__etcd_outcome;
 
 /* One connection, made when it is first needed and again after it was lost. Used by one thread at

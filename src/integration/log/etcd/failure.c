@@ -15,7 +15,8 @@ void etx__etcd_say(etx__etcd_session *session, int rc, const char *format, ...) 
 }
 
 /* Only what is said before a request is proposed to the cluster, or instead of applying it, is a
- * promise that it has no effect. All else may come after it was proposed: that the request timed
+ * promise that it has no effect; "database space exceeded" is said after applying it as well, and
+ * put.c looks. All else may come after it was proposed: that the request timed
  * out, that the leader changed or was lost, that the member is being stopped. */
 typedef struct failure {
     const char *words; /* that etcd's message has; the first that fits holds */

@@ -8,9 +8,13 @@
  *     that is greater than the checksum's digits and less than these and a '!' has them and the
  *     space behind them. Not its revision: a cluster that was restored from a snapshot gives the
  *     same ones once more, to other values.
- * Else it tells mark and slot, of the same moment. All that is replicated and applied as one, so a
+ * Else it tells mark and slot, of the same moment (judge). All that is replicated and applied as one, so a
  * put that comes late meets the mark as it is then, and one attempt that is sent again while the
- * first is under way finds the first one's key or puts its own before it. */
+ * first is under way finds the first one's key or puts its own before it.
+ *
+ * That the database is at its quota is said before a put is proposed, or instead of applying it;
+ * but the put that takes it there is applied all the same, and answered so. Whatever it was, by
+ * then it is over: a linearizable read tells (settle_full). */
 #include "etcd.h"
 
 #include <inttypes.h>
@@ -56,7 +60,14 @@ static void write_slot(etx__etcd_text *to, const etx__etcd_store *store, const e
     etx__etcd_text_add(to, ",\"value\":\"");
     etx__etcd_text_base64(to, head, ETX__ETCD_HEAD);
     etx__etcd_text_base64(to, put->batch.data, put->batch.len);
-    etx__etcd_text_add(to, "\"}}],\"failure\":[{\"request_range\":{");
+    etx__etcd_text_add(to, "\"}}]");
+}
+
+static void tell_what_is(etx__etcd_text *to,
+                         const etx__etcd_store *store,
+                         const etx_put *put,
+                         const char *branch) {
+    etx__etcd_text_add(to, "\"%s\":[{\"request_range\":{", branch);
     etx__etcd_text_key(to, store, "key", "p/%03u/below", put->partition);
     etx__etcd_text_add(to, "}},{\"request_range\":{");
     etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, put->partition, put->slot);
@@ -86,6 +97,36 @@ static etx_put_result judge(const json_t *answer, etx_put *put, etx__etcd_text *
     return ETX_PUT_OCCUPIED;
 }
 
+/* What became of a put that was answered with "full": nothing, unless it is there. */
+static etx_put_result settle_full(etx__etcd_log *log, etx__etcd_session *session, etx_put *put) {
+    etx__etcd_text *request = etx__etcd_begin(session);
+    json_t *answer = NULL;
+    char why[sizeof session->text];
+    memcpy(why, session->text, sizeof why);
+    atomic_store(&log->full, 1);
+    etx__etcd_text_add(request, "{");
+    tell_what_is(request, &log->store, put, "success");
+    if (etx__etcd_run(session, "/v3/kv/txn", &answer))
+        return etx__store_put_end(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
+    etx_put_result result = judge(answer, put, request);
+    json_decref(answer);
+    if (result == ETX_PUT_OCCUPIED && !put->found_trimmed && put->found_nonce == put->nonce &&
+        put->found_checksum == put->checksum)
+        return ETX_PUT_WRITTEN;
+    if (result == ETX_PUT_PREDECESSOR) /* or only the room was missing */
+        return etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, ETX_EFULL, why);
+    return result;
+}
+
+/* What an answer without an error says. */
+static etx_put_result take_answer(json_t *answer, etx_put *put, etx__etcd_text *value) {
+    etx_put_result result = json_is_true(json_object_get(answer, "succeeded"))
+                                ? ETX_PUT_WRITTEN
+                                : judge(answer, put, value);
+    json_decref(answer);
+    return result;
+}
+
 etx_put_result etx__etcd_put(etx_log *head, etx_put *put) {
     etx__etcd_log *log = (etx__etcd_log *)head;
     json_t *answer = NULL;
@@ -98,16 +139,17 @@ etx_put_result etx__etcd_put(etx_log *head, etx_put *put) {
     compare_slot(request, &log->store, put);
     compare_predecessor(request, &log->store, put);
     write_slot(request, &log->store, put);
+    etx__etcd_text_add(request, ",");
+    tell_what_is(request, &log->store, put, "failure");
     etx__etcd_outcome outcome = etx__etcd_ask(session, "/v3/kv/txn", &answer);
     if (outcome == ETX__ETCD_LOST)
         return etx__store_put_end(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
-    if (outcome != ETX__ETCD_DONE) {
-        atomic_fetch_or(&log->full, session->rc == ETX_EFULL);
-        return etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
-    }
-    result = json_is_true(json_object_get(answer, "succeeded")) ? ETX_PUT_WRITTEN
-                                                                : judge(answer, put, request);
-    json_decref(answer);
+    if (outcome == ETX__ETCD_DONE)
+        result = take_answer(answer, put, request);
+    else if (outcome == ETX__ETCD_REFUSED && session->rc == ETX_EFULL)
+        result = settle_full(log, session, put);
+    else
+        result = etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, session->rc, session->text);
     if (result == ETX_PUT_WRITTEN ||
         (result == ETX_PUT_OCCUPIED && put->found_checksum == put->checksum))
         etx__etcd_sizes_take(log, put->partition, put->slot, put->batch.len);

@@ -114,7 +114,8 @@ int etx__etcd_trim(etx_log *head, uint32_t number, uint64_t below) {
         rc = delete_some(log, number, from, to);
         from = to;
     }
-    if (rc == 0)
-        etx__etcd_sizes_drop(log, number, mark);
-    return rc;
+    if (rc)
+        return rc == ETX_ENOMEM || rc == ETX_ECORRUPT ? ETX_EIO : ETX_EUNAVAILABLE;
+    etx__etcd_sizes_drop(log, number, mark);
+    return 0;
 }
