@@ -6,7 +6,6 @@
 
 #include <curl/curl.h>
 #include <etx/log_etcd.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -31,7 +30,64 @@ typedef struct etx__etcd_store {
     _Atomic uint32_t first; /* the host to ask first: it answered last */
 } etx__etcd_store;
 
-/* Bytes that grow: of a request, of an answer, of a value. */
+/* Fields of etcd's messages, and values of some. */
+enum {
+    HEADER = 1, /* of all answers */
+    HEADER_REVISION = 3,
+    RANGE_KEY = 1,
+    RANGE_END = 2,
+    RANGE_LIMIT = 3,
+    RANGE_REVISION = 4,
+    RANGE_ORDER = 5,
+    RANGE_ORDER_DESCEND = 2,
+    RANGE_KEYS_ONLY = 8,
+    RANGE_KVS = 2, /* of its answer */
+    KV_KEY = 1,
+    KV_MOD_REVISION = 3,
+    KV_VALUE = 5,
+    KV_LEASE = 6,
+    PUT_KEY = 1,
+    PUT_VALUE = 2,
+    PUT_LEASE = 3,
+    DELETE_KEY = 1,
+    DELETE_END = 2,
+    TXN_COMPARE = 1,
+    TXN_SUCCESS = 2,
+    TXN_FAILURE = 3,
+    TXN_SUCCEEDED = 2, /* of its answer */
+    TXN_RESPONSES = 3,
+    OP_RANGE = 1,
+    OP_PUT = 2,
+    OP_DELETE = 3,
+    STATUS_VERSION = 2, /* of its answer */
+    STATUS_BYTES = 3,
+    AUTHENTICATE_NAME = 1,
+    AUTHENTICATE_PASSWORD = 2,
+    AUTHENTICATE_TOKEN = 2, /* of its answer */
+    MEMBERS = 2,            /* of a list */
+    MEMBER_LEARNER = 5,
+    ALARMS = 2, /* of an answer */
+    ALARM_WHAT = 2,
+    ALARM_NOSPACE = 1,
+    ALARM_CORRUPT = 2,
+    COMPACT_REVISION = 1,
+    GRANT_TTL = 1,
+    LEASE_ID = 1,
+    LEASE_ANSWER_ID = 2, /* of all answers about one */
+    LEASE_ANSWER_TTL = 3,
+    COMPARE_RESULT = 1,
+    COMPARE_EQUAL = 0,
+    COMPARE_GREATER = 1,
+    COMPARE_LESS = 2,
+    COMPARE_TARGET = 2,
+    COMPARE_KEY = 3,
+    /* what is compared with: its field; as a target it is four less */
+    COMPARE_CREATE_REVISION = 5,
+    COMPARE_MOD_REVISION = 6,
+    COMPARE_VALUE = 7
+};
+
+/* Bytes that grow: of a request, of an answer. */
 typedef struct etx__etcd_text {
     char *bytes;
     size_t len;
@@ -107,9 +163,10 @@ typedef struct etx__etcd_log {
     etx__etcd_lease lease[ETX__ETCD_LEASES];
     etx__etcd_seen seen[ETX__ETCD_SEEN];
     uint8_t attended;
-    uint64_t upkeep_ms;        /* when it was last looked how full the store is */
-    uint64_t db_bytes;         /* of the store's database, with what is free in it */
-    uint64_t quota_bytes;      /* that it may have; 0: not known */
+    uint64_t upkeep_ms;   /* when it was last looked how full the store is */
+    uint64_t db_bytes;    /* of the store's database, with what is free in it */
+    uint64_t quota_bytes; /* that it may have; 0: not known */
+    uint8_t quota_asked;
     uint64_t compact_revision; /* to be compacted to once it is old enough */
     uint64_t compact_ms;       /* since when it is known */
     _Atomic int full;
@@ -118,37 +175,45 @@ typedef struct etx__etcd_log {
 /* ---- url.c. Errors: ETX_EINVALID, ETX_ENOMEM; with message. */
 int etx__etcd_url_parse(const etx_log_config *config, etx__etcd_store *ret_store);
 
-/* ---- text.c: what cannot be added for want of memory is left out, and text->failed is set */
-void etx__etcd_text_clear(etx__etcd_text *text);
+/* ---- message.c: what cannot be added for want of memory is left out, and text->failed is set */
 void etx__etcd_text_free(etx__etcd_text *text);
-void etx__etcd_text_bytes(etx__etcd_text *text, const void *bytes, size_t len);
-void etx__etcd_text_add(etx__etcd_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* In base64, without quotes. */
-void etx__etcd_text_base64(etx__etcd_text *text, const void *bytes, size_t len);
-/* "NAME":"..." of the key PREFIX/... or of a value, in base64. */
-void etx__etcd_text_key(etx__etcd_text *text,
-                        const etx__etcd_store *store,
-                        const char *name,
-                        const char *format,
-                        ...) __attribute__((format(printf, 4, 5)));
-void etx__etcd_text_value(etx__etcd_text *text, const char *name, const char *format, ...)
+void etx__etcd_text_add(etx__etcd_text *text, const void *bytes, size_t len);
+void etx__etcd_number(etx__etcd_text *text, unsigned field, uint64_t number);
+void etx__etcd_bytes(etx__etcd_text *text, unsigned field, const void *bytes, size_t len);
+void etx__etcd_words(etx__etcd_text *text, unsigned field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* ---- ... and of answers */
-/* A number, which etcd writes as a string; 0 where there is none. */
-uint64_t etx__etcd_number(const json_t *object, const char *name);
-/* A value or key, out of its base64. Errors: ETX_ECORRUPT, ETX_ENOMEM. */
-int etx__etcd_decode(const json_t *object, const char *name, etx__etcd_text *ret_text);
-/* What the range that is operation `index` of a transaction has found; NULL: nothing. */
-const json_t *etx__etcd_found(const json_t *answer, size_t index);
-/* Its first one, as text with a zero at its end. ETX_ENOTFOUND: there is none. */
-int etx__etcd_first(const json_t *answer, size_t index, etx__etcd_text *ret_text);
+/* The key PREFIX/... */
+void etx__etcd_key(etx__etcd_text *text,
+                   unsigned field,
+                   const etx__etcd_store *store,
+                   const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+/* A message within a message: what is added until it is closed with what open has returned. */
+size_t etx__etcd_open(etx__etcd_text *text, unsigned field);
+/* A comparison of a transaction: to be given a key and what it is compared with, and closed. */
+size_t etx__etcd_compare(etx__etcd_text *text, unsigned what, unsigned result);
+void etx__etcd_close(etx__etcd_text *text, size_t start);
+/* ---- ... and of answers, which are borrowed until the session's next request */
+typedef struct etx__etcd_field {
+    unsigned field;
+    uint64_t number;
+    etx_bytes bytes;
+} etx__etcd_field;
+/* Takes a field off a message; 0: there is no more. */
+int etx__etcd_next(etx_bytes *left, etx__etcd_field *ret_field);
+/* 0 where there is none. */
+uint64_t etx__etcd_number_of(etx_bytes message, unsigned field);
+/* The one of that index among those with that number; no bytes where there is none. */
+etx_bytes etx__etcd_part_of(etx_bytes message, unsigned field, size_t index);
+/* The RangeResponse that is response `index` of a transaction. */
+etx_bytes etx__etcd_found(etx_bytes answer, size_t index);
+int etx__etcd_is(etx_bytes bytes, const char *words);
 
-/* ---- value.c. Errors: ETX_ECORRUPT. */
-int etx__etcd_mark_read(const etx__etcd_text *value, uint64_t *ret_mark);
-/* Checksums, nonce and batch of a slot; the batch is borrowed from `value`. */
-int etx__etcd_slot_read(const etx__etcd_text *value, etx_slot *slot);
-int etx__etcd_slot_number(const etx__etcd_text *key, uint64_t *ret_slot);
+/* ---- value.c: of a KeyValue. Errors: ETX_ECORRUPT. */
+int etx__etcd_mark_read(etx_bytes kv, uint64_t *ret_mark);
+/* Checksums, nonce and batch of a slot; the batch is borrowed from `kv`. */
+int etx__etcd_slot_read(etx_bytes kv, etx_slot *slot);
+int etx__etcd_slot_number(etx_bytes kv, uint64_t *ret_slot);
 
 /* ---- session.c */
 uint64_t etx__etcd_now_ms(void);
@@ -158,18 +223,21 @@ void etx__etcd_session_close(etx__etcd_session *session);
 void etx__etcd_drop(etx__etcd_session *session);
 /* An empty request, to be filled. */
 etx__etcd_text *etx__etcd_begin(etx__etcd_session *session);
-/* Sends session->request to "/v3/..." and waits. The caller frees *ret_answer, NULL unless done. */
-etx__etcd_outcome etx__etcd_ask(etx__etcd_session *session, const char *path, json_t **ret_answer);
+/* Calls "KV/Txn", with session->request, and waits for the answer; no bytes unless done. */
+etx__etcd_outcome etx__etcd_ask(etx__etcd_session *session,
+                                const char *method,
+                                etx_bytes *ret_answer);
 /* The same for those that do not tell unsent from lost: 0 or session->rc. */
-int etx__etcd_run(etx__etcd_session *session, const char *path, json_t **ret_answer);
-/* A page that is no JSON, by GET, into session->answer. Errors: session->rc. */
-int etx__etcd_page(etx__etcd_session *session, const char *path);
+int etx__etcd_run(etx__etcd_session *session, const char *method, etx_bytes *ret_answer);
+/* Reads a page that etcd has beside that, such as "/metrics", into session->answer, and tells what
+ * time it was there, in s since 1970. Errors: session->rc. */
+int etx__etcd_page(etx__etcd_session *session, const char *path, int64_t *ret_time);
 
 /* ---- failure.c */
 void etx__etcd_say(etx__etcd_session *session, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* What an answer with an error means. Sets rc and text. */
-etx__etcd_outcome etx__etcd_failed(etx__etcd_session *session, long status, const json_t *answer);
+/* What an error means that etcd answers. Sets rc and text. */
+etx__etcd_outcome etx__etcd_failed(etx__etcd_session *session, const char *message);
 /* What libcurl says of the connection. */
 void etx__etcd_unreachable(etx__etcd_session *session, CURLcode code);
 

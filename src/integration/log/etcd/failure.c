@@ -30,6 +30,8 @@ static const failure *failure_of(const char *message) {
         {"database space exceeded", ETX_EFULL, 1,
          "its database has reached --quota-backend-bytes: compact and defragment it, then etcdctl "
          "alarm disarm"},
+        {"received message larger than max", ETX_EINVALID, 1,
+         "start etcd with --max-request-bytes=1572864, its default, or more"},
         {"request is too large", ETX_EINVALID, 1,
          "start etcd with --max-request-bytes=1572864, its default, or more"},
         {"too many requests", ETX_EUNAVAILABLE, 1, "it is overloaded"},
@@ -59,19 +61,8 @@ static void say_denied(etx__etcd_session *session) {
                   place->user, place->path);
 }
 
-etx__etcd_outcome etx__etcd_failed(etx__etcd_session *session, long status, const json_t *answer) {
-    const json_t *error = json_object_get(answer, "error");
-    const char *message = json_string_value(error);
-    if (json_is_object(error)) /* of a stream */
-        message = json_string_value(json_object_get(error, "message"));
-    const failure *known = message ? failure_of(message) : NULL;
-    if (!message) {
-        etx__etcd_say(session, status == 404 ? ETX_EINVALID : ETX_EUNAVAILABLE,
-                      "what answers there, with status %ld, is not etcd's JSON gateway: it is "
-                      "reached directly, and not switched off",
-                      status);
-        return ETX__ETCD_LOST;
-    }
+etx__etcd_outcome etx__etcd_failed(etx__etcd_session *session, const char *message) {
+    const failure *known = failure_of(message);
     if (known && !known->advice)
         say_denied(session);
     else
@@ -89,6 +80,10 @@ static int is_refusal(CURLcode code) {
 void etx__etcd_unreachable(etx__etcd_session *session, CURLcode code) {
     const etx__store_host *host = &session->store->place.host[session->host];
     const char *words = session->error[0] ? session->error : curl_easy_strerror(code);
-    etx__etcd_say(session, is_refusal(code) ? ETX_EINVALID : ETX_EUNAVAILABLE, "%.80s:%u: %.180s",
-                  host->name, host->port, words);
+    /* what speaks TLS, or no HTTP/2, ends a connection at its first word */
+    int mute = !session->store->tls && !session->connected &&
+               (code == CURLE_HTTP2 || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+                code == CURLE_GOT_NOTHING || code == CURLE_WEIRD_SERVER_REPLY);
+    etx__etcd_say(session, is_refusal(code) ? ETX_EINVALID : ETX_EUNAVAILABLE, "%.80s:%u: %.150s%s",
+                  host->name, host->port, words, mute ? ": is it etcd, and is tls=on needed?" : "");
 }

@@ -2,7 +2,8 @@
  * meanwhile it goes on at a newer one: slots are written once, so nothing is lost by that, unless
  * what was not yet read has been trimmed; then the reader has to begin again.
  *
- * All reads are linearizable, the gateway's default: what was acknowledged is among them. */
+ * All reads are linearizable, as they are unless it is said otherwise: what was acknowledged is
+ * among them. */
 #include "etcd.h"
 
 #include <inttypes.h>
@@ -19,8 +20,6 @@ typedef struct page_reader {
     uint64_t revision; /* of all pages; 0: the next one tells */
     uint64_t mark;
     uint32_t limit; /* slots in the next page */
-    etx__etcd_text key;
-    etx__etcd_text value;
 } page_reader;
 
 static int say(const page_reader *reader, int rc, const char *text) {
@@ -29,60 +28,55 @@ static int say(const page_reader *reader, int rc, const char *text) {
 
 static void add_range(page_reader *reader, etx__etcd_text *to) {
     const etx__etcd_store *store = &reader->log->store;
-    etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, reader->number, reader->at);
-    etx__etcd_text_add(to, ",");
-    etx__etcd_text_key(to, store, "range_end", "p/%03u/s0", reader->number);
-    etx__etcd_text_add(to, ",\"limit\":\"%u\"", reader->limit);
+    etx__etcd_key(to, RANGE_KEY, store, "p/%03u/s/%016" PRIx64, reader->number, reader->at);
+    etx__etcd_key(to, RANGE_END, store, "p/%03u/s0", reader->number);
+    etx__etcd_number(to, RANGE_LIMIT, reader->limit);
 }
 
 /* With the mark, of the same moment. */
-static int ask_first(page_reader *reader, json_t **ret_answer) {
-    const etx__etcd_store *store = &reader->log->store;
+static int ask_first(page_reader *reader, etx_bytes *ret_answer) {
     etx__etcd_text *to = etx__etcd_begin(reader->session);
-    etx__etcd_text_add(to, "{\"success\":[{\"request_range\":{");
-    etx__etcd_text_key(to, store, "key", "p/%03u/below", reader->number);
-    etx__etcd_text_add(to, "}},{\"request_range\":{");
-    add_range(reader, to);
-    etx__etcd_text_add(to, "}}]}");
-    return etx__etcd_run(reader->session, "/v3/kv/txn", ret_answer);
+    for (int i = 0; i < 2; i++) {
+        size_t operation = etx__etcd_open(to, TXN_SUCCESS);
+        size_t range = etx__etcd_open(to, OP_RANGE);
+        if (i == 0)
+            etx__etcd_key(to, RANGE_KEY, &reader->log->store, "p/%03u/below", reader->number);
+        else
+            add_range(reader, to);
+        etx__etcd_close(to, range);
+        etx__etcd_close(to, operation);
+    }
+    return etx__etcd_run(reader->session, "KV/Txn", ret_answer);
 }
 
-static int ask_next(page_reader *reader, json_t **ret_answer) {
+static int ask_next(page_reader *reader, etx_bytes *ret_answer) {
     etx__etcd_text *to = etx__etcd_begin(reader->session);
-    etx__etcd_text_add(to, "{");
     add_range(reader, to);
-    etx__etcd_text_add(to, ",\"revision\":\"%" PRIu64 "\"}", reader->revision);
-    return etx__etcd_run(reader->session, "/v3/kv/range", ret_answer);
+    etx__etcd_number(to, RANGE_REVISION, reader->revision);
+    return etx__etcd_run(reader->session, "KV/Range", ret_answer);
 }
 
-static int take_mark(page_reader *reader, const json_t *answer) {
+static int take_mark(page_reader *reader, etx_bytes answer) {
     uint64_t before = reader->mark;
-    if (etx__etcd_first(answer, 0, &reader->value) ||
-        etx__etcd_mark_read(&reader->value, &reader->mark))
+    etx_bytes kv = etx__etcd_part_of(etx__etcd_found(answer, 0), RANGE_KVS, 0);
+    if (etx__etcd_mark_read(kv, &reader->mark))
         return say(reader, ETX_ECORRUPT,
                    "the partition's own key is gone, or is not as ETX made it");
-    reader->revision = etx__etcd_number(json_object_get(answer, "header"), "revision");
+    reader->revision = etx__etcd_number_of(etx__etcd_part_of(answer, HEADER, 0), HEADER_REVISION);
     if (reader->slots.any && reader->mark > before && reader->mark > reader->at)
         return say(reader, ETX_EUNAVAILABLE, "the partition was trimmed while it was read");
     return 0;
 }
 
-static int take_one(page_reader *reader, const json_t *kv) {
+static int take_one(page_reader *reader, etx_bytes kv) {
     etx_slot slot = {.partition = reader->number};
-    int rc = etx__etcd_decode(kv, "key", &reader->key);
-    rc = rc ? rc : etx__etcd_slot_number(&reader->key, &slot.slot);
-    if (rc)
-        return say(reader, rc, "the partition has a key that is not as ETX makes it");
+    if (etx__etcd_slot_number(kv, &slot.slot))
+        return say(reader, ETX_ECORRUPT, "the partition has a key that is not as ETX makes it");
     reader->at = slot.slot + 1;
     if (slot.slot < reader->mark)
-        return 0; /* trimmed, and about to be deleted */
-    /* where it is no slot, its checksum tells */
-    rc = etx__etcd_decode(kv, "value", &reader->value);
-    if (rc == ETX_ENOMEM)
-        return say(reader, rc, "out of memory");
-    if (rc == 0)
-        (void)etx__etcd_slot_read(&reader->value, &slot);
-    rc = etx__store_reader_take(&reader->slots, &slot);
+        return 0;                         /* trimmed, and about to be deleted */
+    (void)etx__etcd_slot_read(kv, &slot); /* where it is no slot, its checksum tells */
+    int rc = etx__store_reader_take(&reader->slots, &slot);
     if (rc == 0)
         etx__etcd_sizes_take(reader->log, reader->number, slot.slot, slot.batch.len);
     return rc;
@@ -96,12 +90,17 @@ static void set_limit(page_reader *reader, size_t count) {
 }
 
 /* *ret_more: there may be another page. */
-static int take_page(page_reader *reader, const json_t *answer, int first, int *ret_more) {
-    const json_t *kvs = first ? etx__etcd_found(answer, 1) : json_object_get(answer, "kvs");
-    size_t count = json_array_size(kvs);
+static int take_page(page_reader *reader, etx_bytes answer, int first, int *ret_more) {
+    etx_bytes page = first ? etx__etcd_found(answer, 1) : answer;
+    etx__etcd_field one;
+    size_t count = 0;
     int rc = first ? take_mark(reader, answer) : 0;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = take_one(reader, json_array_get(kvs, i));
+    while (rc == 0 && etx__etcd_next(&page, &one)) {
+        if (one.field == RANGE_KVS) {
+            rc = take_one(reader, one.bytes);
+            count++;
+        }
+    }
     *ret_more = count == reader->limit;
     set_limit(reader, count);
     return rc;
@@ -111,7 +110,7 @@ static int read_pages(page_reader *reader) {
     int more = 1;
     int rc = 0;
     while (rc == 0 && more) {
-        json_t *answer = NULL;
+        etx_bytes answer;
         int first = reader->revision == 0;
         rc = first ? ask_first(reader, &answer) : ask_next(reader, &answer);
         if (rc == ETX_ECONFLICT && !first) {
@@ -120,7 +119,6 @@ static int read_pages(page_reader *reader) {
             continue;
         }
         rc = rc ? say(reader, rc, reader->session->text) : take_page(reader, answer, first, &more);
-        json_decref(answer);
     }
     return rc;
 }
@@ -143,8 +141,6 @@ int etx__etcd_get(etx_log *head,
         return say(&reader, ETX_EINVALID, "there is no such partition");
     reader.session = &log->partition[number].session;
     int rc = read_pages(&reader);
-    etx__etcd_text_free(&reader.key);
-    etx__etcd_text_free(&reader.value);
     if (rc == 0 && ret_mark)
         *ret_mark = reader.mark;
     return rc;

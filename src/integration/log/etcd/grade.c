@@ -5,30 +5,28 @@
 #include "etcd.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static int count_voters(etx__etcd_log *log, uint32_t *ret_voters) {
-    json_t *answer = NULL;
-    size_t i;
-    json_t *member;
-    etx__etcd_text_add(etx__etcd_begin(&log->care), "{}");
-    int rc = etx__etcd_run(&log->care, "/v3/cluster/member/list", &answer);
+    etx__etcd_field one;
+    etx_bytes answer;
+    etx__etcd_begin(&log->care);
+    int rc = etx__etcd_run(&log->care, "Cluster/MemberList", &answer);
     *ret_voters = 0;
-    json_array_foreach(json_object_get(answer, "members"), i, member) *ret_voters +=
-        !json_is_true(json_object_get(member, "isLearner"));
-    json_decref(answer);
+    while (etx__etcd_next(&answer, &one))
+        *ret_voters += one.field == MEMBERS && !etx__etcd_number_of(one.bytes, MEMBER_LEARNER);
     return rc;
 }
 
-/* The alarms that are raised: "NOSPACE", "CORRUPT"; "": none. */
-static int read_alarm(etx__etcd_log *log, char *ret_alarm, size_t size) {
-    json_t *answer = NULL;
-    etx__etcd_text_add(etx__etcd_begin(&log->care), "{\"action\":\"GET\"}");
-    int rc = etx__etcd_run(&log->care, "/v3/maintenance/alarm", &answer);
-    const json_t *alarm = json_array_get(json_object_get(answer, "alarms"), 0);
-    const char *name = json_string_value(json_object_get(alarm, "alarm"));
-    snprintf(ret_alarm, size, "%s", name ? name : "");
-    json_decref(answer);
+/* The first alarm that is raised; NULL: none. */
+static int read_alarm(etx__etcd_log *log, const char **ret_alarm) {
+    etx_bytes answer;
+    etx__etcd_begin(&log->care); /* all of it 0: what alarms are there? */
+    int rc = etx__etcd_run(&log->care, "Maintenance/Alarm", &answer);
+    uint64_t what = etx__etcd_number_of(etx__etcd_part_of(answer, ALARMS, 0), ALARM_WHAT);
+    *ret_alarm = what == 0               ? NULL
+                 : what == ALARM_NOSPACE ? "NOSPACE"
+                 : what == ALARM_CORRUPT ? "CORRUPT"
+                                         : "that this ETX does not know";
     return rc;
 }
 
@@ -37,9 +35,9 @@ static void judge(etx__etcd_log *log, uint32_t voters, const char *alarm) {
     unsigned long long quota_mib = log->quota_bytes >> 20;
     log->grade = voters > 1 ? ETX_REPLICATED : ETX_LOCAL;
     log->remark[0] = 0;
-    if (alarm[0])
+    if (alarm)
         snprintf(log->remark, sizeof log->remark,
-                 "etcd has raised the alarm %.20s: see etcdctl alarm list", alarm);
+                 "etcd has raised the alarm %s: see etcdctl alarm list", alarm);
     else if (log->quota_bytes && log->db_bytes > log->quota_bytes / 2)
         snprintf(log->remark, sizeof log->remark,
                  "etcd's database has %llu MiB, and takes no more writes at %llu MiB: set "
@@ -56,10 +54,10 @@ static void judge(etx__etcd_log *log, uint32_t voters, const char *alarm) {
 
 int etx__etcd_grade(etx__etcd_log *log) {
     uint32_t voters = 0;
-    char alarm[24] = "";
+    const char *alarm = NULL;
     int rc = etx__etcd_upkeep(log);
     rc = rc ? rc : count_voters(log, &voters);
-    rc = rc ? rc : read_alarm(log, alarm, sizeof alarm);
+    rc = rc ? rc : read_alarm(log, &alarm);
     if (!rc)
         judge(log, voters, alarm);
     return rc;

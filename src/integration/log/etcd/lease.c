@@ -18,7 +18,7 @@ enum { TRIES = 4, SEEN_MS = 1000 };
 typedef struct holder {
     uint64_t revision; /* of its last change; 0: it is not there */
     uint64_t lease;
-    etx__etcd_text value;
+    char value[400];
 } holder;
 
 static void tell_why(const etx__etcd_log *log, int rc, char *message, size_t message_size) {
@@ -43,27 +43,25 @@ static etx__etcd_lease *lease_of(etx__etcd_log *log, uint32_t ttl_s) {
 /* Its id becomes 0 if it is over. */
 static int keep_alive(etx__etcd_log *log, etx__etcd_lease *lease) {
     uint64_t asked_ms = etx__etcd_now_ms();
-    json_t *answer = NULL;
-    etx__etcd_text_add(etx__etcd_begin(&log->care), "{\"ID\":\"%" PRIu64 "\"}", lease->id);
-    int rc = etx__etcd_run(&log->care, "/v3/lease/keepalive", &answer);
-    if (rc == ETX_ENOTFOUND || (!rc && !etx__etcd_number(json_object_get(answer, "result"), "TTL")))
+    etx_bytes answer;
+    etx__etcd_number(etx__etcd_begin(&log->care), LEASE_ID, lease->id);
+    int rc = etx__etcd_run(&log->care, "Lease/LeaseKeepAlive", &answer);
+    if (rc == ETX_ENOTFOUND || (!rc && !etx__etcd_number_of(answer, LEASE_ANSWER_TTL)))
         *lease = (etx__etcd_lease){.ttl_s = lease->ttl_s};
     else if (!rc)
         lease->kept_ms = asked_ms;
-    json_decref(answer);
     return rc == ETX_ENOTFOUND ? 0 : rc;
 }
 
 static int grant(etx__etcd_log *log, etx__etcd_lease *lease) {
     uint64_t asked_ms = etx__etcd_now_ms();
-    json_t *answer = NULL;
-    etx__etcd_text_add(etx__etcd_begin(&log->care), "{\"TTL\":\"%u\"}", lease->ttl_s);
-    int rc = etx__etcd_run(&log->care, "/v3/lease/grant", &answer);
+    etx_bytes answer;
+    etx__etcd_number(etx__etcd_begin(&log->care), GRANT_TTL, lease->ttl_s);
+    int rc = etx__etcd_run(&log->care, "Lease/LeaseGrant", &answer);
     if (!rc) {
-        lease->id = etx__etcd_number(answer, "ID");
+        lease->id = etx__etcd_number_of(answer, LEASE_ANSWER_ID);
         lease->kept_ms = asked_ms;
     }
-    json_decref(answer);
     return rc;
 }
 
@@ -82,19 +80,18 @@ static int hold(etx__etcd_log *log, uint32_t ttl_ms, etx__etcd_lease **ret_lease
 static int left(etx__etcd_log *log, uint64_t id, uint64_t *ret_ms) {
     etx__etcd_seen *seen = &log->seen[0];
     uint64_t now = etx__etcd_now_ms();
-    json_t *answer = NULL;
+    etx_bytes answer;
     int rc = 0;
     for (int i = 0; i < ETX__ETCD_SEEN && seen->id != id; i++)
         if (log->seen[i].id == id || log->seen[i].asked_ms < seen->asked_ms)
             seen = &log->seen[i];
     if (seen->id != id || now - seen->asked_ms >= SEEN_MS) {
-        etx__etcd_text_add(etx__etcd_begin(&log->care), "{\"ID\":\"%" PRIu64 "\"}", id);
-        rc = etx__etcd_run(&log->care, "/v3/lease/timetolive", &answer);
-        int64_t ttl_s = (int64_t)etx__etcd_number(answer, "TTL");
+        etx__etcd_number(etx__etcd_begin(&log->care), LEASE_ID, id);
+        rc = etx__etcd_run(&log->care, "Lease/LeaseTimeToLive", &answer);
+        int64_t ttl_s = (int64_t)etx__etcd_number_of(answer, LEASE_ANSWER_TTL);
         *seen = (etx__etcd_seen){.id = id, .asked_ms = now};
         if (rc == 0 && ttl_s >= 0)
             seen->until_ms = now + (uint64_t)ttl_s * 1000 + 1;
-        json_decref(answer);
     }
     *ret_ms = seen->until_ms == 0 ? 0 : seen->until_ms > now ? seen->until_ms - now : 1;
     return rc == ETX_ENOTFOUND ? 0 : rc;
@@ -102,22 +99,19 @@ static int left(etx__etcd_log *log, uint64_t id, uint64_t *ret_ms) {
 
 /* ---- keys that hang on them */
 
+static void copy_words(char *to, size_t size, etx_bytes from) {
+    snprintf(to, size, "%.*s", (int)(from.len < size ? from.len : 0),
+             from.len ? (const char *)from.data : "");
+}
+
 static int look(etx__etcd_log *log, const char *key, holder *ret_holder) {
-    etx__etcd_text *to = etx__etcd_begin(&log->care);
-    json_t *answer = NULL;
-    etx__etcd_text_add(to, "{");
-    etx__etcd_text_key(to, &log->store, "key", "%s", key);
-    etx__etcd_text_add(to, "}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/range", &answer);
-    const json_t *kv = json_array_get(json_object_get(answer, "kvs"), 0);
-    if (!rc) {
-        ret_holder->revision = etx__etcd_number(kv, "mod_revision");
-        ret_holder->lease = etx__etcd_number(kv, "lease");
-        rc = etx__etcd_decode(kv, "value", &ret_holder->value);
-        if (rc)
-            etx__etcd_say(&log->care, rc, "the key %.100s cannot be read", key);
-    }
-    json_decref(answer);
+    etx_bytes answer;
+    etx__etcd_key(etx__etcd_begin(&log->care), RANGE_KEY, &log->store, "%s", key);
+    int rc = etx__etcd_run(&log->care, "KV/Range", &answer);
+    etx_bytes kv = etx__etcd_part_of(answer, RANGE_KVS, 0);
+    ret_holder->revision = etx__etcd_number_of(kv, KV_MOD_REVISION);
+    ret_holder->lease = etx__etcd_number_of(kv, KV_LEASE);
+    copy_words(ret_holder->value, sizeof ret_holder->value, etx__etcd_part_of(kv, KV_VALUE, 0));
     return rc;
 }
 
@@ -128,33 +122,33 @@ static int change(etx__etcd_log *log,
                   const char *value,
                   etx__etcd_lease *lease) {
     etx__etcd_text *to = etx__etcd_begin(&log->care);
-    json_t *answer = NULL;
-    etx__etcd_text_add(to, "{\"compare\":[{");
-    etx__etcd_text_key(to, &log->store, "key", "%s", key);
-    etx__etcd_text_add(
-        to, ",\"target\":\"MOD\",\"mod_revision\":\"%" PRIu64 "\"}],\"success\":[{\"%s\":{",
-        was->revision, value ? "request_put" : "request_delete_range");
-    etx__etcd_text_key(to, &log->store, "key", "%s", key);
+    etx_bytes answer;
+    size_t same = etx__etcd_compare(to, COMPARE_MOD_REVISION, COMPARE_EQUAL);
+    etx__etcd_key(to, COMPARE_KEY, &log->store, "%s", key);
+    etx__etcd_number(to, COMPARE_MOD_REVISION, was->revision);
+    etx__etcd_close(to, same);
+    size_t operation = etx__etcd_open(to, TXN_SUCCESS);
+    size_t one = etx__etcd_open(to, value ? OP_PUT : OP_DELETE);
+    etx__etcd_key(to, value ? PUT_KEY : DELETE_KEY, &log->store, "%s", key);
     if (value) {
-        etx__etcd_text_add(to, ",\"lease\":\"%" PRIu64 "\",", lease->id);
-        etx__etcd_text_value(to, "value", "%s", value);
+        etx__etcd_words(to, PUT_VALUE, "%s", value);
+        etx__etcd_number(to, PUT_LEASE, lease->id);
     }
-    etx__etcd_text_add(to, "}}]}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/txn", &answer);
-    int same = json_is_true(json_object_get(answer, "succeeded"));
-    json_decref(answer);
+    etx__etcd_close(to, one);
+    etx__etcd_close(to, operation);
+    int rc = etx__etcd_run(&log->care, "KV/Txn", &answer);
     if (rc == ETX_ENOTFOUND && lease) { /* it went meanwhile */
         *lease = (etx__etcd_lease){.ttl_s = lease->ttl_s};
         return 1;
     }
-    return rc ? rc : !same;
+    return rc ? rc : !etx__etcd_number_of(answer, TXN_SUCCEEDED);
 }
 
 /* ---- nodes */
 
 static int is_ours(const etx__etcd_log *log, const holder *node) {
     const char *process = log->store.common.process;
-    return node->revision && strncmp(node->value.bytes, process, strlen(process)) == 0;
+    return node->revision && strncmp(node->value, process, strlen(process)) == 0;
 }
 
 /* 1: again. */
@@ -169,9 +163,8 @@ static int try_attend(etx__etcd_log *log, const char *key, const char *value, ui
         rc = ETX_ECONFLICT;
     else if (!rc)
         rc = hold(log, ttl_ms, &lease);
-    if (!rc && lease && (!ours || node.lease != lease->id || strcmp(node.value.bytes, value) != 0))
+    if (!rc && lease && (!ours || node.lease != lease->id || strcmp(node.value, value) != 0))
         rc = change(log, key, &node, value, lease);
-    etx__etcd_text_free(&node.value);
     return rc;
 }
 
@@ -211,14 +204,13 @@ static int try_renew(etx__etcd_log *log, const char *key, uint32_t ttl_ms) {
     etx__etcd_lease *lease = NULL;
     int rc = hold(log, ttl_ms, &lease);
     rc = rc ? rc : look(log, key, &now);
-    int own = !rc && now.revision && strcmp(now.value.bytes, node) == 0;
+    int own = !rc && now.revision && strcmp(now.value, node) == 0;
     if (!rc && now.revision && !own)
         rc = ETX_EBUSY;
     else if (!rc && (!own || now.lease != lease->id)) {
         rc = change(log, key, &now, node, lease);
         rc = rc == 1 ? 2 : rc ? rc : !own;
     }
-    etx__etcd_text_free(&now.value);
     return rc;
 }
 
@@ -245,71 +237,73 @@ int etx__etcd_release(etx_log *head, uint32_t number) {
     snprintf(key, sizeof key, "l/%03u", number);
     pthread_mutex_lock(&log->care_lock);
     int rc = look(log, key, &now);
-    if (!rc && now.revision && strcmp(now.value.bytes, log->store.common.node) == 0)
+    if (!rc && now.revision && strcmp(now.value, log->store.common.node) == 0)
         rc = change(log, key, &now, NULL, NULL);
     pthread_mutex_unlock(&log->care_lock);
-    etx__etcd_text_free(&now.value);
     return rc < 0 ? rc : 0;
 }
 
 /* ---- who is there */
 
-static void add_range(const etx__etcd_log *log, etx__etcd_text *to, const char *what) {
-    etx__etcd_text_add(to, "{\"request_range\":{");
-    etx__etcd_text_key(to, &log->store, "key", "%s/", what);
-    etx__etcd_text_add(to, ",");
-    etx__etcd_text_key(to, &log->store, "range_end", "%s0", what);
-    etx__etcd_text_add(to, "}}");
-}
-
-static void tell_node(etx__etcd_log *log,
-                      const char *name,
+static void tell_node(const char *name,
                       const char *value,
                       uint64_t left_ms,
                       const etx_log_survey *survey) {
     const char *address = strchr(value, ' ');
-    (void)log;
     etx_log_node node = {sizeof node, name, address ? address + 1 : "", left_ms};
     survey->on_node(&node, survey->user);
 }
 
-static void tell_lease(etx__etcd_log *log,
-                       const char *name,
+static void tell_lease(const char *name,
                        const char *value,
                        uint64_t left_ms,
                        const etx_log_survey *survey) {
     uint32_t partition = 0;
-    if (sscanf(name, "%u", &partition) == 1 && partition < log->partition_count) {
+    if (sscanf(name, "%u", &partition) == 1) {
         etx_log_lease lease = {sizeof lease, partition, value, left_ms};
         survey->on_lease(&lease, survey->user);
     }
 }
 
-typedef void (*tell)(etx__etcd_log *log,
-                     const char *name,
+typedef void (*tell)(const char *name,
                      const char *value,
                      uint64_t left_ms,
                      const etx_log_survey *survey);
 
-static int tell_all(etx__etcd_log *log, const json_t *kvs, tell one, const etx_log_survey *survey) {
-    etx__etcd_text key = {.bytes = NULL};
-    etx__etcd_text value = {.bytes = NULL};
+/* Those of one range; `range` is not borrowed from the session. */
+static int tell_all(etx__etcd_log *log, etx_bytes range, tell one, const etx_log_survey *survey) {
     size_t skip = strlen(log->store.place.path) + 3; /* PREFIX/n/ */
+    etx__etcd_field field;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < json_array_size(kvs); i++) {
-        const json_t *kv = json_array_get(kvs, i);
+    while (rc == 0 && etx__etcd_next(&range, &field)) {
+        etx_bytes key = etx__etcd_part_of(field.bytes, KV_KEY, 0);
+        char words[400];
+        char name[ETX_NAME_MAX + 1];
         uint64_t left_ms = 0;
-        rc = etx__etcd_decode(kv, "key", &key);
-        rc = rc ? rc : etx__etcd_decode(kv, "value", &value);
-        if (rc)
-            etx__etcd_say(&log->care, rc, "a key of a node or lease cannot be read");
-        rc = rc ? rc : left(log, etx__etcd_number(kv, "lease"), &left_ms);
-        if (!rc && left_ms > 0 && key.len > skip)
-            one(log, key.bytes + skip, value.bytes, left_ms, survey);
+        if (field.field != RANGE_KVS || key.len <= skip)
+            continue;
+        copy_words(name, sizeof name, (etx_bytes){(const char *)key.data + skip, key.len - skip});
+        copy_words(words, sizeof words, etx__etcd_part_of(field.bytes, KV_VALUE, 0));
+        rc = left(log, etx__etcd_number_of(field.bytes, KV_LEASE), &left_ms);
+        if (!rc && left_ms > 0)
+            one(name, words, left_ms, survey);
     }
-    etx__etcd_text_free(&key);
-    etx__etcd_text_free(&value);
     return rc;
+}
+
+/* Nodes and partitions, of one moment. */
+static int ask_all(etx__etcd_log *log, etx_bytes *ret_answer) {
+    static const char *const kinds[] = {"n", "l"};
+    etx__etcd_text *to = etx__etcd_begin(&log->care);
+    for (int i = 0; i < 2; i++) {
+        size_t operation = etx__etcd_open(to, TXN_SUCCESS);
+        size_t range = etx__etcd_open(to, OP_RANGE);
+        etx__etcd_key(to, RANGE_KEY, &log->store, "%s/", kinds[i]);
+        etx__etcd_key(to, RANGE_END, &log->store, "%s0", kinds[i]);
+        etx__etcd_close(to, range);
+        etx__etcd_close(to, operation);
+    }
+    return etx__etcd_run(&log->care, "KV/Txn", ret_answer);
 }
 
 int etx__etcd_survey(etx_log *head,
@@ -317,36 +311,33 @@ int etx__etcd_survey(etx_log *head,
                      char *message,
                      size_t message_size) {
     etx__etcd_log *log = (etx__etcd_log *)head;
-    json_t *answer = NULL;
+    etx__etcd_text kept = {.bytes = NULL}; /* the answer, while others are asked for */
+    etx_bytes answer;
     pthread_mutex_lock(&log->care_lock);
-    etx__etcd_text *to = etx__etcd_begin(&log->care);
-    etx__etcd_text_add(to, "{\"success\":[");
-    add_range(log, to, "n");
-    etx__etcd_text_add(to, ",");
-    add_range(log, to, "l");
-    etx__etcd_text_add(to, "]}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/txn", &answer);
+    int rc = ask_all(log, &answer);
+    if (!rc)
+        etx__etcd_text_add(&kept, answer.data, answer.len);
+    if (!rc && kept.failed)
+        rc = ETX_EIO;
+    answer = (etx_bytes){kept.bytes, kept.len};
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 0), tell_node, survey);
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 1), tell_lease, survey);
     tell_why(log, rc, message, message_size);
-    json_decref(answer);
     pthread_mutex_unlock(&log->care_lock);
+    etx__etcd_text_free(&kept);
     return rc;
 }
 
-/* etcd has no question for it, but says the time with every answer, in whole seconds. */
+/* etcd has no question for it, but says the time with every page, in whole seconds. */
 int etx__etcd_clock(etx_log *head, uint64_t *ret_ms) {
     etx__etcd_log *log = (etx__etcd_log *)head;
-    struct curl_header *date = NULL;
+    int64_t time = 0;
     pthread_mutex_lock(&log->care_lock);
-    int rc = etx__etcd_page(&log->care, "/version");
-    time_t now = -1;
-    if (!rc && curl_easy_header(log->care.curl, "Date", 0, CURLH_HEADER, -1, &date) == CURLHE_OK)
-        now = curl_getdate(date->value, NULL);
+    int rc = etx__etcd_page(&log->care, "/version", &time);
     pthread_mutex_unlock(&log->care_lock);
-    if (!rc && now < 0)
+    if (!rc && time <= 0)
         rc = ETX_EUNAVAILABLE;
     if (!rc)
-        *ret_ms = (uint64_t)now * 1000;
+        *ret_ms = (uint64_t)time * 1000;
     return rc;
 }

@@ -16,46 +16,44 @@
 enum { MARKS_AT_ONCE = 64 }; /* --max-txn-ops is 128, unless it was changed */
 
 static void compare_absent(etx__etcd_log *log, etx__etcd_text *to) {
-    etx__etcd_text_add(to, "{\"compare\":[{");
-    etx__etcd_text_key(to, &log->store, "key", "log");
-    etx__etcd_text_add(to, ",\"target\":\"CREATE\",\"create_revision\":\"0\"}],\"success\":[");
+    size_t absent = etx__etcd_compare(to, COMPARE_CREATE_REVISION, COMPARE_EQUAL);
+    etx__etcd_key(to, COMPARE_KEY, &log->store, "log");
+    etx__etcd_number(to, COMPARE_CREATE_REVISION, 0);
+    etx__etcd_close(to, absent);
 }
 
 static int put_marks(etx__etcd_log *log, uint32_t from, uint32_t to) {
     etx__etcd_text *text = etx__etcd_begin(&log->care);
-    json_t *answer = NULL;
+    etx_bytes answer;
     compare_absent(log, text);
     for (uint32_t i = from; i < to; i++) {
-        etx__etcd_text_add(text, "%s{\"request_put\":{", i > from ? "," : "");
-        etx__etcd_text_key(text, &log->store, "key", "p/%03u/below", i);
-        etx__etcd_text_add(text, ",");
-        etx__etcd_text_value(text, "value", "%016x", 0);
-        etx__etcd_text_add(text, "}}");
+        size_t operation = etx__etcd_open(text, TXN_SUCCESS);
+        size_t mark = etx__etcd_open(text, OP_PUT);
+        etx__etcd_key(text, PUT_KEY, &log->store, "p/%03u/below", i);
+        etx__etcd_words(text, PUT_VALUE, "%016x", 0);
+        etx__etcd_close(text, mark);
+        etx__etcd_close(text, operation);
     }
-    etx__etcd_text_add(text, "]}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/txn", &answer);
-    json_decref(answer);
-    return rc;
+    return etx__etcd_run(&log->care, "KV/Txn", &answer);
 }
 
 static int put_meta(etx__etcd_log *log) {
     etx__etcd_text *text = etx__etcd_begin(&log->care);
     char id[ETX_HOME_ID_LEN + 1];
-    json_t *answer = NULL;
+    etx_bytes answer;
     if (etx__store_id_draw(id)) {
         etx__etcd_say(&log->care, ETX_EIO, "the system gives no random numbers");
         return ETX_EIO;
     }
     compare_absent(log, text);
-    etx__etcd_text_add(text, "{\"request_put\":{");
-    etx__etcd_text_key(text, &log->store, "key", "log");
-    etx__etcd_text_add(text, ",");
-    etx__etcd_text_value(text, "value", "etx-log version=%d id=%s partitions=%u", ETX__ETCD_VERSION,
-                         id, log->store.common.partitions);
-    etx__etcd_text_add(text, "}}]}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/txn", &answer);
-    json_decref(answer);
-    return rc;
+    size_t operation = etx__etcd_open(text, TXN_SUCCESS);
+    size_t meta = etx__etcd_open(text, OP_PUT);
+    etx__etcd_key(text, PUT_KEY, &log->store, "log");
+    etx__etcd_words(text, PUT_VALUE, "etx-log version=%d id=%s partitions=%u", ETX__ETCD_VERSION,
+                    id, log->store.common.partitions);
+    etx__etcd_close(text, meta);
+    etx__etcd_close(text, operation);
+    return etx__etcd_run(&log->care, "KV/Txn", &answer);
 }
 
 static int make(etx__etcd_log *log) {
@@ -66,13 +64,15 @@ static int make(etx__etcd_log *log) {
     return rc ? rc : put_meta(log);
 }
 
-static int take_meta(etx__etcd_log *log, const etx__etcd_text *value) {
+static int take_meta(etx__etcd_log *log, etx_bytes value) {
     unsigned version = 0;
     unsigned partitions = 0;
     char id[ETX_HOME_ID_LEN + 1] = "";
+    char words[200];
     const char *prefix = log->store.place.path;
-    if (sscanf(value->bytes, "etx-log version=%u id=%7s partitions=%u", &version, id, &partitions) <
-        1) {
+    snprintf(words, sizeof words, "%.*s", (int)(value.len < sizeof words ? value.len : 0),
+             value.len ? (const char *)value.data : "");
+    if (sscanf(words, "etx-log version=%u id=%7s partitions=%u", &version, id, &partitions) < 1) {
         etx__etcd_say(&log->care, ETX_EINVALID,
                       "the key %s/log is not that of an ETX log: name another prefix", prefix);
         return ETX_EINVALID;
@@ -95,27 +95,16 @@ static int take_meta(etx__etcd_log *log, const etx__etcd_text *value) {
 
 /* ETX_ENOTFOUND: there is none. */
 static int find(etx__etcd_log *log) {
-    etx__etcd_text *text = etx__etcd_begin(&log->care);
-    etx__etcd_text value = {.bytes = NULL};
-    json_t *answer = NULL;
-    etx__etcd_text_add(text, "{");
-    etx__etcd_text_key(text, &log->store, "key", "log");
-    etx__etcd_text_add(text, "}");
-    int rc = etx__etcd_run(&log->care, "/v3/kv/range", &answer);
-    const json_t *kvs = json_object_get(answer, "kvs");
-    if (!rc && !json_array_size(kvs)) {
+    etx_bytes answer;
+    etx__etcd_key(etx__etcd_begin(&log->care), RANGE_KEY, &log->store, "log");
+    int rc = etx__etcd_run(&log->care, "KV/Range", &answer);
+    etx_bytes kv = etx__etcd_part_of(answer, RANGE_KVS, 0);
+    if (!rc && !kv.len) {
         rc = ETX_ENOTFOUND;
         etx__etcd_say(&log->care, rc, "there is no log below %s/ in this etcd",
                       log->store.place.path);
     }
-    if (!rc && etx__etcd_decode(json_array_get(kvs, 0), "value", &value)) {
-        rc = ETX_ENOMEM;
-        etx__etcd_say(&log->care, rc, "out of memory");
-    }
-    rc = rc ? rc : take_meta(log, &value);
-    etx__etcd_text_free(&value);
-    json_decref(answer);
-    return rc;
+    return rc ? rc : take_meta(log, etx__etcd_part_of(kv, KV_VALUE, 0));
 }
 
 int etx__etcd_meta_open(etx__etcd_log *log, uint32_t flags) {

@@ -19,77 +19,95 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+static void add_slot_key(etx__etcd_text *to,
+                         unsigned field,
+                         const etx__etcd_store *store,
+                         const etx_put *put,
+                         uint64_t slot) {
+    etx__etcd_key(to, field, store, "p/%03u/s/%016" PRIx64, put->partition, slot);
+}
+
 static void compare_slot(etx__etcd_text *to, const etx__etcd_store *store, const etx_put *put) {
-    etx__etcd_text_add(to, "{\"compare\":[{");
-    etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, put->partition, put->slot);
-    etx__etcd_text_add(to, ",\"target\":\"CREATE\",\"create_revision\":\"0\"},{");
-    etx__etcd_text_key(to, store, "key", "p/%03u/below", put->partition);
-    etx__etcd_text_add(to, ",\"target\":\"VALUE\",\"result\":\"LESS\",");
-    etx__etcd_text_value(to, "value", "%016" PRIx64, put->slot + 1);
+    size_t slot = etx__etcd_compare(to, COMPARE_CREATE_REVISION, COMPARE_EQUAL);
+    add_slot_key(to, COMPARE_KEY, store, put, put->slot);
+    etx__etcd_number(to, COMPARE_CREATE_REVISION, 0);
+    etx__etcd_close(to, slot);
+    size_t mark = etx__etcd_compare(to, COMPARE_VALUE, COMPARE_LESS);
+    etx__etcd_key(to, COMPARE_KEY, store, "p/%03u/below", put->partition);
+    etx__etcd_words(to, COMPARE_VALUE, "%016" PRIx64, put->slot + 1);
+    etx__etcd_close(to, mark);
 }
 
 static void compare_predecessor(etx__etcd_text *to,
                                 const etx__etcd_store *store,
                                 const etx_put *put) {
-    if (put->slot == 0) { /* has none: what names one is refused, by what never holds */
-        etx__etcd_text_add(to, "},{");
-        etx__etcd_text_key(to, store, "key", "p/%03u/below", put->partition);
-        etx__etcd_text_add(to, ",\"target\":\"VERSION\",\"result\":\"%s\",\"version\":\"0\"}]",
-                           put->predecessor ? "LESS" : "GREATER");
+    if (put->slot == 0) {
+        if (put->predecessor == 0)
+            return;
+        /* it has none: what names one is refused, by what never holds */
+        size_t never = etx__etcd_compare(to, COMPARE_CREATE_REVISION, COMPARE_LESS);
+        add_slot_key(to, COMPARE_KEY, store, put, 0);
+        etx__etcd_number(to, COMPARE_CREATE_REVISION, 0);
+        etx__etcd_close(to, never);
         return;
     }
     for (int i = 0; i < 2; i++) {
-        etx__etcd_text_add(to, "},{");
-        etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, put->partition, put->slot - 1);
-        etx__etcd_text_add(to, ",\"target\":\"VALUE\",\"result\":\"%s\",", i ? "LESS" : "GREATER");
-        etx__etcd_text_value(to, "value", "%08x%s", put->predecessor, i ? "!" : "");
+        size_t start = etx__etcd_compare(to, COMPARE_VALUE, i ? COMPARE_LESS : COMPARE_GREATER);
+        add_slot_key(to, COMPARE_KEY, store, put, put->slot - 1);
+        etx__etcd_words(to, COMPARE_VALUE, "%08x%s", put->predecessor, i ? "!" : "");
+        etx__etcd_close(to, start);
     }
-    etx__etcd_text_add(to, "}]");
 }
 
-/* The head has a multiple of three bytes: so its base64 and the batch's are that of both. */
 static void write_slot(etx__etcd_text *to, const etx__etcd_store *store, const etx_put *put) {
     char head[ETX__ETCD_HEAD + 1];
     snprintf(head, sizeof head, "%08x %08x %016" PRIx64 " \n", put->checksum, put->predecessor,
              put->nonce);
-    etx__etcd_text_add(to, ",\"success\":[{\"request_put\":{");
-    etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, put->partition, put->slot);
-    etx__etcd_text_add(to, ",\"value\":\"");
-    etx__etcd_text_base64(to, head, ETX__ETCD_HEAD);
-    etx__etcd_text_base64(to, put->batch.data, put->batch.len);
-    etx__etcd_text_add(to, "\"}}]");
+    size_t operation = etx__etcd_open(to, TXN_SUCCESS);
+    size_t one = etx__etcd_open(to, OP_PUT);
+    add_slot_key(to, PUT_KEY, store, put, put->slot);
+    size_t value = etx__etcd_open(to, PUT_VALUE);
+    etx__etcd_text_add(to, head, ETX__ETCD_HEAD);
+    etx__etcd_text_add(to, put->batch.data, put->batch.len);
+    etx__etcd_close(to, value);
+    etx__etcd_close(to, one);
+    etx__etcd_close(to, operation);
 }
 
+/* Mark and slot, as judge reads them. */
 static void tell_what_is(etx__etcd_text *to,
                          const etx__etcd_store *store,
                          const etx_put *put,
-                         const char *branch) {
-    etx__etcd_text_add(to, "\"%s\":[{\"request_range\":{", branch);
-    etx__etcd_text_key(to, store, "key", "p/%03u/below", put->partition);
-    etx__etcd_text_add(to, "}},{\"request_range\":{");
-    etx__etcd_text_key(to, store, "key", "p/%03u/s/%016" PRIx64, put->partition, put->slot);
-    etx__etcd_text_add(to, "}}]}");
+                         unsigned branch) {
+    for (int i = 0; i < 2; i++) {
+        size_t operation = etx__etcd_open(to, branch);
+        size_t range = etx__etcd_open(to, OP_RANGE);
+        if (i == 0)
+            etx__etcd_key(to, RANGE_KEY, store, "p/%03u/below", put->partition);
+        else
+            add_slot_key(to, RANGE_KEY, store, put, put->slot);
+        etx__etcd_close(to, range);
+        etx__etcd_close(to, operation);
+    }
 }
 
 /* Why nothing was put. */
-static etx_put_result judge(const json_t *answer, etx_put *put, etx__etcd_text *value) {
+static etx_put_result judge(etx_bytes answer, etx_put *put) {
     etx_slot found = {.partition = put->partition};
     uint64_t below = 0;
-    int rc = etx__etcd_first(answer, 0, value);
-    if (rc || etx__etcd_mark_read(value, &below))
+    if (etx__etcd_mark_read(etx__etcd_part_of(etx__etcd_found(answer, 0), RANGE_KVS, 0), &below))
         return etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, ETX_ECORRUPT,
                                   "the partition's own key is gone, or is not as ETX made it");
     if (below > put->slot) {
         put->found_trimmed = 1;
         return ETX_PUT_OCCUPIED;
     }
-    rc = etx__etcd_first(answer, 1, value);
-    if (rc == ETX_ENOTFOUND)
+    etx_bytes slot = etx__etcd_part_of(etx__etcd_found(answer, 1), RANGE_KVS, 0);
+    if (!slot.len)
         return ETX_PUT_PREDECESSOR;
-    if (rc || etx__etcd_slot_read(value, &found))
+    if (etx__etcd_slot_read(slot, &found))
         return etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, ETX_ECORRUPT,
                                   "the slot has a value that is not as ETX makes it");
     put->found_nonce = found.nonce;
@@ -99,17 +117,14 @@ static etx_put_result judge(const json_t *answer, etx_put *put, etx__etcd_text *
 
 /* What became of a put that was answered with "full": nothing, unless it is there. */
 static etx_put_result settle_full(etx__etcd_log *log, etx__etcd_session *session, etx_put *put) {
-    etx__etcd_text *request = etx__etcd_begin(session);
-    json_t *answer = NULL;
     char why[sizeof session->text];
+    etx_bytes answer;
     memcpy(why, session->text, sizeof why);
     atomic_store(&log->full, 1);
-    etx__etcd_text_add(request, "{");
-    tell_what_is(request, &log->store, put, "success");
-    if (etx__etcd_run(session, "/v3/kv/txn", &answer))
+    tell_what_is(etx__etcd_begin(session), &log->store, put, TXN_SUCCESS);
+    if (etx__etcd_run(session, "KV/Txn", &answer))
         return etx__store_put_end(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
-    etx_put_result result = judge(answer, put, request);
-    json_decref(answer);
+    etx_put_result result = judge(answer, put);
     if (result == ETX_PUT_OCCUPIED && !put->found_trimmed && put->found_nonce == put->nonce &&
         put->found_checksum == put->checksum)
         return ETX_PUT_WRITTEN;
@@ -118,18 +133,9 @@ static etx_put_result settle_full(etx__etcd_log *log, etx__etcd_session *session
     return result;
 }
 
-/* What an answer without an error says. */
-static etx_put_result take_answer(json_t *answer, etx_put *put, etx__etcd_text *value) {
-    etx_put_result result = json_is_true(json_object_get(answer, "succeeded"))
-                                ? ETX_PUT_WRITTEN
-                                : judge(answer, put, value);
-    json_decref(answer);
-    return result;
-}
-
 etx_put_result etx__etcd_put(etx_log *head, etx_put *put) {
     etx__etcd_log *log = (etx__etcd_log *)head;
-    json_t *answer = NULL;
+    etx_bytes answer;
     etx_put_result result =
         etx__store_put_begin(&log->store.common, log->partition_count, ETX__ETCD_BATCH_MAX, put);
     if (result)
@@ -139,13 +145,12 @@ etx_put_result etx__etcd_put(etx_log *head, etx_put *put) {
     compare_slot(request, &log->store, put);
     compare_predecessor(request, &log->store, put);
     write_slot(request, &log->store, put);
-    etx__etcd_text_add(request, ",");
-    tell_what_is(request, &log->store, put, "failure");
-    etx__etcd_outcome outcome = etx__etcd_ask(session, "/v3/kv/txn", &answer);
+    tell_what_is(request, &log->store, put, TXN_FAILURE);
+    etx__etcd_outcome outcome = etx__etcd_ask(session, "KV/Txn", &answer);
     if (outcome == ETX__ETCD_LOST)
         return etx__store_put_end(put, ETX_PUT_UNKNOWN, ETX_EUNAVAILABLE, session->text);
     if (outcome == ETX__ETCD_DONE)
-        result = take_answer(answer, put, request);
+        result = etx__etcd_number_of(answer, TXN_SUCCEEDED) ? ETX_PUT_WRITTEN : judge(answer, put);
     else if (outcome == ETX__ETCD_REFUSED && session->rc == ETX_EFULL)
         result = settle_full(log, session, put);
     else

@@ -1,12 +1,13 @@
-/* A session with etcd's JSON gateway: connecting, one request at a time, and never waiting for ever.
+/* A session with etcd's gRPC interface, by libcurl's HTTP/2: connecting, one call at a time, and
+ * never waiting for ever.
  *
- * A connection begins with a question that changes nothing: which version is that? The hosts are
- * asked in turn, and the one that answers is kept. A request is only ever sent over a connection
- * that has answered so, and libcurl may open none for it: else it would send the request again by
- * itself when a connection breaks, and an attempt that is still under way would be taken for the
- * one that was answered. So what libcurl could not send had no effect, and what it sent and got no
- * answer to is lost: the connection is closed, the next host is asked from then on, and nobody
- * knows whether it took effect, now or later.
+ * A connection begins with a call that changes nothing: how are you, and which version? The hosts
+ * are asked in turn, and the one that answers is kept. A request is only ever sent over a
+ * connection that has answered so, and libcurl may open none for it: else it would send the request
+ * again by itself when a connection breaks, and an attempt that is still under way would be taken
+ * for the one that was answered. So what libcurl could not send had no effect, and what it sent and
+ * got no answer to is lost: the connection is closed, the next host is asked from then on, and
+ * nobody knows whether it took effect, now or later.
  *
  * An idle connection is looked at before anything is sent: a member that was restarted meanwhile
  * has closed it. */
@@ -19,6 +20,7 @@
 #include <time.h>
 
 enum { ANSWER_MAX = 256 << 20, CONNECT_MIN_MS = 100, IDLE_MAX_S = 1 << 30 };
+enum { PREFIX = 5 }; /* bytes before a message: is it compressed, and its length */
 
 uint64_t etx__etcd_now_ms(void) {
     struct timespec now;
@@ -44,8 +46,15 @@ void etx__etcd_session_close(etx__etcd_session *session) {
     etx__etcd_text_free(&session->answer);
 }
 
+static void begin(etx__etcd_text *request) {
+    static const char prefix[PREFIX] = {0};
+    request->len = 0;
+    request->failed = 0;
+    etx__etcd_text_add(request, prefix, sizeof prefix);
+}
+
 etx__etcd_text *etx__etcd_begin(etx__etcd_session *session) {
-    etx__etcd_text_clear(&session->request);
+    begin(&session->request);
     return &session->request;
 }
 
@@ -54,7 +63,7 @@ etx__etcd_text *etx__etcd_begin(etx__etcd_session *session) {
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *user) {
     etx__etcd_session *session = user;
     if (session->answer.len + size * count <= ANSWER_MAX)
-        etx__etcd_text_bytes(&session->answer, bytes, size * count);
+        etx__etcd_text_add(&session->answer, bytes, size * count);
     else
         session->answer.failed = 1;
     return session->answer.failed ? 0 : size * count;
@@ -74,67 +83,81 @@ static int add_header(etx__etcd_session *session, const char *line) {
     return list ? 0 : ETX_ENOMEM;
 }
 
-static void set_tls(etx__etcd_session *session) {
-    const etx__etcd_store *store = session->store;
-    curl_easy_setopt(session->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+static void set_tls(CURL *curl, const etx__etcd_store *store) {
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (store->tls_ca[0])
-        curl_easy_setopt(session->curl, CURLOPT_CAINFO, store->tls_ca);
+        curl_easy_setopt(curl, CURLOPT_CAINFO, store->tls_ca);
     if (store->tls_cert[0]) {
-        curl_easy_setopt(session->curl, CURLOPT_SSLCERT, store->tls_cert);
-        curl_easy_setopt(session->curl, CURLOPT_SSLKEY, store->tls_key);
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, store->tls_cert);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, store->tls_key);
     }
 }
 
-static int make_handle(etx__etcd_session *session) {
+/* What every request needs. */
+static CURL *make_curl(etx__etcd_session *session) {
     CURL *curl = curl_easy_init();
-    session->curl = curl;
-    if (!curl || add_header(session, "Content-Type: application/json") ||
-        add_header(session, "Expect:")) {
+    if (!curl) {
+        etx__etcd_say(session, ETX_ENOMEM, "out of memory");
+        return NULL;
+    }
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, session->store->tls ? "https" : "http");
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, session);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, session->error);
+    set_tls(curl, session->store);
+    return curl;
+}
+
+static int make_handle(etx__etcd_session *session) {
+    CURL *curl = session->curl = make_curl(session);
+    if (!curl || add_header(session, "Content-Type: application/grpc") ||
+        add_header(session, "TE: trailers") || add_header(session, "Expect:")) {
         etx__etcd_say(session, ETX_ENOMEM, "out of memory");
         return ETX_ENOMEM;
     }
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, session->store->tls ? "https" : "http");
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
+                     session->store->tls ? (long)CURL_HTTP_VERSION_2TLS
+                                         : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    curl_easy_setopt(curl, CURLOPT_POST, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, session->headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, session);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, session);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, session->error);
-    set_tls(session);
     return 0;
 }
 
-static CURLcode perform(etx__etcd_session *session, const char *path, uint32_t limit_ms) {
+static CURLcode perform(etx__etcd_session *session,
+                        CURL *curl,
+                        const char *path,
+                        const char *method,
+                        uint32_t limit_ms) {
     const etx__store_host *host = &session->store->place.host[session->host];
     char url[400];
     int brackets = strchr(host->name, ':') != NULL;
-    snprintf(url, sizeof url, "%s://%s%s%s:%u%s", session->store->tls ? "https" : "http",
-             brackets ? "[" : "", host->name, brackets ? "]" : "", host->port, path);
-    etx__etcd_text_clear(&session->answer);
+    snprintf(url, sizeof url, "%s://%s%s%s:%u%s%s", session->store->tls ? "https" : "http",
+             brackets ? "[" : "", host->name, brackets ? "]" : "", host->port, path, method);
+    session->answer.len = 0;
+    session->answer.failed = 0;
     session->error[0] = 0;
-    curl_easy_setopt(session->curl, CURLOPT_URL, url);
-    curl_easy_setopt(session->curl, CURLOPT_TIMEOUT_MS, (long)limit_ms);
-    return curl_easy_perform(session->curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)limit_ms);
+    return curl_easy_perform(curl);
 }
 
-static CURLcode perform_get(etx__etcd_session *session, const char *path, uint32_t limit_ms) {
-    curl_easy_setopt(session->curl, CURLOPT_HTTPGET, 1L);
-    return perform(session, path, limit_ms);
-}
-
-static CURLcode perform_post(etx__etcd_session *session,
-                             const char *path,
-                             const etx__etcd_text *request) {
-    curl_easy_setopt(session->curl, CURLOPT_POST, 1L);
+static CURLcode call(etx__etcd_session *session,
+                     const char *method,
+                     etx__etcd_text *request,
+                     uint32_t limit_ms) {
+    uint32_t len = (uint32_t)(request->len - PREFIX);
+    for (int i = 0; i < 4; i++)
+        request->bytes[1 + i] = (char)(len >> (24 - 8 * i));
     curl_easy_setopt(session->curl, CURLOPT_POSTFIELDS, request->bytes);
     curl_easy_setopt(session->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
-    return perform(session, path, session->store->common.timeout_ms);
+    return perform(session, session->curl, "/etcdserverpb.", method, limit_ms);
 }
 
 /* ---- answers */
@@ -157,18 +180,43 @@ static etx__etcd_outcome lost(etx__etcd_session *session, CURLcode code) {
     return sent ? ETX__ETCD_LOST : ETX__ETCD_UNSENT;
 }
 
-static etx__etcd_outcome take_answer(etx__etcd_session *session, json_t **ret_answer) {
-    long status = 0;
-    json_error_t error;
-    json_t *answer = json_loadb(session->answer.bytes ? session->answer.bytes : "",
-                                session->answer.len, JSON_DISABLE_EOF_CHECK, &error);
-    curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 && json_is_object(answer) && !json_object_get(answer, "error")) {
-        *ret_answer = answer;
+/* A header of the answer, or one behind it. */
+static const char *header_of(CURL *curl, const char *name) {
+    struct curl_header *header = NULL;
+    return curl_easy_header(curl, name, 0, CURLH_HEADER | CURLH_TRAILER, -1, &header) == CURLHE_OK
+               ? header->value
+               : NULL;
+}
+
+/* The one message of an answer; ETX_ECORRUPT: it is not whole. */
+static int unwrap(const etx__etcd_text *answer, etx_bytes *ret_message) {
+    const uint8_t *at = (const uint8_t *)answer->bytes;
+    if (answer->len < PREFIX || at[0] != 0)
+        return ETX_ECORRUPT;
+    uint32_t len = (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4];
+    if (len != answer->len - PREFIX)
+        return ETX_ECORRUPT;
+    *ret_message = (etx_bytes){at + PREFIX, len};
+    return 0;
+}
+
+static etx__etcd_outcome take_answer(etx__etcd_session *session, etx_bytes *ret_answer) {
+    long http = 0;
+    const char *status = header_of(session->curl, "grpc-status");
+    const char *message = header_of(session->curl, "grpc-message");
+    etx__etcd_outcome outcome = ETX__ETCD_LOST;
+    curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &http);
+    if (http != 200 || !status)
+        etx__etcd_say(session, ETX_EUNAVAILABLE,
+                      "what answers there, with status %ld, is not etcd's gRPC interface: no proxy "
+                      "of HTTP is between",
+                      http);
+    else if (strcmp(status, "0") != 0)
+        outcome = etx__etcd_failed(session, message ? message : "");
+    else if (unwrap(&session->answer, ret_answer) != 0)
+        etx__etcd_say(session, ETX_EUNAVAILABLE, "etcd's answer has no end");
+    else
         return ETX__ETCD_DONE;
-    }
-    etx__etcd_outcome outcome = etx__etcd_failed(session, status, answer);
-    json_decref(answer);
     if (outcome == ETX__ETCD_LOST)
         turn_away(session);
     return outcome;
@@ -176,61 +224,56 @@ static etx__etcd_outcome take_answer(etx__etcd_session *session, json_t **ret_an
 
 /* ---- connecting */
 
-static int take_version(etx__etcd_session *session) {
-    json_error_t error;
+static int take_version(etx__etcd_session *session, etx_bytes status) {
+    char version[32] = "";
     unsigned major = 0;
     unsigned minor = 0;
-    json_t *answer = json_loadb(session->answer.bytes ? session->answer.bytes : "",
-                                session->answer.len, JSON_DISABLE_EOF_CHECK, &error);
-    const char *version = json_string_value(json_object_get(answer, "etcdserver"));
-    int known = version && sscanf(version, "%u.%u", &major, &minor) == 2;
-    int rc = known && (major > 3 || (major == 3 && minor >= 4)) ? 0 : ETX_EINVALID;
-    if (rc && known)
-        etx__etcd_say(session, rc, "etcd %u.%u is too old for a log: 3.4 or newer", major, minor);
-    else if (rc)
-        etx__etcd_say(session, rc,
-                      "what answers there is no etcd: check host and port, and whether tls=on is "
-                      "needed");
-    json_decref(answer);
-    return rc;
+    etx_bytes told = etx__etcd_part_of(status, STATUS_VERSION, 0);
+    snprintf(version, sizeof version, "%.*s", (int)(told.len < 20 ? told.len : 20),
+             told.len ? (const char *)told.data : "");
+    if (sscanf(version, "%u.%u", &major, &minor) == 2 && (major > 3 || (major == 3 && minor >= 4)))
+        return 0;
+    etx__etcd_say(session, ETX_EINVALID, "etcd %s is too old for a log: 3.4 or newer", version);
+    return session->rc;
+}
+
+/* 7.88 fails to go on over a connection that was made as one of HTTP/2, while it is told to make
+ * such ones; without that it goes on with what it has. */
+static void keep_http2(CURL *curl) {
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+    if (version >= 0x075800 && version < 0x080000)
+        curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_0);
 }
 
 static int connect_to(etx__etcd_session *session, uint32_t host) {
     uint32_t limit_ms = session->store->common.timeout_ms / session->store->place.host_count;
+    etx__etcd_text request = {.bytes = NULL};
+    etx_bytes status;
     etx__etcd_drop(session);
     session->host = host;
-    if (make_handle(session))
-        return session->rc;
+    begin(&request);
+    if (make_handle(session) || request.failed)
+        return ETX_ENOMEM;
     session->may_connect = 1;
-    CURLcode code =
-        perform_get(session, "/version", limit_ms > CONNECT_MIN_MS ? limit_ms : CONNECT_MIN_MS);
+    CURLcode code = call(session, "Maintenance/Status", &request,
+                         limit_ms > CONNECT_MIN_MS ? limit_ms : CONNECT_MIN_MS);
     session->may_connect = 0;
+    etx__etcd_text_free(&request);
     if (code != CURLE_OK)
         etx__etcd_unreachable(session, code);
-    int rc = code != CURLE_OK ? session->rc : take_version(session);
-    session->connected = rc == 0;
-    return rc;
+    if (code != CURLE_OK || take_answer(session, &status) != ETX__ETCD_DONE ||
+        take_version(session, status))
+        return session->rc;
+    keep_http2(session->curl);
+    session->connected = 1;
+    return 0;
 }
 
-static int login_request(const etx__etcd_store *store, etx__etcd_text *request) {
-    json_t *words =
-        json_pack("{ss, ss}", "name", store->place.user, "password", store->common.password);
-    char *body = words ? json_dumps(words, JSON_COMPACT) : NULL;
-    int rc = body ? 0 : ETX_EINVALID;
-    if (body) {
-        etx__etcd_text_bytes(request, body, strlen(body));
-        explicit_bzero(body, strlen(body));
-    }
-    free(body);
-    json_decref(words);
-    return rc;
-}
-
-static int take_token(etx__etcd_session *session, const json_t *answer) {
-    const char *token = json_string_value(json_object_get(answer, "token"));
+static int take_token(etx__etcd_session *session, etx_bytes token) {
     etx__etcd_text line = {.bytes = NULL};
-    etx__etcd_text_bytes(&line, "Authorization: ", 15);
-    etx__etcd_text_bytes(&line, token ? token : "", token ? strlen(token) : 0);
+    etx__etcd_text_add(&line, "token: ", 7);
+    etx__etcd_text_add(&line, token.data, token.len);
+    etx__etcd_text_add(&line, "", 1);
     int rc = line.failed ? ETX_ENOMEM : add_header(session, line.bytes);
     if (rc)
         etx__etcd_say(session, rc, "out of memory");
@@ -242,35 +285,37 @@ static int take_token(etx__etcd_session *session, const json_t *answer) {
 
 /* The token that the member gives for user and password goes with each request. */
 static int log_in(etx__etcd_session *session) {
+    const etx__etcd_store *store = session->store;
     etx__etcd_text request = {.bytes = NULL};
-    json_t *answer = NULL;
-    CURLcode code = CURLE_OK;
-    if (!session->store->place.user[0])
+    etx_bytes answer;
+    if (!store->place.user[0])
         return 0;
-    int rc = login_request(session->store, &request);
-    if (rc)
-        etx__etcd_say(session, rc, "the URL's user or password is no UTF-8");
-    else
-        code = perform_post(session, "/v3/auth/authenticate", &request);
+    begin(&request);
+    etx__etcd_words(&request, AUTHENTICATE_NAME, "%s", store->place.user);
+    etx__etcd_bytes(&request, AUTHENTICATE_PASSWORD, store->common.password,
+                    strlen(store->common.password));
+    CURLcode code = request.failed
+                        ? CURLE_OUT_OF_MEMORY
+                        : call(session, "Auth/Authenticate", &request, store->common.timeout_ms);
+    int rc = 0;
     if (code != CURLE_OK)
         etx__etcd_unreachable(session, code);
-    if (!rc && (code != CURLE_OK || take_answer(session, &answer) != ETX__ETCD_DONE))
+    if (code != CURLE_OK || take_answer(session, &answer) != ETX__ETCD_DONE)
         rc = session->rc;
-    rc = rc ? rc : take_token(session, answer);
+    rc = rc ? rc : take_token(session, etx__etcd_part_of(answer, AUTHENTICATE_TOKEN, 0));
     if (request.bytes)
         explicit_bzero(request.bytes, request.len);
     etx__etcd_text_free(&request);
-    json_decref(answer);
     return rc;
 }
 
-/* An idle connection says nothing. */
+/* A member may say something over an idle connection; does it still listen? */
 static int is_over(etx__etcd_session *session) {
     curl_socket_t fd = CURL_SOCKET_BAD;
     if (curl_easy_getinfo(session->curl, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
         fd == CURL_SOCKET_BAD)
         return 1;
-    struct pollfd idle = {.fd = fd, .events = POLLIN};
+    struct pollfd idle = {.fd = fd, .events = POLLRDHUP};
     return poll(&idle, 1, 0) > 0;
 }
 
@@ -295,45 +340,54 @@ static int make_ready(etx__etcd_session *session) {
 /* ---- requests */
 
 static etx__etcd_outcome ask_once(etx__etcd_session *session,
-                                  const char *path,
-                                  json_t **ret_answer) {
+                                  const char *method,
+                                  etx_bytes *ret_answer) {
     if (make_ready(session))
         return ETX__ETCD_UNSENT;
-    CURLcode code = perform_post(session, path, &session->request);
+    CURLcode code = call(session, method, &session->request, session->store->common.timeout_ms);
     return code == CURLE_OK ? take_answer(session, ret_answer) : lost(session, code);
 }
 
-etx__etcd_outcome etx__etcd_ask(etx__etcd_session *session, const char *path, json_t **ret_answer) {
-    *ret_answer = NULL;
+etx__etcd_outcome etx__etcd_ask(etx__etcd_session *session,
+                                const char *method,
+                                etx_bytes *ret_answer) {
+    *ret_answer = (etx_bytes){NULL, 0};
     if (session->request.failed) {
         etx__etcd_say(session, ETX_ENOMEM, "out of memory");
         return ETX__ETCD_UNSENT;
     }
-    etx__etcd_outcome outcome = ask_once(session, path, ret_answer);
+    etx__etcd_outcome outcome = ask_once(session, method, ret_answer);
     if (outcome == ETX__ETCD_REFUSED && session->rc == ETX_EBUSY) {
         etx__etcd_drop(session); /* the token is over: the next connection has a new one */
-        outcome = ask_once(session, path, ret_answer);
+        outcome = ask_once(session, method, ret_answer);
         session->rc = outcome == ETX__ETCD_REFUSED && session->rc == ETX_EBUSY ? ETX_EUNAVAILABLE
                                                                                : session->rc;
     }
     return outcome;
 }
 
-int etx__etcd_run(etx__etcd_session *session, const char *path, json_t **ret_answer) {
-    return etx__etcd_ask(session, path, ret_answer) == ETX__ETCD_DONE ? 0 : session->rc;
+int etx__etcd_run(etx__etcd_session *session, const char *method, etx_bytes *ret_answer) {
+    return etx__etcd_ask(session, method, ret_answer) == ETX__ETCD_DONE ? 0 : session->rc;
 }
 
-int etx__etcd_page(etx__etcd_session *session, const char *path) {
+int etx__etcd_page(etx__etcd_session *session, const char *path, int64_t *ret_time) {
     long status = 0;
-    if (make_ready(session))
+    CURL *curl = make_curl(session);
+    if (!curl)
         return session->rc;
-    CURLcode code = perform_get(session, path, session->store->common.timeout_ms);
-    if (code != CURLE_OK) {
-        (void)lost(session, code);
-        return session->rc;
-    }
-    curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status != 200)
-        etx__etcd_say(session, ETX_ENOTFOUND, "etcd has no page %s", path);
-    return status == 200 ? 0 : session->rc;
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    CURLcode code = perform(session, curl, path, "", session->store->common.timeout_ms);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    const char *date = header_of(curl, "Date");
+    int rc = 0;
+    if (code != CURLE_OK)
+        etx__etcd_unreachable(session, code);
+    else if (status != 200 || !date)
+        etx__etcd_say(session, ETX_EUNAVAILABLE, "etcd has no page %s", path);
+    if (code != CURLE_OK || status != 200 || !date)
+        rc = session->rc;
+    else
+        *ret_time = (int64_t)curl_getdate(date, NULL);
+    curl_easy_cleanup(curl);
+    return rc;
 }

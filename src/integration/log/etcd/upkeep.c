@@ -13,27 +13,29 @@
 
 enum { EVERY_MS = 1000, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20 };
 
-/* The quota stands only among etcd's metrics. */
+/* The quota stands only among etcd's metrics; who does not show them is not asked again. */
 static void read_quota(etx__etcd_log *log) {
     static const char name[] = "\netcd_server_quota_backend_bytes ";
-    if (log->quota_bytes || etx__etcd_page(&log->care, "/metrics") || !log->care.answer.bytes)
+    etx__etcd_session *care = &log->care;
+    int64_t time;
+    if (log->quota_asked || etx__etcd_page(care, "/metrics", &time))
         return;
-    const char *at = strstr(log->care.answer.bytes, name);
+    log->quota_asked = 1;
+    etx__etcd_text_add(&care->answer, "", 1);
+    const char *at = care->answer.failed ? NULL : strstr(care->answer.bytes, name);
     double quota = at ? strtod(at + sizeof name - 1, NULL) : 0;
     if (isfinite(quota) && quota >= 1 && quota < 1e15)
         log->quota_bytes = (uint64_t)quota;
 }
 
 static int read_status(etx__etcd_log *log, uint64_t *ret_revision) {
-    etx__etcd_session *care = &log->care;
-    json_t *answer = NULL;
-    etx__etcd_text_add(etx__etcd_begin(care), "{}");
-    int rc = etx__etcd_run(care, "/v3/maintenance/status", &answer);
+    etx_bytes answer;
+    etx__etcd_begin(&log->care);
+    int rc = etx__etcd_run(&log->care, "Maintenance/Status", &answer);
     if (!rc) {
-        log->db_bytes = etx__etcd_number(answer, "dbSize");
-        *ret_revision = etx__etcd_number(json_object_get(answer, "header"), "revision");
+        log->db_bytes = etx__etcd_number_of(answer, STATUS_BYTES);
+        *ret_revision = etx__etcd_number_of(etx__etcd_part_of(answer, HEADER, 0), HEADER_REVISION);
     }
-    json_decref(answer);
     return rc;
 }
 
@@ -46,16 +48,14 @@ static int is_full(const etx__etcd_log *log) {
 /* To the revision that was the newest so long ago. That another was faster is no failure. */
 static void compact(etx__etcd_log *log, uint64_t revision) {
     uint64_t now = etx__etcd_now_ms();
-    json_t *answer = NULL;
+    etx_bytes answer;
     if (!log->store.compact_s || log->store.common.read_only)
         return;
     if (log->compact_revision && now - log->compact_ms < log->store.compact_s * 1000ull)
         return;
     if (log->compact_revision) {
-        etx__etcd_text_add(etx__etcd_begin(&log->care), "{\"revision\":\"%" PRIu64 "\"}",
-                           log->compact_revision);
-        (void)etx__etcd_run(&log->care, "/v3/kv/compaction", &answer);
-        json_decref(answer);
+        etx__etcd_number(etx__etcd_begin(&log->care), COMPACT_REVISION, log->compact_revision);
+        (void)etx__etcd_run(&log->care, "KV/Compact", &answer);
     }
     log->compact_revision = revision;
     log->compact_ms = now;
