@@ -1,15 +1,16 @@
-/* One thread that passes bytes between pairs of connections, and looks for transactions in them. */
+/* One thread that passes bytes between pairs of connections, and looks for puts among the frames of
+ * HTTP/2 (RFC 9113) that the client sends: requests with some hundred bytes. */
 #include "relay.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char transaction[] = "POST /v3/kv/txn ";
+enum { GREETING = 24, FRAME_HEAD = 9, FRAME_DATA = 0, FRAME_HEADERS = 1, PUT_LEAST = 500 };
+enum { END_STREAM = 1, END_HEADERS = 4 };
 
 static int open_socket(struct sockaddr_in *address, uint16_t port) {
     *address = (struct sockaddr_in){
@@ -30,10 +31,7 @@ static void pair_open(relay *r) {
     for (int i = 0; i < RELAY_PAIRS; i++) {
         relay_pair *pair = &r->pair[i];
         if (pair->client < 0 && connect(server, (struct sockaddr *)&address, sizeof address) == 0) {
-            pair->client = client;
-            pair->server = server;
-            pair->dropping = 0;
-            pair->len = 0;
+            *pair = (relay_pair){.client = client, .server = server};
             return;
         }
     }
@@ -45,42 +43,58 @@ static int send_all(int fd, const void *bytes, size_t len) {
     return send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
 }
 
-/* Has the request that is kept come to its end? */
-static int is_whole(const relay_pair *pair) {
-    const char *text = (const char *)pair->bytes;
-    const char *body = memmem(text, pair->len, "\r\n\r\n", 4);
-    const char *length = memmem(text, pair->len, "Content-Length: ", 16);
-    return body && length &&
-           pair->len >= (size_t)(body + 4 - text) + strtoul(length + 16, NULL, 10);
-}
-
-static int take_transaction(relay *r, relay_pair *pair) {
+/* The end of a put's request, and the frame it stands in. */
+static int take_put(relay *r, relay_pair *pair, const uint8_t *frame, size_t len) {
     int mode = atomic_exchange(&r->mode, RELAY_PASS);
-    atomic_fetch_add(&r->transactions, 1);
+    atomic_fetch_add(&r->puts, 1);
     if (mode == RELAY_CUT)
         return -1;
     pair->dropping = mode == RELAY_DROP;
-    return mode == RELAY_ANSWER ? send_all(pair->client, r->answer, strlen(r->answer))
-                                : send_all(pair->server, pair->bytes, pair->len);
+    if (mode != RELAY_ANSWER)
+        return send_all(pair->server, frame, len);
+    memcpy(r->answer + 5, frame + 5, 4); /* its stream */
+    return send_all(pair->client, r->answer, r->answer_len);
+}
+
+static int take_frame(relay *r, relay_pair *pair, const uint8_t *frame, size_t len) {
+    if (frame[3] == FRAME_HEADERS)
+        pair->sent = 0;
+    if (frame[3] == FRAME_DATA)
+        pair->sent += len - FRAME_HEAD;
+    return frame[3] == FRAME_DATA && frame[4] & END_STREAM && pair->sent >= PUT_LEAST
+               ? take_put(r, pair, frame, len)
+               : send_all(pair->server, frame, len);
 }
 
 static int pass_request(relay *r, relay_pair *pair) {
-    ssize_t len = recv(pair->client, pair->bytes + pair->len, RELAY_BYTES - 1 - pair->len, 0);
-    if (len <= 0)
-        return -1;
-    pair->len += (size_t)len;
-    pair->bytes[pair->len] = 0;
-    int ours = strncmp((const char *)pair->bytes, transaction, sizeof transaction - 1) == 0;
-    if (ours && !is_whole(pair))
-        return 0;
-    int rc = ours ? take_transaction(r, pair) : send_all(pair->server, pair->bytes, pair->len);
-    pair->len = 0;
+    ssize_t got = recv(pair->client, pair->bytes + pair->len, RELAY_BYTES - pair->len, 0);
+    size_t at = 0;
+    int rc = got > 0 ? 0 : -1;
+    pair->len += got > 0 ? (size_t)got : 0;
+    if (rc == 0 && !pair->greeted && pair->len >= GREETING) {
+        rc = send_all(pair->server, pair->bytes, GREETING);
+        pair->greeted = 1;
+        at = GREETING;
+    }
+    while (rc == 0 && pair->greeted && pair->len - at >= FRAME_HEAD) {
+        const uint8_t *frame = pair->bytes + at;
+        size_t len = ((size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2]) + FRAME_HEAD;
+        if (pair->len - at < len)
+            break;
+        rc = take_frame(r, pair, frame, len);
+        at += len;
+    }
+    memmove(pair->bytes, pair->bytes + at, pair->len - at);
+    pair->len -= at;
     return rc;
 }
 
+/* etcd has answered when a frame of headers comes; others come at any time. */
 static int pass_answer(relay_pair *pair) {
-    char bytes[4096];
+    uint8_t bytes[4096];
     ssize_t len = recv(pair->server, bytes, sizeof bytes, 0);
+    if (len > FRAME_HEAD && pair->dropping && bytes[3] != FRAME_HEADERS && len < 40)
+        return send_all(pair->client, bytes, (size_t)len);
     return len <= 0 || pair->dropping ? -1 : send_all(pair->client, bytes, (size_t)len);
 }
 
@@ -143,10 +157,31 @@ void relay_stop(relay *r) {
     free(r);
 }
 
-void relay_answer(relay *r, int status, const char *body) {
-    snprintf(r->answer, sizeof r->answer,
-             "HTTP/1.1 %d Whatever\r\nContent-Type: application/json\r\nContent-Length: "
-             "%zu\r\n\r\n%s",
-             status, strlen(body), body);
+static void add_word(relay *r, const char *word) {
+    size_t len = strlen(word);
+    r->answer[r->answer_len++] = (uint8_t)len;
+    memcpy(r->answer + r->answer_len, word, len);
+    r->answer_len += len;
+}
+
+/* RFC 7541, 6.2.2: a literal field without indexing, with a new name. */
+static void add_field(relay *r, const char *name, const char *value) {
+    r->answer[r->answer_len++] = 0;
+    add_word(r, name);
+    add_word(r, value);
+}
+
+void relay_answer(relay *r, const char *http, const char *status, const char *message) {
+    memset(r->answer, 0, FRAME_HEAD);
+    r->answer_len = FRAME_HEAD;
+    add_field(r, ":status", http);
+    add_field(r, "content-type", status ? "application/grpc" : "text/html");
+    if (status) {
+        add_field(r, "grpc-status", status);
+        add_field(r, "grpc-message", message);
+    }
+    r->answer[2] = (uint8_t)(r->answer_len - FRAME_HEAD);
+    r->answer[3] = FRAME_HEADERS;
+    r->answer[4] = END_STREAM | END_HEADERS;
     r->mode = RELAY_ANSWER;
 }

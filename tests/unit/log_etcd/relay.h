@@ -4,13 +4,14 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { RELAY_PAIRS = 16, RELAY_BYTES = 1 << 16 };
 
 typedef enum relay_mode {
     RELAY_PASS,
-    RELAY_ANSWER, /* the next transaction is answered with relay->answer, and goes nowhere */
+    RELAY_ANSWER, /* the next put is answered with relay->answer, and goes nowhere */
     RELAY_CUT,    /* ... goes nowhere, and the connection is closed */
     RELAY_DROP    /* ... reaches etcd, and the connection is closed before its answer comes */
 } relay_mode;
@@ -18,9 +19,11 @@ typedef enum relay_mode {
 typedef struct relay_pair {
     int client; /* -1: free */
     int server;
+    int greeted;  /* the client's first words have come */
     int dropping; /* at etcd's answer */
+    size_t sent;  /* bytes of the request that is being sent */
     uint8_t bytes[RELAY_BYTES];
-    size_t len; /* of a request that has not come to its end */
+    size_t len; /* of frames that have not come to their end */
 } relay_pair;
 
 typedef struct relay {
@@ -29,16 +32,17 @@ typedef struct relay {
     uint16_t port;
     uint16_t target;
     relay_pair pair[RELAY_PAIRS];
-    char answer[1000];
+    uint8_t answer[300]; /* a frame, but for its stream */
+    size_t answer_len;
     _Atomic int mode;
-    _Atomic unsigned transactions; /* that have come */
+    _Atomic unsigned puts; /* that have come */
     _Atomic int stop;
 } relay;
 
 /* In front of the port `target` of 127.0.0.1. */
 relay *relay_start(uint16_t target);
 void relay_stop(relay *r);
-/* The next transaction comes to that: an HTTP status and a body. */
-void relay_answer(relay *r, int status, const char *body);
+/* The next put comes to that. Without `status` it is no answer of gRPC. */
+void relay_answer(relay *r, const char *http, const char *status, const char *message);
 
 #endif

@@ -109,6 +109,8 @@ typedef enum etx__etcd_outcome {
 typedef struct etx__etcd_session {
     etx__etcd_store *store;
     CURL *curl;
+    CURLM *multi;     /* has the connection */
+    curl_socket_t fd; /* of that, when it was last used */
     struct curl_slist *headers;
     uint32_t host;       /* it is connected to */
     uint8_t connected;   /* a first answer came over the connection that is open */

@@ -20,6 +20,7 @@
 #include <time.h>
 
 enum { ANSWER_MAX = 256 << 20, CONNECT_MIN_MS = 100, IDLE_MAX_S = 1 << 30 };
+enum { WAIT_MS = 10, WAIT_REST_MS = 1, BUFFER = 512 << 10 };
 enum { PREFIX = 5 }; /* bytes before a message: is it compressed, and its length */
 
 uint64_t etx__etcd_now_ms(void) {
@@ -34,7 +35,9 @@ void etx__etcd_session_init(etx__etcd_session *session, etx__etcd_store *store) 
 
 void etx__etcd_drop(etx__etcd_session *session) {
     curl_easy_cleanup(session->curl);
+    curl_multi_cleanup(session->multi);
     curl_slist_free_all(session->headers); /* one has the token */
+    session->multi = NULL;
     session->curl = NULL;
     session->headers = NULL;
     session->connected = 0;
@@ -112,7 +115,8 @@ static CURL *make_curl(etx__etcd_session *session) {
 
 static int make_handle(etx__etcd_session *session) {
     CURL *curl = session->curl = make_curl(session);
-    if (!curl || add_header(session, "Content-Type: application/grpc") ||
+    session->multi = curl_multi_init();
+    if (!curl || !session->multi || add_header(session, "Content-Type: application/grpc") ||
         add_header(session, "TE: trailers") || add_header(session, "Expect:")) {
         etx__etcd_say(session, ETX_ENOMEM, "out of memory");
         return ETX_ENOMEM;
@@ -122,7 +126,8 @@ static int make_handle(etx__etcd_session *session) {
                                          : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)BUFFER);
+    curl_multi_setopt(session->multi, CURLMOPT_MAXCONNECTS, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, session->headers);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
@@ -130,22 +135,42 @@ static int make_handle(etx__etcd_session *session) {
     return 0;
 }
 
-static CURLcode perform(etx__etcd_session *session,
-                        CURL *curl,
-                        const char *path,
-                        const char *method,
-                        uint32_t limit_ms) {
+static void set_url(const etx__etcd_session *session,
+                    CURL *curl,
+                    const char *path,
+                    const char *method) {
     const etx__store_host *host = &session->store->place.host[session->host];
     char url[400];
     int brackets = strchr(host->name, ':') != NULL;
     snprintf(url, sizeof url, "%s://%s%s%s:%u%s%s", session->store->tls ? "https" : "http",
              brackets ? "[" : "", host->name, brackets ? "]" : "", host->port, path, method);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+}
+
+static void begin_answer(etx__etcd_session *session) {
     session->answer.len = 0;
     session->answer.failed = 0;
     session->error[0] = 0;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)limit_ms);
-    return curl_easy_perform(curl);
+}
+
+/* As curl_easy_perform does it. But 7.88 may keep to itself what it has read, and wait for more:
+ * so it is never left waiting for long. */
+static CURLcode perform(etx__etcd_session *session) {
+    CURLM *multi = session->multi;
+    CURLcode code = CURLE_FAILED_INIT;
+    int running = 1;
+    int left = 0;
+    if (curl_multi_add_handle(multi, session->curl) != CURLM_OK)
+        return code;
+    while (curl_multi_perform(multi, &running) == CURLM_OK && running)
+        (void)curl_multi_poll(multi, NULL, 0, session->answer.len ? WAIT_REST_MS : WAIT_MS, NULL);
+    const CURLMsg *message = curl_multi_info_read(multi, &left);
+    if (message)
+        code = message->data.result;
+    if (curl_easy_getinfo(session->curl, CURLINFO_ACTIVESOCKET, &session->fd) != CURLE_OK)
+        session->fd = CURL_SOCKET_BAD;
+    curl_multi_remove_handle(multi, session->curl);
+    return code;
 }
 
 static CURLcode call(etx__etcd_session *session,
@@ -155,9 +180,12 @@ static CURLcode call(etx__etcd_session *session,
     uint32_t len = (uint32_t)(request->len - PREFIX);
     for (int i = 0; i < 4; i++)
         request->bytes[1 + i] = (char)(len >> (24 - 8 * i));
+    begin_answer(session);
+    set_url(session, session->curl, "/etcdserverpb.", method);
     curl_easy_setopt(session->curl, CURLOPT_POSTFIELDS, request->bytes);
     curl_easy_setopt(session->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
-    return perform(session, session->curl, "/etcdserverpb.", method, limit_ms);
+    curl_easy_setopt(session->curl, CURLOPT_TIMEOUT_MS, (long)limit_ms);
+    return perform(session);
 }
 
 /* ---- answers */
@@ -310,13 +338,9 @@ static int log_in(etx__etcd_session *session) {
 }
 
 /* A member may say something over an idle connection; does it still listen? */
-static int is_over(etx__etcd_session *session) {
-    curl_socket_t fd = CURL_SOCKET_BAD;
-    if (curl_easy_getinfo(session->curl, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
-        fd == CURL_SOCKET_BAD)
-        return 1;
-    struct pollfd idle = {.fd = fd, .events = POLLRDHUP};
-    return poll(&idle, 1, 0) > 0;
+static int is_over(const etx__etcd_session *session) {
+    struct pollfd idle = {.fd = session->fd, .events = POLLRDHUP};
+    return session->fd == CURL_SOCKET_BAD || poll(&idle, 1, 0) > 0;
 }
 
 static int make_ready(etx__etcd_session *session) {
@@ -376,7 +400,10 @@ int etx__etcd_page(etx__etcd_session *session, const char *path, int64_t *ret_ti
     if (!curl)
         return session->rc;
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    CURLcode code = perform(session, curl, path, "", session->store->common.timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)session->store->common.timeout_ms);
+    set_url(session, curl, path, "");
+    begin_answer(session);
+    CURLcode code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     const char *date = header_of(curl, "Date");
     int rc = 0;
