@@ -7,8 +7,8 @@
 
 /* What an engine has committed, a later one finds. */
 void shared_home_found_again(const char *url);
-/* Three nodes each have their part of six partitions; what one leaves, and what one is cut off from,
- * the others take. */
+/* Three nodes each have their part of six partitions; what one leaves, and what one is cut off
+ * from, the others take. */
 void shared_home_nodes_share(const char *url);
 /* While callers go on, the store goes, comes back, and new transactions follow it. */
 void shared_home_goes_and_comes_back(const char *url, void (*go)(void), void (*come)(void));

@@ -27,6 +27,7 @@ static void pair_close(relay_pair *pair) {
 static void pair_open(relay *r) {
     struct sockaddr_in address;
     int client = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    atomic_fetch_add(&r->connections, 1);
     int server = open_socket(&address, r->target);
     for (int i = 0; i < RELAY_PAIRS; i++) {
         relay_pair *pair = &r->pair[i];
@@ -47,7 +48,10 @@ static int send_all(int fd, const void *bytes, size_t len) {
 static int take_put(relay *r, relay_pair *pair, const uint8_t *frame, size_t len) {
     int mode = atomic_exchange(&r->mode, RELAY_PASS);
     atomic_fetch_add(&r->puts, 1);
-    if (mode == RELAY_CUT)
+    if (mode == RELAY_RESET)
+        setsockopt(pair->client, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
+                   sizeof(struct linger));
+    if (mode == RELAY_CUT || mode == RELAY_RESET)
         return -1;
     pair->dropping = mode == RELAY_DROP;
     if (mode != RELAY_ANSWER)

@@ -13,6 +13,7 @@ typedef enum relay_mode {
     RELAY_PASS,
     RELAY_ANSWER, /* the next put is answered with relay->answer, and goes nowhere */
     RELAY_CUT,    /* ... goes nowhere, and the connection is closed */
+    RELAY_RESET,  /* ... and broken off */
     RELAY_DROP    /* ... reaches etcd, and the connection is closed before its answer comes */
 } relay_mode;
 
@@ -36,6 +37,7 @@ typedef struct relay {
     size_t answer_len;
     _Atomic int mode;
     _Atomic unsigned puts; /* that have come */
+    _Atomic unsigned connections;
     _Atomic int stop;
 } relay;
 

@@ -84,12 +84,16 @@ static void test_cut_is_unknown(void **state) {
     relay *r = open_behind_relay(f, &subject);
     log_chain chain = writer_chain(&subject, 7);
     writer_put_surely(&chain);
-    unsigned before = r->puts;
-    r->mode = RELAY_CUT;
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
-    assert_int_equal(put.error, ETX_EUNAVAILABLE);
-    assert_int_equal(r->puts, before + 1);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    for (int i = 0; i < 2; i++) {
+        unsigned before = r->puts;
+        unsigned connections = r->connections;
+        r->mode = i ? RELAY_RESET : RELAY_CUT;
+        assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
+        assert_int_equal(put.error, ETX_EUNAVAILABLE);
+        assert_int_equal(r->puts, before + 1);
+        assert_int_equal(r->connections, connections);
+        assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    }
     subject.ops->close(subject.log, 0);
     relay_stop(r);
 }

@@ -14,11 +14,13 @@ static void test_replicated(void **state) {
 }
 
 static int leader(fixture *f) {
-    return atoi(fixture_do(
-        f,
-        "unset ETCDCTL_ENDPOINTS; for i in 0 1 2; do kill -0 $(cat $ETX_ETCD_DIR/$i/pid) 2>&- &&"
-        " e=$(echo $ETX_ETCD | cut -d, -f$((i+1))) && etcdctl --endpoints=$e"
-        " endpoint status | grep -q ', true, false' && echo $i; done; true"));
+    return (int)strtol(
+        fixture_do(f,
+                   "unset ETCDCTL_ENDPOINTS; for i in 0 1 2; do kill -0 $(cat "
+                   "$ETX_ETCD_DIR/$i/pid) 2>&- &&"
+                   " e=$(echo $ETX_ETCD | cut -d, -f$((i+1))) && etcdctl --endpoints=$e"
+                   " endpoint status | grep -q ', true, false' && echo $i; done; true"),
+        NULL, 10);
 }
 
 /* Whichever member hangs, the others are found, and writes go on. */

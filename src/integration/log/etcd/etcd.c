@@ -1,10 +1,11 @@
 /* The etcd log: write-once slots as keys of an etcd cluster, which many processes may share.
  *
  * It speaks etcd's own gRPC interface, by libcurl's HTTP/2 (session.c) and messages of its own
- * making (message.c): etcd's JSON gateway takes seven times the work for a put. Each partition has a connection of its own, made
- * when it is first needed and made anew when it is lost; leases and upkeep have another. put.c
- * tells why a put is safe, session.c and failure.c what is known after a failure, lease.c how nodes
- * share it, upkeep.c what its space needs. docs/etcd-log.md is for those who run it. */
+ * making (message.c): etcd's JSON gateway takes seven times the work for a put. Each partition has
+ * a connection of its own, made when it is first needed and made anew when it is lost; leases and
+ * upkeep have another. put.c tells why a put is safe, session.c and failure.c what is known after a
+ * failure, lease.c how nodes share it, upkeep.c what its space needs. docs/etcd-log.md is for those
+ * who run it. */
 #include "etcd.h"
 
 #include <string.h>

@@ -8,9 +8,9 @@
  *     that is greater than the checksum's digits and less than these and a '!' has them and the
  *     space behind them. Not its revision: a cluster that was restored from a snapshot gives the
  *     same ones once more, to other values.
- * Else it tells mark and slot, of the same moment (judge). All that is replicated and applied as one, so a
- * put that comes late meets the mark as it is then, and one attempt that is sent again while the
- * first is under way finds the first one's key or puts its own before it.
+ * Else it tells mark and slot, of the same moment (judge). All that is replicated and applied as
+ * one, so a put that comes late meets the mark as it is then, and one attempt that is sent again
+ * while the first is under way finds the first one's key or puts its own before it.
  *
  * That the database is at its quota is said before a put is proposed, or instead of applying it;
  * but the put that takes it there is applied all the same, and answered so. Whatever it was, by
