@@ -53,11 +53,11 @@ static int take_put(relay *r, relay_pair *pair, const uint8_t *frame, size_t len
                    sizeof(struct linger));
     if (mode == RELAY_CUT || mode == RELAY_RESET)
         return -1;
-    pair->dropping = mode == RELAY_DROP;
-    if (mode != RELAY_ANSWER)
-        return send_all(pair->server, frame, len);
-    memcpy(r->answer + 5, frame + 5, 4); /* its stream */
-    return send_all(pair->client, r->answer, r->answer_len);
+    pair->awaiting = mode == RELAY_DROP || mode == RELAY_LIE ? mode : 0;
+    if (mode == RELAY_ANSWER || mode == RELAY_LIE)
+        memcpy(r->answer + 5, frame + 5, 4); /* its stream */
+    return mode == RELAY_ANSWER ? send_all(pair->client, r->answer, r->answer_len)
+                                : send_all(pair->server, frame, len);
 }
 
 static int take_frame(relay *r, relay_pair *pair, const uint8_t *frame, size_t len) {
@@ -74,6 +74,8 @@ static int pass_request(relay *r, relay_pair *pair) {
     ssize_t got = recv(pair->client, pair->bytes + pair->len, RELAY_BYTES - pair->len, 0);
     size_t at = 0;
     int rc = got > 0 ? 0 : -1;
+    if (pair->silent)
+        return rc;
     pair->len += got > 0 ? (size_t)got : 0;
     if (rc == 0 && !pair->greeted && pair->len >= GREETING) {
         rc = send_all(pair->server, pair->bytes, GREETING);
@@ -93,13 +95,25 @@ static int pass_request(relay *r, relay_pair *pair) {
     return rc;
 }
 
-/* etcd has answered when a frame of headers comes; others come at any time. */
-static int pass_answer(relay_pair *pair) {
+/* The end of the connection comes with it, so that nobody finds one without the other. */
+static int tell_lie(const relay *r, relay_pair *pair) {
+    pair->silent = 1;
+    return send(pair->client, r->answer, r->answer_len, MSG_NOSIGNAL | MSG_MORE) > 0
+               ? shutdown(pair->client, SHUT_WR)
+               : -1;
+}
+
+/* etcd has answered when a frame of headers comes; small others come at any time. */
+static int pass_answer(const relay *r, relay_pair *pair) {
     uint8_t bytes[4096];
     ssize_t len = recv(pair->server, bytes, sizeof bytes, 0);
-    if (len > FRAME_HEAD && pair->dropping && bytes[3] != FRAME_HEADERS && len < 40)
-        return send_all(pair->client, bytes, (size_t)len);
-    return len <= 0 || pair->dropping ? -1 : send_all(pair->client, bytes, (size_t)len);
+    if (len <= 0)
+        return -1;
+    if (pair->silent)
+        return 0;
+    if (pair->awaiting && (len >= 40 || bytes[3] == FRAME_HEADERS))
+        return pair->awaiting == RELAY_LIE ? tell_lie(r, pair) : -1;
+    return send_all(pair->client, bytes, (size_t)len);
 }
 
 static void serve(relay *r, const struct pollfd *fds) {
@@ -107,7 +121,7 @@ static void serve(relay *r, const struct pollfd *fds) {
         relay_pair *pair = &r->pair[i];
         if (pair->client >= 0 && fds[1 + 2 * i].revents && pass_request(r, pair) != 0)
             pair_close(pair);
-        if (pair->client >= 0 && fds[2 + 2 * i].revents && pass_answer(pair) != 0)
+        if (pair->client >= 0 && fds[2 + 2 * i].revents && pass_answer(r, pair) != 0)
             pair_close(pair);
     }
     if (fds[0].revents)

@@ -14,14 +14,16 @@ typedef enum relay_mode {
     RELAY_ANSWER, /* the next put is answered with relay->answer, and goes nowhere */
     RELAY_CUT,    /* ... goes nowhere, and the connection is closed */
     RELAY_RESET,  /* ... and broken off */
-    RELAY_DROP    /* ... reaches etcd, and the connection is closed before its answer comes */
+    RELAY_DROP,   /* ... reaches etcd, and the connection is closed before its answer comes */
+    RELAY_LIE     /* ... and is answered with relay->answer then, the last that is said */
 } relay_mode;
 
 typedef struct relay_pair {
     int client; /* -1: free */
     int server;
     int greeted;  /* the client's first words have come */
-    int dropping; /* at etcd's answer */
+    int awaiting; /* etcd's answer: RELAY_DROP or RELAY_LIE */
+    int silent;   /* has lied */
     size_t sent;  /* bytes of the request that is being sent */
     uint8_t bytes[RELAY_BYTES];
     size_t len; /* of frames that have not come to their end */

@@ -113,6 +113,23 @@ static void test_answer_lost(void **state) {
     relay_stop(r);
 }
 
+/* etcd says so of the put that takes it to its quota, and has applied it. */
+static void test_full_and_written(void **state) {
+    fixture *f = *state;
+    log_subject subject;
+    etx_put put;
+    relay *r = open_behind_relay(f, &subject);
+    log_chain chain = writer_chain(&subject, 7);
+    writer_put_surely(&chain);
+    relay_answer(r, "200", "8", "etcdserver: mvcc: database space exceeded");
+    r->mode = RELAY_LIE;
+    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_check(&subject, 0, 0, NULL), 3);
+    subject.ops->close(subject.log, 0);
+    relay_stop(r);
+}
+
 /* ---- members that hang and die */
 
 static void test_hung(void **state) {
@@ -229,14 +246,9 @@ static void test_two_owners(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_answers),
-        CASE(test_cut_is_unknown),
-        CASE(test_answer_lost),
-        CASE(test_hung),
-        CASE(test_idle_connection_lost),
-        CASE(test_killed),
-        CASE(test_late_put),
-        CASE(test_restored),
+        CASE(test_answers),          CASE(test_cut_is_unknown), CASE(test_answer_lost),
+        CASE(test_full_and_written), CASE(test_hung),           CASE(test_idle_connection_lost),
+        CASE(test_killed),           CASE(test_late_put),       CASE(test_restored),
         CASE(test_two_owners),
     };
     return cmocka_run_group_tests_name("log_etcd_settle", tests, NULL, NULL);
