@@ -8,6 +8,9 @@
 #ifdef ETX_TEST_MARIADB
 #include <etx/log_mariadb.h>
 #endif
+#ifdef ETX_TEST_ETCD
+#include <etx/log_etcd.h>
+#endif
 
 #include <pthread.h>
 #include <stdio.h>
@@ -70,6 +73,19 @@ static int name_mariadb(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_ETCD
+static int name_etcd(log_subject *subject) {
+    uint64_t random;
+    const char *hosts = getenv("ETX_ETCD");
+    if (!hosts || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
+             (unsigned long long)random);
+    snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
@@ -78,6 +94,9 @@ static const log_adapter adapters[] = {
 #endif
 #ifdef ETX_TEST_MARIADB
     {"mariadb", etx_log_mariadb, name_mariadb, 1},
+#endif
+#ifdef ETX_TEST_ETCD
+    {"etcd", etx_log_etcd, name_etcd, 1},
 #endif
 };
 
@@ -591,6 +610,6 @@ int main(int argc, char **argv) {
             tests[j].initial_state = (void *)(uintptr_t)&adapters[i];
         return cmocka_run_group_tests_name(adapters[i].scheme, tests, NULL, NULL);
     }
-    fprintf(stderr, "usage: test_log memory|file|postgresql\n");
+    fprintf(stderr, "usage: test_log SCHEME\n");
     return 2;
 }

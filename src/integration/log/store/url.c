@@ -254,8 +254,8 @@ static int unknown(const etx_log_config *config,
     for (size_t i = 0; i < COMMON_SHOWN + options->own_count; i++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "",
                  i < COMMON_SHOWN ? common[i].name : options->own[i - COMMON_SHOWN].name);
-    return SAY(config, ETX_EINVALID, "a %s log has no option '%.*s': there are %s", options->store,
-               (int)strcspn(name, "=&"), name, known);
+    return SAY(config, ETX_EINVALID, "a log in %s has no option '%.*s': there are %s",
+               options->store, (int)strcspn(name, "=&"), name, known);
 }
 
 static int option_take(const etx_log_config *config,
