@@ -201,8 +201,7 @@ class Faults:
         if self.net is not None:
             self.net.heal()
         self.store.empty()
-        for server in self.store.servers:
-            server.start()
+        self.store.start()
         for process in [*self.cluster.ledgers.values(), *self.nodes]:
             if process.process.poll() is not None:
                 process.start()

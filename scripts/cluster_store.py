@@ -56,6 +56,10 @@ class Store:
         return path
 
     def start(self):
+        """Those that do not run; one may not be ready before the others are there."""
+        for server in self.servers:
+            if not server.is_up():
+                server.process = server.launch()
         for server in self.servers:
             server.start()
 
@@ -112,7 +116,41 @@ class PostgresStore(Store):
         self.servers.append(server)
 
 
-STORES = {"postgresql": PostgresStore}
+class MariadbStore(Store):
+    def __init__(self, folder, port, may_mount):
+        super().__init__(folder, [port], f"mariadb://etx@127.0.0.1:{port}/etx?timeout_ms=2000",
+                         may_mount)
+        module = with_script("with-mariadb")
+        server = module.Mariadb(self.home("mariadb"), {
+            **module.DURABLE, "skip-networking": "0", "port": str(port),
+            "bind-address": "127.0.0.1", "skip-name-resolve": "1", "expire-logs-days": "1",
+            "max-binlog-size": "16M"})
+        server.make()
+        self.servers.append(server)
+        self.is_open = False
+
+    def start(self):
+        super().start()
+        if not self.is_open:
+            self.servers[0].say("CREATE DATABASE etx; CREATE USER etx@'127.0.0.1';"
+                                " GRANT ALL ON etx.* TO etx@'127.0.0.1'")
+            self.is_open = True
+
+
+class EtcdStore(Store):
+    """Three members: one that is lost costs nothing but an election."""
+
+    def __init__(self, folder, _, may_mount):
+        module = with_script("with-etcd")
+        ports = module.free_ports(6)
+        super().__init__(folder, ports[::2], "", may_mount)
+        self.servers += [module.Etcd(os.path.join(self.folder, str(number)), number, ports, [])
+                         for number in range(3)]
+        hosts = ",".join(server.client for server in self.servers)
+        self.url = f"etcd://{hosts}/torture?timeout_ms=2000"
+
+
+STORES = {"postgresql": PostgresStore, "mariadb": MariadbStore, "etcd": EtcdStore}
 
 
 def open_store(name, folder, port, may_mount):
