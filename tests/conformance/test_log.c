@@ -8,6 +8,9 @@
 #ifdef ETX_TEST_MARIADB
 #include <etx/log_mariadb.h>
 #endif
+#ifdef ETX_TEST_REDIS
+#include <etx/log_redis.h>
+#endif
 
 #include <pthread.h>
 #include <stdio.h>
@@ -70,6 +73,19 @@ static int name_mariadb(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_REDIS
+static int name_redis(log_subject *subject) {
+    const char *socket = getenv("REDIS_SOCKET");
+    uint64_t random;
+    if (!socket || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "redis:///0?partitions=3&prefix=t_%llx&socket=%s",
+             (unsigned long long)random, socket);
+    snprintf(subject->absent, sizeof subject->absent, "redis:///0?prefix=absent&socket=%s", socket);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
@@ -78,6 +94,9 @@ static const log_adapter adapters[] = {
 #endif
 #ifdef ETX_TEST_MARIADB
     {"mariadb", etx_log_mariadb, name_mariadb, 1},
+#endif
+#ifdef ETX_TEST_REDIS
+    {"redis", etx_log_redis, name_redis, 1},
 #endif
 };
 
@@ -591,6 +610,6 @@ int main(int argc, char **argv) {
             tests[j].initial_state = (void *)(uintptr_t)&adapters[i];
         return cmocka_run_group_tests_name(adapters[i].scheme, tests, NULL, NULL);
     }
-    fprintf(stderr, "usage: test_log memory|file|postgresql\n");
+    fprintf(stderr, "usage: test_log memory|file|postgresql|mariadb|redis\n");
     return 2;
 }
