@@ -87,9 +87,16 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
+/* A file of a node's state directory: it outlives the node's process. */
+typedef struct sim_kept {
+    etx_seen seen; /* home is "" until it is written */
+    etx_seen_mark mark[SIM_PARTITIONS];
+} sim_kept;
+
 struct sim_node {
     sim *world;
     sim_known known[SIM_STORES][SIM_PARTITIONS];
+    sim_kept kept[SIM_STORES];
     uint32_t place;
     char name[8];
     uint32_t life; /* which incarnation; what belongs to an older one is void */

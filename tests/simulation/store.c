@@ -234,6 +234,25 @@ static etx_put_result put_once(sim_adapter *of, etx_put *put) {
 
 /* A store that has lost what it acknowledged is noticed by who was acknowledged: the next that his
  * node says of that partition is LOG_REGRESSED, and it puts nothing more there. */
+static int is_there(const sim_shelf *shelf, uint64_t slot, uint32_t checksum) {
+    return slot < shelf->mark || (slot < shelf->count && shelf->slot[slot].checksum == checksum);
+}
+
+/* Who claims has all that he was acknowledged, and all that he remembers of earlier lives. */
+static void check_claim(const sim_adapter *of, const etx_put *put) {
+    const sim_store *store = of->store;
+    const sim_known *known = &of->node->known[store->place][put->partition];
+    const etx_seen_mark *kept = &of->node->kept[store->place].mark[put->partition];
+    const sim_shelf *shelf = &store->shelf[put->partition];
+    if (store->leased && known->nonce != put->nonce &&
+        ((known->nonce != 0 && !is_there(shelf, known->slot, known->checksum)) ||
+         (kept->known && !is_there(shelf, kept->slot, kept->checksum)))) {
+        sim_break(store->world, "what a store has lost is not claimed", NULL,
+                  "%s: claims store %u/%u, which has lost what he remembers", of->node->name,
+                  store->place, put->partition);
+    }
+}
+
 static void note_regress(const sim_adapter *of, const etx_put *put, etx_put_result result) {
     sim_known *known = &of->node->known[of->store->place][put->partition];
     if (known->lost && known->nonce == put->nonce) {
@@ -242,6 +261,7 @@ static void note_regress(const sim_adapter *of, const etx_put *put, etx_put_resu
                   of->store->place, put->partition, (unsigned long long)known->slot);
     }
     if (result == ETX_PUT_WRITTEN) {
+        check_claim(of, put);
         *known = (sim_known){put->nonce, put->slot, put->checksum, 0};
     } else if (result == ETX_PUT_PREDECESSOR && known->nonce == put->nonce &&
                known->slot + 1 == put->slot && known->checksum == put->predecessor) {

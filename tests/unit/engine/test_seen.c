@@ -88,6 +88,16 @@ static void await_here(etx_engine *engine, uint32_t number) {
 
 static void await_regressed(etx_engine *engine, uint32_t number) {
     for (uint64_t until = host_now_ms() + 60000; !partition_of(engine, number).regressed;) {
+        assert_false(partition_of(engine, number).here);
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+}
+
+/* The same where nothing is lost. */
+static void await_whole(etx_engine *engine, uint32_t number) {
+    for (uint64_t until = host_now_ms() + 60000; !partition_of(engine, number).here;) {
+        assert_false(partition_of(engine, number).regressed);
         assert_true(host_now_ms() < until);
         usleep(2000);
     }
@@ -213,6 +223,26 @@ static void another_store_is_named(void **state) {
     shop_end(&shop);
 }
 
+/* Somebody who remembered less has gone on: as far as before, and otherwise. */
+static void another_slot_in_its_place_is_a_loss(void **state) {
+    struct shop shop;
+    etx_seen seen = {.size = sizeof seen};
+    char message[300];
+    (void)state;
+    shop_make(&shop);
+    lose_partition_2(&shop);
+    assert_int_equal(etx_seen_read(shop.state, shop.log.id, &seen, message, sizeof message), 0);
+    while (rig_log_records(&shop.log, 2, 0, NULL, NULL) <= seen.mark[2].slot) {
+        rig_log_put(&shop.log, 2, 4711, (etx_bytes){"\x01", 1});
+    }
+    etx_seen_free(&seen);
+    etx_engine *one = node_start(&shop, "one", shop.state);
+    await_regressed(one, 2);
+    assert_non_null(strstr(partition_of(one, 2).why, "another slot is in its place"));
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* A loss that is accepted while a node runs: it goes on there, and says so in its claims. */
 static void who_accepts_goes_on(void **state) {
     struct shop shop;
@@ -251,14 +281,14 @@ static void a_later_loss_is_another_one(void **state) {
     lose_partition_2(&shop);
     accept_loss(&shop, 2, host_now_ms());
     etx_engine *one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
+    await_whole(one, 2);
     commit_in(one, "later", 2);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_records(&shop.log, 2, 0, count_losses, &losses);
     assert_int_equal(losses, 2);
     rig_log_backup(&shop.log);
     one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
+    await_whole(one, 2);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_restore(&shop.log);
     one = node_start(&shop, "one", shop.state);
@@ -280,7 +310,10 @@ static void it_goes_on_where_it_was_noticed(void **state) {
     commit_in(one, "after", 2);
     rig_log_restore(&shop.log);
     assert_int_equal(run_in(one, "lost", 2, &outcome), ETX_EUNKNOWN);
-    await_regressed(one, 2);
+    for (uint64_t until = host_now_ms() + 60000; !partition_of(one, 2).regressed;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
     etx_partition_status status = partition_of(one, 2);
     assert_null(strstr(status.why, "--state"));
     accept_loss(&shop, 2, host_now_ms());
@@ -334,7 +367,7 @@ static void what_was_not_acknowledged_is_not_missed(void **state) {
     assert_int_equal(done.rc, ETX_EUNAVAILABLE);
     rig_close(one, ETX_CLOSE_LEAVE); /* and what it remembers is written */
     one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
+    await_whole(one, 2);
     assert_int_equal(atomic_load(&shop.regressed), 0);
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
@@ -527,6 +560,7 @@ int main(void) {
         cmocka_unit_test(an_older_backup_is_noticed_at_start),
         cmocka_unit_test(a_copy_that_has_all_is_no_loss),
         cmocka_unit_test(another_store_is_named),
+        cmocka_unit_test(another_slot_in_its_place_is_a_loss),
         cmocka_unit_test(who_accepts_goes_on),
         cmocka_unit_test(a_later_loss_is_another_one),
         cmocka_unit_test(it_goes_on_where_it_was_noticed),
