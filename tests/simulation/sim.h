@@ -132,6 +132,7 @@ typedef struct sim_shelf { /* one partition of a store */
     uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
     uint64_t told;  /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
+    uint64_t accepted_ms; /* when somebody accepted what it has lost; 0: never */
     uint64_t lease_us;    /* until then it is ... */
     uint32_t lease_place; /* ... of this node */
 } sim_shelf;
@@ -260,6 +261,8 @@ const char *sim_put_word(etx_put_result result);
 const etx_log_ops *sim_store_ops(int leased);
 void sim_store_failover(sim_store *store);
 void sim_store_regress(sim_store *store);
+/* Somebody goes on in it although it has lost what it acknowledged. */
+void sim_store_accept(sim_store *store);
 void sim_store_jump(sim_store *store);
 
 /* ---- local.c */

@@ -246,7 +246,8 @@ static void check_claim(const sim_adapter *of, const etx_put *put) {
     const sim_shelf *shelf = &store->shelf[put->partition];
     if (store->leased && known->nonce != put->nonce &&
         ((known->nonce != 0 && !is_there(shelf, known->slot, known->checksum)) ||
-         (kept->known && !is_there(shelf, kept->slot, kept->checksum)))) {
+         (kept->known && kept->accepted_ms >= shelf->accepted_ms &&
+          !is_there(shelf, kept->slot, kept->checksum)))) {
         sim_break(store->world, "what a store has lost is not claimed", NULL,
                   "%s: claims store %u/%u, which has lost what he remembers", of->node->name,
                   store->place, put->partition);
@@ -515,4 +516,41 @@ void sim_store_regress(sim_store *store) {
     }
     store->regressed = 1;
     sim_say(s, NULL, "store %u: is restored from an older backup", store->place);
+}
+
+/* Behind the last slot, as etx log accept-loss writes it. */
+static void accept_in(sim_store *store, uint32_t number, uint64_t nonce) {
+    sim *s = store->world;
+    sim_shelf *shelf = &store->shelf[number];
+    const etx_codec *codec = etx_codec_binary();
+    uint8_t batch[256] = {codec->id};
+    etx_record own = {.type = ETX_RECORD_OWN};
+    etx_record loss = {.type = ETX_RECORD_LOSS};
+    shelf->accepted_ms = s->now_us / 1000;
+    own.u.own.nonce = nonce;
+    loss.u.loss = (etx_record_loss){shelf->accepted_ms, {"ann", 3}, {"it burnt", 8}};
+    size_t len = 1 + codec->encode(&own, batch + 1);
+    len += codec->encode(&loss, batch + len);
+    etx_put put = {.size = sizeof put,
+                   .partition = number,
+                   .slot = shelf->count,
+                   .predecessor = shelf->count > 0 ? shelf->slot[shelf->count - 1].checksum : 0,
+                   .nonce = nonce,
+                   .batch = {batch, len}};
+    put.checksum = etx_slot_checksum(number, put.slot, nonce, put.predecessor, put.batch);
+    etx_assert(judge(store, &put, 1) == ETX_PUT_WRITTEN);
+    sim_store_acknowledge(store, number, put.slot);
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        s->node[i].known[store->place][number] = (sim_known){0};
+    }
+}
+
+void sim_store_accept(sim_store *store) {
+    sim *s = store->world;
+    for (uint32_t i = 0; i < s->partitions; i++) {
+        if (store->shelf[i].accepted_ms == 0) {
+            accept_in(store, i, sim_random(s, SIM_STORING) | 1);
+        }
+    }
+    sim_say(s, NULL, "store %u: somebody accepts what it has lost", store->place);
 }
