@@ -162,7 +162,7 @@ void etx__home_unopen(etx__home *home) {
     }
     etx__engine_release(engine, home->partition, home->info.partitions * sizeof *home->partition);
     home->partition = NULL;
-    etx_seen_free(&home->seen);
+    etx__seen_forget(home);
     etx__home_close(home, 0);
 }
 
