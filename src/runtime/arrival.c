@@ -51,7 +51,6 @@ int etx__arrival_make(etx__home *home) {
     note_why(home);
     atomic_store(&home->well_ms, 1); /* when it comes it is held down first */
     atomic_store(&home->since_ms, etx__clock_wall_ms());
-    etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, home->why);
     return 0;
 }
 
@@ -85,7 +84,7 @@ static int start_threads(etx__home *home) {
 }
 
 static void stop_threads(etx__home *home) {
-    etx__keeper_stop(home);
+    (void)etx__keeper_stop(home, 0, etx__clock_us() + 3600000000ull);
     for (uint32_t i = 0; i < home->info.partitions; i++) {
         etx__writer_stop(home->partition[i], etx__clock_us() + 3600000000ull);
     }

@@ -109,17 +109,18 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__arrival_stop(engine->home[i]);
-        etx__keeper_stop(engine->home[i]);
+        if (etx__keeper_stop(engine->home[i], mode != ETX_CLOSE_ABRUPT, until_us + WRITER_US) !=
+            0) {
+            engine->home[i]->stuck = 1;
+            stuck = ETX_EBUSY;
+        }
     }
     etx__seen_stop(engine, mode != ETX_CLOSE_ABRUPT);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         forget_all(&engine->shard[i], &clean);
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
-        if (mode != ETX_CLOSE_ABRUPT) {
-            etx__keeper_leave(engine->home[i]);
-        }
-        if (!engine->home[i]->stuck) { /* else: when its put has come back */
+        if (!engine->home[i]->stuck) { /* else: when what it was asked has come back */
             etx__home_close(engine->home[i], clean);
         }
     }

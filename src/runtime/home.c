@@ -199,7 +199,9 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
     home->why_rc = rc == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
     snprintf(home->why, sizeof home->why, "%s", why);
     pthread_mutex_unlock(&home->lock);
-    if (atomic_exchange(&home->health, ETX__HOME_DOWN) != ETX__HOME_DOWN) {
+    /* one that nodes share begins as down, and nobody was told */
+    int told = atomic_exchange(&home->told_down, 1) != 0;
+    if (atomic_exchange(&home->health, ETX__HOME_DOWN) != ETX__HOME_DOWN || !told) {
         atomic_store(&home->since_ms, etx__clock_wall_ms());
         etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, why);
     }

@@ -50,18 +50,21 @@ typedef struct holding {
 struct etx__keeper {
     etx__home *home;
     pthread_t thread;
-    _Atomic uint32_t bell; /* a futex */
-    _Atomic uint32_t stopping;
-    uint64_t renew_us; /* when to say again that it is there */
-    view seen;         /* changed with home->lock, which is not held while the store is asked */
-    view next;         /* what is being told */
-    holding *holding;  /* by partition */
-    uint8_t absent;    /* ... and does not attend any more */
-    uint8_t yields;    /* another process is the node of this name */
-    uint8_t failing;   /* the store did not answer */
+    _Atomic uint32_t bell;     /* a futex */
+    _Atomic uint32_t stopping; /* STOPS, LEAVES */
+    _Atomic uint32_t over;     /* the thread is: a futex */
+    uint64_t renew_us;         /* when to say again that it is there */
+    view seen;        /* changed with home->lock, which is not held while the store is asked */
+    view next;        /* what is being told */
+    holding *holding; /* by partition */
+    uint8_t absent;   /* ... and does not attend any more */
+    uint8_t yields;   /* another process is the node of this name */
+    uint8_t failing;  /* the store did not answer */
     uint8_t has_thread;
     char message[200];
 };
+
+enum { STOPS = 1, LEAVES = 2 };
 
 static const etx_engine *engine_of(const etx__keeper *keeper) {
     return keeper->home->engine;
@@ -358,13 +361,16 @@ static int take_wanted(etx__keeper *keeper) {
 /* To have no partition it leaves first, so that others know that what it hands over is theirs. */
 static int come_or_go(etx__keeper *keeper) {
     etx__home *home = keeper->home;
-    uint32_t drains = atomic_load(&home->drains);
+    uint32_t unfit = atomic_load(&home->unfit);
+    uint32_t drains = atomic_load(&home->drains) | unfit;
     int rc = 0;
     if (drains && !keeper->absent) {
         rc = home->ops->attend(home->log, "", 0, keeper->message, sizeof keeper->message);
         if (rc == 0) {
             keeper->absent = 1;
-            etx__home_down(home, ETX_EUNAVAILABLE, "this node is drained: ask another");
+            if (!unfit) { /* which says why itself */
+                etx__home_down(home, ETX_EUNAVAILABLE, "this node is drained: ask another");
+            }
         }
     } else if (!drains && keeper->absent) {
         keeper->absent = 0;
@@ -432,10 +438,31 @@ static int one_round(etx__keeper *keeper) {
     return rc != 0 || keeper->yields ? rc : share(keeper);
 }
 
+/* Gives up all leases, and its place: others may take them at once. */
+static void leave(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        if (keeper->holding[i].held) {
+            (void)home->ops->release(home->log, i); /* else it expires */
+        }
+    }
+    if (!keeper->yields) {
+        (void)home->ops->attend(home->log, "", 0, NULL, 0);
+    }
+}
+
 static int keeper_turn(void *argument) {
     etx__keeper *keeper = argument;
     uint32_t bell = atomic_load(&keeper->bell);
-    if (atomic_load(&keeper->stopping)) {
+    uint32_t stopping = atomic_load(&keeper->stopping);
+    if (stopping) {
+        etx_engine *engine = keeper->home->engine;
+        if (stopping == LEAVES) {
+            leave(keeper);
+        }
+        atomic_store(&keeper->over, 1);
+        etx__futex_wake(&keeper->over, 1);
+        etx__engine_drop(engine);
         return 0;
     }
     note(keeper, one_round(keeper));
@@ -482,33 +509,40 @@ int etx__keeper_first(etx__home *home) {
 
 int etx__keeper_start(etx__home *home) {
     etx__keeper *keeper = home->keeper;
+    etx_engine *engine = home->engine;
+    etx__engine_hold(engine);
     int rc = etx__thread_start(&keeper->thread, "etx-keep", home->place, keeper_turn, keeper);
     keeper->has_thread = rc == 0;
+    if (rc != 0) {
+        atomic_fetch_sub(&engine->holders, 1);
+    }
     return rc;
 }
 
-void etx__keeper_stop(etx__home *home) {
+int etx__keeper_stop(etx__home *home, int leaves, uint64_t until_us) {
     etx__keeper *keeper = home->keeper;
-    if (keeper == NULL || !keeper->has_thread) {
-        return;
+    if (keeper == NULL) {
+        return 0;
+    }
+    if (!keeper->has_thread) { /* it was not started */
+        if (leaves) {
+            leave(keeper);
+        }
+        return 0;
     }
     keeper->has_thread = 0;
-    atomic_store(&keeper->stopping, 1);
+    atomic_store(&keeper->stopping, leaves ? LEAVES : STOPS);
     atomic_fetch_add(&keeper->bell, 1);
     etx__futex_wake(&keeper->bell, 1);
-    etx__thread_join(keeper->thread);
-}
-
-void etx__keeper_leave(etx__home *home) {
-    etx__keeper *keeper = home->keeper;
-    for (uint32_t i = 0; keeper != NULL && i < home->partition_count; i++) {
-        if (keeper->holding[i].held) {
-            (void)home->ops->release(home->log, i); /* else it expires */
-        }
+    for (uint64_t now; !atomic_load(&keeper->over) && (now = etx__clock_us()) < until_us;) {
+        etx__futex_wait(&keeper->over, 0, until_us - now);
     }
-    if (keeper != NULL && !keeper->yields) {
-        (void)home->ops->attend(home->log, "", 0, NULL, 0);
+    if (atomic_load(&keeper->over)) {
+        etx__thread_join(keeper->thread);
+        return 0;
     }
+    etx__thread_detach(keeper->thread);
+    return ETX_EBUSY;
 }
 
 void etx__keeper_free(etx__home *home) {

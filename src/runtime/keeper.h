@@ -36,10 +36,9 @@ int etx__keeper_make(etx__home *home); /* 0 or ETX_ENOMEM */
 int etx__keeper_first(etx__home *home);
 /* From now on by a thread of its own. 0 or ETX_ENOMEM. */
 int etx__keeper_start(etx__home *home);
-/* Ends the thread; nothing is taken or given up any more. */
-void etx__keeper_stop(etx__home *home);
-/* Gives up all leases, and leaves: others may take them at once. */
-void etx__keeper_leave(etx__home *home);
+/* Ends the thread; nothing is taken or given up any more, unless it leaves: then all leases and its
+ * place are given up. ETX_EBUSY: it has not come back from the store by then, and ends by itself. */
+int etx__keeper_stop(etx__home *home, int leaves, uint64_t until_us);
 void etx__keeper_free(etx__home *home);
 /* Who has the lease and where that node is reached, each "" if nobody or nothing is known; for how
  * many ms it still has it, as the store said. Any thread. */

@@ -392,7 +392,9 @@ int etx__partition_load(etx__partition *partition) {
     int rc = read_all(partition);
     if (rc == 0 && etx__chosen_check_again(partition) != 0) {
         rc = ETX_ECONFLICT;
-        snprintf(partition->message, sizeof partition->message, "chosen gids belong to home %s now",
+        snprintf(partition->message, sizeof partition->message,
+                 "for other nodes chosen gids belong to home %s: give all the same one, and start "
+                 "this one again",
                  partition->chosen_then);
     }
     if (rc == 0 && !may_claim(partition)) {

@@ -451,6 +451,9 @@ void etx__partition_job_done(etx__partition *partition) {
             return;
         }
         atomic_fetch_add(&partition->load_failures, 1);
+        if (partition->job_rc == ETX_ECONFLICT) { /* a start with this list would be refused */
+            atomic_store(&partition->home->unfit, 1);
+        }
         partition->retry_ms =
             partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
         etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);

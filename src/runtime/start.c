@@ -255,8 +255,7 @@ static void give_up(etx_engine *engine) {
     etx__workers_stop(engine, 0);
     etx__seen_stop(engine, 0);
     for (uint32_t i = 0; i < engine->home_count; i++) {
-        etx__keeper_stop(engine->home[i]);
-        etx__keeper_leave(engine->home[i]);
+        (void)etx__keeper_stop(engine->home[i], 1, etx__clock_us() + 3600000000ull);
     }
 }
 

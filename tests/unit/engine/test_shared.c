@@ -9,17 +9,21 @@ struct cluster {
     rig_bank bank;
     char url[64];
     atomic_uint lost; /* partitions, as the nodes tell */
+    atomic_uint down; /* homes */
 };
 
 static void on_event(const etx_event *event, void *user) {
     struct cluster *cluster = user;
     if (event->type == ETX_EVENT_PARTITION_LOST) {
         atomic_fetch_add(&cluster->lost, 1);
+    } else if (event->type == ETX_EVENT_HOME_DOWN) {
+        atomic_fetch_add(&cluster->down, 1);
     }
 }
 
 static void cluster_make(struct cluster *cluster) {
     atomic_store(&cluster->lost, 0);
+    atomic_store(&cluster->down, 0);
     rig_log_make(&cluster->log, NULL, "partitions=4");
     snprintf(cluster->url, sizeof cluster->url, "shared%s", strchr(cluster->log.url, ':'));
     rig_bank_make(&cluster->bank, 1000);
@@ -31,10 +35,11 @@ static void cluster_end(struct cluster *cluster) {
 }
 
 /* `own`: the URL of a home that this node prefers, and has for itself; or NULL. */
-static etx_engine *node_start_at(struct cluster *cluster,
-                                 const char *name,
-                                 const char *address,
-                                 const char *own) {
+static etx_engine *node_start_with(struct cluster *cluster,
+                                   const char *name,
+                                   const char *address,
+                                   const char *own,
+                                   unsigned chosen_home) {
     etx_options options = rig_options();
     etx_monitor monitor = ETX_MONITOR_INIT;
     etx_engine *engine = NULL;
@@ -49,7 +54,7 @@ static etx_engine *node_start_at(struct cluster *cluster,
     if (own) {
         rig_must(engine, etx_engine_log(engine, rig_log_ops()), "own log");
         rig_must(engine, etx_engine_home(engine, own), "own home");
-        rig_must(engine, etx_engine_chosen_home(engine, 1), "chosen home");
+        rig_must(engine, etx_engine_chosen_home(engine, chosen_home), "chosen home");
     }
     rig_must(engine, etx_engine_home(engine, cluster->url), "home");
     rig_bank_register(&cluster->bank, engine, "bank", ETX_TCC, ETX_INLINE);
@@ -58,7 +63,7 @@ static etx_engine *node_start_at(struct cluster *cluster,
 }
 
 static etx_engine *node_start(struct cluster *cluster, const char *name, const char *address) {
-    return node_start_at(cluster, name, address, NULL);
+    return node_start_with(cluster, name, address, NULL, 0);
 }
 
 static unsigned count_here(etx_engine *engine) {
@@ -254,7 +259,7 @@ static void a_home_of_one_node_is_named(void **state) {
     (void)state;
     cluster_make(&cluster);
     rig_log_make(&own, NULL, "partitions=2");
-    etx_engine *one = node_start_at(&cluster, "one", "http://one:1", own.url);
+    etx_engine *one = node_start_with(&cluster, "one", "http://one:1", own.url, 1);
     etx_engine *two = node_start(&cluster, "two", "");
     wait_for(two, PARTITIONS / 2);
     rig_must(one, etx_tx_run(rig_pair(one, "bank", NULL, 'D'), &outcome), "run");
@@ -276,6 +281,33 @@ static void a_home_of_one_node_is_named(void **state) {
     assert_int_equal(etx_query(two, "01m8kp0hhc-f000000000-s3g8jaf7001j", &status),
                      ETX_EUNAVAILABLE);
     rig_close(two, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
+/* A node for which chosen gids belong to another home says so, and takes nothing that others would
+ * then miss. */
+static void a_node_with_another_list_stays_out(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_home_status home = {.size = sizeof home};
+    char gid[32];
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    etx_engine *one = node_start(&cluster, "one", "");
+    begin_at(one, "x", gid);
+    etx_engine *two = node_start_with(&cluster, "two", "", own.url, 0);
+    for (uint64_t begin = host_now_ms(); strstr(home.why, "for other nodes chosen gids") == NULL;) {
+        rig_must(two, etx_engine_home_status(two, 1, &home), "status");
+        assert_true(host_now_ms() < begin + 60000);
+    }
+    assert_true(host_wait_for(&cluster.down, 1));
+    wait_for(one, PARTITIONS);
+    rig_must(two, etx_tx_run(rig_pair(two, "bank", NULL, 'D'), &outcome), "run"); /* at its own */
+    rig_close(two, ETX_CLOSE_FINISH);
+    rig_close(one, ETX_CLOSE_FINISH);
     rig_log_end(&own);
     cluster_end(&cluster);
 }
@@ -570,6 +602,7 @@ int main(void) {
         cmocka_unit_test(each_lists_its_own),
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(a_home_of_one_node_is_named),
+        cmocka_unit_test(a_node_with_another_list_stays_out),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
