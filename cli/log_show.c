@@ -34,9 +34,10 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "DIR|URL [--gid GID] [--type TYPE] [--partition N] [--json]",
+    "DIR [--gid GID] [--type TYPE] [--partition N] [--json]",
     "Prints the records of a log in order: what was begun, what participants answered, what was\n"
-    "decided. Each line begins with partition/slot. The log may be in use; nothing is changed.",
+    "decided. Each line begins with partition/slot. The log may be in use; nothing is changed.\n"
+    "Instead of a directory the URL of a log that nodes share may be given.",
     options_table,
     "  etx log show /var/lib/shop/etx\n"
     "  etx log show postgresql://etx@db.internal/shop\n"
