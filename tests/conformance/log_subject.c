@@ -1,6 +1,7 @@
 /* Opens a log adapter for the conformance suite, puts known batches, and checks what is read. */
 #include "log_subject.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,22 @@ void subject_reopen(log_subject *subject, int clean) {
     if (rc)
         print_message("%s\n", subject->message);
     assert_int_equal(rc, 0);
+}
+
+void subject_refused(const log_subject *subject,
+                     const char *url,
+                     uint32_t flags,
+                     int wanted,
+                     const char *words) {
+    log_subject other = *subject;
+    other.log = NULL;
+    snprintf(other.url, sizeof other.url, "%s", url);
+    int rc = subject_open(&other, flags);
+    if (rc != wanted || !strstr(other.message, words))
+        print_message("%s: %d %s\n", url, rc, other.message);
+    assert_int_equal(rc, wanted);
+    assert_non_null(strstr(other.message, words));
+    assert_null(strstr(other.message, "secret"));
 }
 
 etx_put put_make(const log_chain *chain, uint64_t slot, const void *bytes, size_t len) {

@@ -32,6 +32,12 @@ typedef struct log_chain {
 
 int subject_open(log_subject *subject, uint32_t flags);
 void subject_reopen(log_subject *subject, int clean);
+/* Opening that URL fails like this, with these words, and without the word "secret". */
+void subject_refused(const log_subject *subject,
+                     const char *url,
+                     uint32_t flags,
+                     int wanted,
+                     const char *words);
 etx_put put_make(const log_chain *chain, uint64_t slot, const void *bytes, size_t len);
 etx_put_result chain_put(log_chain *chain, const void *bytes, size_t len);
 /* A batch that follows from the slot: so a reader can tell whether it is the right one. */

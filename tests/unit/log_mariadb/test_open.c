@@ -14,19 +14,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-/* Opening that URL fails like this, with these words. */
-static void refuse(fixture *f, const char *url, uint32_t flags, int wanted, const char *words) {
-    log_subject other = f->subject;
-    other.log = NULL;
-    snprintf(other.url, sizeof other.url, "%s", url);
-    int rc = subject_open(&other, flags);
-    if (rc != wanted || !strstr(other.message, words))
-        print_message("%s: %d %s\n", url, rc, other.message);
-    assert_int_equal(rc, wanted);
-    assert_non_null(strstr(other.message, words));
-    assert_null(strstr(other.message, "secret"));
-}
-
 /* The URL of that user, database and options, at the server of this test. */
 static const char *url_of(fixture *f, const char *user, const char *database, const char *options) {
     snprintf(f->text, sizeof f->text, "mariadb://%s@/%s?socket=%s%s", user, database,
@@ -36,48 +23,66 @@ static const char *url_of(fixture *f, const char *user, const char *database, co
 
 static void test_urls(void **state) {
     fixture *f = *state;
-    refuse(f, url_of(f, "etx", "etx", "&partitions=0"), 0, ETX_EINVALID, "partitions is 1 to 256");
-    refuse(f, url_of(f, "etx", "etx", "&timeout_ms=99"), 0, ETX_EINVALID, "timeout_ms is 100 to");
-    refuse(f, url_of(f, "etx", "etx", "&prefix=Shop"), 0, ETX_EINVALID, "prefix is of a-z");
-    refuse(f, url_of(f, "etx", "etx", "&prefix="), 0, ETX_EINVALID, "prefix is of a-z");
-    refuse(f, url_of(f, "etx", "etx", "&prefix=a`b"), 0, ETX_EINVALID, "prefix is of a-z");
-    refuse(f, url_of(f, "etx", "etx", "&schema=x"), 0, ETX_EINVALID, "no option 'schema'");
-    refuse(f, url_of(f, "etx", "etx", "&password=secret"), 0, ETX_EINVALID, "password_file");
-    refuse(f, url_of(f, "etx", "etx", "&password_file=/nowhere/x"), 0, ETX_EINVALID, "/nowhere/x");
-    refuse(f, url_of(f, "etx", "etx", "&tls=maybe"), 0, ETX_EINVALID, "tls is off");
-    refuse(f, url_of(f, "etx", "etx", "&tls=verify"), 0, ETX_EINVALID, "tls_ca=FILE");
-    refuse(f, url_of(f, "etx", "etx", "&tls=off&tls_ca=/x"), 0, ETX_EINVALID, "tls=verify");
-    refuse(f, url_of(f, "etx", "etx", "&tls_ca=x"), 0, ETX_EINVALID, "absolute");
-    refuse(f, url_of(f, "etx", "etx", "&tls=require&tls_key=/x"), 0, ETX_EINVALID, "together");
-    refuse(f, url_of(f, "", "etx", ""), 0, ETX_EINVALID, "no user or no database");
-    refuse(f, url_of(f, "etx", "", ""), 0, ETX_EINVALID, "no user or no database");
-    refuse(f, "mariadb://u@/d", 0, ETX_EINVALID, "a host, or the option socket");
-    refuse(f, "mariadb://u@h/d?socket=/x", 0, ETX_EINVALID, "a host, or the option socket");
-    refuse(f, "mariadb://u@/d?socket=x", 0, ETX_EINVALID, "absolute path");
-    refuse(f, "mariadb://u:secret@h:x%zz/d", 0, ETX_EINVALID, "URL");
-    refuse(f, "mysql://u:secret@h/d", 0, ETX_EINVALID, "mariadb://");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&partitions=0"), 0, ETX_EINVALID,
+                    "partitions is 1 to 256");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&timeout_ms=99"), 0, ETX_EINVALID,
+                    "timeout_ms is 100 to");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&prefix=Shop"), 0, ETX_EINVALID,
+                    "prefix is of a-z");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&prefix="), 0, ETX_EINVALID,
+                    "prefix is of a-z");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&prefix=a`b"), 0, ETX_EINVALID,
+                    "prefix is of a-z");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&schema=x"), 0, ETX_EINVALID,
+                    "no option 'schema'");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&password=secret"), 0, ETX_EINVALID,
+                    "password_file");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&password_file=/nowhere/x"), 0,
+                    ETX_EINVALID, "/nowhere/x");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&tls=maybe"), 0, ETX_EINVALID,
+                    "tls is off");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&tls=verify"), 0, ETX_EINVALID,
+                    "tls_ca=FILE");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&tls=off&tls_ca=/x"), 0, ETX_EINVALID,
+                    "tls=verify");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&tls_ca=x"), 0, ETX_EINVALID, "absolute");
+    subject_refused(&f->subject, url_of(f, "etx", "etx", "&tls=require&tls_key=/x"), 0,
+                    ETX_EINVALID, "together");
+    subject_refused(&f->subject, url_of(f, "", "etx", ""), 0, ETX_EINVALID,
+                    "no user or no database");
+    subject_refused(&f->subject, url_of(f, "etx", "", ""), 0, ETX_EINVALID,
+                    "no user or no database");
+    subject_refused(&f->subject, "mariadb://u@/d", 0, ETX_EINVALID, "a host, or the option socket");
+    subject_refused(&f->subject, "mariadb://u@h/d?socket=/x", 0, ETX_EINVALID,
+                    "a host, or the option socket");
+    subject_refused(&f->subject, "mariadb://u@/d?socket=x", 0, ETX_EINVALID, "absolute path");
+    subject_refused(&f->subject, "mariadb://u:secret@h:x%zz/d", 0, ETX_EINVALID, "URL");
+    subject_refused(&f->subject, "mysql://u:secret@h/d", 0, ETX_EINVALID, "mariadb://");
 }
 
 static void test_unreachable(void **state) {
     fixture *f = *state;
-    refuse(f, "mariadb://u:secret@/d?socket=/nowhere", 0, ETX_EUNAVAILABLE, "/nowhere");
-    refuse(f, "mariadb://u:secret@127.0.0.1:1/d", 0, ETX_EUNAVAILABLE, "127.0.0.1");
-    refuse(f, url_of(f, "root", "nodb", ""), 0, ETX_EINVALID, "nodb");
-    refuse(f, url_of(f, "nobody_here:secret", "etx", ""), 0, ETX_EINVALID, "nobody_here");
+    subject_refused(&f->subject, "mariadb://u:secret@/d?socket=/nowhere", 0, ETX_EUNAVAILABLE,
+                    "/nowhere");
+    subject_refused(&f->subject, "mariadb://u:secret@127.0.0.1:1/d", 0, ETX_EUNAVAILABLE,
+                    "127.0.0.1");
+    subject_refused(&f->subject, url_of(f, "root", "nodb", ""), 0, ETX_EINVALID, "nodb");
+    subject_refused(&f->subject, url_of(f, "nobody_here:secret", "etx", ""), 0, ETX_EINVALID,
+                    "nobody_here");
     fixture_set(f, "read_only = 1");
-    refuse(f, f->subject.url, 0, ETX_EUNAVAILABLE, "read-only");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EUNAVAILABLE, "read-only");
 }
 
 static void test_not_ours(void **state) {
     fixture *f = *state;
     fixture_say(f, "UPDATE %s_log_meta SET version = 2");
-    refuse(f, f->subject.url, 0, ETX_EVERSION, "version 2");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EVERSION, "version 2");
     fixture_say(f, "UPDATE %s_log_meta SET version = 1, partitions = 0");
-    refuse(f, f->subject.url, 0, ETX_ECORRUPT, "log_meta");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_ECORRUPT, "log_meta");
     fixture_say(f, "ALTER TABLE %s_log_meta DROP COLUMN home");
-    refuse(f, f->subject.url, 0, ETX_EINVALID, "another prefix=");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EINVALID, "another prefix=");
     fixture_say(f, "DROP TABLE %s_log_meta");
-    refuse(f, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->prefix);
+    subject_refused(&f->subject, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->prefix);
 }
 
 /* What a crash has left half made is made by the next one. */
@@ -87,7 +92,7 @@ static void test_half_made(void **state) {
     fixture_say(f, "DELETE FROM %s_log_partition");
     fixture_say(f, "DELETE FROM %s_log_lease");
     fixture_say(f, "DROP TABLE %s_log_slot");
-    refuse(f, f->subject.url, ETX_LOG_READ_ONLY, ETX_ENOTFOUND, f->prefix);
+    subject_refused(&f->subject, f->subject.url, ETX_LOG_READ_ONLY, ETX_ENOTFOUND, f->prefix);
     subject_reopen(&f->subject, 0);
     log_chain chain = chain_make(&f->subject, 7);
     chain_put_surely(&chain);
@@ -137,9 +142,10 @@ static void test_rights(void **state) {
     snprintf(options, sizeof options, "&prefix=%s", f->prefix);
     fixture_say(f, "DROP USER IF EXISTS poor@localhost");
     fixture_say(f, "CREATE USER poor@localhost");
-    refuse(f, url_of(f, "poor", "etx", ""), 0, ETX_EINVALID, "GRANT");
+    subject_refused(&f->subject, url_of(f, "poor", "etx", ""), 0, ETX_EINVALID, "GRANT");
     fixture_say(f, "GRANT SELECT ON etx.* TO poor@localhost");
-    refuse(f, url_of(f, "poor", "etx", "&prefix=of_the_poor"), 0, ETX_EINVALID, "GRANT CREATE");
+    subject_refused(&f->subject, url_of(f, "poor", "etx", "&prefix=of_the_poor"), 0, ETX_EINVALID,
+                    "GRANT CREATE");
     snprintf(other.url, sizeof other.url, "%s", url_of(f, "poor", "etx", options));
     assert_int_equal(subject_open(&other, 0), 0);
     log_chain chain = chain_make(&other, 7);
@@ -178,11 +184,11 @@ static void test_passwords(void **state) {
     fixture_say(f, "DROP USER IF EXISTS keyed@localhost");
     fixture_say(f, "CREATE USER keyed@localhost IDENTIFIED BY 'secret-1'");
     fixture_say(f, "GRANT ALL ON etx.* TO keyed@localhost");
-    refuse(f, url_of(f, "keyed", "etx", ""), 0, ETX_EINVALID, "password_file=");
+    subject_refused(&f->subject, url_of(f, "keyed", "etx", ""), 0, ETX_EINVALID, "password_file=");
     write_secret(path, "secret-2\n", 0600);
-    refuse(f, url, 0, ETX_EINVALID, "check user, password and host");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "check user, password and host");
     write_secret(path, "secret-1\n", 0644);
-    refuse(f, url, 0, ETX_EINVALID, "chmod 600");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "chmod 600");
     write_secret(path, "secret-1\n", 0600);
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
@@ -199,8 +205,9 @@ static void test_tls(void **state) {
     fixture_say(f, "DROP USER IF EXISTS sealed@localhost");
     fixture_say(f, "CREATE USER sealed@localhost REQUIRE SSL");
     fixture_say(f, "GRANT ALL ON etx.* TO sealed@localhost");
-    refuse(f, url_of(f, "sealed", "etx", ""), 0, ETX_EINVALID, "sealed");
-    refuse(f, url_of(f, "sealed", "etx", "&tls_ca=/etc/hostname"), 0, ETX_EUNAVAILABLE, "tls_ca");
+    subject_refused(&f->subject, url_of(f, "sealed", "etx", ""), 0, ETX_EINVALID, "sealed");
+    subject_refused(&f->subject, url_of(f, "sealed", "etx", "&tls_ca=/etc/hostname"), 0,
+                    ETX_EUNAVAILABLE, "tls_ca");
     other = f->subject;
     snprintf(options, sizeof options, "&prefix=%s&tls_ca=%s", f->prefix, getenv("MARIADB_CA"));
     snprintf(other.url, sizeof other.url, "%s", url_of(f, "sealed", "etx", options));

@@ -7,19 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Opening that URL fails like this, with these words. */
-static void refuse(fixture *f, const char *url, uint32_t flags, int wanted, const char *words) {
-    log_subject other = f->subject;
-    other.log = NULL;
-    snprintf(other.url, sizeof other.url, "%s", url);
-    int rc = subject_open(&other, flags);
-    if (rc != wanted || !strstr(other.message, words))
-        print_message("%s: %d %s\n", url, rc, other.message);
-    assert_int_equal(rc, wanted);
-    assert_non_null(strstr(other.message, words));
-    assert_null(strstr(other.message, "secret"));
-}
-
 static const char *with_schema(fixture *f, const char *format) {
     const char *at = strstr(format, "%s");
     snprintf(f->text, sizeof f->text, "%.*s%s%s", (int)(at - format), format, f->schema, at + 2);
@@ -28,40 +15,48 @@ static const char *with_schema(fixture *f, const char *format) {
 
 static void test_urls(void **state) {
     fixture *f = *state;
-    refuse(f, "postgresql://?partitions=0", 0, ETX_EINVALID, "partitions is 1 to 256");
-    refuse(f, "postgresql://?partitions=257", 0, ETX_EINVALID, "partitions is 1 to 256");
-    refuse(f, "postgresql://?timeout_ms=99", 0, ETX_EINVALID, "timeout_ms is 100 to");
-    refuse(f, "postgresql://?schema=Shop", 0, ETX_EINVALID, "schema is a name");
-    refuse(f, "postgresql://?schema=a;b", 0, ETX_EINVALID, "schema is a name");
-    refuse(f, "postgresql://?schema=pg_shop", 0, ETX_EINVALID, "schema is a name");
-    refuse(f, "postgresql://?password=secret", 0, ETX_EINVALID, "password_file");
-    refuse(f, "postgresql://?sslpassword=secret", 0, ETX_EINVALID, "password_file");
-    refuse(f, "postgresql://u:secret@h:x%zz/d", 0, ETX_EINVALID, "URL");
-    refuse(f, "postgresql://u:secret@[::1/d", 0, ETX_EINVALID, "URL");
-    refuse(f, "postgresql://?password_file=", 0, ETX_EINVALID, "names a file");
-    refuse(f, "postgresql://?password_file=/nowhere/x", 0, ETX_EINVALID, "/nowhere/x");
-    refuse(f, "postgresql://?sslmode=bogus", 0, ETX_EINVALID, "bogus");
-    refuse(f, "postgres://?schema=etx", 0, ETX_EINVALID, "postgresql://");
+    subject_refused(&f->subject, "postgresql://?partitions=0", 0, ETX_EINVALID,
+                    "partitions is 1 to 256");
+    subject_refused(&f->subject, "postgresql://?partitions=257", 0, ETX_EINVALID,
+                    "partitions is 1 to 256");
+    subject_refused(&f->subject, "postgresql://?timeout_ms=99", 0, ETX_EINVALID,
+                    "timeout_ms is 100 to");
+    subject_refused(&f->subject, "postgresql://?schema=Shop", 0, ETX_EINVALID, "schema is a name");
+    subject_refused(&f->subject, "postgresql://?schema=a;b", 0, ETX_EINVALID, "schema is a name");
+    subject_refused(&f->subject, "postgresql://?schema=pg_shop", 0, ETX_EINVALID,
+                    "schema is a name");
+    subject_refused(&f->subject, "postgresql://?password=secret", 0, ETX_EINVALID, "password_file");
+    subject_refused(&f->subject, "postgresql://?sslpassword=secret", 0, ETX_EINVALID,
+                    "password_file");
+    subject_refused(&f->subject, "postgresql://u:secret@h:x%zz/d", 0, ETX_EINVALID, "URL");
+    subject_refused(&f->subject, "postgresql://u:secret@[::1/d", 0, ETX_EINVALID, "URL");
+    subject_refused(&f->subject, "postgresql://?password_file=", 0, ETX_EINVALID, "names a file");
+    subject_refused(&f->subject, "postgresql://?password_file=/nowhere/x", 0, ETX_EINVALID,
+                    "/nowhere/x");
+    subject_refused(&f->subject, "postgresql://?sslmode=bogus", 0, ETX_EINVALID, "bogus");
+    subject_refused(&f->subject, "postgres://?schema=etx", 0, ETX_EINVALID, "postgresql://");
 }
 
 static void test_unreachable(void **state) {
     fixture *f = *state;
-    refuse(f, "postgresql://u:secret@/d?host=/nowhere", 0, ETX_EUNAVAILABLE, "/nowhere");
-    refuse(f, "postgresql://u:secret@127.0.0.1:1/d", 0, ETX_EUNAVAILABLE, "127.0.0.1");
-    refuse(f, "postgresql:///nodb", 0, ETX_EINVALID, "nodb");
-    refuse(f, "postgresql://nobody_here@", 0, ETX_EINVALID, "nobody_here");
+    subject_refused(&f->subject, "postgresql://u:secret@/d?host=/nowhere", 0, ETX_EUNAVAILABLE,
+                    "/nowhere");
+    subject_refused(&f->subject, "postgresql://u:secret@127.0.0.1:1/d", 0, ETX_EUNAVAILABLE,
+                    "127.0.0.1");
+    subject_refused(&f->subject, "postgresql:///nodb", 0, ETX_EINVALID, "nodb");
+    subject_refused(&f->subject, "postgresql://nobody_here@", 0, ETX_EINVALID, "nobody_here");
 }
 
 static void test_not_ours(void **state) {
     fixture *f = *state;
     fixture_say(f, "UPDATE %s.etx_log_meta SET version = 2");
-    refuse(f, f->subject.url, 0, ETX_EVERSION, "version 2");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EVERSION, "version 2");
     fixture_say(f, "UPDATE %s.etx_log_meta SET version = 1, partitions = 0");
-    refuse(f, f->subject.url, 0, ETX_ECORRUPT, "etx_log_meta");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_ECORRUPT, "etx_log_meta");
     fixture_say(f, "ALTER TABLE %s.etx_log_meta DROP COLUMN log");
-    refuse(f, f->subject.url, 0, ETX_EINVALID, "another schema=");
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EINVALID, "another schema=");
     fixture_say(f, "DROP SCHEMA %s CASCADE");
-    refuse(f, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->schema);
+    subject_refused(&f->subject, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->schema);
 }
 
 static void test_rights(void **state) {
@@ -69,11 +64,12 @@ static void test_rights(void **state) {
     char url[256];
     fixture_say(f, "DROP ROLE IF EXISTS poor");
     fixture_say(f, "CREATE ROLE poor LOGIN");
-    refuse(f, "postgresql://poor@?schema=of_the_poor", 0, ETX_EINVALID, "GRANT CREATE");
+    subject_refused(&f->subject, "postgresql://poor@?schema=of_the_poor", 0, ETX_EINVALID,
+                    "GRANT CREATE");
     snprintf(url, sizeof url, "%s", with_schema(f, "postgresql://poor@?schema=%s"));
-    refuse(f, url, 0, ETX_EINVALID, "GRANT USAGE");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "GRANT USAGE");
     fixture_say(f, "GRANT USAGE ON SCHEMA %s TO poor");
-    refuse(f, url, 0, ETX_EINVALID, "GRANT");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "GRANT");
     fixture_say(f, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO poor");
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
@@ -162,13 +158,13 @@ static void test_passwords(void **state) {
     fixture_say(f, "CREATE ROLE keyed LOGIN SUPERUSER PASSWORD 'secret-1'");
     let_in(f, "''local all keyed scram-sha-256'', ''local all all trust''");
     await_refusal(f, bare);
-    refuse(f, bare, 0, ETX_EINVALID, "password_file=");
+    subject_refused(&f->subject, bare, 0, ETX_EINVALID, "password_file=");
     write_secret(path, "secret-2\n", 0600);
-    refuse(f, url, 0, ETX_EINVALID, "check user, database and password");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "check user, database and password");
     write_secret(path, "\n", 0600);
-    refuse(f, url, 0, ETX_EINVALID, "no password in its first line");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "no password in its first line");
     write_secret(path, "secret-1\n", 0644);
-    refuse(f, url, 0, ETX_EINVALID, "chmod 600");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "chmod 600");
     write_secret(path, "secret-1\n", 0600);
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
