@@ -112,12 +112,17 @@ void etx__cli_span(uint64_t ms, char *text, size_t size);
 uint64_t etx__cli_now_ms(void);
 /* "file:DIR", "file:DIR?options" -> DIR; 0, or -1 if the URL is none of a file log. */
 int etx__cli_file_dir(const char *url, char *dir, size_t size);
+/* Fills in *who, and insists on `why`. CLI_OK or CLI_BAD. */
+int etx__cli_who(cli_context *cli, const char **who, const char *why);
 
 /* The commands. */
 int etx__command_log(cli_context *cli, int argc, char **argv);
 int etx__command_log_show(cli_context *cli, int argc, char **argv);
 int etx__command_log_verify(cli_context *cli, int argc, char **argv);
+int etx__command_log_diff(cli_context *cli, int argc, char **argv);
+int etx__command_log_accept_loss(cli_context *cli, int argc, char **argv);
 int etx__command_log_repair(cli_context *cli, int argc, char **argv);
+int etx__command_log_copy(cli_context *cli, int argc, char **argv);
 int etx__command_log_backup(cli_context *cli, int argc, char **argv);
 int etx__command_tx(cli_context *cli, int argc, char **argv);
 int etx__command_tx_list(cli_context *cli, int argc, char **argv);
@@ -132,6 +137,8 @@ int etx__command_tx_park(cli_context *cli, int argc, char **argv);
 int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
 int etx__command_tx_force(cli_context *cli, int argc, char **argv);
 int etx__command_cluster(cli_context *cli, int argc, char **argv);
+int etx__command_cluster_move(cli_context *cli, int argc, char **argv);
+int etx__command_cluster_drain(cli_context *cli, int argc, char **argv);
 int etx__command_top(cli_context *cli, int argc, char **argv);
 int etx__command_doctor(cli_context *cli, int argc, char **argv);
 int etx__command_demo(cli_context *cli, int argc, char **argv);

@@ -22,7 +22,8 @@ static const cli_option options_table[] = {
 static const cli_command status_command = {
     "[--server URL] [--json]",
     "Lists the nodes that share a home, as the server that is asked knows them: where each is\n"
-    "reached, how many partitions it has, and when it counts as gone unless it is heard of.",
+    "reached, how many partitions it has, and when it counts as gone unless it is heard of; which\n"
+    "homes are down, since when and why, and what they do not promise.",
     options_table,
     "  etx cluster status\n"
     "  etx cluster status --server https://etx.example:7830 --json | jq -r .address\n",
@@ -35,7 +36,8 @@ static const cli_command status_command = {
 static const cli_command partitions_command = {
     "[--server URL] [--json]",
     "Lists the partitions of each home: which node has it, for how long its lease lasts unless it\n"
-    "is renewed, and how many transactions are in flight at the server that is asked.",
+    "is renewed, how many transactions are in flight at the server that is asked, and what the\n"
+    "store has lost.",
     options_table,
     "  etx cluster partitions\n"
     "  etx cluster partitions --json | jq 'select(.node == \"\")'\n",
@@ -83,6 +85,21 @@ static uint64_t count_partitions(const json_t *home, const char *node) {
     return count;
 }
 
+/* What is wrong with it, and what it does not promise. */
+static void print_home(cli_context *cli, const json_t *home) {
+    const char *remark = etx__server_word(home, "remark");
+    if (json_is_false(json_object_get(home, "usable"))) {
+        char since[40];
+        etx__cli_moment(number_of(home, "since_ms"), since, sizeof since);
+        fprintf(cli->out, "home %s %s: down since %s: %s\n", etx__server_word(home, "id"),
+                etx__server_word(home, "url"), since, etx__server_word(home, "why"));
+    }
+    if (remark[0] != '\0') {
+        fprintf(cli->out, "home %s %s: %s\n", etx__server_word(home, "id"),
+                etx__server_word(home, "url"), remark);
+    }
+}
+
 static void print_nodes(cli_context *cli, const cluster_options *options, const json_t *home) {
     const json_t *row;
     size_t i;
@@ -101,6 +118,9 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
         etx__cli_span(number_of(row, "left_ms"), left, sizeof left);
         fprintf(cli->out, "%10llu  %-7s  %s\n", (unsigned long long)count, left,
                 etx__server_word(home, "id"));
+    }
+    if (!options->json) {
+        print_home(cli, home);
     }
 }
 
@@ -128,6 +148,10 @@ static void print_partitions(cli_context *cli, const cluster_options *options, c
             fprintf(cli->out, "%9s  ", "-");
         }
         fprintf(cli->out, "%s\n", etx__server_word(home, "id"));
+        if (json_is_true(json_object_get(row, "regressed"))) {
+            fprintf(cli->out, "           %sregressed%s: %s\n", etx__cli_color(cli, CLI_RED),
+                    etx__cli_color(cli, CLI_PLAIN), etx__server_word(row, "why"));
+        }
     }
 }
 
@@ -153,6 +177,12 @@ static int ask(cli_context *cli, const cluster_options *options, const char *hea
         }
         json_array_foreach(json_object_get(answer, "homes"), i, home) {
             print(cli, options, home);
+            if (!options->json && json_is_true(json_object_get(home, "drained"))) {
+                fprintf(cli->out,
+                        "%s is drained: it takes no partition of %s until 'etx cluster "
+                        "drain --undo'\n",
+                        etx__server_name(from), etx__server_word(home, "id"));
+            }
         }
     }
     etx__server_close(from);
@@ -183,6 +213,8 @@ static int partitions(cli_context *cli, int argc, char **argv) {
 static const cli_entry commands[] = {
     {"status", status, "List the nodes that share a home"},
     {"partitions", partitions, "List which node has which partition"},
+    {"move", etx__command_cluster_move, "Have another node take a partition"},
+    {"drain", etx__command_cluster_drain, "Have a node give up all of its partitions"},
     {NULL, NULL, NULL},
 };
 
@@ -190,7 +222,8 @@ static const cli_group group = {
     "Servers etxd that have the same log share its partitions. These commands ask one of them.",
     commands,
     "  etx cluster status                       who is there, and where\n"
-    "  etx cluster partitions --json            who has what\n",
+    "  etx cluster partitions --json            who has what\n"
+    "  etx cluster drain b                      before node b is upgraded\n",
 };
 
 int etx__command_cluster(cli_context *cli, int argc, char **argv) {

@@ -84,13 +84,13 @@ static void offer_choices(cli_context *cli,
 
 /* What `what` names: the argument of an option, or the beginning of a usage. */
 static void offer_value(cli_context *cli, const char *before, const char *what, const char *typed) {
-    if (strcmp(what, "file:DIR") == 0) {
+    if (strncmp(what, "file:DIR", 8) == 0) {
         if (strncmp(typed, "file:", 5) == 0) {
             fprintf(cli->out, ":dirs %sfile:\n", before);
         } else {
             offer(cli, before, "file:", typed);
         }
-    } else if (strcmp(what, "DIR") == 0) {
+    } else if (strcmp(what, "DIR") == 0 || strcmp(what, "DIR|URL") == 0) {
         fprintf(cli->out, ":dirs %s\n", before);
     } else if (strcmp(what, "FILE") == 0) {
         fprintf(cli->out, ":files %s\n", before);

@@ -1,5 +1,6 @@
 /* `etx doctor`: says what is wrong with a server or a log, and what to do about it. */
 #include "doctor.h"
+#include "log_open.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static const cli_option options_table[] = {
      "the server etxd (default: $ETX_SERVER, else\nhttp://127.0.0.1:7830); its token is $ETX_TOKEN",
      0, 0},
 #endif
-    {"home", 'H', CLI_TEXT, offsetof(doctor_options, home), "file:DIR",
+    {"home", 'H', CLI_TEXT, offsetof(doctor_options, home), "file:DIR|URL",
      "or a log; it is only read, whoever has it open", 0, 0},
     {"older-than", 'o', CLI_TIME, offsetof(doctor_options, older_ms), "TIME", OLDER_HELP, 0, 0},
     {"room", 'r', CLI_NUMBER, offsetof(doctor_options, room_mib), "MIB", ROOM_HELP, 0, 1 << 30},
@@ -22,15 +23,19 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "[--server URL | --home file:DIR] [--older-than TIME] [--json]",
-    "Looks at a server etxd that runs, or at the directory of a log, and says what is wrong and\n"
-    "what to do: participants that do not answer, targets that are not allowed, transactions that\n"
-    "are stalled, parked or wait for long, a log that is full, nearly full or damaged, a clock "
-    "that\n"
-    "jumped, a server that is not ready. It changes nothing.",
+    "[--server URL | --home file:DIR|URL] [--older-than TIME] [--json]",
+    "Looks at a server etxd that runs, or at a log, and says what is wrong and what to do:\n"
+    "participants that do not answer, targets that are not allowed, transactions that are "
+    "stalled,\n"
+    "parked or wait for long, a log that is full, nearly full or damaged, a store that can lose "
+    "what\n"
+    "it acknowledged, a log that no node works on, a clock that jumped, a server that is not "
+    "ready.\n"
+    "It changes nothing.",
     options_table,
     "  etx doctor\n"
     "  etx doctor --home file:/var/lib/shop/etx --older-than 1h\n"
+    "  etx doctor --home postgresql://etx@db.internal/shop\n"
     "  etx doctor --json | jq -r '.findings[].code'\n",
     "  0  nothing is wrong\n"
     "  1  something is: the findings\n"
@@ -122,7 +127,8 @@ static int look(doctor *self) {
                              "--home and --server do not go together");
     }
     if (self->options.home != NULL) {
-        return etx__doctor_home(self);
+        return etx__cli_is_store(self->options.home) ? etx__doctor_store(self)
+                                                     : etx__doctor_home(self);
     }
 #ifdef ETX_WITH_SERVER
     return etx__doctor_server(self);

@@ -23,12 +23,15 @@ typedef struct doctor {
  * borrowed. */
 json_t *etx__doctor_note(doctor *self, const char *code, const char *todo, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Notes that what is in flight goes on nowhere: the log has no owner. */
+void etx__doctor_running(doctor *self, tx_client *client, const char *nobody);
 /* Notes that little room is left for a log, if that is so. */
 void etx__doctor_room(doctor *self, const char *where, double bytes);
 
 /* Each looks, and notes what it finds. CLI_OK, or CLI_BAD: it cannot look. */
 int etx__doctor_transactions(doctor *self, tx_client *client);
 int etx__doctor_home(doctor *self);
+int etx__doctor_store(doctor *self); /* a home that nodes may share */
 int etx__doctor_server(doctor *self);
 
 #endif

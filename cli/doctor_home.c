@@ -31,15 +31,14 @@ static int count_one(const etx_status *status, void *user) {
     return 0;
 }
 
-static void look_for_owner(doctor *self, tx_client *client, const etx_file_report *report) {
+void etx__doctor_running(doctor *self, tx_client *client, const char *nobody) {
     const etx_filter filter = ETX_FILTER_INIT;
     etx_cursor cursor = {{0, 0}};
     uint64_t count = 0;
-    if (!report->in_use && client->ops->list(client, &filter, &cursor, 1, count_one, &count) == 0 &&
-        count > 0) {
+    if (client->ops->list(client, &filter, &cursor, 1, count_one, &count) == 0 && count > 0) {
         (void)etx__doctor_note(self, "not-running",
                                "start the program whose log it is: it goes on where it was",
-                               "transactions are unfinished, and no process has the log open");
+                               "transactions are unfinished, and %s", nobody);
     }
 }
 
@@ -50,8 +49,8 @@ int etx__doctor_home(doctor *self) {
     tx_client *client = NULL;
     int rc, code;
     if (etx__cli_file_dir(self->options.home, dir, sizeof dir) != 0) {
-        return etx__cli_fail(self->cli, "write --home file:DIR",
-                             "'%s' is not the URL of a directory", self->options.home);
+        return etx__cli_fail(self->cli, "write --home file:DIR, or a URL such as postgresql://...",
+                             "'%s' is not the URL of a log", self->options.home);
     }
     rc = etx_log_file_verify(dir, note_damage, self, &report, message, sizeof message);
     if (rc != 0) {
@@ -70,7 +69,9 @@ int etx__doctor_home(doctor *self) {
     if (code != CLI_OK) {
         return CLI_BAD;
     }
-    look_for_owner(self, client, &report);
+    if (!report.in_use) {
+        etx__doctor_running(self, client, "no process has the log open");
+    }
     code = etx__doctor_transactions(self, client);
     client->ops->close(client);
     return code;

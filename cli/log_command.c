@@ -1,24 +1,32 @@
 /* `etx log`: its subcommands, and what they share. */
+#include <limits.h>
 #include <string.h>
 
 #include "log_command.h"
+#include "log_open.h"
 
 static const cli_entry commands[] = {
     {"show", etx__command_log_show, "Print the records of a log, also while it is in use"},
     {"verify", etx__command_log_verify, "Check every byte of a log; changes nothing"},
     {"backup", etx__command_log_backup, "Copy a log, also while it is in use"},
+    {"copy", etx__command_log_copy, "Change the store: another log takes its place"},
     {"repair", etx__command_log_repair, "Copy what is sound of a damaged log"},
+    {"diff", etx__command_log_diff, "Show what a shared store has lost of what a node remembers"},
+    {"accept-loss", etx__command_log_accept_loss, "Go on without what a shared store has lost"},
     {NULL, NULL, NULL},
 };
 
 static const cli_group group = {
-    "A log is a directory in which a program with the home file:DIR writes down what it is about "
-    "to\n"
-    "do. These commands look after it.",
+    "A log is where a program writes down what it is about to do: a directory, of a program with "
+    "the\n"
+    "home file:DIR, or tables of a database, which several nodes may share. These commands look "
+    "after\n"
+    "it.",
     commands,
     "  etx log show /var/lib/shop/etx --gid 0a1b2c      what happened to one transaction\n"
     "  etx log verify /var/lib/shop/etx                 0 sound, 1 torn tail, 2 corrupt\n"
-    "  etx log backup /var/lib/shop/etx /backup/etx     a consistent copy of a live log\n",
+    "  etx log backup /var/lib/shop/etx /backup/etx     a consistent copy of a live log\n"
+    "  etx log copy /var/lib/shop/etx postgresql://etx@db.internal/shop   into a database\n",
 };
 
 int etx__command_log(cli_context *cli, int argc, char **argv) {
@@ -29,9 +37,22 @@ const char *etx__log_dir(const char *argument) {
     return strncmp(argument, "file:", 5) == 0 ? argument + 5 : argument;
 }
 
-int etx__log_fail(cli_context *cli, int rc, const char *message) {
+int etx__log_take(cli_context *cli, const char *argument, uint32_t flags, etx_log **ret_log) {
+    char message[LOG_MESSAGE_MAX] = "";
+    if (!etx__cli_is_store(argument) && strchr(argument, '?') != NULL) {
+        return etx__cli_fail(cli, "give it another name, or a link to it",
+                             "%s: a '?' begins the options of a log's URL", argument);
+    }
+    int rc = etx__log_open(argument, flags, ret_log, message, sizeof message);
+    return rc != 0 ? etx__log_fail(cli, argument, rc, message) : CLI_OK;
+}
+
+int etx__log_fail(cli_context *cli, const char *argument, int rc, const char *message) {
     const char *hint = NULL;
-    if (rc == ETX_ENOTFOUND && strstr(message, "no log at") != NULL) { /* not: none above DEST */
+    if (etx__cli_is_store(argument)) {
+        hint = rc == ETX_EVERSION ? "use the 'etx' of the program that wrote it" : NULL;
+    } else if (rc == ETX_ENOTFOUND &&
+               strstr(message, "no log at") != NULL) { /* not: none above DEST */
         hint = "is it the right directory? a log is made by the first program that opens file:DIR";
     } else if (rc == ETX_EVERSION) {
         hint = "use the 'etx' of the program that wrote it";

@@ -102,7 +102,7 @@ int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
     rc = etx_log_file_backup(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
                              options.new_id == 0, &report, message, sizeof message);
     if (rc != 0) {
-        return etx__log_fail(cli, rc, message);
+        return etx__log_fail(cli, args.values[0], rc, message);
     }
     print_copy(&run, options.json, "copied", &report);
     return CLI_OK;
@@ -147,7 +147,7 @@ int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
         }
         code = explain_untouched(&run, options.json, rc, &report);
     } else if (rc != 0) {
-        code = etx__log_fail(cli, rc, message);
+        code = etx__log_fail(cli, args.values[0], rc, message);
     } else {
         print_copy(&run, options.json, "repaired", &report);
         if (!options.json && !options.accept_loss) {

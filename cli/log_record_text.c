@@ -139,6 +139,13 @@ static void print_own(FILE *to, const etx_record_own *own) {
     print_text(to, ", chosen gids at ", own->chosen_home);
 }
 
+static void print_loss(FILE *to, const etx_record_loss *loss) {
+    fputs(" accepted", to);
+    print_moment(to, ", ", loss->time_ms);
+    print_text(to, ", by ", loss->who);
+    print_text(to, ": ", loss->why);
+}
+
 void etx__record_text(cli_context *cli, const log_place *place, const etx_record *record) {
     FILE *to = cli->out;
     fprintf(to, "%u/%-6llu %s%-6s%s ", place->partition, (unsigned long long)place->slot,
@@ -173,6 +180,9 @@ void etx__record_text(cli_context *cli, const log_place *place, const etx_record
             break;
         case ETX_RECORD_END:
             print_moment(to, " ", record->u.end.time_ms);
+            break;
+        case ETX_RECORD_LOSS:
+            print_loss(to, &record->u.loss);
             break;
     }
     fputc('\n', to);

@@ -1,10 +1,8 @@
 /* `etx log show`: reads a log through the public log interface and prints its records. */
-#include <limits.h>
 #include <string.h>
 
-#include <etx/codec_json.h>
-
 #include "log_command.h"
+#include "log_open.h"
 #include "log_record.h"
 
 typedef struct show_options {
@@ -20,14 +18,15 @@ typedef struct show_run {
     show_options options;
     etx_record_room room;
     uint64_t shown;
+    const char *argument; /* the log */
     char message[LOG_MESSAGE_MAX];
 } show_run;
 
 static const cli_option options_table[] = {
     {"gid", 'g', CLI_TEXT, offsetof(show_options, gid), "GID", "only of this transaction", 0, 0},
     {"type", 't', CLI_TEXT, offsetof(show_options, type), "TYPE",
-     "only records of this type: own, begin, enlist, held,\nresult, decide, force, move, end", 0,
-     0},
+     "only records of this type: own, begin, enlist, held,\nresult, decide, force, move, end, loss",
+     0, 0},
     {"partition", 'p', CLI_NUMBER, offsetof(show_options, partition), "N", "only this partition", 0,
      UINT32_MAX},
     {"json", 'j', CLI_FLAG, offsetof(show_options, json), NULL, "one JSON object a line", 0, 0},
@@ -35,12 +34,14 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "DIR [--gid GID] [--type TYPE] [--partition N] [--json]",
+    "DIR|URL [--gid GID] [--type TYPE] [--partition N] [--json]",
     "Prints the records of a log in order: what was begun, what participants answered, what was\n"
     "decided. Each line begins with partition/slot. The log may be in use; nothing is changed.",
     options_table,
     "  etx log show /var/lib/shop/etx\n"
+    "  etx log show postgresql://etx@db.internal/shop\n"
     "  etx log show /var/lib/shop/etx --gid order-17\n"
+    "  etx log show 'postgresql://etx@db/shop' --type loss\n"
     "  etx log show /var/lib/shop/etx --type decide --json | jq .decision\n",
     "  0  records were printed, or the log has none and none was asked for\n"
     "  1  no record matches --gid or --type\n"
@@ -51,14 +52,14 @@ static const cli_command command = {
 
 static const char *type_name_at(const void *table, size_t place) {
     (void)table;
-    return place < ETX_RECORD_END ? etx_record_name((unsigned)place + 1) : NULL;
+    return place < ETX_RECORD_LOSS ? etx_record_name((unsigned)place + 1) : NULL;
 }
 
 static int check_type(cli_context *cli, const char *type) {
     const char *near;
     char hint[96];
     unsigned i;
-    for (i = ETX_RECORD_OWN; i <= ETX_RECORD_END; i++) {
+    for (i = ETX_RECORD_OWN; i <= ETX_RECORD_LOSS; i++) {
         if (strcmp(type, etx_record_name(i)) == 0) {
             return 0;
         }
@@ -68,7 +69,7 @@ static int check_type(cli_context *cli, const char *type) {
         snprintf(hint, sizeof hint, "did you mean '%s'?", near);
     } else {
         snprintf(hint, sizeof hint,
-                 "types are own, begin, enlist, held, result, decide, force, move and end");
+                 "types are own, begin, enlist, held, result, decide, force, move, end and loss");
     }
     return etx__cli_fail(cli, hint, "--type: no record is called '%s'", type);
 }
@@ -83,65 +84,25 @@ static int is_wanted(const show_run *run, const etx_record *record) {
     return type == NULL || strcmp(type, etx_record_name(record->type)) == 0;
 }
 
-/* The codec that a batch was written with, or NULL. */
-static const etx_codec *find_codec(unsigned id) {
-    if (id == etx_codec_binary()->id) {
-        return etx_codec_binary();
+static int show_record(const etx_slot *slot, const etx_record *record, void *user) {
+    show_run *run = user;
+    const log_place place = {slot->partition, slot->slot, slot->nonce};
+    if (!is_wanted(run, record)) {
+        return 0;
     }
-    return id == etx_codec_json()->id ? etx_codec_json() : NULL;
-}
-
-/* Decodes one record, growing the room as it needs. */
-static int decode_record(show_run *run,
-                         const etx_codec *codec,
-                         etx_bytes bytes,
-                         etx_record *ret_record,
-                         size_t *ret_used) {
-    int rc;
-    while ((rc = codec->decode(bytes, &run->room, ret_record, ret_used)) == ETX_EBUSY) {
-        rc = etx_record_room_grow(&run->room);
-        if (rc != 0) {
-            return rc;
-        }
+    run->shown++;
+    if (run->options.json) {
+        etx__record_json(run->cli, &place, record);
+    } else {
+        etx__record_text(run->cli, &place, record);
     }
-    return rc;
+    return 0;
 }
 
 static int show_slot(const etx_slot *slot, void *user) {
     show_run *run = user;
-    log_place place = {slot->partition, slot->slot, slot->nonce};
-    const unsigned char *data = slot->batch.data;
-    const etx_codec *codec = slot->batch.len > 0 ? find_codec(data[0]) : NULL;
-    size_t at = 1;
-    if (codec == NULL) {
-        snprintf(run->message, sizeof run->message,
-                 "partition %u, slot %llu: written with codec %d, which this 'etx' does not have",
-                 slot->partition, (unsigned long long)slot->slot,
-                 slot->batch.len == 0 ? 0 : data[0]);
-        return ETX_EVERSION;
-    }
-    while (at < slot->batch.len) {
-        etx_bytes rest = {data + at, slot->batch.len - at};
-        etx_record record;
-        size_t used = 0;
-        int rc = decode_record(run, codec, rest, &record, &used);
-        if (rc != 0) {
-            snprintf(run->message, sizeof run->message,
-                     "partition %u, slot %llu, byte %zu of the batch: no record", slot->partition,
-                     (unsigned long long)slot->slot, at);
-            return rc;
-        }
-        at += used;
-        if (is_wanted(run, &record)) {
-            run->shown++;
-            if (run->options.json) {
-                etx__record_json(run->cli, &place, &record);
-            } else {
-                etx__record_text(run->cli, &place, &record);
-            }
-        }
-    }
-    return 0;
+    const log_records all = {&run->room, show_record, run, run->message, sizeof run->message};
+    return etx__log_records(slot, &all);
 }
 
 static int show_log(show_run *run, etx_log *log) {
@@ -151,7 +112,7 @@ static int show_log(show_run *run, etx_log *log) {
     uint32_t partition;
     int rc = log->ops->info(log, &info);
     if (rc != 0) {
-        return etx__log_fail(run->cli, rc, "reading the log's description failed");
+        return etx__log_fail(run->cli, run->argument, rc, "reading the log's description failed");
     }
     if (wanted != UINT64_MAX && wanted >= info.partitions) {
         return etx__cli_fail(run->cli, NULL, "--partition: the log has %u, numbered from 0",
@@ -164,7 +125,7 @@ static int show_log(show_run *run, etx_log *log) {
         rc = log->ops->get(log, partition, 0, show_slot, run, &mark, run->message,
                            sizeof run->message);
         if (rc != 0) {
-            return etx__log_fail(run->cli, rc, run->message);
+            return etx__log_fail(run->cli, run->argument, rc, run->message);
         }
     }
     return CLI_OK;
@@ -172,12 +133,9 @@ static int show_log(show_run *run, etx_log *log) {
 
 int etx__command_log_show(cli_context *cli, int argc, char **argv) {
     show_run run = {.cli = cli, .options = {.partition = UINT64_MAX}};
-    etx_log_config config = {.size = sizeof config, .flags = ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE};
-    char url[PATH_MAX + 8];
     etx_log *log = NULL;
     cli_args args;
     int code = etx__cli_parse(cli, &command, argc, argv, &run.options, &args);
-    int rc;
     if (code != CLI_RUN) {
         return code;
     }
@@ -188,19 +146,11 @@ int etx__command_log_show(cli_context *cli, int argc, char **argv) {
         return etx__cli_fail(cli, "1 to 128 printable characters without space",
                              "--gid: '%s' is no gid", run.options.gid);
     }
-    if (strchr(etx__log_dir(args.values[0]), '?') != NULL) {
-        return etx__cli_fail(cli, "give it another name, or a link to it",
-                             "%s: a '?' begins the options of a log's URL", args.values[0]);
+    code = etx__log_take(cli, args.values[0], ETX_LOG_READ_ONLY, &log);
+    if (code != CLI_OK) {
+        return code;
     }
-    snprintf(url, sizeof url, "file:%s", etx__log_dir(args.values[0]));
-    config.url = url;
-    config.node = "etx";
-    config.message = run.message;
-    config.message_size = sizeof run.message;
-    rc = etx_log_file()->open(&config, &log);
-    if (rc != 0) {
-        return etx__log_fail(cli, rc, run.message);
-    }
+    run.argument = args.values[0];
     code = show_log(&run, log);
     log->ops->close(log, 0);
     etx_record_room_free(&run.room);

@@ -1,5 +1,6 @@
 /* `etx log verify`: reads every byte of a log and says whether it is sound. */
 #include "log_command.h"
+#include "log_open.h"
 
 #include <string.h>
 
@@ -20,12 +21,16 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "DIR [--json]",
+    "DIR|URL [--json]",
     "Reads a whole log and changes nothing; the log may be in use. A torn tail is what a crash in\n"
     "the middle of a write leaves: opening the log cuts it, and nothing acknowledged is lost. All\n"
-    "else that is bad is corrupt, is named with file and offset, and keeps the log from opening.",
+    "else that is bad is corrupt, is named with file and offset, and keeps the log from opening.\n"
+    "Of a log in a database it says what each partition has, and whether every slot follows the "
+    "one\n"
+    "before it.",
     options_table,
     "  etx log verify /var/lib/shop/etx\n"
+    "  etx log verify postgresql://etx@db.internal/shop\n"
     "  etx log verify /var/lib/shop/etx --json | jq .findings\n",
     "  0  sound\n"
     "  1  a torn tail, which opening will cut\n"
@@ -75,11 +80,14 @@ int etx__command_log_verify(cli_context *cli, int argc, char **argv) {
     if (code != CLI_RUN) {
         return code;
     }
+    if (etx__cli_is_store(args.values[0])) {
+        return etx__log_verify_store(cli, args.values[0], options.json > 0);
+    }
     run.dir = etx__log_dir(args.values[0]);
     run.findings = options.json ? json_array() : NULL;
     rc = etx_log_file_verify(run.dir, note_finding, &run, &report, message, sizeof message);
     if (rc != 0) {
-        code = etx__log_fail(cli, rc, message);
+        code = etx__log_fail(cli, args.values[0], rc, message);
     } else {
         print_report(cli, &run, &report);
         code = (int)report.state;

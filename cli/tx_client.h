@@ -49,9 +49,9 @@ struct tx_client_ops {
     void (*message)(tx_client *client, char *message, size_t size);
 };
 
-/* A directory: an engine that calls nobody. With `operate` it records what is asked, in a directory
- * that no process has open; otherwise it only reads, also beside a program that runs. Says what
- * went wrong. CLI_OK or an exit code. */
+/* A log: an engine that calls nobody. With `operate` it records what is asked, in a log that no
+ * process has open and no node attends; otherwise it only reads, also beside a program that runs.
+ * Says what went wrong. CLI_OK or an exit code. */
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client);
 
 /* A server etxd that runs, as etx__server_open finds it. The same. */

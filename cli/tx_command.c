@@ -1,11 +1,9 @@
 /* `etx tx`: its subcommands, and what they share. */
 #include "tx_command.h"
 
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 static const cli_entry commands[] = {
     {"list", etx__command_tx_list, "List transactions, with filters"},
@@ -38,14 +36,19 @@ static const cli_group group = {
     "  etx tx park 0a1b2c --home file:/var/lib/shop/etx --why 'the bank is down until Monday'\n",
 };
 
-/* Stalled and unregistered are not among them: they are what a running process met, and in no
- * log. */
+/* Stalled and unregistered are what a running process met, and in no log. */
 static const struct {
     uint32_t mark;
     const char *name;
 } mark_names[] = {
-    {ETX_MARK_FORCED, "forced"},           {ETX_MARK_PARKED, "parked"}, {ETX_MARK_HELD, "held"},
-    {ETX_MARK_NEVER_BEGUN, "never-begun"}, {ETX_MARK_CHOSEN, "chosen"}, {ETX_MARK_ENDED, "ended"},
+    {ETX_MARK_FORCED, "forced"},
+    {ETX_MARK_PARKED, "parked"},
+    {ETX_MARK_HELD, "held"},
+    {ETX_MARK_NEVER_BEGUN, "never-begun"},
+    {ETX_MARK_CHOSEN, "chosen"},
+    {ETX_MARK_STALLED, "stalled"},
+    {ETX_MARK_UNREGISTERED, "unregistered"},
+    {ETX_MARK_ENDED, "ended"},
 };
 
 int etx__command_tx(cli_context *cli, int argc, char **argv) {
@@ -69,6 +72,10 @@ int etx__tx_open(cli_context *cli, const tx_options *options, int operate, tx_cl
     if (options->home != NULL && options->server != NULL) {
         return etx__cli_fail(cli, "a log, or a server that runs",
                              "--home and --server do not go together");
+    }
+    if (options->home != NULL && options->stalled) {
+        return etx__cli_fail(cli, "ask the server (--server), or look with --older-than",
+                             "--stalled: a log does not hold what a running program met");
     }
     return options->home != NULL ? etx__tx_open_local(cli, options->home, operate, ret_client)
                                  : open_server(cli, options, ret_client);
@@ -125,12 +132,29 @@ static int parse_states(cli_context *cli, const char *text, uint32_t *states) {
     return CLI_OK;
 }
 
+static int parse_kind(cli_context *cli, const char *text, etx_kind *ret_kind) {
+    static const etx_kind kinds[] = {ETX_TCC, ETX_SAGA, ETX_XA, ETX_MESSAGE, ETX_NOTIFICATION};
+    size_t i;
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(text, etx_kind_name(kinds[i])) == 0) {
+            *ret_kind = kinds[i];
+            return CLI_OK;
+        }
+    }
+    return etx__cli_fail(cli, "kinds are tcc, saga, xa, message, notification",
+                         "--kind: '%s' is none", text);
+}
+
 int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_filter) {
     etx_filter filter = ETX_FILTER_INIT;
     if (options->state != NULL && parse_states(cli, options->state, &filter.states) != CLI_OK) {
         return CLI_BAD;
     }
-    filter.marks = options->parked ? ETX_MARK_PARKED : 0U;
+    if (options->kind != NULL && parse_kind(cli, options->kind, &filter.kind) != CLI_OK) {
+        return CLI_BAD;
+    }
+    filter.marks =
+        (options->parked ? ETX_MARK_PARKED : 0U) | (options->stalled ? ETX_MARK_STALLED : 0U);
     filter.participant = options->participant;
     filter.gid_prefix = options->prefix;
     if (options->older_ms != 0) {
@@ -140,22 +164,6 @@ int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_
     filter.remembered =
         options->ended || (filter.states & (1U << ETX_COMMITTED | 1U << ETX_ABORTED)) != 0;
     *ret_filter = filter;
-    return CLI_OK;
-}
-
-int etx__tx_who(cli_context *cli, tx_options *options) {
-    if (options->who == NULL || options->who[0] == '\0') {
-        const char *user = getenv("USER");
-        const struct passwd *entry = user == NULL || user[0] == '\0' ? getpwuid(getuid()) : NULL;
-        options->who = entry != NULL ? entry->pw_name : user;
-    }
-    if (options->who == NULL || options->who[0] == '\0') {
-        return etx__cli_fail(cli, "add --who NAME", "who does this? $USER does not say it");
-    }
-    if (options->why == NULL || options->why[0] == '\0') {
-        return etx__cli_fail(cli, "it is recorded with the transaction, for those who come after",
-                             "--why 'THE REASON' is required");
-    }
     return CLI_OK;
 }
 

@@ -12,9 +12,11 @@ typedef struct tx_options {
     /* which */
     const char *state;
     const char *participant;
+    const char *kind;
     const char *prefix;
     uint64_t older_ms;
     int parked;
+    int stalled;
     int ended;
     int all;
     uint64_t limit;
@@ -36,18 +38,23 @@ typedef struct tx_options {
 #define TX_SERVER_HELP                                 \
     "or the server etxd (default: $ETX_SERVER, else\n" \
     "http://127.0.0.1:7830); its token is $ETX_TOKEN"
+#define TX_STALLED_HELP "whose calls keep failing; of a server only"
 #else
 #define TX_SERVER_HELP NULL
+#define TX_STALLED_HELP NULL
 #endif
+#define TX_KINDS "tcc|saga|xa|message|notification"
 #define TX_STATE_HELP                                       \
     "ACTIVE, COMMITTING, ABORTING; COMMITTED and ABORTED\n" \
     "bring remembered ones; more with ','"
-#define TX_OPTION_HOME(help)                               \
-    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR", help), \
+#define TX_OPTION_HOME(help)                                   \
+    TX_ROW("home", 'H', CLI_TEXT, home, "file:DIR|URL", help), \
         TX_ROW("server", 'S', CLI_TEXT, server, "URL", TX_SERVER_HELP)
 #define TX_OPTION_JSON TX_ROW("json", 'j', CLI_FLAG, json, NULL, "one JSON object a line")
 #define TX_OPTION_STATE TX_ROW("state", 's', CLI_TEXT, state, "STATES", TX_STATE_HELP)
 #define TX_OPTION_PARKED TX_ROW("parked", 0, CLI_FLAG, parked, NULL, "parked by an operator")
+#define TX_OPTION_STALLED TX_ROW("stalled", 0, CLI_FLAG, stalled, NULL, TX_STALLED_HELP)
+#define TX_OPTION_KIND TX_ROW("kind", 'k', CLI_TEXT, kind, TX_KINDS, "with a branch of this kind")
 #define TX_OPTION_PARTICIPANT \
     TX_ROW("participant", 'p', CLI_TEXT, participant, "NAME", "with a branch of this participant")
 #define TX_OPTION_PREFIX TX_ROW("prefix", 0, CLI_TEXT, prefix, "TEXT", "the gid begins so")
@@ -57,8 +64,9 @@ typedef struct tx_options {
 #define TX_OPTION_WHY \
     TX_ROW("why", 0, CLI_TEXT, why, "TEXT", "the reason; both are recorded (required)")
 #define TX_OPTION_ALL TX_ROW("all", 'a', CLI_FLAG, all, NULL, "all that are not ended")
-#define TX_OPTIONS_FILTER \
-    TX_OPTION_STATE, TX_OPTION_PARKED, TX_OPTION_PARTICIPANT, TX_OPTION_PREFIX, TX_OPTION_OLDER
+#define TX_OPTIONS_FILTER                                                                        \
+    TX_OPTION_STATE, TX_OPTION_PARKED, TX_OPTION_STALLED, TX_OPTION_KIND, TX_OPTION_PARTICIPANT, \
+        TX_OPTION_PREFIX, TX_OPTION_OLDER
 #define TX_OPTIONS_END \
     { NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0 }
 
@@ -75,8 +83,6 @@ int etx__tx_check_gid(cli_context *cli, const char *gid);
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 /* Makes the filter that the options describe. CLI_OK or CLI_BAD. */
 int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_filter);
-/* Fills in `who`, and insists on `why`. CLI_OK or CLI_BAD. */
-int etx__tx_who(cli_context *cli, tx_options *options);
 /* POSTs the body (whose reference is taken) to a client of etx__tx_open_server, below the path of
  * the gid or, for "", of all. The answer is the client's. 0, or an ETX error. */
 int etx__tx_server_post(tx_client *client,

@@ -101,7 +101,8 @@ int etx__command_tx_force(cli_context *cli, int argc, char **argv) {
         return code;
     }
     if (etx__tx_check_gid(cli, args.values[0]) != CLI_OK ||
-        plan_force(cli, &options, &plan) != CLI_OK || etx__tx_who(cli, &options) != CLI_OK) {
+        plan_force(cli, &options, &plan) != CLI_OK ||
+        etx__cli_who(cli, &options.who, options.why) != CLI_OK) {
         return CLI_BAD;
     }
     code = etx__tx_open(cli, &options, 1, &client);

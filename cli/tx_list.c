@@ -24,8 +24,8 @@ static const cli_option options_table[] = {
 static const cli_command command = {
     "(--server URL | --home URL) [filters] [--limit N] [--json]",
     "Lists transactions that are not ended, or those that the filters find. All filters must fit.\n"
-    "Marks are those that the log holds. What is stalled or unregistered only the running program\n"
-    "knows (its monitor, etx_list); here, --older-than and --participant find it.",
+    "What is stalled or unregistered only the running program knows (a server: --stalled; its\n"
+    "monitor, etx_list); in a log, --older-than and --participant find it.",
     options_table,
     "  etx tx list --home file:/var/lib/shop/etx\n"
     "  etx tx list --home file:/var/lib/shop/etx --state ABORTING --participant bank\n"

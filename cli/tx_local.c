@@ -1,10 +1,11 @@
-/* `etx tx` on a directory: an engine of its own that looks, operates, and calls nobody. */
+/* `etx tx` on a log: an engine of its own that looks, operates, and calls nobody. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "envelope.h"
+#include "log_open.h"
 #include "tx_client.h"
 
 enum {
@@ -110,34 +111,39 @@ static const tx_client_ops local_ops = {
 };
 
 /* The engine would make a directory that is missing; an operator who mistyped it does not want
- * that. */
-static int check_present(cli_context *cli, const char *url) {
-    etx_log_config config = {.size = sizeof config,
-                             .url = url,
-                             .node = "etx",
-                             .flags = ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE};
+ * that. Nor must one operate on a log that nodes work on: they would have to share it with this
+ * one. */
+static int check_present(cli_context *cli, const char *url, int operate) {
     char message[400] = "";
     etx_log *log = NULL;
-    int rc;
-    config.message = message;
-    config.message_size = sizeof message;
-    rc = etx_log_file()->open(&config, &log);
-    if (rc == 0) {
-        log->ops->close(log, 0);
-        return CLI_OK;
+    json_t *nodes;
+    int code = CLI_OK;
+    int rc = etx__log_open(url, ETX_LOG_READ_ONLY, &log, message, sizeof message);
+    if (rc != 0) {
+        return etx__cli_fail(cli,
+                             rc == ETX_ENOTFOUND && !etx__cli_is_store(url)
+                                 ? "is it the right directory? --home file:DIR, as the program "
+                                   "says it"
+                                 : NULL,
+                             "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),
+                             etx_error_name(rc));
     }
-    return etx__cli_fail(
-        cli,
-        rc == ETX_ENOTFOUND ? "is it the right directory? --home file:DIR, as the program says it"
-                            : NULL,
-        "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc), etx_error_name(rc));
+    nodes = operate ? etx__log_nodes(log, message, sizeof message) : json_array();
+    if (nodes == NULL) {
+        code = etx__cli_fail(cli, NULL, "%s", message);
+    } else if (json_array_size(nodes) > 0) {
+        code = etx__log_refuse_nodes(cli, nodes);
+    }
+    json_decref(nodes);
+    log->ops->close(log, 0);
+    return code;
 }
 
 static int fail_start(cli_context *cli, etx_engine *engine, const char *dir, int rc) {
     etx_file_report report = {.size = sizeof report};
     char message[400] = "";
     char hint[160];
-    if (rc == ETX_EBUSY) {
+    if (rc == ETX_EBUSY && dir[0] != '\0') {
         (void)etx_log_file_verify(dir, NULL, NULL, &report, message, sizeof message);
         snprintf(
             hint, sizeof hint,
@@ -186,36 +192,15 @@ static int start_engine(cli_context *cli,
     return CLI_OK;
 }
 
-/* Is it a log in a store on a network? */
-static int is_shared(const char *url) {
-    static const char *const schemes[] = {"etcd://", "postgresql://"};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* A log that others may share is looked at only: who operates on it would take it from them. */
-static int check_shared(cli_context *cli, int operate) {
-    if (operate) {
-        return etx__cli_fail(cli, "ask the server that works on it: --server URL",
-                             "a log in a database is only looked at by this command");
-    }
-    return CLI_OK;
-}
-
 int etx__tx_open_local(cli_context *cli, const char *url, int operate, tx_client **ret_client) {
     local_client *local;
     char dir[PATH_MAX] = "";
-    int shared = is_shared(url);
     int code;
-    if (!shared && etx__cli_file_dir(url, dir, sizeof dir) != 0) {
-        return etx__cli_fail(cli, "write --home file:DIR", "'%s' is not the URL of a directory",
-                             url);
+    if (!etx__cli_is_store(url) && etx__cli_file_dir(url, dir, sizeof dir) != 0) {
+        return etx__cli_fail(cli, "write --home file:DIR, or a URL such as postgresql://...",
+                             "'%s' is not the URL of a log", url);
     }
-    code = shared ? check_shared(cli, operate) : check_present(cli, url);
+    code = check_present(cli, url, operate);
     if (code != CLI_OK) {
         return code;
     }

@@ -24,7 +24,7 @@ static const cli_option record_options[] = {
 };
 
 static const cli_command retry_command = {
-    "(GID | filters | --all) (--server URL | --home file:DIR) [--rate N]",
+    "(GID | filters | --all) (--server URL | --home file:DIR|URL) [--rate N]",
     "Has a server call now what it would call later. On a log only checks that the transactions\n"
     "are there and not ended: no process has it open, so nobody calls, and nothing is recorded. "
     "The\n"
@@ -62,8 +62,9 @@ static const cli_command resume_command = {
 };
 
 static int has_filter(const tx_options *options) {
-    return options->all || options->parked || options->state != NULL ||
-           options->participant != NULL || options->prefix != NULL || options->older_ms != 0;
+    return options->all || options->parked || options->stalled || options->kind != NULL ||
+           options->state != NULL || options->participant != NULL || options->prefix != NULL ||
+           options->older_ms != 0;
 }
 
 static const char *name_done(etx_bulk what) {
@@ -132,7 +133,7 @@ static int run_operation(cli_context *cli,
     if (args.count == 1 && etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
         return CLI_BAD;
     }
-    if (what != ETX_BULK_RETRY && etx__tx_who(cli, &options) != CLI_OK) {
+    if (what != ETX_BULK_RETRY && etx__cli_who(cli, &options.who, options.why) != CLI_OK) {
         return CLI_BAD;
     }
     code = etx__tx_open(cli, &options, 1, &client);

@@ -194,6 +194,13 @@ static int list_server(tx_client *client,
     if (filter->participant != NULL) {
         return refuse_participant(self);
     }
+    if (filter->marks & ETX_MARK_STALLED) {
+        len += (size_t)snprintf(path + len, sizeof path - len, "&stalled=true");
+    }
+    if (filter->kind != 0) {
+        len += (size_t)snprintf(path + len, sizeof path - len, "&kind=%s",
+                                etx_kind_name(filter->kind));
+    }
     if (states[0] != '\0') {
         len += (size_t)snprintf(path + len, sizeof path - len, "&state=%s", states);
     }
@@ -311,6 +318,12 @@ static int bulk_server(tx_client *client,
     }
     if ((filter->marks & ETX_MARK_PARKED) != 0) {
         json_object_set_new(sent, "parked", json_true());
+    }
+    if ((filter->marks & ETX_MARK_STALLED) != 0) {
+        json_object_set_new(sent, "stalled", json_true());
+    }
+    if (filter->kind != 0) {
+        json_object_set_new(sent, "kind", json_string(etx_kind_name(filter->kind)));
     }
     if (filter->gid_prefix != NULL) {
         json_object_set_new(sent, "gid_prefix", json_string(filter->gid_prefix));

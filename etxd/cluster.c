@@ -1,6 +1,18 @@
 /* GET /v1/cluster: the nodes that share a home, and who has which partition. */
 #include "etxd.h"
 
+/* Their ids stand behind a space each. */
+static void write_own_homes(etxd_text *body, const char *at) {
+    int count = 0;
+    etxd_text_name(body, "homes");
+    etxd_text_put(body, "[");
+    for (; *at == ' '; at += 1 + ETX_HOME_ID_LEN) {
+        etxd_text_put(body, count++ > 0 ? "," : "");
+        etxd_text_json(body, at + 1, ETX_HOME_ID_LEN);
+    }
+    etxd_text_put(body, "]");
+}
+
 static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
     etx_node_status node = {.size = sizeof node};
     uint32_t i;
@@ -12,6 +24,7 @@ static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
         etxd_text_member(body, "address", node.address);
         etxd_text_member_flag(body, "here", node.here);
         etxd_text_member_number(body, "left_ms", node.left_ms);
+        write_own_homes(body, node.homes);
         etxd_text_put(body, "}");
     }
     etxd_text_put(body, "]");
@@ -40,6 +53,8 @@ static void write_partitions(etxd_text *body, etxd *server, unsigned place, uint
         etxd_text_member_flag(body, "here", one.here);
         etxd_text_member_number(body, "left_ms", one.node_left_ms);
         write_in_flight(body, &one);
+        etxd_text_member_flag(body, "regressed", one.regressed);
+        etxd_text_member(body, "why", one.why);
         etxd_text_put(body, "}");
     }
     etxd_text_put(body, "]");
@@ -61,7 +76,14 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_put(&body, place > 0 ? ",{" : "{");
         etxd_text_member_number(&body, "place", place);
         etxd_text_member(&body, "id", home.id);
-        etxd_text_member_flag(&body, "shared", first.shared);
+        /* one that is away has no partitions yet: only shared homes may be */
+        etxd_text_member_flag(&body, "shared", first.shared || home.partitions == 0);
+        etxd_text_member(&body, "url", home.url);
+        etxd_text_member_flag(&body, "usable", home.usable);
+        etxd_text_member_number(&body, "since_ms", home.since_ms);
+        etxd_text_member(&body, "why", home.why);
+        etxd_text_member(&body, "remark", home.remark);
+        etxd_text_member_flag(&body, "drained", home.drained);
         write_nodes(&body, server->engine, place);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");

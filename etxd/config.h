@@ -53,6 +53,11 @@ enum {
       "where other nodes that share a home reach this one")                                        \
     X(lease, TIME, "lease", "TIME", "5s", 500, UINT32_MAX, 0,                                      \
       "a node that is not heard of for so long loses what it has of shared homes")                 \
+    X(hold_down, TIME, "hold-down", "TIME", "5s", 1, UINT32_MAX, 0,                                \
+      "a home that was away is used again once it has been well for so long")                      \
+    X(state, TEXT, "state", "DIR", "", 0, 0, 0,                                                    \
+      "what it remembers of homes that nodes share; default: state in $STATE_DIRECTORY, or "       \
+      "./etx-state-NODE; '': nothing")                                                             \
     X(durability, TEXT, "durability", "GRADE", "local", 0, 0, 0,                                   \
       "what a transaction gets that asks for nothing: volatile, local, replicated")                \
     X(allow_volatile, SWITCH, "allow-volatile", "", "off", 0, 0, 0,                                \

@@ -1,4 +1,4 @@
-/* What settings are if nobody says: the home, and the node's name. */
+/* What settings are if nobody says: the home, the node's name, and what it remembers. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +56,45 @@ static int fill_node(etxd_config *config, char *message) {
     return set(config, "node", name, message);
 }
 
+/* Is the directory a log's? It may hold nothing else. */
+static int is_home(const etxd_config *config, const char *dir, size_t len) {
+    size_t i;
+    for (i = 0; i < config->home.count; i++) {
+        const char *url = config->home.items[i];
+        if (strncmp(url, "file:", 5) == 0 && strncmp(url + 5, dir, len) == 0 &&
+            strchr("?/", url[5 + len]) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What it remembers of homes that nodes share: in the directory that systemd gives each service, or
+ * here, where several nodes may be started. */
+static int fill_state(etxd_config *config, char *message) {
+    char dir[4096];
+    const char *given = getenv("STATE_DIRECTORY");
+    size_t len = given != NULL ? strcspn(given, ":") : 0;
+    if (config->source[ETXD_SETTING_state] != ETXD_FROM_DEFAULT || !etxd_config_is_shared(config)) {
+        return 0;
+    }
+    if ((len > 0 && is_home(config, given, len)) || strchr(config->node, '/') != NULL) {
+        snprintf(message, ETXD_MESSAGE_MAX,
+                 "state: nodes share a home: say --state DIR, a directory of this node's own and "
+                 "of nothing else");
+        return -1;
+    }
+    if (len > 0) {
+        snprintf(dir, sizeof dir, "%.*s/state", (int)(len < 4000 ? len : 4000), given);
+    } else {
+        snprintf(dir, sizeof dir, "etx-state-%s", config->node);
+    }
+    return set(config, "state", dir, message);
+}
+
 int etxd_config_fill(etxd_config *config, char *message) {
-    return fill_home(config, message) != 0 ? -1 : fill_node(config, message);
+    if (fill_home(config, message) != 0 || fill_node(config, message) != 0) {
+        return -1;
+    }
+    return fill_state(config, message);
 }

@@ -198,6 +198,16 @@ static int allow_named(const domain *d, const char *url) {
     return rc;
 }
 
+static int allow_kept(const domain *d, const char *what, const char *path) {
+    if (make_home(path) != 0) {
+        snprintf(d->why, d->size, "%s %.100s: %s", what, path, strerror(errno));
+        return -1;
+    }
+    return allow(
+        d, path,
+        FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_REMOVE_FILE | FS_MAKE_REG | FS_TRUNCATE);
+}
+
 static int allow_home(const domain *d, const char *url) {
     char path[PATH_LEN_MAX];
     size_t len;
@@ -210,13 +220,7 @@ static int allow_home(const domain *d, const char *url) {
         len--;
     }
     snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, url);
-    if (make_home(path) != 0) {
-        snprintf(d->why, d->size, "home %.100s: %s", path, strerror(errno));
-        return -1;
-    }
-    return allow(
-        d, path,
-        FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_REMOVE_FILE | FS_MAKE_REG | FS_TRUNCATE);
+    return allow_kept(d, "home", path);
 }
 
 static int allow_all(const domain *d, const etxd_config *config) {
@@ -225,6 +229,9 @@ static int allow_all(const domain *d, const etxd_config *config) {
         if (allow_home(d, config->home.items[i]) != 0) {
             return -1;
         }
+    }
+    if (config->state[0] != '\0' && allow_kept(d, "state", config->state) != 0) {
+        return -1;
     }
     return allow_settings(d, config) != 0 ? -1 : allow_system(d);
 }

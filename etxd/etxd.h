@@ -22,6 +22,7 @@ typedef struct etxd_exchange etxd_exchange;
 typedef struct etxd_pool etxd_pool;
 typedef struct etxd_events etxd_events;
 typedef struct etxd_forwarder etxd_forwarder;
+typedef struct etxd_letter etxd_letter;
 
 /* A handler answers now or later, and returns 0; or sets the exchange's problem and returns -1. It
  * runs on the loop's thread and never waits. */
@@ -119,6 +120,12 @@ struct etxd_exchange {
     etx_wait wait;
     uint32_t wait_ms;
     void *state; /* the handler's own */
+    void *owned; /* the same, freed with the exchange */
+    /* of what other nodes are asked: forward.h */
+    etxd_exchange *asking, **asked; /* the list of those that wait for one */
+    uint64_t fetch;                 /* ... net_client's */
+    etxd_letter *later;             /* for the next one; NULL: none */
+    etxd_handler then;              /* once all have said yes; NULL: the answer is theirs */
 };
 
 /* ---- exchange.c */
@@ -222,6 +229,8 @@ int etxd_get_version(etxd_exchange *x);
 int etxd_get_metrics(etxd_exchange *x);
 int etxd_get_openapi(etxd_exchange *x);
 int etxd_get_cluster(etxd_exchange *x);
+int etxd_post_move(etxd_exchange *x);
+int etxd_post_drain(etxd_exchange *x);
 int etxd_post_transactions(etxd_exchange *x);
 int etxd_get_transactions(etxd_exchange *x);
 int etxd_get_transaction(etxd_exchange *x);

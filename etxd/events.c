@@ -94,7 +94,11 @@ static void tell_log(etxd *server, const etx_event *event) {
                                  {"branch", event->branch, 0},
                                  {"home", event->home, 0},
                                  {"why", event->reason, 0}};
-    etxd_log_line(&server->log, event->alarm ? ETXD_WARNING : ETXD_DEBUG,
+    int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
+    etxd_log_line(&server->log,
+                  event->alarm ? ETXD_WARNING
+                  : ends_alarm ? ETXD_INFO
+                               : ETXD_DEBUG,
                   event->alarm ? "alarm" : "event", fields, sizeof fields / sizeof *fields);
 }
 

@@ -31,6 +31,8 @@ void etxd_note(etxd_exchange *x, int status) {
         };
         etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
     }
+    etxd_letter_free(x->later);
+    free(x->owned);
     free(x);
 }
 

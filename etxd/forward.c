@@ -20,15 +20,22 @@ static const char by[] = "Etx-Forwarded-By";
 struct etxd_forwarder {
     net_client *client;
     net_tls *tls;
+    uint32_t turn;         /* among the nodes that new transactions are sent to */
+    etxd_exchange *asking; /* those that wait for another node's answer */
+    net_timer hurry;
+    etxd *server;
 };
 
 /* What is sent: copies, until it is on its way. */
-typedef struct letter {
+struct etxd_letter {
+    char node[ETX_NAME_MAX + 1];
+    const char *method;
     etxd_text url;
+    etxd_text body;
     net_header headers[FIELDS_MAX];
     char *values[FIELDS_MAX];
     size_t count;
-} letter;
+};
 
 /* ---- whether */
 
@@ -43,9 +50,10 @@ int etxd_is_elsewhere(const etxd_exchange *x, const char *gid) {
 }
 
 static int refuse(etxd_exchange *x, const etx_partition_status *where) {
-    return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM, "partition %u is with node %s%s%s",
-                            where->number, where->node, where->address[0] != '\0' ? " at " : "",
-                            where->address);
+    return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
+                            "partition %u of %s home is with node %s%s%s", where->number,
+                            where->shared ? "the shared" : "a local", where->node,
+                            where->address[0] != '\0' ? " at " : "", where->address);
 }
 
 int etxd_forward_never(etxd_exchange *x, const char *gid) {
@@ -55,7 +63,7 @@ int etxd_forward_never(etxd_exchange *x, const char *gid) {
 
 /* ---- there */
 
-static void add_field(letter *one, const char *name, net_text value) {
+static void add_field(etxd_letter *one, const char *name, net_text value) {
     char *copy = value.len > 0 ? strndup(value.bytes, value.len) : NULL;
     one->url.failed |= value.len > 0 && copy == NULL;
     if (copy != NULL) {
@@ -64,15 +72,22 @@ static void add_field(letter *one, const char *name, net_text value) {
     }
 }
 
-static void add_given(letter *one, const etxd_exchange *x, const char *name) {
+static void add_given(etxd_letter *one, const etxd_exchange *x, const char *name) {
     add_field(one, name, net_request_header(x->request, name));
 }
 
-static void write_letter(letter *one, const etxd_exchange *x, const char *address) {
+static void write_letter(etxd_letter *one,
+                         const etxd_exchange *x,
+                         const char *name,
+                         const char *address) {
     const char *node = x->server->config.node;
     net_text path = net_request_path(x->request);
     net_text query = net_request_query(x->request);
+    net_text body = net_request_body(x->request);
     size_t len = strlen(address);
+    memcpy(one->node, name, sizeof one->node);
+    one->method = strcmp(x->method, "HEAD") == 0 ? "GET" : x->method;
+    etxd_text_add(&one->body, body.bytes, body.len);
     len -= len > 0 && address[len - 1] == '/';
     etxd_text_add(&one->url, address, len);
     etxd_text_add(&one->url, path.bytes, path.len);
@@ -87,11 +102,29 @@ static void write_letter(letter *one, const etxd_exchange *x, const char *addres
     add_given(one, x, "tracestate");
 }
 
-static void free_letter(letter *one) {
-    while (one->count > 0) {
-        free(one->values[--one->count]);
+void etxd_letter_free(etxd_letter *letter) {
+    if (letter == NULL) {
+        return;
     }
-    etxd_text_free(&one->url);
+    while (letter->count > 0) {
+        free(letter->values[--letter->count]);
+    }
+    etxd_text_free(&letter->url);
+    etxd_text_free(&letter->body);
+    free(letter);
+}
+
+static etxd_letter *make_letter(etxd_exchange *x, const char *node, const char *address) {
+    etxd_letter *one = calloc(1, sizeof *one);
+    if (one != NULL) {
+        write_letter(one, x, node, address);
+    }
+    if (one == NULL || one->url.failed || one->body.failed) {
+        etxd_letter_free(one);
+        (void)etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory to ask node %s", node);
+        return NULL;
+    }
+    return one;
 }
 
 /* ---- and back */
@@ -136,77 +169,186 @@ static void relay(etxd_exchange *x, const net_result *result) {
     etxd_note(x, result->status);
 }
 
+static int send_letter(etxd_exchange *x, etxd_letter *one);
+
+static void link_asking(etxd_exchange *x) {
+    etxd_forwarder *forwarder = x->server->forwarder;
+    x->asking = forwarder->asking;
+    x->asked = &forwarder->asking;
+    if (x->asking != NULL) {
+        x->asking->asked = &x->asking;
+    }
+    forwarder->asking = x;
+}
+
+static void unlink_asking(etxd_exchange *x) {
+    *x->asked = x->asking;
+    if (x->asking != NULL) {
+        x->asking->asked = x->asked;
+    }
+}
+
+/* It has said yes, and more is to be done. */
+static void go_on(etxd_exchange *x) {
+    etxd_letter *one = x->later;
+    x->later = NULL;
+    if (one != NULL ? send_letter(x, one) < 0 : x->then(x) != 0) {
+        etxd_refuse(x);
+    }
+}
+
 static void on_answer(uint64_t id, const net_result *result, void *user) {
     etxd_exchange *x = user;
     etxd_counts *counts = &x->server->counts;
     (void)id;
     etxd_wait_end(x);
+    unlink_asking(x);
     if (result->error == 0) {
         atomic_fetch_add(&counts->forwards[ETXD_FORWARD_ANSWERED], 1);
-        relay(x, result);
+        if (result->status < 300 && x->then != NULL) {
+            go_on(x);
+        } else {
+            relay(x, result);
+        }
         return;
     }
     atomic_fetch_add(&counts->forwards[result->sent ? ETXD_FORWARD_LOST : ETXD_FORWARD_UNREACHED],
                      1);
     (void)etxd_problem_set(
         &x->problem, result->sent ? ETXD_UNKNOWN_PROBLEM : ETXD_UNAVAILABLE_PROBLEM,
-        "node %s has its partition, and %s: %.200s", x->node,
+        "node %s is to be asked, and %s: %.200s", x->node,
         result->sent ? "may have got the request, but did not answer" : "could not be reached",
         result->detail[0] != '\0' ? result->detail : net_strerror(result->error));
     etxd_refuse(x);
 }
 
-static int send_letter(etxd_exchange *x, const letter *one) {
-    net_text body = net_request_body(x->request);
+/* Takes the letter. 1, or -1 and a problem. */
+static int send_letter(etxd_exchange *x, etxd_letter *one) {
     uint32_t wait_ms = x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS;
     net_url url;
     net_fetch fetch = {.size = sizeof fetch,
                        .url = &url,
-                       .method = strcmp(x->method, "HEAD") == 0 ? "GET" : x->method,
+                       .method = one->method,
                        .tls = x->server->forwarder->tls,
                        .headers = one->headers,
                        .header_count = one->count,
-                       .body = body.bytes,
-                       .body_len = body.len,
+                       .body = one->body.bytes,
+                       .body_len = one->body.len,
                        .connect_ms = (uint32_t)x->server->config.call_connect,
                        .timeout_ms = wait_ms + SLACK_MS,
                        .done = on_answer,
                        .user = x};
     const char *why = "no memory";
-    if (one->url.failed || net_url_parse(one->url.bytes, one->url.len, &url, &why) != 0) {
-        return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
-                                "node %s has its partition, and cannot be asked from here: %s",
-                                x->node, why);
+    int rc = 1;
+    memcpy(x->node, one->node, sizeof x->node);
+    if (net_url_parse(one->url.bytes, one->url.len, &url, &why) != 0) {
+        rc = etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
+                              "node %s cannot be asked from here: %s", x->node, why);
+    } else if (etxd_wait_begin(x) != 0) {
+        rc = -1;
+    } else if (net_client_fetch(x->server->forwarder->client, &fetch, &x->fetch) == 0) {
+        link_asking(x);
+    } else {
+        etxd_wait_end(x);
+        rc =
+            etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory to ask node %s", x->node);
     }
-    if (etxd_wait_begin(x) != 0) {
+    etxd_letter_free(one);
+    return rc;
+}
+
+static int ask(etxd_exchange *x, const char *node, const char *address) {
+    etxd_letter *one = make_letter(x, node, address);
+    return one != NULL ? send_letter(x, one) : -1;
+}
+
+int etxd_is_forwarded(const etxd_exchange *x) {
+    return net_request_header(x->request, by).bytes != NULL;
+}
+
+static int guard_address(etxd_exchange *x, const etx_node_status *node) {
+    return node->address[0] != '\0' && x->server->forwarder != NULL
+               ? 0
+               : etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
+                                  "node %s is to be asked, and has told no address", node->node);
+}
+
+int etxd_forward_to(etxd_exchange *x, const etx_node_status *node) {
+    return guard_address(x, node) != 0 ? -1 : ask(x, node->node, node->address);
+}
+
+int etxd_forward_later(etxd_exchange *x, const etx_node_status *node) {
+    if (guard_address(x, node) != 0) {
         return -1;
     }
-    if (net_client_fetch(x->server->forwarder->client, &fetch, NULL) != 0) {
-        etxd_wait_end(x);
-        return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory to ask node %s",
-                                x->node);
+    x->later = make_letter(x, node->node, node->address);
+    return x->later != NULL ? 0 : -1;
+}
+
+/* Any that attends and can be asked, each in its turn. */
+static int find_other(etxd *server, unsigned place, etx_node_status *ret_node) {
+    etx_node_status node = {.size = sizeof node};
+    uint32_t turn = server->forwarder->turn++;
+    uint32_t count = 0;
+    uint32_t i;
+    for (i = 0; etx_engine_node_status(server->engine, place, i, &node) == 0; i++) {
+        count += !node.here && node.address[0] != '\0';
     }
-    return 1;
+    turn = count > 0 ? turn % count : 0;
+    for (i = 0; count > 0 && etx_engine_node_status(server->engine, place, i, &node) == 0; i++) {
+        if (!node.here && node.address[0] != '\0' && turn-- == 0) {
+            *ret_node = node;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int etxd_forward_new(etxd_exchange *x) {
+    etx_home_status home = {.size = sizeof home};
+    etx_node_status node = {.size = sizeof node};
+    unsigned place;
+    if (x->server->forwarder == NULL || etxd_is_forwarded(x)) {
+        return 0;
+    }
+    for (place = 0; etx_engine_home_status(x->server->engine, place, &home) == 0; place++) {
+        if (home.drained && find_other(x->server, place, &node)) {
+            return etxd_forward_to(x, &node);
+        }
+    }
+    return 0;
 }
 
 int etxd_forward(etxd_exchange *x, const char *gid) {
     etx_partition_status where = {.size = sizeof where};
-    letter one = {.count = 0};
-    int rc;
     if (!where_is(x, gid, &where)) {
         return 0;
     }
-    if (where.address[0] == '\0' || net_request_header(x->request, by).bytes != NULL) {
+    if (where.address[0] == '\0' || etxd_is_forwarded(x)) {
         return refuse(x, &where);
     }
-    memcpy(x->node, where.node, sizeof x->node);
-    write_letter(&one, x, where.address);
-    rc = send_letter(x, &one);
-    free_letter(&one);
-    return rc;
+    return ask(x, where.node, where.address);
 }
 
 /* ---- its life */
+
+static void on_hurry(net_timer *timer) {
+    etxd_forwarder *forwarder =
+        (etxd_forwarder *)(void *)((char *)timer - offsetof(etxd_forwarder, hurry));
+    etxd_exchange *x = forwarder->asking;
+    while (x != NULL) {
+        etxd_exchange *next = x->asking;
+        net_client_cancel(forwarder->client, x->fetch);
+        x = next;
+    }
+}
+
+void etxd_forward_hurry(etxd *server, uint64_t ms) {
+    if (server->forwarder != NULL) {
+        server->forwarder->hurry.fire = on_hurry;
+        net_timer_start(server->loop, &server->forwarder->hurry, ms);
+    }
+}
 
 /* Tokens do not go in the clear to where others may read them. */
 static int vet(const net_url *url, const net_address *address, void *user) {
@@ -245,12 +387,14 @@ int etxd_forwarder_create(etxd *server, char *message) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory");
         return -1;
     }
+    server->forwarder->server = server;
     return etxd_forwarder_tls(&server->config, &server->forwarder->tls, message);
 }
 
 void etxd_forwarder_free(etxd_forwarder *forwarder) {
     if (forwarder != NULL) {
         net_client_free(forwarder->client);
+        net_timer_stop(forwarder->server->loop, &forwarder->hurry);
         net_tls_free(forwarder->tls);
         free(forwarder);
     }

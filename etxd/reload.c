@@ -114,7 +114,9 @@ int etxd_engine_options(etxd *server, char *message) {
     o.node = c->node;
     o.address = c->advertise;
     o.lease_ms = (uint32_t)c->lease;
-    o.flags = c->allow_volatile ? ETX_ALLOW_VOLATILE : 0;
+    o.hold_down_ms = (uint32_t)c->hold_down;
+    o.state_dir = c->state[0] != '\0' ? c->state : NULL;
+    o.flags = ETX_START_WAITS | (c->allow_volatile ? ETX_ALLOW_VOLATILE : 0);
     o.shards = (uint32_t)c->shards;
     o.transactions_max = (uint32_t)c->transactions;
     o.branches_max = (uint32_t)c->branches;

@@ -11,6 +11,8 @@ static const etxd_route routes[] = {
     {"GET", "/v1/version", ETXD_ANY, ETXD_STOPPED, etxd_get_version},
     {"GET", "/v1/openapi.json", ETXD_ANY, ETXD_STOPPED, etxd_get_openapi},
     {"GET", "/v1/cluster", ETXD_READ, ETXD_UNBOUND, etxd_get_cluster},
+    {"POST", "/v1/cluster/move", ETXD_OPERATE, ETXD_UNBOUND, etxd_post_move},
+    {"POST", "/v1/cluster/drain", ETXD_OPERATE, ETXD_UNBOUND, etxd_post_drain},
     {"GET", "/v1/events", ETXD_READ, 0, etxd_get_events},
     {"POST", "/v1/transactions", ETXD_SUBMIT, 0, etxd_post_transactions},
     {"GET", "/v1/transactions", ETXD_READ, 0, etxd_get_transactions},

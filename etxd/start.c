@@ -89,6 +89,7 @@ static void begin_drain(etxd *server) {
     etxd_log_say(&server->log, ETXD_INFO, "ending: answering what is begun", NULL, NULL);
     etxd_events_end(server->events);
     etxd_waiting_hurry(server, server->config.drain / 2);
+    etxd_forward_hurry(server, server->config.drain / 2);
     net_server_drain(server->server, server->config.drain * (CLOSE_SHARE - 1) / CLOSE_SHARE,
                      after_drain, server);
 }

@@ -115,7 +115,11 @@ int etxd_post_transactions(etxd_exchange *x) {
     rc = etxd_plan_read(x, &plan);
     if (rc == 0 && plan.options.gid != NULL) {
         snprintf(x->gid, sizeof x->gid, "%s", plan.options.gid);
-        forwarded = plan.options.gid != plan.gid ? etxd_forward(x, x->gid) : 0;
+    }
+    if (rc == 0 && (plan.options.gid == NULL || plan.options.gid == plan.gid)) {
+        forwarded = etxd_forward_new(x);
+    } else if (rc == 0) {
+        forwarded = etxd_forward(x, x->gid);
     }
     if (forwarded != 0) {
         rc = forwarded > 0 ? 0 : -1;

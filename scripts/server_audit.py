@@ -1,4 +1,4 @@
-"""The audit of `scripts/demo --server`: three ledgers and their fences, beside what the server says
+"""The audit of a shop (shop.py): three ledgers and their fences, beside what the server says
 and what its clients were told."""
 import json
 import subprocess
@@ -93,7 +93,7 @@ class Audit:
 
     def answers(self, told, states):
         """Whatever a client was told is what is."""
-        for gid, state in told.items():
+        for gid, state in told:
             if states.get(gid, "unknown")[:5] != state[:5] and state != "ACTIVE":
                 self.blame(gid, f"a client was told {state}; it is {states.get(gid)}")
             elif gid not in states:

@@ -21,7 +21,10 @@ typedef enum etx_engine_flags {
      * or on a read-only file system. What it knows, also of a gid that is not there, is what the
      * logs held at start; what would change something is ETX_ESTATE. Adapters of logs: see
      * ETX_LOG_READ_ONLY */
-    ETX_READ_ONLY = 1 << 4
+    ETX_READ_ONLY = 1 << 4,
+    /* start although every home is away (ETX_EUNAVAILABLE), if all that are can be waited for:
+     * shared homes are asked for until they are there */
+    ETX_START_WAITS = 1 << 5
 } etx_engine_flags;
 
 /* Options. 0 or NULL in any member means the default given here. Copied by create. */
@@ -72,16 +75,20 @@ typedef struct etx_options {
     const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
                                       * that from now on another does (see docs/guarantees.md) */
     const char *address; /* where other nodes of a shared home reach this one; shown to them as it
-                          * is, at most 255 characters; default: "" */
+                          * is, at most 255 characters, no spaces; default: "" */
     /* Shared homes: how long a partition stays with a node that is not heard of; at least 500,
      * default 5,000 */
     uint32_t lease_ms;
+    /* A directory of this node's own, made if it is not there, in which it remembers what shared
+     * homes acknowledged to it: so a store that was restored from an older backup is noticed at the
+     * next start too. Without one it is noticed only while a node runs. Copied; default: none */
+    const char *state_dir;
 } etx_options;
 
 #define ETX_OPTIONS_INIT                                                                 \
     {                                                                                    \
         sizeof(etx_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0, 0, 0                                     \
+            ETX_DURABILITY_DEFAULT, 0, 0, 0, 0, 0, 0, 0                                  \
     }
 
 /* Makes an engine that does nothing yet. Errors: ETX_EINVALID (etx_engine_message(NULL, ...) names
@@ -107,10 +114,15 @@ ETX_API int etx_engine_codec(etx_engine *engine, const etx_codec *codec);
 
 /* Opens the homes, reads them, claims their partitions, starts threads. What a crash interrupted
  * goes on from here, before this returns. On an error the engine may be freed, nothing else.
+ * A shared home whose store cannot be reached fails no start, if another home is there (or
+ * ETX_START_WAITS says so): it is down, says why, and is asked for at growing intervals until it is
+ * there. Until then what is asked of its gids is ETX_EUNAVAILABLE.
  * Errors: what opening a home gives (etx_engine_message says which and what to do),
  * ETX_EUNAVAILABLE (no home could be reached), ETX_ECONFLICT (chosen gids had another home that
- * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EINVALID,
- * ETX_ESTATE, ETX_ENOMEM. */
+ * is not drained; two homes have one id; or one is a copy to be looked at), ETX_EBUSY (another
+ * engine has the state directory), ETX_EREGRESSED (another log is where a shared home was),
+ * ETX_EINVALID, ETX_ESTATE, ETX_ENOMEM. A partition of a shared home of which the store has lost
+ * what it acknowledged is no error: it is not claimed (etx_partition_status). */
 ETX_API int etx_engine_start(etx_engine *engine);
 
 /* For an event loop. With `lends` the calling thread promises to call etx_engine_help before it
@@ -161,6 +173,8 @@ typedef struct etx_home_status {
     uint64_t since_ms;  /* when `usable` last changed, ms since 1970 */
     uint64_t in_flight; /* transactions that live there */
     char why[160];      /* not usable: why; else empty */
+    char remark[320];   /* what it does not promise, and what would make it; or empty */
+    uint8_t drained;    /* etx_engine_drain: this node has no partition of it */
 } etx_home_status;
 /* The home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED. Any thread; from
  * inline callbacks. */
@@ -178,6 +192,8 @@ typedef struct etx_partition_status {
     uint64_t node_left_ms;       /* that node has it for so long, as the store said last */
     uint32_t place, number;      /* of the home, and of the partition in it */
     uint8_t elsewhere;           /* another node has it: a request here is ETX_EELSEWHERE */
+    uint8_t regressed;           /* the store has lost what it acknowledged: it is not claimed */
+    char why[480];               /* ... what, and what shows and ends it; else empty */
 } etx_partition_status;
 /* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
  * ETX_EINVALID. Any thread; from inline callbacks. */
@@ -185,8 +201,9 @@ ETX_API int etx_engine_partition_status(etx_engine *engine,
                                         unsigned place,
                                         uint32_t number,
                                         etx_partition_status *ret_status);
-/* The partition to which a gid belongs, whether there is such a transaction or not. Errors: as
- * etx_query, but for ETX_ENOTFOUND. Any thread; from inline callbacks. */
+/* The partition to which a gid belongs, whether there is such a transaction or not. Of a home that
+ * another node has for itself: `elsewhere`, and a place beyond the last. Errors: as etx_query, but
+ * for ETX_ENOTFOUND. Any thread; from inline callbacks. */
 ETX_API int etx_engine_gid_status(etx_engine *engine,
                                   const char *gid,
                                   etx_partition_status *ret_status);
@@ -198,6 +215,7 @@ typedef struct etx_node_status {
     char address[256]; /* where it is reached, as it said; or "" */
     uint8_t here;      /* it is this engine */
     uint64_t left_ms;  /* until it counts as gone, unless it is heard of */
+    char homes[64];    /* the ids of homes that are its alone, each after a space */
 } etx_node_status;
 /* Node `number`, in the order of names, of the home at `place`. Errors: ETX_ENOTFOUND (past the
  * last; the home is not shared), ETX_ECLOSED, ETX_EINVALID. Any thread; from inline callbacks. */
@@ -205,6 +223,23 @@ ETX_API int etx_engine_node_status(etx_engine *engine,
                                    unsigned place,
                                    uint32_t number,
                                    etx_node_status *ret_status);
+
+/* Moves partition `number` of the shared home at `place` to a node that attends. Two nodes have a
+ * part in it, and each does its own when it is asked: `node` takes the partition once it is free,
+ * within ten seconds, and keeps it, whatever its share is (it hands over another instead); who has
+ * it hands it over, within a second or so, and leaves it alone for ten. So `node` is to be asked
+ * first, and then the one that has it. Returns before it has happened; etx_engine_partition_status
+ * tells. A node that starts anew knows of no move. Errors: ETX_ENOTFOUND (no such home or
+ * partition; no such node attends), ETX_ESTATE (the home is not shared; the node is drained),
+ * ETX_EELSEWHERE (it is neither of the two; the message names who has it), ETX_EINVALID,
+ * ETX_ECLOSED. Any thread. */
+ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number, const char *node);
+/* From now on this engine has no partition of the shared home at `place`: what it has is handed
+ * over, within a second or so, new transactions go to its next home, and to others it is not there
+ * any more. Its engine goes on: it says who has what. With 0 it takes its share again, as it does
+ * when it starts anew. Returns before it has happened. Errors: ETX_ENOTFOUND (no such home),
+ * ETX_ESTATE (it is not shared; no other node attends), ETX_ECLOSED. Any thread. */
+ETX_API int etx_engine_drain(etx_engine *engine, unsigned place, int drained);
 
 #define ETX_METRICS_BUCKETS 32
 #define ETX_METRICS_KINDS 6

@@ -11,6 +11,7 @@
 #include <etx/operate.h>
 #include <etx/participant.h>
 #include <etx/record.h>
+#include <etx/seen.h>
 #include <etx/tx.h>
 #include <etx/types.h>
 

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define ETX_LOG_VERSION 1
+#define ETX_LOG_VERSION 2
 /* characters of a home's id: one for its class ('v' if volatile), six drawn at random */
 #define ETX_HOME_ID_LEN 7
 
@@ -23,7 +23,9 @@ typedef struct etx_log {
 
 typedef enum etx_log_open_flags {
     ETX_LOG_READ_ONLY = 1 << 0, /* claims nothing, locks nothing, changes nothing */
-    ETX_LOG_NO_CREATE = 1 << 1  /* an absent log is ETX_ENOTFOUND rather than made */
+    ETX_LOG_NO_CREATE = 1 << 1, /* an absent log is ETX_ENOTFOUND rather than made */
+    ETX_LOG_RETIRED = 1 << 2    /* also one that was retired, which else is ETX_ECONFLICT unless it
+                                 * is only read */
 } etx_log_open_flags;
 
 typedef struct etx_log_config {
@@ -42,8 +44,17 @@ typedef enum etx_log_flags {
     /* a put takes well under a millisecond: the engine may put on its own thread */
     ETX_LOG_FAST = 1 << 0,
     /* a copy to be looked at: only an engine with ETX_INSPECT starts on it */
-    ETX_LOG_LOOK = 1 << 1
+    ETX_LOG_LOOK = 1 << 1,
+    ETX_LOG_COPYING = 1 << 2, /* retired: a copy that is to take its place is being made */
+    ETX_LOG_MOVED = 1 << 3    /* retired: a copy has taken its place */
 } etx_log_flags;
+
+/* What `retire` makes of a log. */
+typedef enum etx_retirement {
+    ETX_RETIRE_NOT = 0, /* it is used as before */
+    ETX_RETIRE_COPYING = 1,
+    ETX_RETIRE_MOVED = 2
+} etx_retirement;
 
 typedef struct etx_log_info {
     size_t size;
@@ -57,6 +68,9 @@ typedef struct etx_log_info {
     /* bytes of records that a partition may hold beyond three times what is needed, before its
      * oldest part is written anew and trimmed; 0: 4 MiB */
     uint32_t slack;
+    /* Which store this is, in words (a system id, a timeline), or NULL; borrowed until close. To be
+     * set only where `size` has room for it. It is shown when something was lost, never judged. */
+    const char *identity;
 } etx_log_info;
 
 /* What a put came to. */
@@ -197,6 +211,28 @@ struct etx_log_ops {
     int (*survey)(etx_log *log, const etx_log_survey *survey, char *message, size_t message_size);
     /* ms since 1970 by the store's clock. */
     int (*clock)(etx_log *log, uint64_t *ret_ms);
+
+    /* Since version 2, for a log that takes the place of another ('etx log copy'). NULL: it cannot.
+     * The first three or none. Not for engines: one thread, and nothing else at that time. */
+
+    /* Makes an empty log with the id and the partitions of `source`, which nobody can open before
+     * copy_end has said that it is whole. What an earlier copy has left unfinished is made anew.
+     * Errors: ETX_EBUSY (something else is there), and those of open; with config->message. */
+    int (*copy_begin)(const etx_log_config *config, const etx_log_info *source, etx_log **ret_log);
+    /* Takes a slot as it is: each partition's in order, the first with whatever number, which is
+     * then its mark. Errors: ETX_EINVALID (too large), ETX_EFULL, ETX_EIO, ETX_EUNAVAILABLE;
+     * message as in open. */
+    int (*copy_slot)(etx_log *copy, const etx_slot *slot, char *message, size_t message_size);
+    /* Frees it; `whole`: all is durable when this returns 0, and the log can be opened. Otherwise,
+     * and on an error, nobody can. ETX_EUNKNOWN: the store did not answer. */
+    int (*copy_end)(etx_log *copy, int whole, char *message, size_t message_size);
+    /* Makes that of the log, durably. `words`, at most 400 bytes, are the message of whoever opens
+     * it without ETX_LOG_RETIRED. Errors: ETX_EIO, ETX_EUNAVAILABLE; message as in open. */
+    int (*retire)(etx_log *log,
+                  etx_retirement what,
+                  const char *words,
+                  char *message,
+                  size_t message_size);
 };
 
 /* CRC-32C of bytes (RFC 3720), continued from `crc` (0 to begin). Uses the CPU's instruction
@@ -209,6 +245,16 @@ ETX_API uint32_t etx_slot_checksum(uint32_t partition,
                                    uint64_t nonce,
                                    uint32_t predecessor,
                                    etx_bytes batch);
+
+/* Opens the log of a URL, whose scheme is built in or has a module that is installed: what a
+ * program needs that looks at logs, or looks after them, without an engine. Errors: ETX_EINVALID
+ * (no such adapter), and those of the adapter's open; with config->message. Any thread. */
+ETX_API int etx_log_open(const etx_log_config *config, etx_log **ret_log);
+/* The adapter of that URL. ETX_EINVALID: there is none; with message. Any thread. */
+ETX_API int etx_log_find(const char *url,
+                         const etx_log_ops **ret_ops,
+                         char *message,
+                         size_t message_size);
 
 /* The adapters that libetx has built in. Static. */
 ETX_API const etx_log_ops *etx_log_memory(void);

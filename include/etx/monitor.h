@@ -9,30 +9,32 @@ extern "C" {
 #endif
 
 /* X(name, number, text, alarm): an alarm wants a person. Append only. */
-#define ETX_EVENT_MAP(X)                                                                      \
-    X(BEGUN, 0, "begun", 0)                                                                   \
-    X(DECIDED, 1, "decided", 0)                                                               \
-    X(ENDED, 2, "ended", 0)                                                                   \
-    X(CALL_UNKNOWN, 3, "call-unknown", 0)     /* no answer, or an error: asked again later */ \
-    X(CALL_NONSENSE, 4, "call-nonsense", 1)   /* a callback returned what is no reply */      \
-    X(CALL_SLOW, 5, "call-slow", 1)           /* past its timeout and not back */             \
-    X(FINISH_REFUSED, 6, "finish-refused", 1) /* confirm, cancel... said no: asked again */   \
-    X(STALLED, 7, "stalled", 1)               /* too many failed finishing calls */           \
-    X(PARKED, 8, "parked", 0)                 /* by an operator */                            \
-    X(RESUMED, 9, "resumed", 0)               /* a stalled or parked one goes on */           \
-    X(FORCED, 10, "forced", 1)                                                                \
-    X(UNREGISTERED, 11, "unregistered", 1) /* waits for a participant that nobody has */      \
-    X(HOME_DOWN, 12, "home-down", 1)                                                          \
-    X(HOME_UP, 13, "home-up", 0)                                                              \
-    X(LOG_POISONED, 14, "log-poisoned", 1) /* a write or sync failed: reopening */            \
-    X(LOG_FULL, 15, "log-full", 1)                                                            \
-    X(LOG_ROOM, 16, "log-room", 0) /* there is room again */                                  \
-    X(PARTITION_OWNED, 17, "partition-owned", 0)                                              \
-    X(PARTITION_LOST, 18, "partition-lost", 1)                                                \
-    X(LOG_REGRESSED, 19, "log-regressed", 1)                                                  \
-    X(CLOCK_STEPPED, 20, "clock-stepped", 1)                                                  \
-    X(WORKERS_STUCK, 21, "workers-stuck", 1)   /* all are in calls past their timeout */      \
-    X(PARTITION_LEFT, 22, "partition-left", 0) /* handed over to another node */
+#define ETX_EVENT_MAP(X)                                                                        \
+    X(BEGUN, 0, "begun", 0)                                                                     \
+    X(DECIDED, 1, "decided", 0)                                                                 \
+    X(ENDED, 2, "ended", 0)                                                                     \
+    X(CALL_UNKNOWN, 3, "call-unknown", 0)     /* no answer, or an error: asked again later */   \
+    X(CALL_NONSENSE, 4, "call-nonsense", 1)   /* a callback returned what is no reply */        \
+    X(CALL_SLOW, 5, "call-slow", 1)           /* past its timeout and not back */               \
+    X(FINISH_REFUSED, 6, "finish-refused", 1) /* confirm, cancel... said no: asked again */     \
+    X(STALLED, 7, "stalled", 1)               /* too many failed finishing calls */             \
+    X(PARKED, 8, "parked", 0)                 /* by an operator */                              \
+    X(RESUMED, 9, "resumed", 0)               /* a stalled or parked one goes on */             \
+    X(FORCED, 10, "forced", 1)                                                                  \
+    X(UNREGISTERED, 11, "unregistered", 1) /* waits for a participant that nobody has */        \
+    X(HOME_DOWN, 12, "home-down", 1)                                                            \
+    X(HOME_UP, 13, "home-up", 0)                                                                \
+    X(LOG_POISONED, 14, "log-poisoned", 1) /* a write or sync failed: reopening */              \
+    X(LOG_FULL, 15, "log-full", 1)                                                              \
+    X(LOG_ROOM, 16, "log-room", 0) /* there is room again */                                    \
+    X(PARTITION_OWNED, 17, "partition-owned", 0)                                                \
+    X(PARTITION_LOST, 18, "partition-lost", 1)                                                  \
+    X(LOG_REGRESSED, 19, "log-regressed", 1)                                                    \
+    X(CLOCK_STEPPED, 20, "clock-stepped", 1)                                                    \
+    X(WORKERS_STUCK, 21, "workers-stuck", 1)   /* all are in calls past their timeout */        \
+    X(PARTITION_LEFT, 22, "partition-left", 0) /* handed over to another node */                \
+    X(STATE_FAILED, 23, "state-failed", 1)     /* the state directory: damaged, or unwritten */ \
+    X(LOSS_ACCEPTED, 24, "loss-accepted", 1)   /* somebody goes on without what was lost */
 
 typedef enum etx_event_type {
 #define X(name, number, text, alarm) ETX_EVENT_##name = number,

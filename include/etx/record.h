@@ -20,7 +20,8 @@ extern "C" {
     X(DECIDE, 6, "decide") \
     X(FORCE, 7, "force")   \
     X(MOVE, 8, "move")     \
-    X(END, 9, "end")
+    X(END, 9, "end")       \
+    X(LOSS, 10, "loss")
 
 typedef enum etx_record_type {
 #define X(name, number, text) ETX_RECORD_##name = number,
@@ -135,9 +136,17 @@ typedef struct etx_record_end {
     uint64_t ended_no;
 } etx_record_end;
 
+/* LOSS: somebody goes on although the store has lost what it had acknowledged in this partition
+ * (`etx log accept-loss`). Each later claim repeats the newest. */
+typedef struct etx_record_loss {
+    uint64_t time_ms; /* later than that of the one before; not 0 */
+    etx_bytes who;    /* at most ETX_NAME_MAX bytes */
+    etx_bytes why;    /* at most ETX_REASON_MAX bytes */
+} etx_record_loss;
+
 typedef struct etx_record {
     uint8_t type;  /* etx_record_type */
-    etx_bytes gid; /* empty for OWN */
+    etx_bytes gid; /* empty for OWN and LOSS */
     union {
         etx_record_own own;
         etx_record_begin begin;
@@ -147,6 +156,7 @@ typedef struct etx_record {
         etx_record_force force;
         etx_record_move move;
         etx_record_end end;
+        etx_record_loss loss;
     } u; /* HELD has no member */
 } etx_record;
 

@@ -257,8 +257,8 @@ typedef struct etx_cursor {
 
 typedef int (*etx_status_fn)(const etx_status *status, void *user);
 /* Up to `limit` transactions from `cursor` on, on the caller's thread. One that changes
- * meanwhile may be missed or come twice; one that does neither comes once. Not from inline
- * callbacks. */
+ * meanwhile may be missed or come twice; one that does neither comes once. Of a shared home: what
+ * this node has. Not from inline callbacks. */
 ETX_API int etx_list(etx_engine *engine,
                      const etx_filter *filter,
                      etx_cursor *cursor,

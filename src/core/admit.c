@@ -196,6 +196,7 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
     }
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
+        case ETX_RECORD_LOSS:
             return ETX_EINVALID;
         case ETX_RECORD_BEGIN:
             return admit_begin(core, entry, record);

@@ -412,6 +412,7 @@ static void apply_to_live(etx__core *core,
             return;
         case ETX_RECORD_END:
         case ETX_RECORD_OWN:
+        case ETX_RECORD_LOSS:
         case ETX_RECORD_BEGIN:
         case ETX_RECORD_MOVE:
             return;
@@ -423,7 +424,7 @@ etx__entry *etx__apply(etx__core *core,
                        const etx_record *record,
                        uint64_t seq,
                        int *ret_rc) {
-    if (record->type == ETX_RECORD_OWN) {
+    if (record->type == ETX_RECORD_OWN || record->type == ETX_RECORD_LOSS) {
         return NULL;
     }
     if (record->type == ETX_RECORD_BEGIN) {

@@ -89,6 +89,10 @@ static int own_is_valid(const etx_record_own *own) {
     return name_or_empty(own->node) && name_or_empty(own->chosen_home);
 }
 
+static int loss_is_valid(const etx_record_loss *loss) {
+    return loss->time_ms != 0 && loss->who.len <= ETX_NAME_MAX && loss->why.len <= ETX_REASON_MAX;
+}
+
 static int body_is_valid(const etx_record *record) {
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
@@ -105,6 +109,8 @@ static int body_is_valid(const etx_record *record) {
             return force_is_valid(&record->u.force);
         case ETX_RECORD_MOVE:
             return move_is_valid(&record->u.move);
+        case ETX_RECORD_LOSS:
+            return loss_is_valid(&record->u.loss);
         case ETX_RECORD_HELD:
         case ETX_RECORD_END:
             return 1;
@@ -113,7 +119,7 @@ static int body_is_valid(const etx_record *record) {
 }
 
 int etx_record_check(const etx_record *record) {
-    int gid_is_valid = record->type == ETX_RECORD_OWN
+    int gid_is_valid = record->type == ETX_RECORD_OWN || record->type == ETX_RECORD_LOSS
                            ? record->gid.len == 0
                            : etx_gid_check(record->gid.data, record->gid.len) == 0;
     return gid_is_valid && body_is_valid(record) ? 0 : ETX_EINVALID;

@@ -196,6 +196,11 @@ static int matches(const etx__entry *entry, const etx_filter *f) {
 static void list_slice(etx_tx *request) {
     enum { SLICE = 4096 };
     etx__partition *partition = request->partition;
+    if (partition->state == ETX__ELSEWHERE) { /* its owner lists it */
+        request->cursor.word[1] = UINT64_MAX;
+        etx__request_answer(request, 0);
+        return;
+    }
     const etx__core *core = partition->memory->core;
     uint64_t at = request->cursor.word[1];
     uint64_t end = at + SLICE < core->entries_top ? at + SLICE : core->entries_top;

@@ -15,8 +15,8 @@
 
 const char *etx__chosen_recorded(const etx__partition *partition) {
     const etx_engine *engine = partition->home->engine;
-    return (engine->options.flags & ETX_INSPECT) ? partition->chosen_then
-                                                 : engine->home[engine->chosen_home]->info.id;
+    const char *id = etx__home_id(engine->home[engine->chosen_home]);
+    return (engine->options.flags & ETX_INSPECT) || id[0] == 0 ? partition->chosen_then : id;
 }
 
 /* Does the claim say what the log said, or what nobody contradicts? */
@@ -28,6 +28,9 @@ static int is_granted(const etx__partition *partition) {
 
 /* Read, not started: nobody steps its cores. */
 static int is_drained(const etx__home *home) {
+    if (!atomic_load(&home->opened)) {
+        return 0;
+    }
     for (uint32_t i = 0; i < home->partition_count; i++) {
         const etx__memory *loaded = home->partition[i]->loaded;
         if (loaded == NULL || !etx__core_drained(loaded->core, etx__clock_wall_ms())) {
@@ -57,9 +60,13 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
         then, partition->home->url, now, then);
 }
 
-int etx__chosen_check(const etx_engine *engine) {
+int etx__chosen_check(etx_engine *engine) {
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         const etx__partition *partition = engine->partition[i];
+        if (partition->loaded != NULL && partition->chosen_then[0] != 0 &&
+            etx__home_id(engine->home[engine->chosen_home])[0] == 0) {
+            memcpy(engine->chosen_said, partition->chosen_then, sizeof engine->chosen_said);
+        }
         if (partition->loaded != NULL && !is_granted(partition)) {
             const etx__home *old = etx__home_of(engine, partition->chosen_then);
             if (old == NULL || !is_drained(old)) {
@@ -68,6 +75,19 @@ int etx__chosen_check(const etx_engine *engine) {
         }
     }
     return 0;
+}
+
+int etx__chosen_check_arrival(const etx__home *home) {
+    const etx_engine *engine = home->engine;
+    const char *said = engine->chosen_said;
+    if (engine->home[engine->chosen_home] != home || said[0] == 0 || said[0] == 'v' ||
+        strcmp(said, home->info.id) == 0 || strcmp(said, engine->accept_chosen_home) == 0) {
+        return 0;
+    }
+    return etx__engine_fail(home->engine, ETX_ECONFLICT,
+                            "home %.100s: it is %s, and chosen gids belong to home %s: start again "
+                            "with it, or name that one",
+                            home->url, home->info.id, said);
 }
 
 int etx__chosen_check_again(const etx__partition *partition) {

@@ -1,8 +1,10 @@
 /* Closing: finish or leave what is in flight, in a given time; or abruptly. */
 #include <string.h>
 
+#include "arrival.h"
 #include "keeper.h"
 #include "shard.h"
+#include "seen.h"
 
 /* New work is refused first. Then (finish) what is in flight may end, with all that its
  * initiators still say of it, or (leave) the calls that run now may return. Then the shards'
@@ -85,6 +87,8 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     enum { WRITER_US = 1000000 };
     int clean = mode != ETX_CLOSE_ABRUPT;
     int stuck = 0;
+    pthread_mutex_lock(&engine->lock); /* a home that is arriving has arrived; none comes now */
+    pthread_mutex_unlock(&engine->lock);
     if (mode == ETX_CLOSE_FINISH) {
         wait_for_end(engine, until_us);
         atomic_store(&engine->life, ETX__CLOSING);
@@ -104,8 +108,10 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
         }
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
+        etx__arrival_stop(engine->home[i]);
         etx__keeper_stop(engine->home[i]);
     }
+    etx__seen_stop(engine, mode != ETX_CLOSE_ABRUPT);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         forget_all(&engine->shard[i], &clean);
     }

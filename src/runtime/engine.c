@@ -1,9 +1,10 @@
-/* The engine: create, homes, participants, start. */
+/* The engine: create, homes, logs, codecs. */
 #include <string.h>
 
 #include "keeper.h"
 #include "options.h"
 #include "shard.h"
+#include "seen.h"
 
 /* ---- the engine's own memory */
 
@@ -49,6 +50,10 @@ void etx__engine_drop(etx_engine *engine) {
         etx__home_close(engine->home[i], 0);
         etx__home_free(engine->home[i]);
     }
+    etx__seen_free(engine);
+    if (engine->state_dir != NULL) {
+        etx__engine_release(engine, engine->state_dir, strlen(engine->state_dir) + 1);
+    }
     etx__workers_free(engine);
     etx__stash_free(&engine->handles, free_handle);
     etx__stash_free(&engine->replies, NULL);
@@ -56,7 +61,7 @@ void etx__engine_drop(etx_engine *engine) {
         etx__engine_release(engine, engine->registered[i], sizeof(etx__registered));
     }
     etx__engine_release(engine, engine->partition,
-                        engine->partition_count * sizeof *engine->partition);
+                        engine->partition_room * sizeof *engine->partition);
     etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
     etx__alive_free(engine->alive);
     pthread_mutex_destroy(&engine->lock);
@@ -131,7 +136,7 @@ void etx_engine_help(etx_engine *engine) {
     }
 }
 
-static int not_started(etx_engine *engine) {
+int etx__engine_new(etx_engine *engine) {
     if (engine == NULL) {
         return ETX_EINVALID;
     }
@@ -144,6 +149,8 @@ static int not_started(etx_engine *engine) {
 }
 
 /* ---- create */
+
+enum { STATE_DIR_MAX = 1000 };
 
 static const char *take_monitor(etx_engine *engine) {
     const etx_monitor *given = engine->options.monitor;
@@ -170,14 +177,31 @@ static const char *take_names(etx_engine *engine) {
     if (accept != NULL && strlen(accept) != ETX_HOME_ID_LEN) {
         return "accept_chosen_home: the id of a home, as etx_home_status.id says it";
     }
-    if (strlen(address) >= sizeof engine->address) {
-        return "address: 255 characters at most";
+    if (strlen(address) >= sizeof engine->address || strpbrk(address, " \t\r\n") != NULL) {
+        return "address: 255 characters at most, no spaces";
     }
     memcpy(engine->node, node, strlen(node) + 1);
     memcpy(engine->address, address, strlen(address) + 1);
     if (accept != NULL) {
         memcpy(engine->accept_chosen_home, accept, ETX_HOME_ID_LEN + 1);
     }
+    return NULL;
+}
+
+static const char *take_state_dir(etx_engine *engine) {
+    const char *dir = engine->options.state_dir;
+    if (dir == NULL) {
+        return NULL;
+    }
+    size_t len = strlen(dir);
+    if (len == 0 || len > STATE_DIR_MAX) {
+        return "state_dir: 1 to 1000 characters";
+    }
+    engine->state_dir = etx__engine_alloc(engine, len + 1);
+    if (engine->state_dir == NULL) {
+        return "no memory for the name of the state directory";
+    }
+    memcpy(engine->state_dir, dir, len + 1);
     return NULL;
 }
 
@@ -219,6 +243,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
     engine->codecs[ours.codec->id] = ours.codec;
     const char *odd = take_monitor(engine);
     odd = odd != NULL ? odd : take_names(engine);
+    odd = odd != NULL ? odd : take_state_dir(engine);
     if (odd != NULL) {
         etx__engine_drop(engine);
         return etx__engine_none(ETX_EINVALID, odd);
@@ -228,7 +253,7 @@ int etx_engine_create(const etx_options *options, etx_engine **ret_engine) {
 }
 
 int etx_engine_home(etx_engine *engine, const char *url) {
-    int rc = not_started(engine);
+    int rc = etx__engine_new(engine);
     if (rc != 0) {
         return rc;
     }
@@ -248,7 +273,7 @@ int etx_engine_home(etx_engine *engine, const char *url) {
 }
 
 int etx_engine_chosen_home(etx_engine *engine, unsigned place) {
-    int rc = not_started(engine);
+    int rc = etx__engine_new(engine);
     if (rc == 0) {
         engine->chosen_home = place;
     }
@@ -256,7 +281,7 @@ int etx_engine_chosen_home(etx_engine *engine, unsigned place) {
 }
 
 int etx_engine_log(etx_engine *engine, const etx_log_ops *ops) {
-    int rc = not_started(engine);
+    int rc = etx__engine_new(engine);
     if (rc != 0) {
         return rc;
     }
@@ -280,7 +305,7 @@ int etx_engine_log(etx_engine *engine, const etx_log_ops *ops) {
 }
 
 int etx_engine_codec(etx_engine *engine, const etx_codec *codec) {
-    int rc = not_started(engine);
+    int rc = etx__engine_new(engine);
     if (rc != 0) {
         return rc;
     }
@@ -297,220 +322,4 @@ int etx_engine_codec(etx_engine *engine, const etx_codec *codec) {
 
 const etx_codec *etx__engine_codec_of(const etx_engine *engine, uint8_t id) {
     return engine->codecs[id];
-}
-
-/* ---- start */
-
-static int open_homes(etx_engine *engine) {
-    if (engine->home_count == 0) {
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "no home: call etx_engine_home(engine, \"file:DIR\") first");
-    }
-    if (engine->chosen_home >= engine->home_count) {
-        return etx__engine_fail(engine, ETX_EINVALID,
-                                "the home for chosen gids is not in the list");
-    }
-    for (uint32_t i = 0; i < engine->home_count; i++) {
-        int rc = etx__home_open(engine->home[i]);
-        if (rc == 0 && etx__home_shared(engine->home[i])) {
-            rc = etx__keeper_make(engine->home[i]);
-            rc = rc == 0 ? 0 : etx__engine_fail(engine, rc, "no memory for a shared home");
-        }
-        if (rc != 0) {
-            return rc;
-        }
-        etx__home *twin = etx__home_of(engine, engine->home[i]->info.id);
-        if (twin != engine->home[i]) { /* the first in the list with that id */
-            return etx__engine_fail(
-                engine, ETX_ECONFLICT,
-                "homes %s and %s have the same id %s: one is a copy of the other, and both would "
-                "decide. Leave the copy out; 'etx log' and 'etx tx' look at it by itself",
-                twin->url, engine->home[i]->url, twin->info.id);
-        }
-        engine->partition_count += engine->home[i]->partition_count;
-    }
-    if (engine->partition_count > UINT16_MAX) {
-        return etx__engine_fail(engine, ETX_EINVALID, "65535 partitions at most");
-    }
-    return 0;
-}
-
-static int make_shards(etx_engine *engine) {
-    engine->shard_count = engine->options.shards < engine->partition_count
-                              ? engine->options.shards
-                              : engine->partition_count;
-    engine->shard = etx__engine_alloc(engine, engine->shard_count * sizeof *engine->shard);
-    engine->partition =
-        etx__engine_alloc(engine, engine->partition_count * sizeof *engine->partition);
-    if (engine->shard == NULL || engine->partition == NULL) {
-        etx__engine_release(engine, engine->shard, engine->shard_count * sizeof *engine->shard);
-        engine->shard = NULL;
-        engine->shard_count = 0;
-        return ETX_ENOMEM;
-    }
-    for (uint32_t i = 0; i < engine->shard_count; i++) {
-        if (etx__shard_init(&engine->shard[i], engine, i) != 0) {
-            return ETX_ENOMEM;
-        }
-        etx__shard_look(&engine->shard[i]);
-    }
-    uint32_t place = 0;
-    for (uint32_t h = 0; h < engine->home_count; h++) {
-        etx__home *home = engine->home[h];
-        for (uint32_t i = 0; i < home->partition_count; i++) {
-            etx__partition *partition = home->partition[i];
-            etx__shard *shard = &engine->shard[i % engine->shard_count];
-            partition->place = place;
-            partition->shard = shard;
-            engine->partition[place++] = partition;
-            shard->partition[shard->partition_count++] = partition;
-        }
-    }
-    return 0;
-}
-
-/* Until so many writers have sent their news: nothing else is queued yet, and none comes later. */
-static void await_writers(etx_engine *engine, uint32_t count) {
-    for (uint32_t done = 0; done < count;) {
-        etx__pause_us(100);
-        for (uint32_t i = 0; i < engine->shard_count; i++) {
-            for (etx__node *node = etx__queue_take(&engine->shard[i].queue); node != NULL;
-                 node = node->next) {
-                etx__count(&engine->shard[i].handled, 1);
-                done++;
-            }
-        }
-    }
-}
-
-/* Of a shared home it is tried again, once the engine runs. */
-static int can_wait(const etx__partition *partition) {
-    return partition->home->keeper != NULL &&
-           (partition->job_rc == ETX_EUNAVAILABLE || partition->job_was == ETX__JOB_CLAIM);
-}
-
-/* By the thread of each partition's writer, all at the same time. What cannot be read is not
- * claimed. */
-static int do_everywhere(etx_engine *engine, etx__job job) {
-    int rc = 0;
-    uint32_t given = 0;
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__partition *partition = engine->partition[i];
-        if (etx__partition_ours(partition) && (job == ETX__JOB_READ || partition->loaded != NULL)) {
-            etx__writer_give(partition, job);
-            given++;
-        }
-    }
-    await_writers(engine, given);
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__partition *partition = engine->partition[i];
-        partition->busy = 0;
-        if (rc == 0 && partition->job_rc != 0 && !can_wait(partition)) {
-            rc = etx__engine_fail(engine, partition->job_rc, "home %s: %s", partition->home->url,
-                                  partition->message);
-        }
-    }
-    return rc;
-}
-
-static int load_all(etx_engine *engine) {
-    int rc = 0;
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
-    }
-    if (rc != 0) {
-        return etx__engine_fail(engine, rc, "no threads for the log");
-    }
-    rc = do_everywhere(engine, ETX__JOB_READ);
-    if (rc == ETX_ENOMEM) { /* with less address space */
-        engine->ample = 1;
-        for (uint32_t i = 0; i < engine->partition_count; i++) {
-            etx__partition_unload(engine->partition[i]);
-        }
-        rc = do_everywhere(engine, ETX__JOB_READ);
-    }
-    rc = rc != 0 ? rc : etx__chosen_check(engine);
-    return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
-}
-
-/* Takes up what was claimed. Of a shared home the others may come later. */
-static void install_all(etx_engine *engine) {
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
-        etx__partition *partition = engine->partition[i];
-        if (partition->loaded != NULL) {
-            etx__partition_install(partition);
-        } else {
-            atomic_store(&partition->state, ETX__ELSEWHERE);
-        }
-    }
-    for (uint32_t i = 0; i < engine->home_count; i++) {
-        etx__home *home = engine->home[i];
-        if (home->keeper != NULL) {
-            etx__home_well(home);
-            continue;
-        }
-        atomic_store(&home->health, ETX__HOME_UP);
-        atomic_store(&home->since_ms, etx__clock_wall_ms());
-    }
-}
-
-static int start_keepers(etx_engine *engine) {
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
-        rc = engine->home[i]->keeper != NULL ? etx__keeper_start(engine->home[i]) : 0;
-    }
-    return rc;
-}
-
-static int run_all(etx_engine *engine) {
-    int rc = etx__workers_start(engine);
-    for (uint32_t i = 0; i < engine->shard_count; i++) {
-        pthread_mutex_lock(&engine->shard[i].drive); /* callbacks that run already may ask */
-        etx__shard_look(&engine->shard[i]);
-    }
-    atomic_store(&engine->life, ETX__STARTED);
-    if (rc == 0) {
-        install_all(engine);
-    }
-    for (uint32_t i = 0; i < engine->shard_count; i++) {
-        pthread_mutex_unlock(&engine->shard[i].drive);
-    }
-    for (uint32_t i = 0; rc == 0 && i < engine->shard_count; i++) {
-        rc = etx__shard_start(&engine->shard[i]);
-    }
-    rc = rc != 0 ? rc : start_keepers(engine);
-    return rc == 0 ? 0 : etx__engine_fail(engine, rc, "no threads or memory to start with");
-}
-
-int etx_engine_start(etx_engine *engine) {
-    int rc = not_started(engine);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = open_homes(engine);
-    if (rc == 0 && make_shards(engine) != 0) {
-        rc = etx__engine_fail(engine, ETX_ENOMEM, "no memory to start with");
-    }
-    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
-        rc = engine->home[i]->keeper != NULL ? etx__keeper_first(engine->home[i]) : 0;
-    }
-    rc = rc != 0 ? rc : load_all(engine);
-    rc = rc != 0 ? rc : run_all(engine);
-    if (rc != 0) {
-        atomic_store(&engine->life, ETX__ENDED);
-        for (uint32_t i = 0; engine->partition != NULL && i < engine->partition_count; i++) {
-            if (engine->partition[i] != NULL) {
-                etx__writer_stop(engine->partition[i], etx__clock_us() + 3600000000ull);
-            }
-        }
-        for (uint32_t i = 0; i < engine->shard_count; i++) {
-            etx__shard_stop(&engine->shard[i]);
-        }
-        etx__workers_stop(engine, 0);
-        for (uint32_t i = 0; i < engine->home_count; i++) {
-            etx__keeper_stop(engine->home[i]);
-            etx__keeper_leave(engine->home[i]);
-        }
-    }
-    return rc;
 }

@@ -1,5 +1,7 @@
 /* Homes: opening them, their health, and which takes a new transaction. */
+#include "arrival.h"
 #include "keeper.h"
+#include "seen.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,53 +20,6 @@ static const etx_log_ops *find_ops(const etx_engine *engine, const char *scheme,
     return NULL;
 }
 
-/* What stands between "//" and '@' may be a password, and an option may have one. */
-static void copy_url(char *to, size_t size, const char *url) {
-    const char *start = strstr(url, "//");
-    const char *at = start != NULL ? strchr(start, '@') : NULL;
-    const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
-    if (colon != NULL) {
-        snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);
-    } else {
-        snprintf(to, size, "%s", url);
-    }
-    for (char *value = to; (value = strstr(value, "password=")) != NULL;) {
-        value += strlen("password=");
-        size_t len = strcspn(value, "&");
-        if (size - (size_t)(value - to) < strlen(value) - len + sizeof "***") {
-            value[0] = 0;
-            return;
-        }
-        memmove(value + strlen("***"), value + len, strlen(value + len) + 1);
-        memcpy(value, "***", strlen("***"));
-    }
-}
-
-/* Adapters with a foreign library are modules: their package, and the option of the build. */
-static int no_such_scheme(etx_engine *engine, const char *url, size_t len, const char *why) {
-    static const struct module {
-        const char *scheme;
-        const char *option;
-    } modules[] = {
-        {"etcd", "etcd"},
-        {"postgresql", "postgres"},
-    };
-    char shown[256];
-    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-        if (strlen(modules[i].scheme) == len && memcmp(modules[i].scheme, url, len) == 0) {
-            return etx__engine_fail(engine, ETX_EINVALID,
-                                    "home %.*s: its module cannot be loaded: %s. It comes with a "
-                                    "build that has -D%s=enabled",
-                                    (int)len, url, why, modules[i].option);
-        }
-    }
-    copy_url(shown, sizeof shown, url);
-    return etx__engine_fail(engine, ETX_EINVALID,
-                            "home '%.60s' is no URL of a log: say file:DIR, memory:, "
-                            "postgresql://USER@HOST/DATABASE or etcd://HOST/PREFIX",
-                            shown);
-}
-
 /* Short enough that the partitions' histories stay even, long enough that a change of partition,
  * which makes some hundred transactions wait longer, is rare. */
 static uint32_t turn_of(uint64_t history_max) {
@@ -72,41 +27,23 @@ static uint32_t turn_of(uint64_t history_max) {
     return turn < 16 ? 16 : turn > 65536 ? 65536 : (uint32_t)turn;
 }
 
-/* "postgresql" names the module log_postgresql and in it the function etx_log_postgresql. */
-static const etx_log_ops *load_ops(etx_engine *engine,
-                                   const char *scheme,
-                                   size_t len,
-                                   char *why,
-                                   size_t size) {
-    enum { SCHEME_MAX = 32 };
-    const etx_log_ops *(*function)(void) = NULL;
-    char module[SCHEME_MAX + 8];
-    char name[SCHEME_MAX + 16];
-    if (len == 0 || len > SCHEME_MAX || strspn(scheme, "abcdefghijklmnopqrstuvwxyz") < len) {
-        return NULL;
+/* One that the engine does not know is loaded. */
+static int adapter_of(etx_engine *engine, const char *url, const etx_log_ops **ret_ops) {
+    char message[400] = "";
+    *ret_ops = find_ops(engine, url, etx__url_scheme(url));
+    if (*ret_ops != NULL) {
+        return 0;
     }
-    snprintf(module, sizeof module, "log_%.*s", (int)len, scheme);
-    snprintf(name, sizeof name, "etx_log_%.*s", (int)len, scheme);
-    if (etx__module_load(module, name, (void **)&function, why, size) != 0) {
-        return NULL;
-    }
-    if (etx_engine_log(engine, function()) != 0) {
-        etx_engine_message(engine, why, size);
-        return NULL;
-    }
-    return find_ops(engine, scheme, len);
+    int rc = etx_log_find(url, ret_ops, message, sizeof message);
+    return rc != 0 ? etx__engine_fail(engine, rc, "home %s", message)
+                   : etx_engine_log(engine, *ret_ops);
 }
 
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
-    const char *colon = strchr(url, ':');
-    size_t len = colon != NULL ? (size_t)(colon - url) : strlen(url);
-    const etx_log_ops *ops = colon != NULL ? find_ops(engine, url, len) : NULL;
-    char why[256] = "";
-    if (ops == NULL && colon != NULL) {
-        ops = load_ops(engine, url, len, why, sizeof why);
-    }
-    if (ops == NULL) {
-        return no_such_scheme(engine, url, len, why);
+    const etx_log_ops *ops = NULL;
+    int rc = adapter_of(engine, url, &ops);
+    if (rc != 0) {
+        return rc;
     }
     size_t size = strlen(url) + 1;
     etx__home *home = etx__engine_alloc(engine, sizeof *home);
@@ -117,7 +54,7 @@ int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
         return etx__engine_fail(engine, ETX_ENOMEM, "no memory for a home");
     }
     memcpy(copy, url, size);
-    copy_url(home->url, sizeof home->url, url);
+    etx__url_show(url, home->url, sizeof home->url);
     home->engine = engine;
     home->ops = ops;
     home->turn = turn_of(engine->options.history_max);
@@ -129,12 +66,11 @@ int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home) {
 
 static int make_partitions(etx__home *home) {
     etx_engine *engine = home->engine;
-    home->partition_count = home->info.partitions;
-    home->partition = etx__engine_alloc(engine, home->partition_count * sizeof *home->partition);
+    home->partition = etx__engine_alloc(engine, home->info.partitions * sizeof *home->partition);
     if (home->partition == NULL) {
         return ETX_ENOMEM;
     }
-    for (uint32_t i = 0; i < home->partition_count; i++) {
+    for (uint32_t i = 0; i < home->info.partitions; i++) {
         home->partition[i] = etx__partition_make(home, i);
         if (home->partition[i] == NULL) {
             return ETX_ENOMEM;
@@ -153,7 +89,18 @@ static int refuse_look(etx_engine *engine, const etx__home *home) {
         home->url);
 }
 
-int etx__home_open(etx__home *home) {
+/* What the adapter says, and what this node cannot see. */
+static void note_remark(etx__home *home) {
+    const char *remark = home->info.remark != NULL ? home->info.remark : "";
+    int blind = etx__home_shared(home) && home->engine->seen == NULL;
+    snprintf(home->remark, sizeof home->remark, "%.200s%s%s", remark,
+             remark[0] != 0 && blind ? "; " : "",
+             blind ? "without a state directory an older backup that is restored while no node "
+                     "runs is not noticed"
+                   : "");
+}
+
+static int open_log(etx__home *home) {
     etx_engine *engine = home->engine;
     char message[256] = "";
     etx_log_config config = {.size = sizeof config,
@@ -183,8 +130,49 @@ int etx__home_open(etx__home *home) {
     if (rc == 0 && (home->info.flags & ETX_LOG_LOOK) && !(engine->options.flags & ETX_INSPECT)) {
         return refuse_look(engine, home);
     }
+    if (rc == 0) {
+        note_remark(home);
+        rc = etx__seen_home(home);
+        if (rc != 0) {
+            return rc;
+        }
+    }
     rc = rc != 0 ? rc : make_partitions(home);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
+}
+
+int etx__home_open(etx__home *home) {
+    int rc = open_log(home);
+    if (rc == 0 && etx__home_shared(home) && etx__keeper_make(home) != 0) {
+        rc = etx__engine_fail(home->engine, ETX_ENOMEM, "no memory for a shared home");
+    }
+    if (rc != 0) {
+        etx__home_unopen(home);
+    }
+    return rc;
+}
+
+void etx__home_unopen(etx__home *home) {
+    etx_engine *engine = home->engine;
+    etx__keeper_free(home);
+    for (uint32_t i = 0; home->partition != NULL && i < home->info.partitions; i++) {
+        if (home->partition[i] != NULL) {
+            etx__partition_free(home->partition[i]);
+        }
+    }
+    etx__engine_release(engine, home->partition, home->info.partitions * sizeof *home->partition);
+    home->partition = NULL;
+    etx__seen_forget(home);
+    etx__home_close(home, 0);
+}
+
+void etx__home_join(etx__home *home) {
+    atomic_store(&home->partition_count, home->info.partitions);
+    atomic_store(&home->opened, 1);
+}
+
+const char *etx__home_id(const etx__home *home) {
+    return atomic_load(&home->opened) ? home->info.id : home->known_id;
 }
 
 void etx__home_close(etx__home *home, int clean) {
@@ -196,13 +184,8 @@ void etx__home_close(etx__home *home, int clean) {
 
 void etx__home_free(etx__home *home) {
     etx_engine *engine = home->engine;
-    etx__keeper_free(home);
-    for (uint32_t i = 0; home->partition != NULL && i < home->partition_count; i++) {
-        if (home->partition[i] != NULL) {
-            etx__partition_free(home->partition[i]);
-        }
-    }
-    etx__engine_release(engine, home->partition, home->partition_count * sizeof *home->partition);
+    etx__home_unopen(home);
+    etx__arrival_free(home);
     etx__engine_release(engine, home->open_url, strlen(home->open_url) + 1);
     pthread_mutex_destroy(&home->lock);
     etx__engine_release(engine, home, sizeof *home);
@@ -222,14 +205,16 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
     }
 }
 
-/* Of a shared home: all that this node is to have, and it has one. */
+/* Of a shared home: all that this node is to have, but for what the store has lost; and it has
+ * one. */
 static int all_open(const etx__home *home) {
     uint32_t open = 0;
     for (uint32_t i = 0; i < home->partition_count; i++) {
         const etx__partition *partition = home->partition[i];
         if (partition->state == ETX__OPEN && !partition->full) {
             open++;
-        } else if (home->keeper == NULL || partition->wish == ETX__WISH_OWN) {
+        } else if (home->keeper == NULL ||
+                   (partition->wish == ETX__WISH_OWN && !partition->regressed)) {
             return 0;
         }
     }
@@ -237,7 +222,8 @@ static int all_open(const etx__home *home) {
 }
 
 void etx__home_well(etx__home *home) {
-    if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN) {
+    if (!all_open(home) || atomic_load(&home->health) != ETX__HOME_DOWN ||
+        atomic_load(&home->drains)) {
         return;
     }
     int was_well = atomic_exchange(&home->well_ms, etx__clock_us() / 1000) > 0;
@@ -266,7 +252,7 @@ etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
     etx__home *held = NULL;
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
-        if (home->info.grade < durability) {
+        if (!atomic_load(&home->opened) || home->info.grade < durability) {
             continue;
         }
         uint32_t health = health_now(home);
@@ -297,8 +283,8 @@ int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why,
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
         char why[ETX_REASON_MAX + 1];
-        if (home->info.grade < durability) {
-            continue;
+        if (atomic_load(&home->opened) && home->info.grade < durability) {
+            continue; /* of one that is away nobody knows */
         }
         int one = etx__home_why(home, why, sizeof why);
         if (rc == 0 || (rc == ETX_EFULL && one != ETX_EFULL)) {
@@ -311,11 +297,20 @@ int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why,
 
 etx__home *etx__home_of(const etx_engine *engine, const char *id) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
-        if (strcmp(engine->home[i]->info.id, id) == 0) {
+        if (strcmp(etx__home_id(engine->home[i]), id) == 0) {
             return engine->home[i];
         }
     }
     return NULL;
+}
+
+int etx__homes_away(const etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        if (!atomic_load(&engine->home[i]->opened)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* A put costs about the same however full it is, and a second one at the same time is slower than
@@ -399,14 +394,19 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
                                 engine->home_count);
     }
     etx__home *home = engine->home[place];
+    int opened = atomic_load(&home->opened) != 0;
     etx_home_status status = {.size = ret_status->size};
     memcpy(status.url, home->url, sizeof status.url);
-    memcpy(status.id, home->info.id, sizeof status.id);
-    status.grade = home->info.grade;
+    memcpy(status.id, etx__home_id(home), sizeof status.id);
+    status.grade = opened ? home->info.grade : ETX_DURABILITY_DEFAULT;
     status.usable = health_now(home) != ETX__HOME_DOWN;
+    if (opened) {
+        memcpy(status.remark, home->remark, sizeof status.remark);
+    }
     status.in_use = etx__home_best(engine, engine->options.durability) == home;
     status.chosen = engine->chosen_home == place;
     status.partitions = home->partition_count;
+    status.drained = atomic_load(&home->drains) != 0;
     status.since_ms = atomic_load(&home->since_ms);
     for (uint32_t i = 0; i < home->partition_count; i++) {
         status.in_flight += atomic_load(&home->partition[i]->live);

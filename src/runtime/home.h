@@ -2,6 +2,8 @@
 #ifndef ETX__HOME_H
 #define ETX__HOME_H
 
+#include <etx/seen.h>
+
 #include "partition.h"
 
 typedef enum etx__health {
@@ -17,24 +19,44 @@ struct etx__home {
     etx_log_info info;
     uint32_t place;
     etx__partition **partition;
-    uint32_t partition_count;
+    _Atomic uint32_t partition_count; /* 0 until it is opened */
     _Atomic uint32_t health;
-    _Atomic uint64_t since_ms;  /* wall */
-    _Atomic uint64_t well_ms;   /* monotonic */
-    _Atomic uint32_t placed;    /* gids made so far */
-    uint32_t turn;              /* so many gids in a row prefer the same partition */
-    uint8_t stuck;              /* closed while a put had not come back */
-    struct etx__keeper *keeper; /* of a shared home; else NULL */
-    pthread_mutex_t lock;       /* of why and why_rc, and of what the keeper has seen */
+    _Atomic uint64_t since_ms;          /* wall */
+    _Atomic uint64_t well_ms;           /* monotonic */
+    _Atomic uint32_t placed;            /* gids made so far */
+    _Atomic uint32_t drains;            /* of a shared home: this node is to have no partition */
+    uint32_t turn;                      /* so many gids in a row prefer the same partition */
+    uint8_t stuck;                      /* closed while a put had not come back */
+    struct etx__keeper *keeper;         /* of a shared home; else NULL */
+    _Atomic uint32_t opened;            /* it is part of the engine */
+    char known_id[ETX_HOME_ID_LEN + 1]; /* while it is away: of what was there before; or "" */
+    struct etx__arrival *arrival;       /* it was away at start; else NULL */
+    /* Of a shared home: what is remembered; its identity is that of the store that was there. */
+    etx_seen seen;
+    uint8_t seen_changed; /* since it was written */
+    char identity[160];   /* of the store that is there */
+    pthread_mutex_t lock; /* of why and why_rc, of `seen`, and of what the keeper has seen */
     char why[160];
-    int why_rc;     /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
+    int why_rc; /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
+    char remark[320];
     char url[256];  /* as it may be shown */
     char *open_url; /* as it was given */
 };
 
+/* The length of a URL's scheme; 0: it has none. That of "rediss:", which is redis over TLS and of
+ * the same adapter, is that of "redis". */
+size_t etx__url_scheme(const char *url);
+/* A URL as it may be shown: without its password. */
+void etx__url_show(const char *url, char *to, size_t size);
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home);
-/* Opens the log and makes its partitions. */
+/* Opens the log and makes its partitions. On an error nothing of that is left. */
 int etx__home_open(etx__home *home);
+/* Takes back what opening it did: it is not part of the engine. */
+void etx__home_unopen(etx__home *home);
+/* Its partitions have their shards: from now on it is part of the engine. */
+void etx__home_join(etx__home *home);
+/* Its id, or what it was when it was seen last; "" where nothing is known. */
+const char *etx__home_id(const etx__home *home);
 void etx__home_close(etx__home *home, int clean);
 void etx__home_free(etx__home *home);
 /* New transactions do not go there any more / may go there again. */
@@ -48,6 +70,8 @@ int etx__home_why(etx__home *home, char *ret_why, size_t size);
 int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why, size_t size);
 /* The one with that id, or NULL. */
 etx__home *etx__home_of(const etx_engine *engine, const char *id);
+/* Is one of them not part of the engine yet? */
+int etx__homes_away(const etx_engine *engine);
 etx__partition *etx__home_partition(etx__home *home); /* for a gid made by ETX */
 etx__partition *etx__home_hashed(etx__home *home, uint32_t hash);
 

@@ -15,13 +15,15 @@
  * counted from before the lease was asked for, is over before the store's is. */
 
 enum { NODES_MAX = 256, LOOK_MS = 60, LEAVE_MS = 1000 };
-/* What could not be read so often is left to others for so long. */
+/* What could not be read so often, or was moved away, is left to others for so long; so long one
+ * that was moved here is waited for. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 
 typedef struct member {
     char name[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1];
-    uint64_t until_us; /* it counts as gone then, if nothing is heard of it */
+    char homes[ETX__OWN_HOMES_MAX]; /* the ids of homes that are its alone, each after a space */
+    uint64_t until_us;              /* it counts as gone then, if nothing is heard of it */
 } member;
 
 typedef struct lease {
@@ -38,8 +40,11 @@ typedef struct view {
 
 /* A partition, as the keeper sees it. */
 typedef struct holding {
-    uint8_t held;     /* by this node, as far as it knows */
-    uint64_t shun_us; /* it cannot be read here: not taken before */
+    uint8_t held;       /* by this node, as far as it knows */
+    uint8_t kept;       /* it was moved here: others are handed over before */
+    uint8_t given;      /* it was moved away, and is being handed over */
+    uint64_t wanted_us; /* it was moved here: taken until then, once it is free */
+    uint64_t shun_us;   /* it cannot be read here, or was moved away: not taken before */
 } holding;
 
 struct etx__keeper {
@@ -51,6 +56,7 @@ struct etx__keeper {
     view seen;         /* changed with home->lock, which is not held while the store is asked */
     view next;         /* what is being told */
     holding *holding;  /* by partition */
+    uint8_t absent;    /* ... and does not attend any more */
     uint8_t yields;    /* another process is the node of this name */
     uint8_t failing;   /* the store did not answer */
     uint8_t has_thread;
@@ -71,14 +77,35 @@ static void wish(etx__partition *partition, etx__wish what) {
     }
 }
 
-/* ---- what the store says */
+/* ---- what the store says, and is told */
+
+/* What is told as the address of this node: that, and behind a space each the homes that are its
+ * alone. Others find by them who has what was begun while the shared home was away. */
+static void say_where(const etx_engine *engine, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "%s", engine->address);
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        const etx__home *home = engine->home[i];
+        size_t len = strlen(ret_text);
+        if (atomic_load(&home->opened) && home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
+            len + ETX_HOME_ID_LEN + 2 <= size) {
+            snprintf(ret_text + len, size - len, " %s", home->info.id);
+        }
+    }
+}
+
+static void hear_where(member *to, const char *text) {
+    size_t len = strcspn(text, " ");
+    size_t homes = strlen(text + len);
+    snprintf(to->address, sizeof to->address, "%.*s", (int)len, text);
+    snprintf(to->homes, sizeof to->homes, "%s", homes < sizeof to->homes ? text + len : "");
+}
 
 static void on_node(const etx_log_node *node, void *user) {
     view *next = &((etx__keeper *)user)->next;
     if (next->nodes < NODES_MAX) {
         member *to = &next->node[next->nodes++];
         snprintf(to->name, sizeof to->name, "%s", node->name);
-        snprintf(to->address, sizeof to->address, "%s", node->address);
+        hear_where(to, node->address);
         to->until_us = etx__clock_us() + node->left_ms * 1000;
     }
 }
@@ -133,6 +160,8 @@ static int renew(etx__keeper *keeper, uint32_t number) {
 static void lose(etx__keeper *keeper, uint32_t number) {
     etx__partition *partition = keeper->home->partition[number];
     keeper->holding[number].held = 0;
+    keeper->holding[number].kept = 0;
+    keeper->holding[number].given = 0;
     atomic_store(&partition->lease_us, 0);
     wish(partition, ETX__WISH_AWAY);
 }
@@ -145,8 +174,10 @@ static void lose_all(etx__keeper *keeper) {
 
 static int attend(etx__keeper *keeper) {
     etx__home *home = keeper->home;
-    int rc = home->ops->attend(home->log, home->engine->address, home->engine->options.lease_ms,
-                               keeper->message, sizeof keeper->message);
+    char where[ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX];
+    say_where(home->engine, where, sizeof where);
+    int rc = home->ops->attend(home->log, where, home->engine->options.lease_ms, keeper->message,
+                               sizeof keeper->message);
     if (rc == ETX_ECONFLICT && !keeper->yields) {
         char why[160];
         snprintf(why, sizeof why,
@@ -163,7 +194,7 @@ static int attend(etx__keeper *keeper) {
 /* Says that it is there, and what it still has. */
 static int renew_all(etx__keeper *keeper) {
     const etx__home *home = keeper->home;
-    int rc = attend(keeper);
+    int rc = keeper->absent ? 0 : attend(keeper);
     for (uint32_t i = 0; rc == 0 && i < home->partition_count; i++) {
         if (keeper->holding[i].held) {
             rc = renew(keeper, i);
@@ -217,7 +248,7 @@ static int take(etx__keeper *keeper, uint32_t wanted) {
         const char *node = keeper->seen.holder[i].node;
         etx__partition *partition = home->partition[i];
         if (is_owned(keeper, i) || (node[0] != 0 && !is_mine(keeper, node)) ||
-            keeper->holding[i].shun_us > etx__clock_us() ||
+            keeper->holding[i].given || keeper->holding[i].shun_us > etx__clock_us() ||
             atomic_load(&partition->state) == ETX__GONE) {
             continue;
         }
@@ -231,13 +262,20 @@ static int take(etx__keeper *keeper, uint32_t wanted) {
     return rc;
 }
 
+static void hand_over_one(etx__partition *partition) {
+    atomic_store(&partition->leave_us, etx__clock_us() + LEAVE_MS * 1000ull);
+    wish(partition, ETX__WISH_LEAVE);
+}
+
 static void hand_over(etx__keeper *keeper, uint32_t surplus) {
     const etx__home *home = keeper->home;
     for (; surplus > 0; surplus--) {
         etx__partition *least = NULL;
         for (uint32_t i = 0; i < home->partition_count; i++) {
             etx__partition *partition = home->partition[i];
-            if (is_owned(keeper, i) &&
+            /* who takes what was lost may remember less, and would go on there */
+            if (is_owned(keeper, i) && !atomic_load(&partition->regressed) &&
+                !keeper->holding[i].kept &&
                 (least == NULL || atomic_load(&partition->live) < atomic_load(&least->live))) {
                 least = partition;
             }
@@ -245,8 +283,7 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
         if (least == NULL) {
             return;
         }
-        atomic_store(&least->leave_us, etx__clock_us() + LEAVE_MS * 1000ull);
-        wish(least, ETX__WISH_LEAVE);
+        hand_over_one(least);
     }
 }
 
@@ -267,7 +304,8 @@ static int release_left(etx__keeper *keeper) {
         if (keeper->holding[i].held && atomic_load(&partition->state) == ETX__ELSEWHERE &&
             !atomic_load(&partition->loading) && /* else its claim may come after another's */
             (hopeless || atomic_load(&partition->wish) != ETX__WISH_OWN)) {
-            keeper->holding[i].shun_us = hopeless ? etx__clock_us() + SHUN_MS * 1000ull : 0;
+            keeper->holding[i].shun_us =
+                hopeless || keeper->holding[i].given ? etx__clock_us() + SHUN_MS * 1000ull : 0;
             atomic_store(&partition->load_failures, 0);
             rc = home->ops->release(home->log, i);
             lose(keeper, i);
@@ -276,9 +314,85 @@ static int release_left(etx__keeper *keeper) {
     return rc;
 }
 
+/* ---- what operators want */
+
+/* Takes note of orders. One that was moved here stays, and others make up for it. */
+static void take_orders(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        holding *one = &keeper->holding[i];
+        uint32_t told = atomic_exchange(&keeper->home->partition[i]->order, ETX__ORDER_NONE);
+        if (told == ETX__ORDER_TAKE) {
+            one->given = 0;
+            one->kept = is_owned(keeper, i) != 0;
+            one->wanted_us = one->kept ? 0 : etx__clock_us() + SHUN_MS * 1000ull;
+            one->shun_us = 0;
+        } else if (told == ETX__ORDER_GIVE && one->held) {
+            one->given = 1;
+            one->kept = 0;
+            hand_over_one(keeper->home->partition[i]);
+        }
+    }
+}
+
+static int take_wanted(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    uint64_t now_us = etx__clock_us();
+    int rc = 0;
+    for (uint32_t i = 0; i < home->partition_count && rc == 0; i++) {
+        const char *node = keeper->seen.holder[i].node;
+        if (keeper->holding[i].wanted_us <= now_us || (node[0] != 0 && !is_mine(keeper, node)) ||
+            atomic_load(&home->partition[i]->state) == ETX__GONE) {
+            continue;
+        }
+        rc = renew(keeper, i);
+        if (rc == 0) {
+            keeper->holding[i].wanted_us = 0;
+            keeper->holding[i].kept = 1;
+            wish(home->partition[i], ETX__WISH_OWN);
+        }
+        rc = rc == ETX_EBUSY ? 0 : rc;
+    }
+    return rc;
+}
+
+/* To have no partition it leaves first, so that others know that what it hands over is theirs. */
+static int come_or_go(etx__keeper *keeper) {
+    etx__home *home = keeper->home;
+    uint32_t drains = atomic_load(&home->drains);
+    int rc = 0;
+    if (drains && !keeper->absent) {
+        rc = home->ops->attend(home->log, "", 0, keeper->message, sizeof keeper->message);
+        if (rc == 0) {
+            keeper->absent = 1;
+            etx__home_down(home, ETX_EUNAVAILABLE, "this node is drained: ask another");
+        }
+    } else if (!drains && keeper->absent) {
+        keeper->absent = 0;
+        keeper->renew_us = 0;
+    }
+    return rc;
+}
+
+static void hand_over_all(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        keeper->holding[i].wanted_us = 0;
+        if (is_owned(keeper, i)) {
+            hand_over_one(keeper->home->partition[i]);
+        }
+    }
+}
+
+/* ---- its round */
+
 static int share(etx__keeper *keeper) {
+    take_orders(keeper);
     int rc = release_left(keeper);
     rc = rc != 0 ? rc : look(keeper);
+    if (rc == 0 && keeper->absent) {
+        hand_over_all(keeper);
+        return 0;
+    }
+    rc = rc != 0 ? rc : take_wanted(keeper);
     if (rc != 0) {
         return rc;
     }
@@ -294,8 +408,6 @@ static int share(etx__keeper *keeper) {
     return 0;
 }
 
-/* ---- its round */
-
 static void note(etx__keeper *keeper, int rc) {
     if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
         etx__home_down(keeper->home, ETX_EUNAVAILABLE, keeper->message);
@@ -309,9 +421,9 @@ static void note(etx__keeper *keeper, int rc) {
 
 static int one_round(etx__keeper *keeper) {
     uint64_t now = etx__clock_us();
-    int rc = 0;
     keeper->message[0] = 0;
-    if (now >= keeper->renew_us) {
+    int rc = come_or_go(keeper);
+    if (rc == 0 && now >= keeper->renew_us) {
         rc = renew_all(keeper);
         if (rc == 0) {
             keeper->renew_us = now + engine_of(keeper)->options.lease_ms * 250ull;
@@ -335,7 +447,7 @@ static int keeper_turn(void *argument) {
 /* ---- its life */
 
 static int view_make(const etx__home *home, view *ret_view) {
-    size_t holders = home->partition_count * sizeof *ret_view->holder;
+    size_t holders = home->info.partitions * sizeof *ret_view->holder;
     ret_view->node = etx__engine_alloc(home->engine, NODES_MAX * sizeof *ret_view->node);
     ret_view->holder = etx__engine_alloc(home->engine, holders);
     return ret_view->node != NULL && ret_view->holder != NULL;
@@ -343,7 +455,7 @@ static int view_make(const etx__home *home, view *ret_view) {
 
 static void view_free(const etx__home *home, view *of) {
     etx__engine_release(home->engine, of->node, NODES_MAX * sizeof *of->node);
-    etx__engine_release(home->engine, of->holder, home->partition_count * sizeof *of->holder);
+    etx__engine_release(home->engine, of->holder, home->info.partitions * sizeof *of->holder);
 }
 
 int etx__keeper_make(etx__home *home) {
@@ -355,12 +467,13 @@ int etx__keeper_make(etx__home *home) {
     }
     keeper->home = home;
     int made = view_make(home, &keeper->seen) && view_make(home, &keeper->next);
-    keeper->holding = etx__engine_alloc(engine, home->partition_count * sizeof *keeper->holding);
+    keeper->holding = etx__engine_alloc(engine, home->info.partitions * sizeof *keeper->holding);
     return made && keeper->holding != NULL ? 0 : ETX_ENOMEM;
 }
 
 int etx__keeper_first(etx__home *home) {
     int rc = one_round(home->keeper);
+    note(home->keeper, rc);
     const char *message = home->keeper->message;
     return rc == 0 ? 0
                    : etx__engine_fail(home->engine, rc, "home %s: %s", home->url,
@@ -406,7 +519,7 @@ void etx__keeper_free(etx__home *home) {
     view_free(home, &keeper->seen);
     view_free(home, &keeper->next);
     etx__engine_release(home->engine, keeper->holding,
-                        home->partition_count * sizeof *keeper->holding);
+                        home->info.partitions * sizeof *keeper->holding);
     etx__engine_release(home->engine, keeper, sizeof *keeper);
     home->keeper = NULL;
 }
@@ -442,11 +555,37 @@ int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_stat
         const member *node = &keeper->seen.node[number];
         memcpy(ret_status->node, node->name, sizeof node->name);
         memcpy(ret_status->address, node->address, sizeof node->address);
+        memcpy(ret_status->homes, node->homes, sizeof node->homes);
         ret_status->left_ms = left_ms(node->until_us);
         ret_status->here = (uint8_t)is_mine(keeper, node->name);
     }
     pthread_mutex_unlock(&home->lock);
     return there;
+}
+
+static int has_home(const member *node, const char *home_id) {
+    const char *at = strstr(node->homes, home_id);
+    return at != NULL && at[-1] == ' ' && (at[ETX_HOME_ID_LEN] == ' ' || at[ETX_HOME_ID_LEN] == 0);
+}
+
+int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status) {
+    int found = 0;
+    for (uint32_t i = 0; !found && i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        const etx__keeper *keeper = atomic_load(&home->opened) ? home->keeper : NULL;
+        pthread_mutex_lock(&home->lock);
+        for (uint32_t k = 0; keeper != NULL && !found && k < keeper->seen.nodes; k++) {
+            const member *node = &keeper->seen.node[k];
+            if (!is_mine(keeper, node->name) && has_home(node, home_id)) {
+                memcpy(ret_status->node, node->name, sizeof node->name);
+                memcpy(ret_status->address, node->address, sizeof node->address);
+                ret_status->node_left_ms = left_ms(node->until_us);
+                found = 1;
+            }
+        }
+        pthread_mutex_unlock(&home->lock);
+    }
+    return found;
 }
 
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {

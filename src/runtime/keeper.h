@@ -11,6 +11,13 @@ typedef enum etx__wish {
     ETX__WISH_LEAVE = 2, /* hand it over: forget it once it is quiet, or the time is up */
 } etx__wish;
 
+/* What an operator wants of a partition: the keeper sees to it when it looks next. */
+typedef enum etx__order {
+    ETX__ORDER_NONE = 0,
+    ETX__ORDER_TAKE = 1, /* it is to be here, whatever the share is */
+    ETX__ORDER_GIVE = 2  /* it is to be elsewhere */
+} etx__order;
+
 typedef struct etx__keeper etx__keeper;
 
 /* Who only reads takes part in nothing. */
@@ -42,7 +49,9 @@ uint64_t etx__keeper_who(etx__home *home,
                          char ret_address[ETX__ADDRESS_MAX + 1]);
 /* A node that attends, in the order of names; 0: there are not so many. Any thread. */
 int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
+/* Which other node has the home of this id for itself: its name, address and left_ms; 0: none that
+ * attends. Any thread. */
+int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status);
 /* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
 int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "keeper.h"
 #include "shard.h"
+#include "seen.h"
 
 typedef struct reader {
     etx__partition *partition;
@@ -11,6 +12,8 @@ typedef struct reader {
     etx_record_room room;
     char *message;
     size_t message_size;
+    etx_seen_mark remembered;
+    int found; /* what is remembered is there */
 } reader;
 
 static int fail(reader *r, int rc, uint64_t slot, const char *what) {
@@ -49,6 +52,18 @@ static int fail_full(reader *r, uint64_t slot) {
     return fail(r, ETX_EBUSY, slot, what);
 }
 
+/* The newest stands; it is repeated by each claim. */
+static void keep_loss(etx__partition *partition, const etx_record_loss *loss) {
+    etx_record_loss *kept = &partition->loss;
+    if (loss->time_ms > kept->time_ms) {
+        *kept = *loss;
+        kept->who.data = partition->loss_who;
+        kept->why.data = partition->loss_why;
+        memcpy(partition->loss_who, loss->who.data, loss->who.len);
+        memcpy(partition->loss_why, loss->why.data, loss->why.len);
+    }
+}
+
 static int read_record(reader *r, const etx_record *record, uint64_t slot, size_t at) {
     if (record->type == ETX_RECORD_OWN) {
         size_t len = record->u.own.chosen_home.len;
@@ -56,6 +71,9 @@ static int read_record(reader *r, const etx_record *record, uint64_t slot, size_
             memcpy(r->partition->chosen_then, record->u.own.chosen_home.data, len);
             r->partition->chosen_then[len] = 0;
         }
+    }
+    if (record->type == ETX_RECORD_LOSS) {
+        keep_loss(r->partition, &record->u.loss);
     }
     int rc = etx__core_fold(r->core, record);
     if (rc == ETX_EBUSY) {
@@ -99,6 +117,7 @@ static int read_slot(const etx_slot *slot, void *user) {
     reader *r = user;
     int rc = read_batch(r, slot);
     if (rc == 0) {
+        r->found |= r->remembered.slot == slot->slot && r->remembered.checksum == slot->checksum;
         r->partition->read_next = slot->slot + 1;
         r->partition->read_checksum = slot->checksum;
         etx__partition_mark(r->partition, slot->slot + 1, r->core->seq, slot->batch.len);
@@ -211,21 +230,37 @@ static etx_record own_record(const etx__partition *partition, uint64_t nonce) {
     return record;
 }
 
+static etx_record loss_record(const etx__partition *partition) {
+    etx_record record = {.type = ETX_RECORD_LOSS};
+    record.u.loss = partition->loss;
+    return record;
+}
+
 /* Who only reads owns nothing: what it has read is all that it will ever know. */
 static int claim_nothing(etx__partition *partition) {
     partition->loaded_own = partition->read_next;
     return 0;
 }
 
-static int claim(etx__partition *partition) {
-    uint8_t room[512];
-    uint64_t nonce = etx__random();
+/* The claim, and the newest loss that was accepted, in as many bytes as `room` has. */
+static etx_bytes own_batch(const etx__partition *partition, uint64_t nonce, uint8_t *room) {
     const etx_codec *codec = partition->home->engine->options.codec;
-    etx__owner *owner = &partition->owner;
-    etx_put *put = &partition->put;
     etx_record own = own_record(partition, nonce);
     room[0] = codec->id;
-    etx_bytes batch = {room, 1 + codec->encode(&own, room + 1)};
+    size_t len = 1 + codec->encode(&own, room + 1);
+    if (partition->loss.time_ms != 0) {
+        etx_record loss = loss_record(partition);
+        len += codec->encode(&loss, room + len);
+    }
+    return (etx_bytes){room, len};
+}
+
+static int claim(etx__partition *partition) {
+    uint8_t room[2048];
+    uint64_t nonce = etx__random();
+    etx__owner *owner = &partition->owner;
+    etx_put *put = &partition->put;
+    etx_bytes batch = own_batch(partition, nonce, room);
     etx__owner_claim(owner, partition->number, nonce, partition->read_next,
                      partition->read_checksum);
     etx__owner_fill(owner, batch, put);
@@ -233,6 +268,7 @@ static int claim(etx__partition *partition) {
     etx__verdict verdict =
         etx__owner_judge(owner, put, partition->home->ops->put(partition->home->log, put));
     if (verdict == ETX__DURABLE) {
+        etx__seen_note(partition, owner->slot - 1, owner->predecessor);
         etx__partition_mark(partition, owner->slot, partition->loaded->core->seq, batch.len);
         return 0;
     }
@@ -245,6 +281,10 @@ static int claim(etx__partition *partition) {
 void etx__partition_own_again(etx__partition *partition) {
     etx_record own = own_record(partition, partition->owner.nonce);
     etx__batch_append(partition, &own, 0);
+    if (partition->loss.time_ms != 0) {
+        etx_record loss = loss_record(partition);
+        etx__batch_append(partition, &loss, 0);
+    }
     partition->last->last_seq = etx__core_barrier(partition->memory->core);
 }
 
@@ -263,6 +303,15 @@ static void register_all(etx__partition *partition, etx__core *core) {
     }
 }
 
+/* Is what was acknowledged there, or trimmed? If not: was that accepted since? */
+static int judge_loss(const reader *all, uint64_t trimmed) {
+    etx__partition *partition = all->partition;
+    const etx_seen_mark *remembered = &all->remembered;
+    int lost = remembered->known && !all->found && remembered->slot >= trimmed;
+    partition->loss_new = lost && partition->loss.time_ms > remembered->accepted_ms;
+    return lost && !partition->loss_new ? etx__seen_refuse(partition, trimmed) : 0;
+}
+
 static int read_into(etx__partition *partition) {
     etx__home *home = partition->home;
     uint64_t mark = 0;
@@ -276,7 +325,9 @@ static int read_into(etx__partition *partition) {
         return ETX_ENOMEM;
     }
     all.core = partition->loaded->core;
+    all.remembered = etx__seen_of(partition);
     partition->chosen_then[0] = 0;
+    partition->loss = (etx_record_loss){0};
     partition->read_next = 0;
     partition->read_checksum = 0;
     partition->marks = 0;
@@ -287,7 +338,7 @@ static int read_into(etx__partition *partition) {
     int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
                             all.message_size);
     etx_record_room_free(&all.room);
-    return rc;
+    return rc != 0 ? rc : judge_loss(&all, mark);
 }
 
 static int keep_loaded(etx__partition *partition, int rc) {
@@ -355,6 +406,18 @@ int etx__partition_load(etx__partition *partition) {
 
 enum { LOOK_MS = 200 }; /* from the opening until the log is asked how much room it has */
 
+static void tell_owned(etx__partition *partition) {
+    const etx_record_loss *loss = &partition->loss;
+    char text[ETX_NAME_MAX + ETX_REASON_MAX + 8];
+    etx__partition_regained(partition);
+    etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
+    if (partition->loss_new) {
+        snprintf(text, sizeof text, "%.*s: %.*s", (int)loss->who.len, (const char *)loss->who.data,
+                 (int)loss->why.len, (const char *)loss->why.data);
+        etx__monitor_home(partition->home, partition->number, ETX_EVENT_LOSS_ACCEPTED, text);
+    }
+}
+
 void etx__partition_install(etx__partition *partition) {
     etx_assert(partition->memory == NULL); /* what was there was forgotten before */
     partition->memory = partition->loaded;
@@ -373,7 +436,7 @@ void etx__partition_install(etx__partition *partition) {
     etx__partition_step(partition, &event);
     etx__partition_gauges(partition);
     if (!etx__engine_reads_only(partition->home->engine)) {
-        etx__monitor_home(partition->home, partition->number, ETX_EVENT_PARTITION_OWNED, "");
+        tell_owned(partition);
     }
 }
 

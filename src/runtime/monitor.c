@@ -43,9 +43,9 @@ void etx__monitor_home(etx__home *home,
                        etx_event_type type,
                        const char *reason) {
     etx_event event = {.size = sizeof event, .type = type};
-    event.home = home->info.id;
+    event.home = etx__home_id(home);
     event.partition = partition;
-    event.durability = home->info.grade;
+    event.durability = atomic_load(&home->opened) ? home->info.grade : ETX_DURABILITY_DEFAULT;
     event.reason = reason;
     etx__monitor_tell(home->engine, &event);
 }

@@ -63,7 +63,7 @@ void etx__options_fill(etx_options *o) {
 
 const char *etx__options_wrong(const etx_options *o) {
     const uint32_t flags = ETX_ALLOW_VOLATILE | ETX_INSPECT | ETX_HISTORY_STRICT |
-                           ETX_NO_CALLER_DRIVES | ETX_READ_ONLY;
+                           ETX_NO_CALLER_DRIVES | ETX_READ_ONLY | ETX_START_WAITS;
     if (o->flags & ~flags) {
         return "flags: unknown bits are set";
     }

@@ -6,13 +6,15 @@
 
 #include "keeper.h"
 #include "shard.h"
+#include "seen.h"
 
 /* Happy path of a transaction: its BEGIN is stepped, encoded into the forming batch and put;
  * once the batch is durable, the core gives its calls; their answers bring the DECIDE into the
  * batch that forms by then. One put is in flight; what arrives meanwhile forms the next. A crash
  * between any two of these loses only what nobody was told. */
 
-enum { LACK_MS = 5 }; /* until memory that was lacking is asked for again */
+enum { REGRESSED_MS = 5000 }; /* until it is looked whether a loss was accepted */
+enum { LACK_MS = 5 };         /* until memory that was lacking is asked for again */
 
 /* ---- outputs of a step */
 
@@ -241,6 +243,7 @@ static void batch_durable(etx__partition *partition) {
     partition->retries = 0;
     partition->again = 0;
     partition->flying = NULL;
+    etx__seen_note(partition, partition->owner.slot - 1, partition->owner.predecessor);
     count_durable(partition, batch);
     /* A step's records may stand in two batches: the newest record of all is never too old. */
     etx__partition_mark(partition, partition->owner.slot, partition->memory->core->seq, batch->len);
@@ -329,7 +332,7 @@ static void watch_put(etx__partition *partition) {
     uint64_t since_us = partition->shard->now.mono_us - partition->put_start_us;
     if (!partition->hangs && since_us >= ETX__PUT_HANGS_MS * 1000ull) {
         partition->hangs = 1;
-        down(partition, "a write to its log has not come back for seconds", ETX_EUNAVAILABLE);
+        down(partition, "a write to its log does not come back", ETX_EUNAVAILABLE);
     }
 }
 
@@ -366,6 +369,12 @@ static void gone(etx__partition *partition, etx_event_type type, const char *why
         uint32_t own = ETX__WISH_OWN; /* until the keeper has looked anew */
         atomic_compare_exchange_strong(&partition->wish, &own, ETX__WISH_AWAY);
         leave(partition, type, why);
+        return;
+    }
+    if (etx__home_shared(partition->home)) { /* it is read again: somebody may accept that */
+        atomic_store(&partition->state, ETX__ELSEWHERE);
+        etx__partition_regress(partition, why);
+        etx__partition_forget(partition, ETX_EUNKNOWN);
         return;
     }
     atomic_store(&partition->state, ETX__GONE);
@@ -436,6 +445,11 @@ void etx__partition_job_done(etx__partition *partition) {
             etx__home_well(partition->home);
             return;
         }
+        if (partition->job_rc == ETX_EREGRESSED) {
+            etx__partition_regress(partition, partition->message);
+            partition->retry_ms = partition->shard->now.mono_ms + REGRESSED_MS;
+            return;
+        }
         atomic_fetch_add(&partition->load_failures, 1);
         partition->retry_ms =
             partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
@@ -472,7 +486,7 @@ static void ask_the_log(etx__partition *partition) {
     if (partition->state != ETX__OPEN || partition->busy) {
         return;
     }
-    if (etx__room_make(partition, etx__need_bytes(partition, 0), 0)) {
+    if (etx__room_make(partition, etx__need_of_own(partition), 0)) {
         atomic_store(&partition->lapsed, 0);
         etx__partition_own_again(partition);
         partition->last->wanted = 1;

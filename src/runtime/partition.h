@@ -5,7 +5,7 @@
 #include "runtime.h"
 
 /* A put that has not come back for so long counts as a home that does not answer. */
-enum { ETX__MARKS = 256, ETX__PUT_HANGS_MS = 2000 };
+enum { ETX__MARKS = 256, ETX__PUT_HANGS_MS = 800 };
 
 /* The memory of one core. It outlives its claim while callbacks still hold pointers into it. */
 typedef struct etx__memory {
@@ -77,6 +77,7 @@ struct etx__partition {
     etx__owner owner;
     /* of a shared home: what its keeper wants (etx__wish) */
     _Atomic uint32_t wish;
+    _Atomic uint32_t order;    /* ... and an operator (etx__order) */
     _Atomic uint64_t lease_us; /* until then new puts may begin; UINT64_MAX: it needs no lease */
     _Atomic uint32_t loading;  /* it is being read and claimed */
     _Atomic uint32_t lapsed;   /* its lease was free, or another's, for a while */
@@ -124,7 +125,12 @@ struct etx__partition {
     uint32_t read_checksum;                /* of the one before */
     char chosen_then[ETX_HOME_ID_LEN + 1]; /* the home for chosen gids, as was read; or "" */
     uint64_t loaded_own;
-    char message[256];
+    etx_record_loss loss; /* the newest that was accepted; time_ms 0: none was */
+    char loss_who[ETX_NAME_MAX], loss_why[ETX_REASON_MAX];
+    uint8_t loss_new; /* what is remembered is not there, and that is accepted */
+    _Atomic uint32_t regressed;
+    char regress[480]; /* why; changed with its home's lock */
+    char message[480];
     uint8_t has_writer;
     uint8_t stuck; /* its writer has not come back */
     uint8_t full;
@@ -176,13 +182,17 @@ int etx__partition_claim(etx__partition *partition); /* what was read, and is th
 int etx__partition_load(etx__partition *partition);  /* both, while the engine runs */
 /* Takes over what was loaded. The shard's. */
 void etx__partition_install(etx__partition *partition);
+/* What it has lost, in short. */
+void etx__partition_regress_says(const etx__partition *partition, char *ret_text, size_t size);
 /* Appends once more what the claim said: its slot will be trimmed. The shard's. */
 void etx__partition_own_again(etx__partition *partition);
 /* The home for chosen gids, as a claim of this partition says it; "" where none is known. */
 const char *etx__chosen_recorded(const etx__partition *partition);
 /* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
  * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
-int etx__chosen_check(const etx_engine *engine);
+int etx__chosen_check(etx_engine *engine);
+/* May a home that was away at start be taken now? It is read later. The same. */
+int etx__chosen_check_arrival(const etx__home *home);
 int etx__chosen_check_again(const etx__partition *partition);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);
@@ -221,6 +231,7 @@ int etx__room_for_list(etx__partition *partition, etx__list list, etx__event *ev
 /* What one record with so many bytes may take; what may follow from a transaction in one step. */
 size_t etx__need_bytes(const etx__partition *partition, size_t bytes);
 size_t etx__need_of(const etx__partition *partition, const etx__tx *tx);
+size_t etx__need_of_own(const etx__partition *partition); /* of a claim that is said again */
 size_t etx__need_of_entry(const etx__partition *partition, uint32_t entry);
 /* What is left in the batch that forms. */
 size_t etx__room_left(const etx__partition *partition);

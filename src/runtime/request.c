@@ -95,6 +95,24 @@ etx_bytes etx__request_keep(etx_tx *request, const void *bytes, size_t len) {
 
 /* ---- where it belongs */
 
+/* A home that is no home of this engine. */
+static int not_ours(etx_tx *request, const char *home_id) {
+    etx_partition_status where = {.size = sizeof where};
+    if (home_id[0] == 'v') {
+        return etx__request_fail(request, ETX_EGONE,
+                                 "the gid belongs to a volatile home that is gone");
+    }
+    if (etx__keeper_finds(request->engine, home_id, &where)) {
+        return etx__request_fail(request, ETX_EELSEWHERE, "home %s is with node %s%s%s", home_id,
+                                 where.node, where.address[0] != 0 ? " at " : "", where.address);
+    }
+    return etx__request_fail(request, ETX_EUNAVAILABLE,
+                             "the gid belongs to home %s, which is not among the homes%s, nor with "
+                             "another node that is there",
+                             home_id,
+                             etx__homes_away(request->engine) ? " that have been reached" : "");
+}
+
 int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     etx_engine *engine = request->engine;
     char home_id[ETX_HOME_ID_LEN + 1];
@@ -110,14 +128,13 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len) {
     request->hash = etx__core_hash((etx_bytes){gid, len});
     int made = etx__gid_read((etx_bytes){gid, len}, home_id, &number, &made_ms);
     etx__home *home = made == 0 ? engine->home[engine->chosen_home] : etx__home_of(engine, home_id);
-    if (home == NULL && home_id[0] == 'v') {
-        return etx__request_fail(request, ETX_EGONE,
-                                 "the gid belongs to a volatile home that is gone");
-    }
     if (home == NULL) {
-        return etx__request_fail(request, ETX_EUNAVAILABLE,
-                                 "the gid belongs to home %s, which is not among the homes",
-                                 home_id);
+        return not_ours(request, home_id);
+    }
+    if (!atomic_load(&home->opened)) {
+        char why[ETX_REASON_MAX + 1];
+        etx__home_why(home, why, sizeof why);
+        return etx__request_fail(request, ETX_EUNAVAILABLE, "%s", why);
     }
     if (made == 1 && number >= home->partition_count) {
         return etx__request_fail(request, ETX_EINVALID,
@@ -460,6 +477,10 @@ static int could_begin(const etx_tx *request) {
 /* Why it takes nothing: the code, and the words. */
 static int why_closed(const etx__partition *partition, int begin, char why[ETX_REASON_MAX + 1]) {
     etx__home *home = partition->home;
+    if (atomic_load(&partition->regressed)) {
+        etx__partition_regress_says(partition, why, ETX_REASON_MAX + 1);
+        return begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN;
+    }
     if (partition->state == ETX__ELSEWHERE &&
         etx__keeper_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
         return ETX_EELSEWHERE;
@@ -487,7 +508,8 @@ void etx__request_handle(etx_tx *request) {
         etx__request_elsewhere(request)) {
         return;
     }
-    if (partition->state != ETX__OPEN) {
+    int lists_nothing = request->ask == ETX__ASK_LIST && partition->state == ETX__ELSEWHERE;
+    if (partition->state != ETX__OPEN && !lists_nothing) {
         char why[ETX_REASON_MAX + 1];
         etx__request_refuse(request, why_closed(partition, begin, why), why);
         return;

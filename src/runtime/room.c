@@ -108,6 +108,11 @@ size_t etx__need_bytes(const etx__partition *partition, size_t bytes) {
     return partition->record_room + bytes * partition->byte_room / 16;
 }
 
+size_t etx__need_of_own(const etx__partition *partition) {
+    size_t loss = etx__need_bytes(partition, ETX_NAME_MAX + ETX_REASON_MAX);
+    return etx__need_bytes(partition, ETX_NAME_MAX + ETX_HOME_ID_LEN) + loss;
+}
+
 size_t etx__need_of(const etx__partition *partition, const etx__tx *tx) {
     enum { OTHERS = 4 }; /* a decision, an end, what an operator said, a mark */
     size_t branches = tx != NULL ? tx->s.branch_count : 0;

@@ -12,7 +12,7 @@
 
 enum { ETX__SAID = 16 }; /* threads whose messages are kept */
 enum { ETX__PARTICIPANTS_MAX = 1024, ETX__HOMES_MAX = 8, ETX__LOGS_MAX = 16, ETX__SHARDS_MAX = 16 };
-enum { ETX__ADDRESS_MAX = 255 };
+enum { ETX__ADDRESS_MAX = 255, ETX__OWN_HOMES_MAX = 64 };
 
 typedef struct etx__shard etx__shard;
 typedef struct etx__home etx__home;
@@ -41,13 +41,15 @@ struct etx_engine {
     char node[ETX_NAME_MAX + 1];
     char address[ETX__ADDRESS_MAX + 1]; /* where other nodes reach it; or "" */
     char accept_chosen_home[ETX_HOME_ID_LEN + 1];
+    char *state_dir; /* NULL: none */
+    struct etx__seen *seen;
     etx_allocator allocator;
     etx_monitor monitor;
     uint64_t monitored;    /* etx_monitor.events, its default filled in */
     const uint32_t *alive; /* 1; the child of a fork reads 0 */
     _Atomic uint32_t life;
     _Atomic uintptr_t lender; /* pthread_self of etx_engine_lend's caller; 0: none */
-    pthread_mutex_t lock;     /* of registering, starting, closing */
+    pthread_mutex_t lock;     /* of registering, starting, closing, and of homes that arrive */
     pthread_mutex_t message_lock;
     uint64_t said_count;
     struct etx__said {
@@ -65,9 +67,12 @@ struct etx_engine {
     etx__home *home[ETX__HOMES_MAX];
     uint32_t home_count;
     uint32_t chosen_home;
+    /* Where chosen gids belonged, as was read while that home was away; or "" */
+    char chosen_said[ETX_HOME_ID_LEN + 1];
     etx__partition **partition; /* of all homes, by place */
-    uint32_t partition_count;
-    uint32_t ample; /* a partition has room for so many times its even part */
+    _Atomic uint32_t partition_count;
+    uint32_t partition_room; /* a home that is away at start brings more */
+    uint32_t ample;          /* a partition has room for so many times its even part */
     etx__shard *shard;
     uint32_t shard_count;
     etx__worker_pool *workers;
@@ -81,6 +86,8 @@ struct etx_engine {
 /* May new work be begun? 0, ETX_EINVALID, ETX_EFORKED, or (not started, closed) ETX_ESTATE,
  * ETX_ECLOSED; the message is set. */
 int etx__engine_usable(etx_engine *engine);
+/* Not started yet? 0, ETX_EINVALID, ETX_EFORKED or ETX_ESTATE; the message is set. */
+int etx__engine_new(etx_engine *engine);
 /* The same for what is begun already: also while the engine waits for its end. */
 int etx__engine_serves(etx_engine *engine);
 /* The shard whose thread this is, now (or which it drives), or NULL. Such a thread must not wait

@@ -43,8 +43,7 @@ int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place) {
     shard->seed = etx__random() | 1;
     shard->due_room = 4096;
     shard->due = etx__engine_alloc(engine, shard->due_room * sizeof *shard->due);
-    shard->partition =
-        etx__engine_alloc(engine, engine->partition_count * sizeof *shard->partition);
+    shard->partition = etx__engine_alloc(engine, engine->partition_room * sizeof *shard->partition);
     pthread_mutex_init(&shard->drive, NULL);
     return shard->due != NULL && shard->partition != NULL ? 0 : ETX_ENOMEM;
 }
@@ -61,7 +60,7 @@ void etx__shard_free(etx__shard *shard) {
     }
     etx__engine_release(engine, shard->due, shard->due_room * sizeof *shard->due);
     etx__engine_release(engine, shard->partition,
-                        engine->partition_count * sizeof *shard->partition);
+                        engine->partition_room * sizeof *shard->partition);
     pthread_mutex_destroy(&shard->drive);
 }
 

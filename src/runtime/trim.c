@@ -143,8 +143,7 @@ void etx__partition_trim(etx__partition *partition, size_t bytes) {
     uint64_t needed = bytes_needed(partition);
     const etx__mark *mark = too_much(partition, needed) ? mark_to_trim(partition, needed)
                                                         : mark_to_make_room(partition, needed);
-    size_t own = etx__need_bytes(partition, ETX_NAME_MAX + ETX_HOME_ID_LEN);
-    if (mark != NULL && etx__room_make(partition, own, 0)) {
+    if (mark != NULL && etx__room_make(partition, etx__need_of_own(partition), 0)) {
         begin_moves(partition, mark);
         go_on_moving(partition, bytes);
     }

@@ -14,6 +14,7 @@ typedef struct log_subject {
     const etx_log_ops *ops;
     char url[512];    /* a fresh one for each test */
     char absent[512]; /* of a log that is not there */
+    char copy[512];   /* the same, for one that is made; or "" */
     char dir[256];    /* to be removed afterwards, or "" */
     int persistent;
     etx_log *log;

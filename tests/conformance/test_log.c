@@ -1,12 +1,18 @@
 /* The contract of <etx/log.h>, judged: one suite for every log adapter. "test_log memory",
  * "test_log file"; the argument names the adapter. A store is there already, and found by the
- * environment (scripts/with-postgres). */
+ * environment (scripts/with-postgres, scripts/with-mariadb). */
 #include "log_subject.h"
 #ifdef ETX_TEST_POSTGRESQL
 #include <etx/log_postgres.h>
 #endif
+#ifdef ETX_TEST_MARIADB
+#include <etx/log_mariadb.h>
+#endif
 #ifdef ETX_TEST_ETCD
 #include <etx/log_etcd.h>
+#endif
+#ifdef ETX_TEST_REDIS
+#include <etx/log_redis.h>
 #endif
 
 #include <pthread.h>
@@ -37,6 +43,7 @@ static int name_file(log_subject *subject) {
     snprintf(subject->url, sizeof subject->url, "file:%s/log?partitions=3&segment=1M",
              subject->dir);
     snprintf(subject->absent, sizeof subject->absent, "file:%s/absent?partitions=3", subject->dir);
+    snprintf(subject->copy, sizeof subject->copy, "file:%s/copy?segment=1M", subject->dir);
     return 0;
 }
 
@@ -48,6 +55,23 @@ static int name_postgresql(log_subject *subject) {
     snprintf(subject->url, sizeof subject->url, "postgresql://?partitions=3&schema=t_%llx",
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "postgresql://?schema=absent");
+    snprintf(subject->copy, sizeof subject->copy, "postgresql://?schema=c_%llx",
+             (unsigned long long)random);
+    return 0;
+}
+#endif
+
+#ifdef ETX_TEST_MARIADB
+static int name_mariadb(log_subject *subject) {
+    const char *socket = getenv("MARIADB_SOCKET");
+    uint64_t random;
+    if (!socket || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url,
+             "mariadb://etx@/etx?socket=%s&partitions=3&prefix=t_%llx", socket,
+             (unsigned long long)random);
+    snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
+             socket);
     return 0;
 }
 #endif
@@ -65,14 +89,33 @@ static int name_etcd(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_REDIS
+static int name_redis(log_subject *subject) {
+    const char *socket = getenv("REDIS_SOCKET");
+    uint64_t random;
+    if (!socket || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "redis:///0?partitions=3&prefix=t_%llx&socket=%s",
+             (unsigned long long)random, socket);
+    snprintf(subject->absent, sizeof subject->absent, "redis:///0?prefix=absent&socket=%s", socket);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
 #ifdef ETX_TEST_POSTGRESQL
     {"postgresql", etx_log_postgresql, name_postgresql, 1},
 #endif
+#ifdef ETX_TEST_MARIADB
+    {"mariadb", etx_log_mariadb, name_mariadb, 1},
+#endif
 #ifdef ETX_TEST_ETCD
     {"etcd", etx_log_etcd, name_etcd, 1},
+#endif
+#ifdef ETX_TEST_REDIS
+    {"redis", etx_log_redis, name_redis, 1},
 #endif
 };
 
@@ -362,6 +405,131 @@ static void test_read_only(void **state) {
     puts_many(&chain, 1, 10);
 }
 
+/* ---- a log that takes the place of another */
+
+typedef struct copying {
+    log_subject *subject;
+    etx_log *copy;
+} copying;
+
+static int copy_slot(const etx_slot *slot, void *user) {
+    copying *run = user;
+    log_subject *subject = run->subject;
+    return subject->ops->copy_slot(run->copy, slot, subject->message, sizeof subject->message);
+}
+
+static int copy_begin(log_subject *subject, etx_log **ret_copy) {
+    etx_log_info info = {.size = sizeof info};
+    etx_log_config config = {.size = sizeof config,
+                             .url = subject->copy,
+                             .node = "test",
+                             .message = subject->message,
+                             .message_size = sizeof subject->message};
+    assert_int_equal(subject->ops->info(subject->log, &info), 0);
+    return subject->ops->copy_begin(&config, &info, ret_copy);
+}
+
+/* Nobody opens a copy before it is whole. */
+static void copy_all(log_subject *subject, int whole) {
+    copying run = {.subject = subject};
+    log_subject other = *subject;
+    memcpy(other.url, subject->copy, sizeof other.url);
+    assert_int_equal(copy_begin(subject, &run.copy), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint64_t mark;
+        assert_int_equal(subject->ops->get(subject->log, i, 0, copy_slot, &run, &mark,
+                                           subject->message, sizeof subject->message),
+                         0);
+        assert_int_not_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    }
+    assert_int_equal(
+        subject->ops->copy_end(run.copy, whole, subject->message, sizeof subject->message), 0);
+    if (!whole)
+        assert_int_not_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+}
+
+static int cannot_be_copied(const log_subject *subject) {
+    if (subject->ops->copy_begin)
+        return 0;
+    print_message("skipped: %s takes no other log's place\n", subject->ops->scheme);
+    return 1;
+}
+
+/* Slots keep their numbers and their chain, and the log its id: it goes on where the other was. */
+static void test_copy(void **state) {
+    log_subject *subject = *state;
+    log_chain chain = chain_of(subject, 1);
+    log_chain short_chain = chain_of(subject, 2);
+    etx_log_info before = {.size = sizeof before};
+    etx_log_info after = {.size = sizeof after};
+    etx_log *again = NULL;
+    uint64_t mark;
+    if (cannot_be_copied(subject))
+        skip();
+    puts_many(&chain, 200, 9000);
+    puts_many(&short_chain, 3, 10);
+    assert_int_equal(subject->ops->trim(subject->log, 1, 150), 0);
+    uint64_t slots = chain_check(subject, 1, 0, &mark);
+    assert_int_equal(subject->ops->info(subject->log, &before), 0);
+    copy_all(subject, 0);
+    copy_all(subject, 1);
+    subject->ops->close(subject->log, 1);
+    memcpy(subject->url, subject->copy, sizeof subject->url);
+    assert_int_equal(subject_open(subject, ETX_LOG_NO_CREATE), 0);
+    assert_int_equal(subject->ops->info(subject->log, &after), 0);
+    assert_string_equal(before.id, after.id);
+    assert_int_equal(before.partitions, after.partitions);
+    uint64_t mark_then = mark;
+    assert_int_equal(chain_check(subject, 1, 0, &mark), slots);
+    assert_int_equal(mark, mark_then);
+    assert_int_equal(chain_check(subject, 2, 0, NULL), 3);
+    assert_int_equal(chain_check(subject, 0, 0, NULL), 0);
+    log_chain empty = chain_of(subject, 0);
+    puts_many(&empty, 2, 100);
+    puts_many(&chain, 5, 100);
+    puts_many(&short_chain, 5, 100);
+    subject_reopen(subject, 0);
+    assert_int_equal(chain_check(subject, 1, 0, NULL), slots + 5);
+    assert_int_equal(chain_check(subject, 2, 0, NULL), 8);
+    assert_int_equal(copy_begin(subject, &again), ETX_EBUSY);
+}
+
+static void retire(log_subject *subject, etx_retirement what, const char *words) {
+    assert_int_equal(
+        subject->ops->retire(subject->log, what, words, subject->message, sizeof subject->message),
+        0);
+    subject->ops->close(subject->log, 1);
+    subject->log = NULL;
+}
+
+/* Who opens it hears where it went; it can be read, and taken back. */
+static void test_retire(void **state) {
+    static const etx_retirement kinds[] = {ETX_RETIRE_COPYING, ETX_RETIRE_MOVED};
+    log_subject *subject = *state;
+    log_chain chain = chain_of(subject, 1);
+    if (cannot_be_copied(subject))
+        skip();
+    puts_many(&chain, 3, 100);
+    for (size_t i = 0; i < 2; i++) {
+        etx_log_info info = {.size = sizeof info};
+        retire(subject, kinds[i], "it went away: 100 %s of it");
+        assert_int_equal(subject_open(subject, 0), ETX_ECONFLICT);
+        assert_non_null(strstr(subject->message, "it went away: 100 %s of it"));
+        assert_int_equal(subject_open(subject, ETX_LOG_READ_ONLY), 0);
+        assert_int_equal(chain_check(subject, 1, 0, NULL), 3);
+        assert_int_not_equal(subject->ops->retire(subject->log, ETX_RETIRE_NOT, "", NULL, 0), 0);
+        subject->ops->close(subject->log, 1);
+        assert_int_equal(subject_open(subject, ETX_LOG_RETIRED), 0);
+        assert_int_equal(subject->ops->info(subject->log, &info), 0);
+        assert_int_equal(info.flags & (ETX_LOG_COPYING | ETX_LOG_MOVED),
+                         kinds[i] == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : ETX_LOG_COPYING);
+    }
+    retire(subject, ETX_RETIRE_NOT, "");
+    assert_int_equal(subject_open(subject, 0), 0);
+    puts_many(&chain, 2, 100);
+    assert_int_equal(chain_check(subject, 1, 0, NULL), 5);
+}
+
 static void test_no_create(void **state) {
     log_subject *subject = *state;
     log_subject absent = *subject;
@@ -447,6 +615,8 @@ int main(int argc, char **argv) {
         CASE(test_many_rounds),
         CASE(test_persists),
         CASE(test_read_only),
+        CASE(test_copy),
+        CASE(test_retire),
         CASE(test_no_create),
         CASE(test_bad_options),
         CASE(test_partitions_at_once),

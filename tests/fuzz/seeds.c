@@ -64,7 +64,7 @@ static world *play(const char *path) {
 }
 
 /* A few of each type: small inputs are quick to run, and mutate well. */
-enum { TYPES = ETX_RECORD_END + 1, EACH_MAX = 5 };
+enum { TYPES = ETX_RECORD_LOSS + 1, EACH_MAX = 5 };
 
 typedef struct chosen {
     unsigned count[TYPES];

@@ -91,6 +91,7 @@ void trace_record(FILE *to, const world *w, const etx_record *record) {
             fprintf(to, " no %" PRIu64, record->u.end.ended_no);
             break;
         case ETX_RECORD_OWN:
+        case ETX_RECORD_LOSS:
         case ETX_RECORD_HELD:
             break;
     }

@@ -114,7 +114,7 @@ static void note(sim *s,
                  uint32_t partition,
                  uint64_t slot,
                  const etx_record *record) {
-    if (record->type == ETX_RECORD_OWN) {
+    if (record->type == ETX_RECORD_OWN || record->type == ETX_RECORD_LOSS) {
         return;
     }
     sim_truth *truth = sim_truth_of(s, record->gid.data, record->gid.len);
@@ -123,6 +123,7 @@ static void note(sim *s,
             (unsigned long long)slot, etx_record_name(record->type));
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
+        case ETX_RECORD_LOSS:
             break;
         case ETX_RECORD_BEGIN:
             begun(s, truth, store, partition, slot);

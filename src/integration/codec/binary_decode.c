@@ -302,8 +302,14 @@ static void get_force(reader *from, etx_record_force *force) {
     force->why = get_bytes(from);
 }
 
+static void get_loss(reader *from, etx_record_loss *loss) {
+    loss->time_ms = get_varint(from);
+    loss->who = get_bytes(from);
+    loss->why = get_bytes(from);
+}
+
 static void get_body(reader *from, usage *use, etx_record *record) {
-    if (record->type != ETX_RECORD_OWN) {
+    if (record->type != ETX_RECORD_OWN && record->type != ETX_RECORD_LOSS) {
         record->gid = get_bytes(from);
     }
     switch ((etx_record_type)record->type) {
@@ -335,6 +341,9 @@ static void get_body(reader *from, usage *use, etx_record *record) {
             record->u.end.time_ms = get_varint(from);
             record->u.end.ended_no = get_varint(from);
             return;
+        case ETX_RECORD_LOSS:
+            get_loss(from, &record->u.loss);
+            return;
     }
 }
 
@@ -361,7 +370,7 @@ int etx__binary_decode(etx_bytes bytes,
     if (from.rc != 0 || len > (size_t)(from.end - from.at)) {
         return ETX_ECORRUPT;
     }
-    if (record.type < ETX_RECORD_OWN || record.type > ETX_RECORD_END) {
+    if (record.type < ETX_RECORD_OWN || record.type > ETX_RECORD_LOSS) {
         return record.type == 0 ? ETX_ECORRUPT : ETX_EVERSION;
     }
     from.end = from.at + len;

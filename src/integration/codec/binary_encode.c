@@ -106,6 +106,8 @@ static size_t body_bound(const etx_record *record) {
             return SMALL_FIXED + record->u.decide.reason.len + record->u.decide.who.len;
         case ETX_RECORD_FORCE:
             return SMALL_FIXED + record->u.force.who.len + record->u.force.why.len;
+        case ETX_RECORD_LOSS:
+            return SMALL_FIXED + record->u.loss.who.len + record->u.loss.why.len;
         case ETX_RECORD_MOVE:
             return move_bound(&record->u.move);
         case ETX_RECORD_HELD:
@@ -269,8 +271,14 @@ static uint8_t *put_force(uint8_t *at, const etx_record_force *force) {
     return put_bytes(at, force->why);
 }
 
+static uint8_t *put_loss(uint8_t *at, const etx_record_loss *loss) {
+    at = put_varint(at, loss->time_ms);
+    at = put_bytes(at, loss->who);
+    return put_bytes(at, loss->why);
+}
+
 static uint8_t *put_body(uint8_t *at, const etx_record *record) {
-    if (record->type != ETX_RECORD_OWN) {
+    if (record->type != ETX_RECORD_OWN && record->type != ETX_RECORD_LOSS) {
         at = put_bytes(at, record->gid);
     }
     switch ((etx_record_type)record->type) {
@@ -294,6 +302,8 @@ static uint8_t *put_body(uint8_t *at, const etx_record *record) {
         case ETX_RECORD_END:
             at = put_varint(at, record->u.end.time_ms);
             return put_varint(at, record->u.end.ended_no);
+        case ETX_RECORD_LOSS:
+            return put_loss(at, &record->u.loss);
     }
     return at;
 }

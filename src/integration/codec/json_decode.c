@@ -347,6 +347,12 @@ static void take_end(fields *from, etx_record_end *end) {
     end->ended_no = take_number(from, "ended_no", UINT64_MAX, REQUIRED);
 }
 
+static void take_loss(fields *from, etx_record_loss *loss) {
+    loss->time_ms = take_number(from, "time_ms", UINT64_MAX, REQUIRED);
+    loss->who = take_bytes(from, "who", "who_base64");
+    loss->why = take_bytes(from, "why", "why_base64");
+}
+
 static void take_body(fields *from, etx_record *record) {
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
@@ -374,6 +380,9 @@ static void take_body(fields *from, etx_record *record) {
             return;
         case ETX_RECORD_END:
             take_end(from, &record->u.end);
+            return;
+        case ETX_RECORD_LOSS:
+            take_loss(from, &record->u.loss);
             return;
     }
 }

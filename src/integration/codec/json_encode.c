@@ -282,6 +282,12 @@ static void put_end_fields(writer *out, const etx_record_end *end) {
     field_number(out, "ended_no", end->ended_no);
 }
 
+static void put_loss_fields(writer *out, const etx_record_loss *loss) {
+    field_number(out, "time_ms", loss->time_ms);
+    field_bytes(out, "who", "who_base64", loss->who);
+    field_bytes(out, "why", "why_base64", loss->why);
+}
+
 static void put_fields(writer *out, const etx_record *record) {
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:
@@ -309,6 +315,9 @@ static void put_fields(writer *out, const etx_record *record) {
             break;
         case ETX_RECORD_END:
             put_end_fields(out, &record->u.end);
+            break;
+        case ETX_RECORD_LOSS:
+            put_loss_fields(out, &record->u.loss);
             break;
     }
 }

@@ -136,23 +136,24 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
-/* The directory's own name, as far as the directory above may be read. */
-static void sync_parent(const etx__file_log *log) {
+/* The directory's own name, where the directory above may be read. 0 or an errno. */
+static int sync_parent(const etx__file_log *log) {
     int fd = openat(log->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        etx__file_sync_dir(fd);
-        close(fd);
-    }
+    if (fd < 0)
+        return errno == EACCES || errno == EPERM ? 0 : errno;
+    int error = etx__file_sync_dir(fd);
+    close(fd);
+    return error;
 }
 
 /* Names that a process gave which died before it could sync them are seen, and not durable. */
 static int names_sync(const etx__file_log *log, const etx__file_words *words) {
     int error = etx__file_sync_dir(log->dir_fd);
-    if (error)
-        return etx__file_say(words, etx__file_error_code(error), "cannot sync %s: %s", log->dir,
-                             strerror(error));
-    sync_parent(log);
-    return 0;
+    const char *which = error ? "" : "the directory above ";
+    error = error ? error : sync_parent(log);
+    return error ? etx__file_say(words, etx__file_error_code(error), "cannot sync %s%s: %s", which,
+                                 log->dir, strerror(error))
+                 : 0;
 }
 
 /* From the renaming on the log is whole, even if that cannot be made durable now. */
@@ -212,8 +213,7 @@ static int log_make(etx__file_log *log,
         rc = log_name(log, &named, words);
     if (rc && !named)
         making_undo(log, url);
-    sync_parent(log);
-    return rc;
+    return rc; /* the directory's own name is synced by the opening that follows */
 }
 
 /* Which of our files are there; refuses a directory that is not (only) ours. */
@@ -304,6 +304,16 @@ static int dir_check_writable(const etx__file_log *log, const etx__file_words *w
                                           "it belongs to"));
 }
 
+static int retired_check(etx__file_log *log, uint32_t flags, const etx__file_words *words) {
+    char text[512];
+    int rc = etx__file_retired_read(log, text, sizeof text);
+    if (rc)
+        return etx__file_say(words, rc, "%s/moved cannot be read", log->dir);
+    return flags & (ETX_LOG_RETIRED | ETX_LOG_READ_ONLY)
+               ? 0
+               : etx__file_say(words, ETX_ECONFLICT, "%s: %s", log->dir, text);
+}
+
 static int log_open(etx__file_log *log,
                     const etx_log_config *config,
                     const etx__file_url *url,
@@ -333,7 +343,9 @@ static int log_open(etx__file_log *log,
         if (rc)
             return rc;
     }
-    rc = log->read_only ? 0 : dir_check_writable(log, words);
+    rc = list.moved ? retired_check(log, config->flags, words) : 0;
+    if (!rc && !log->read_only)
+        rc = dir_check_writable(log, words);
     if (!rc && !log->read_only)
         rc = names_sync(log, words);
     if (!rc && !url->copy)

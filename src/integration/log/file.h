@@ -65,6 +65,7 @@ typedef struct etx__file_partition {
     etx__file_segment *current; /* the last of `held`, or NULL (read only) */
     etx__file_queue held;
     etx__file_tally copied; /* of a copy */
+    uint64_t copied_from;   /* ... its first slot */
     etx__file_buffer buffer;
     /* From here on under the log's mutex. */
     etx__file_queue spares;  /* prepared, in ascending order */
@@ -90,6 +91,7 @@ struct etx__file_log {
     etx_allocator allocator;
     etx__file_home home;
     uint8_t read_only;
+    uint8_t retired; /* etx_retirement */
     /* read only, and another has it open: it may change under us; of all partitions at once */
     _Atomic uint8_t live;
     uint8_t direct;
@@ -131,6 +133,7 @@ typedef struct etx__file_list {
     uint8_t home;
     uint8_t home_tmp;
     uint8_t copying;    /* a copy that is not finished */
+    uint8_t moved;      /* the log was retired */
     uint32_t leftovers; /* other files of ours */
     char foreign[256];  /* a name that is none of ours, or "" */
 } etx__file_list;
@@ -270,5 +273,21 @@ int etx__file_copy_end(etx__file_log *copy,
                        int rc,
                        etx_file_report *report,
                        const etx__file_words *words);
+
+/* file_retire.c: what takes its place, and whether something has taken this one's. */
+int etx__file_retired_read(etx__file_log *log, char *ret_words, size_t size);
+int etx__file_retire(etx_log *head,
+                     etx_retirement what,
+                     const char *words,
+                     char *message,
+                     size_t message_size);
+int etx__file_successor_begin(const etx_log_config *config,
+                              const etx_log_info *source,
+                              etx_log **ret_log);
+int etx__file_successor_slot(etx_log *head,
+                             const etx_slot *slot,
+                             char *message,
+                             size_t message_size);
+int etx__file_successor_end(etx_log *head, int whole, char *message, size_t message_size);
 
 #endif

@@ -14,6 +14,7 @@ typedef enum name_kind {
     NAME_HOME_TMP,
     NAME_LOCK,
     NAME_COPYING,
+    NAME_MOVED,
     NAME_STATE,
     NAME_LEFTOVER,
     NAME_SEGMENT,
@@ -43,9 +44,10 @@ static name_kind parse_name(const char *name, struct etx__file_entry *ret_entry)
     static const struct {
         const char *name;
         name_kind kind;
-    } known[] = {{"home", NAME_HOME},  {"home.tmp", NAME_HOME_TMP},  {"lock", NAME_LOCK},
-                 {"owner", NAME_LOCK}, {"lost+found", NAME_IGNORED}, {".", NAME_IGNORED},
-                 {"..", NAME_IGNORED}, {"copying", NAME_COPYING}};
+    } known[] = {{"home", NAME_HOME},        {"home.tmp", NAME_HOME_TMP},  {"lock", NAME_LOCK},
+                 {"owner", NAME_LOCK},       {"lost+found", NAME_IGNORED}, {".", NAME_IGNORED},
+                 {"..", NAME_IGNORED},       {"copying", NAME_COPYING},    {"moved", NAME_MOVED},
+                 {"moved.tmp", NAME_IGNORED}};
     const char *at = name + 1;
     uint64_t partition = 0;
     uint64_t number = 0;
@@ -107,6 +109,9 @@ static int list_take(const etx_allocator *allocator, etx__file_list *list, const
             return 0;
         case NAME_COPYING:
             list->copying = 1;
+            return 0;
+        case NAME_MOVED:
+            list->moved = 1;
             return 0;
         case NAME_STATE:
         case NAME_LEFTOVER:

@@ -58,7 +58,9 @@ static int ops_info(etx_log *head, etx_log_info *ret_info) {
     struct statfs fs;
     memcpy(ret_info->id, log->home.id, sizeof ret_info->id);
     ret_info->partitions = log->home.partitions;
-    ret_info->flags = ETX_LOG_FAST | (log->home.look ? ETX_LOG_LOOK : 0u);
+    ret_info->flags = ETX_LOG_FAST | (log->home.look ? ETX_LOG_LOOK : 0u) |
+                      (log->retired == ETX_RETIRE_COPYING ? ETX_LOG_COPYING : 0u) |
+                      (log->retired == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : 0u);
     ret_info->batch_max = log->batch_max;
     ret_info->grade = ETX_LOCAL;
     ret_info->remark = "one disk";
@@ -147,6 +149,10 @@ const etx_log_ops *etx_log_file(void) {
                                     .get = ops_get,
                                     .trim = etx__file_trim,
                                     .reopen = ops_reopen,
-                                    .space = etx__file_space};
+                                    .space = etx__file_space,
+                                    .copy_begin = etx__file_successor_begin,
+                                    .copy_slot = etx__file_successor_slot,
+                                    .copy_end = etx__file_successor_end,
+                                    .retire = etx__file_retire};
     return &ops;
 }

@@ -9,7 +9,8 @@ import cli_common
 from cli_common import Case, run
 
 COMMANDS = [["demo"], ["bench"], ["log", "show"], ["log", "verify"], ["log", "backup"],
-            ["log", "repair"], ["tx", "list"], ["tx", "show"], ["tx", "retry"], ["tx", "park"],
+            ["log", "repair"], ["log", "copy"], ["tx", "list"], ["tx", "show"], ["tx", "retry"],
+            ["tx", "park"],
             ["tx", "resume"], ["tx", "force"], ["doctor"]]
 SERVER_COMMANDS = [["tx", "submit"], ["tx", "begin"], ["tx", "commit"], ["tx", "abort"],
                    ["tx", "watch"], ["top"]]

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""`etx log`: show, verify, backup and repair, on sound, live, torn and corrupt logs."""
+"""`etx log`: show, verify, backup, copy and repair, on sound, live, torn and corrupt logs."""
 import json
 import os
+import shutil
 import signal
 import subprocess
+import time
 
 import cli_common
 from cli_common import Case, flip, last_sector, overwrite, rows
@@ -140,6 +142,106 @@ class Log(Case):
         self.assertEqual(homes[0], homes[1])
         self.assertNotEqual(homes[0], homes[2])
         self.expect(0, "tx", "list", "--home", "file:" + self.path("same"), "--ended")
+
+    def home_of(self, place):
+        with open(os.path.join(place, "home"), "rb") as file:
+            return file.read()
+
+    def operate(self, code, place):
+        """Whoever opens a log to change it."""
+        return self.expect(code, "tx", "park", "nobody", "--home", "file:" + place, "--why", "so",
+                           "--who", "me").stderr
+
+    def test_copy(self):
+        log = os.path.join(self.make_demo()[0], "log")
+        copy = self.path("copy")
+        wanted = self.expect(0, "log", "show", log, "--json").stdout
+        told = rows(self.expect(0, "log", "copy", log, f"file:{copy}?segment=8M",
+                                "--json").stdout)[0]
+        self.assertEqual(told["result"], "copied")
+        self.assertEqual(self.expect(0, "log", "show", copy, "--json").stdout, wanted)
+        self.expect(0, "log", "verify", copy)
+        self.assertEqual(self.home_of(copy), self.home_of(log))
+        self.assertIn("has moved this log to file:" + copy, self.operate(2, log))
+        self.operate(1, copy)  # opened; there is no such transaction
+        self.expect(0, "log", "verify", log)
+        self.assertEqual(self.expect(0, "log", "show", log, "--json").stdout, wanted)
+        self.assertIn("--force", self.expect(2, "log", "copy", log, self.path("more")).stderr)
+        # only who insists makes another, or takes the first one back
+        self.expect(0, "log", "copy", log, self.path("more"), "--force")
+        self.operate(1, self.path("more"))
+        self.expect(0, "log", "copy", "--take-back", log)
+        self.operate(1, log)
+        self.expect(1, "log", "copy", "--take-back", log)
+
+    def test_copy_that_cannot_be(self):
+        log = os.path.join(self.make_demo()[0], "log")
+        os.mkdir(self.path("full"))
+        overwritten = self.path("full", "some")
+        with open(overwritten, "w", encoding="ascii"):
+            pass
+        for words, args in (("is not empty", [log, self.path("full")]),
+                            ("leave the option out", [log, f"file:{self.path('x')}?partitions=9"]),
+                            ("no adapter for 'nosuch:'", [log, "nosuch://there"]),
+                            ("cannot take the place", [log, "memory://"]),
+                            ("no log at", [self.path("none"), self.path("x")]),
+                            ("where it is to go", [log])):
+            self.assertIn(words, self.expect(2, "log", "copy", *args).stderr)
+            self.assertFalse(os.path.exists(os.path.join(log, "moved")))
+        self.operate(1, log)
+        self.expect(0, "log", "backup", log, self.path("look"), "--new-id")
+        self.assertIn("to be looked at", self.expect(2, "log", "copy", self.path("look"),
+                                                     self.path("x")).stderr)
+        path, offset = last_sector(log)
+        flip(path, offset - 512 * 8)
+        self.expect(2, "log", "copy", log, self.path("x"))
+        self.assertFalse(os.path.exists(os.path.join(log, "moved")))
+        self.assertFalse(os.path.exists(self.path("x", "home")))
+
+    def test_copy_broken_off(self):
+        """Wherever it is killed: no log can be opened until it is run again, and then one can."""
+        log = os.path.join(self.make_demo()[0], "log")
+        wanted = self.expect(0, "log", "show", log, "--json").stdout
+        moments = set()
+        delay = 0.0
+        while len(moments) < 3 and delay < 5:
+            shutil.rmtree(self.path("copy"), ignore_errors=True)
+            self.expect(0, "log", "backup", log, self.path("source"))
+            with subprocess.Popen([cli_common.binary(), "log", "copy", self.path("source"),
+                                   self.path("copy")], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as process:
+                time.sleep(delay)
+                process.kill()
+            delay += 0.002
+            marked = os.path.exists(self.path("source", "moved"))
+            copying = os.path.exists(self.path("copy", "copying"))
+            whole = os.path.exists(self.path("copy", "home")) and not copying
+            moments.add((marked, copying, whole))
+            if marked:
+                self.operate(2, self.path("source"))
+            if copying:
+                self.operate(2, self.path("copy"))
+            with open(self.path("source", "moved") if marked else os.devnull, "rb") as file:
+                done = file.read().startswith(b"moved")
+            if not done:
+                self.expect(0, "log", "copy", self.path("source"), self.path("copy"))
+            self.assertEqual(self.expect(0, "log", "show", self.path("copy"), "--json").stdout,
+                             wanted)
+            self.operate(2, self.path("source"))
+            shutil.rmtree(self.path("source"))
+        self.assertGreaterEqual(len(moments), 3)
+
+    def test_copy_that_is_whole_already(self):
+        """Killed between the copy's end and the word that the source has moved."""
+        log = os.path.join(self.make_demo()[0], "log")
+        self.expect(0, "log", "copy", log, self.path("copy"))
+        with open(os.path.join(log, "moved"), "r+", encoding="utf-8") as file:
+            text = file.read().replace("moved\n", "copying\n", 1)
+            file.seek(0)
+            file.write(text)
+        self.assertIn("was copied", self.expect(0, "log", "copy", log, self.path("copy")).stdout)
+        self.operate(2, log)
+        self.operate(1, self.path("copy"))
 
 
 if __name__ == "__main__":

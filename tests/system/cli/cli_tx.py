@@ -116,7 +116,6 @@ class Tx(Case):
             text = " ".join(self.expect(0, *args).stdout.split())
             self.assertIn("unregistered", text)
             self.assertIn("etx_list", text)
-            self.assertNotIn("--stalled", text)
         self.assertIn("nobody calls", self.expect(0, "tx", "retry", "--help").stdout)
 
     def test_no_gid_at_all(self):

@@ -57,6 +57,27 @@ class Client(Case):
         self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
         self.etx(1, "show", "nobody")
 
+    def test_kind_and_stalled(self):
+        self.server.close()
+        self.server = Server("--retry-first", "5", "--retry-cap", "50", "--stalled-after", "2")
+        self.addCleanup(self.server.close)
+        self.stuck("stuck")
+        self.part.rules["/s/compensate"] = lambda headers, body: (503, b"")
+        self.part.rules["/s/action"] = lambda headers, body: (200, b"")
+        self.part.rules["/r/action"] = lambda headers, body: (409, b"")
+        self.submit({"gid": "halted", "branches": [
+            {**self.part.saga("s"), "name": "a"},
+            {**self.part.saga("r"), "name": "b", "depends_on": ["a"]}], "wait": "begun"})
+        self.assertEqual(self.etx(0, "list", "--kind", "saga", "--json").count('"gid"'), 1)
+        self.eventually(lambda: "halted" in self.etx(0, "list", "--stalled"))
+        listed = self.etx(0, "list", "--stalled")
+        self.assertIn("stalled", listed)
+        self.assertNotIn("stuck", listed)
+        said = ("--who", "ann", "--why", "test")
+        self.assertIn("1 transaction", self.etx(0, "park", "--stalled", "--kind", "saga", *said))
+        self.assertIn("No transaction", self.etx(0, "list", "--kind", "xa"))
+        self.assertIn("tcc, saga", self.etx(2, "list", "--kind", "xy"))
+
     def test_operate(self):
         for number in range(2):
             self.stuck(f"op-{number}")

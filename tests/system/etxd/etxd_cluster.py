@@ -31,10 +31,12 @@ def reserve():
 
 
 class Deaf:
-    """Takes a request and ends the connection without an answer; what came is kept."""
+    """Takes a request and ends the connection without an answer, or, if it `holds`, never; what
+    came is kept."""
 
-    def __init__(self):
+    def __init__(self, holds=False):
         self.heads = []
+        self.held = [] if holds else None
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         threading.Thread(target=self.run, daemon=True).start()
@@ -45,6 +47,10 @@ class Deaf:
                 peer, _ = self.sock.accept()
             except OSError:
                 return
+            if self.held is not None:
+                self.held.append(peer)
+                self.heads.append(peer.recv(65536).decode())
+                continue
             with peer:
                 peer.settimeout(20)
                 self.heads.append(peer.recv(65536).decode())
@@ -59,10 +65,10 @@ class Cluster(Case):
         schema = f"cluster_{os.getpid()}_{random.randrange(1 << 30)}"
         self.home = f"postgresql://?schema={schema}&partitions={PARTITIONS}"
 
-    def open(self, name, *flags, advertise=None, at=None, context=None):
+    def open(self, name, *flags, advertise=None, at=None, context=None, homes=()):
         at = at or reserve()
         server = Server("--node", name, "--advertise", advertise or "http://" + at, *self.flags,
-                        *flags, homes=[self.home], listen=at, context=context)
+                        *flags, homes=[self.home, *homes], listen=at, context=context)
         self.addCleanup(server.close)
         self.server = server
         return server
@@ -141,6 +147,23 @@ class Cluster(Case):
             for answer in self.at_each("POST", f"/v1/transactions/{gid}/commit",
                                        {"wait": "ended"}):
                 self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
+
+    def test_what_is_at_home_of_one_node(self):
+        """What a node began at a home of its own is known everywhere, as long as the node is."""
+        own = "file:" + os.path.join(self.folder(), "own")
+        self.nodes = {"a": self.open("a", homes=[own]), "b": self.open("b")}
+        self.shared_by(("a", "b"))
+        asked = self.nodes["b"]
+        home = self.nodes["a"].get("/v1/cluster").json["homes"][1]["id"]
+        told = {one["node"]: one["homes"]
+                for one in asked.get("/v1/cluster").json["homes"][0]["nodes"]}
+        self.assertEqual(told, {"a": [home], "b": []})
+        path = f"/v1/transactions/01m8kp0hhc-{home}000-s3g8jaf7001j"
+        self.expect(asked.get(path), 410)  # says node a
+        again = self.expect(asked.get(path, headers={"Etx-Forwarded-By": "c"}), 421, "elsewhere")
+        self.assertIn("of a local home is with node a", again.json["detail"])
+        self.assertEqual(self.nodes.pop("a").end(), 0)
+        self.eventually(lambda: asked.get(path).status == 503)
 
     def test_the_answer_that_is_not_yet(self):
         """202 with its Location, headers along, and what operators do, at the wrong node."""
@@ -253,6 +276,22 @@ class Cluster(Case):
             self.assertIn(field.lower(), sent)
         self.assertIn('etxd_forwards_total{result="lost"} 1', asked.get("/metrics").text)
 
+    def test_who_waits_for_another_node_is_told_at_the_end(self):
+        """SIGTERM while the owner does not answer: nobody is left without an answer."""
+        mute = Deaf(holds=True)
+        self.addCleanup(mute.sock.close)
+        asked = self.deaf_owner(mute.url, "--drain", "4s")
+        gid = self.gid_of("lost")
+        answers = []
+        body = {"gid": gid, "branches": [self.part.tcc("x")], "wait": "ended", "wait_ms": 60000}
+        waits = threading.Thread(target=lambda: answers.append(
+            asked.post("/v1/transactions", body, timeout=60)))
+        waits.start()
+        self.eventually(lambda: mute.heads)
+        self.assertEqual(asked.end(), 0)
+        waits.join(60)
+        self.expect(answers[0], 503, "unknown")
+
     def folder(self):
         made = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
         self.addCleanup(etxd_common.shutil.rmtree, made)
@@ -315,6 +354,101 @@ class Cluster(Case):
             self.nodes["a"].process.send_signal(signal.SIGHUP)
             self.nodes["a"].wait_log("taken up anew")
 
+    def etx(self, *args, code=0):
+        """Runs `etx cluster ...`, and insists on its exit code."""
+        result = subprocess.run([ETX, "cluster", *args], check=False, capture_output=True,
+                                text=True, timeout=120)
+        self.assertEqual(result.returncode, code, result)
+        return result.stdout + result.stderr
+
+    def url(self, name):
+        return f"http://{self.nodes[name].listen}"
+
+    def number_of(self, gid):
+        """The partition of a gid: the one that its owner names to others."""
+        asked = next(name for name in self.nodes if name != self.owner_of(gid))
+        answer = self.nodes[asked].get(f"/v1/transactions/{gid}", headers={"Etx-Forwarded-By": "x"})
+        return int(answer.json["detail"].split()[1])
+
+    def in_flight(self, gid, asked):
+        self.part.rules[f"/{gid}/try"] = lambda headers, body: (503, b"")
+        self.expect(self.nodes[asked].post("/v1/transactions", {
+            "gid": gid, "branches": [self.part.tcc(gid)], "wait": "begun"}), 200)
+
+    def ends(self, gid):
+        self.part.rules.clear()
+        self.eventually(lambda: {answer.json.get("state") for answer in self.at_each(
+            "GET", f"/v1/transactions/{gid}")} == {"COMMITTED"})
+
+    def test_move(self):
+        """Whoever is asked; what is in flight goes on there, and the shares stay even."""
+        self.open_all()
+        for asked in NAMES:
+            gid = self.gid_of("a", prefix="m" + asked)
+            self.in_flight(gid, "c")
+            number = self.number_of(gid)
+            said = json.loads(self.etx("move", str(number), "--to", "b", "--server",
+                                       self.url(asked), "--json"))
+            self.assertEqual((said["partition"], said["from"], said["to"], said["done"]),
+                             (number, "a", "b", True))
+            self.shared_by(NAMES)
+            self.assertEqual(self.owner_of(gid), "b")
+            self.ends(gid)
+            again = self.etx("move", str(number), "--to", "b", "--server", self.url(asked))
+            self.assertEqual(again, f"partition {number} is with node b\n")
+            self.etx("move", str(number), "--to", "a", "--server", self.url(asked))
+            self.shared_by(NAMES)
+
+    def test_what_cannot_be_moved(self):
+        self.open_all(("a", "b"))
+        self.assertIn("no node 'z' attends", self.etx("move", "0", "--to", "z", "--server",
+                                                      self.url("a"), code=2))
+        self.assertIn("numbered from 0", self.etx("move", str(PARTITIONS), "--to", "b", "--server",
+                                                  self.url("a"), code=2))
+        self.assertIn("no home has the id", self.etx("move", "0", "--to", "b", "--home", "x",
+                                                     "--server", self.url("a"), code=2))
+        self.assertIn("no node 'z' attends", self.etx("drain", "z", "--server", self.url("a"),
+                                                      code=2))
+        self.assertIn("is no partition", self.etx("move", "one", "--to", "b", code=2))
+        self.assertIn("which node", self.etx("move", "1", code=2))
+        # a node whose address leads nowhere is not told, and nothing changes
+        self.open("lost", advertise="http://" + reserve())
+        self.eventually(lambda: self.owners(self.nodes["a"]).count(("lost", False)) == 2)
+        before = self.owners(self.nodes["a"])
+        number = next(i for i, one in enumerate(before) if one[0] != "lost")
+        self.assertIn("could not be reached", self.etx("move", str(number), "--to", "lost",
+                                                       "--server", self.url("a"), code=2))
+        self.assertEqual(self.owners(self.nodes["a"])[number], before[number])
+
+    def test_drain(self):
+        """It serves on, by asking the others; also what has no gid yet."""
+        self.open_all()
+        gid = self.gid_of("b")
+        self.in_flight(gid, "a")
+        self.assertIn("has no partition any more", self.etx("drain", "b", "--server",
+                                                            self.url("a")))
+        drained = self.nodes["b"]
+        cluster = drained.get("/v1/cluster").json["homes"][0]
+        self.assertTrue(cluster["drained"])
+        self.assertEqual([one["node"] for one in cluster["nodes"]], ["a", "c"])
+        self.assertEqual(drained.get("/readyz").status, 503)
+        self.assertIn("drained", self.etx("status", "--server", self.url("b")))
+        self.ends(gid)
+        for body in ({"branches": [self.part.tcc("x")]}, {"mode": "interactive", "branches": []}):
+            made = self.expect(drained.post("/v1/transactions", body), 200).json["gid"]
+            self.assertIn(self.owner_of(made), ("a", "c"))
+        self.assertIn("ask", self.etx("drain", "b", "--undo", "--server", self.url("a"), code=2))
+        # the last one cannot be drained
+        self.etx("drain", "c", "--server", self.url("a"))
+        self.assertIn("no other node attends", self.etx("drain", "a", "--server", self.url("a"),
+                                                        code=2))
+        for name in ("b", "c"):
+            self.assertIn("takes its share", self.etx("drain", name, "--undo", "--server",
+                                                      self.url(name)))
+        self.shared_by(NAMES)
+        self.eventually(lambda: drained.get("/readyz").status == 200)
+        self.assertFalse(drained.get("/v1/cluster").json["homes"][0]["drained"])
+
     def test_command(self):
         self.open_all(("a", "b"))
         url = f"http://{self.nodes['a'].listen}"
@@ -365,6 +499,9 @@ class Settings(etxd_common.unittest.TestCase):
         cluster = server.get("/v1/cluster").json
         self.assertEqual((cluster["node"], cluster["address"]),
                          ("node", "https://etx.example:7830"))
+        for path, body in (("move", {"partition": 0, "to": "b"}), ("drain", {"node": "b"})):
+            refused = server.post("/v1/cluster/" + path, body)
+            self.assertEqual((refused.status, refused.json["code"]), (409, "state"))
         home = cluster["homes"][0]
         self.assertEqual((home["shared"], home["nodes"]), (False, []))
         self.assertEqual({(one["node"], one["here"], one["in_flight"])

@@ -166,6 +166,10 @@ static void draw_small(dice *from, record_stock *stock, etx_record *record) {
     } else if (record->type == ETX_RECORD_END) {
         record->u.end.time_ms = draw_number(from, 64);
         record->u.end.ended_no = draw_present(from, 64);
+    } else if (record->type == ETX_RECORD_LOSS) {
+        record->u.loss.time_ms = draw_present(from, 64);
+        record->u.loss.who = draw_name_or_empty(from, stock);
+        record->u.loss.why = draw_name_or_empty(from, stock);
     }
 }
 
@@ -173,7 +177,7 @@ etx_record record_draw(dice *from, record_stock *stock, unsigned type) {
     etx_record record = {.type = (uint8_t)type};
     stock->bytes_used = 0;
     stock->depends_on_used = 0;
-    if (type != ETX_RECORD_OWN) {
+    if (type != ETX_RECORD_OWN && type != ETX_RECORD_LOSS) {
         record.gid = draw_name(from, stock, ETX_GID_MAX);
     }
     if (type == ETX_RECORD_BEGIN) {
@@ -276,6 +280,10 @@ static void small_assert_equal(const etx_record *a, const etx_record *b) {
     } else if (a->type == ETX_RECORD_END) {
         assert_true(a->u.end.time_ms == b->u.end.time_ms);
         assert_true(a->u.end.ended_no == b->u.end.ended_no);
+    } else if (a->type == ETX_RECORD_LOSS) {
+        assert_true(a->u.loss.time_ms == b->u.loss.time_ms);
+        bytes_assert_equal(a->u.loss.who, b->u.loss.who);
+        bytes_assert_equal(a->u.loss.why, b->u.loss.why);
     }
 }
 

@@ -186,12 +186,19 @@ static void test_end(void **state) {
     assert_bytes(&record, "0b 09 026731 80d095ffbc31 ac02");
 }
 
+static void test_loss(void **state) {
+    (void)state;
+    etx_record record = {.type = ETX_RECORD_LOSS};
+    record.u.loss = (etx_record_loss){.time_ms = 300, .who = text("ann"), .why = text("old copy")};
+    assert_bytes(&record, "0f 0a ac02 03616e6e 086f6c6420636f7079");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_codec),  cmocka_unit_test(test_own),   cmocka_unit_test(test_begin),
         cmocka_unit_test(test_enlist), cmocka_unit_test(test_held),  cmocka_unit_test(test_result),
         cmocka_unit_test(test_decide), cmocka_unit_test(test_force), cmocka_unit_test(test_move),
-        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_end),    cmocka_unit_test(test_loss),
     };
     return cmocka_run_group_tests_name("binary format", tests, NULL, NULL);
 }

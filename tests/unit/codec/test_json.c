@@ -8,7 +8,7 @@
 
 #include "records.h"
 
-enum { SEED = 20240612, RECORD_TYPES = 9 };
+enum { SEED = 20240612, RECORD_TYPES = 10 };
 
 typedef struct bench {
     dice dice;

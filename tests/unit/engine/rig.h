@@ -50,7 +50,11 @@ typedef struct rig_log {
         uint64_t until_ms;
         const void *process; /* who said so last */
     } member[RIG_MEMBERS];
-    _Atomic int away; /* leases and members cannot be asked for */
+    _Atomic int away;             /* leases and members cannot be asked for, nor can it be opened */
+    _Atomic int open_rc;          /* what opening it comes to */
+    char id[ETX_HOME_ID_LEN + 1]; /* as it was told first; what is restored has the same */
+    const char *identity;         /* of its store; NULL: it does not say */
+    etx_log *backup;
     etx_log *inner;
     const etx_log_ops *ops;
 } rig_log;
@@ -68,6 +72,9 @@ uint64_t rig_log_records(rig_log *log,
                          void *user);
 /* Puts a batch behind the last slot, as another owner would. */
 void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes batch);
+/* Keeps what is there now; later puts it in the place of what is there then. In memory only. */
+void rig_log_backup(rig_log *log);
+void rig_log_restore(rig_log *log);
 const etx_log_ops *rig_log_ops(void);
 /* The same log, which several engines may share by leases: its URL is that with "shared". */
 const etx_log_ops *rig_shared_ops(void);

@@ -46,6 +46,13 @@ static int faulty_info(etx_log *head, etx_log_info *ret_info) {
     int rc = log->ops->info(log->inner, ret_info);
     ret_info->grade = log->grade;
     ret_info->id[0] = log->class;
+    pthread_mutex_lock(&log->lock);
+    if (log->id[0] == 0) {
+        memcpy(log->id, ret_info->id, sizeof log->id);
+    }
+    memcpy(ret_info->id, log->id, sizeof log->id);
+    pthread_mutex_unlock(&log->lock);
+    ret_info->identity = log->identity;
     ret_info->flags &= ~(uint32_t)ETX_LOG_FAST;
     return rc;
 }
@@ -203,8 +210,54 @@ static void keep_release(void *user, void *block, size_t size) {
     free(block);
 }
 
-void rig_log_make(rig_log *log, const char *dir, const char *options) {
+static etx_log *memory_make(const rig_log *log) {
     static const etx_allocator keep = {keep_allocate, keep_release, NULL};
+    char message[256];
+    etx_log *made = NULL;
+    etx_log_config config = {.size = sizeof config,
+                             .url = log->inner_url,
+                             .node = "node",
+                             .allocator = &keep,
+                             .message = message,
+                             .message_size = sizeof message};
+    rig_check(log->ops->open(&config, &made) == 0);
+    return made;
+}
+
+static int copy_slot(const etx_slot *slot, void *user) {
+    rig_log *log = user;
+    etx_put put = {.size = sizeof put,
+                   .partition = slot->partition,
+                   .slot = slot->slot,
+                   .predecessor = slot->predecessor,
+                   .nonce = slot->nonce,
+                   .batch = slot->batch,
+                   .checksum = slot->checksum};
+    rig_check(log->ops->put(log->backup, &put) == ETX_PUT_WRITTEN);
+    return 0;
+}
+
+void rig_log_backup(rig_log *log) {
+    etx_log_info info = {.size = sizeof info};
+    pthread_mutex_lock(&log->lock);
+    rig_check(log->backup == NULL && log->ops->info(log->inner, &info) == 0);
+    log->backup = memory_make(log);
+    for (uint32_t i = 0; i < info.partitions; i++) {
+        rig_check(log->ops->get(log->inner, i, 0, copy_slot, log, NULL, NULL, 0) == 0);
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+void rig_log_restore(rig_log *log) {
+    pthread_mutex_lock(&log->lock);
+    rig_check(log->backup != NULL);
+    log->ops->close(log->inner, 1);
+    log->inner = log->backup;
+    log->backup = NULL;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void rig_log_make(rig_log *log, const char *dir, const char *options) {
     memset(log, 0, sizeof *log);
     snprintf(log->url, sizeof log->url, "faulty:%llx", (unsigned long long)(uintptr_t)log);
     log->grade = ETX_LOCAL;
@@ -217,19 +270,17 @@ void rig_log_make(rig_log *log, const char *dir, const char *options) {
         snprintf(log->inner_url, sizeof log->inner_url, "file:%s?%s", dir, options);
         return;
     }
-    char message[256];
-    etx_log_config config = {.size = sizeof config, .node = "node", .allocator = &keep};
     log->ops = etx_log_memory();
     snprintf(log->inner_url, sizeof log->inner_url, "memory:?%s", options);
-    config.url = log->inner_url;
-    config.message = message;
-    config.message_size = sizeof message;
-    assert_int_equal(log->ops->open(&config, &log->inner), 0);
+    log->inner = memory_make(log);
 }
 
 void rig_log_end(rig_log *log) {
     if (log->inner != NULL) {
         log->ops->close(log->inner, 0);
+    }
+    if (log->backup != NULL) {
+        log->ops->close(log->backup, 0);
     }
     sem_destroy(&log->gate);
     pthread_mutex_destroy(&log->lock);

@@ -9,12 +9,25 @@ typedef struct shared {
     int attended;
 } shared;
 
+/* It may be away, or refuse. */
+static int is_open_to(const etx_log_config *config, etx_log *made) {
+    rig_log *log = ((shared *)(void *)made)->log;
+    int rc = atomic_load(&log->away) ? ETX_EUNAVAILABLE : atomic_load(&log->open_rc);
+    if (rc != 0) {
+        snprintf(config->message, config->message_size, "%s",
+                 rc == ETX_EUNAVAILABLE ? "the store is away" : "it does not let anybody in");
+        free(made);
+    }
+    return rc;
+}
+
 /* What faulty_open makes has these two in front, so it is told whose it is here. */
 static int shared_open(const etx_log_config *config, etx_log **ret_log) {
     etx_log *made = NULL;
     shared *ours = calloc(1, sizeof *ours);
     assert_non_null(ours);
     int rc = rig_log_ops()->open(config, &made);
+    rc = rc != 0 ? rc : is_open_to(config, made);
     if (rc != 0) {
         free(ours);
         return rc;

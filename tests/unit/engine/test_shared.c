@@ -30,7 +30,11 @@ static void cluster_end(struct cluster *cluster) {
     rig_log_end(&cluster->log);
 }
 
-static etx_engine *node_start(struct cluster *cluster, const char *name, const char *address) {
+/* `own`: the URL of a home that this node prefers, and has for itself; or NULL. */
+static etx_engine *node_start_at(struct cluster *cluster,
+                                 const char *name,
+                                 const char *address,
+                                 const char *own) {
     etx_options options = rig_options();
     etx_monitor monitor = ETX_MONITOR_INIT;
     etx_engine *engine = NULL;
@@ -42,10 +46,19 @@ static etx_engine *node_start(struct cluster *cluster, const char *name, const c
     options.lease_ms = LEASE_MS;
     assert_int_equal(etx_engine_create(&options, &engine), 0);
     rig_must(engine, etx_engine_log(engine, rig_shared_ops()), "log");
+    if (own) {
+        rig_must(engine, etx_engine_log(engine, rig_log_ops()), "own log");
+        rig_must(engine, etx_engine_home(engine, own), "own home");
+        rig_must(engine, etx_engine_chosen_home(engine, 1), "chosen home");
+    }
     rig_must(engine, etx_engine_home(engine, cluster->url), "home");
     rig_bank_register(&cluster->bank, engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(engine);
     return engine;
+}
+
+static etx_engine *node_start(struct cluster *cluster, const char *name, const char *address) {
+    return node_start_at(cluster, name, address, NULL);
 }
 
 static unsigned count_here(etx_engine *engine) {
@@ -168,6 +181,45 @@ static void a_wrong_node_names_the_right_one(void **state) {
 }
 
 /* Each knows who is there; and where, if they said so. */
+static int count_gid(const etx_status *status, void *user) {
+    assert_int_equal(status->state, ETX_COMMITTED);
+    ++*(unsigned *)user;
+    return 0;
+}
+
+/* Each lists what it has, and all together everything, once. */
+static void each_lists_its_own(void **state) {
+    enum { ALL = 32 };
+    struct cluster cluster;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *node[] = {node_start(&cluster, "one", ""), node_start(&cluster, "two", "")};
+    wait_for_halves(node[0], node[1]);
+    unsigned begun[2] = {0, 0};
+    for (int i = 0; i < ALL; i++) {
+        char gid[32];
+        etx_outcome outcome;
+        snprintf(gid, sizeof gid, "listed-%d", i);
+        int at_second = run(node[0], gid, &outcome) == ETX_EELSEWHERE;
+        rig_must(node[at_second], run(node[at_second], gid, &outcome), "run");
+        begun[at_second]++;
+    }
+    assert_true(begun[0] > 0 && begun[1] > 0);
+    for (int i = 0; i < 2; i++) {
+        etx_filter filter = ETX_FILTER_INIT;
+        etx_cursor cursor = {{0, 0}};
+        unsigned listed = 0;
+        filter.remembered = 1;
+        do {
+            rig_must(node[i], etx_list(node[i], &filter, &cursor, 5, count_gid, &listed), "list");
+        } while (cursor.word[0] != 0 || cursor.word[1] != 0);
+        assert_int_equal(listed, begun[i]);
+    }
+    rig_close(node[0], ETX_CLOSE_FINISH);
+    rig_close(node[1], ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 static void nodes_are_told(void **state) {
     struct cluster cluster;
     etx_node_status node = {.size = sizeof node};
@@ -192,6 +244,42 @@ static void nodes_are_told(void **state) {
 }
 
 /* Its successor knows what was begun there, long before the lease would have run out. */
+/* What a node has begun at a home of its own is asked of that node. */
+static void a_home_of_one_node_is_named(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_status status = {.size = sizeof status};
+    etx_partition_status where = {.size = sizeof where};
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    etx_engine *one = node_start_at(&cluster, "one", "http://one:1", own.url);
+    etx_engine *two = node_start(&cluster, "two", "");
+    wait_for(two, PARTITIONS / 2);
+    rig_must(one, etx_tx_run(rig_pair(one, "bank", NULL, 'D'), &outcome), "run");
+    int rc = 0;
+    for (uint64_t begin = host_now_ms(); rc != ETX_EELSEWHERE;) {
+        rc = etx_query(two, outcome.gid, &status);
+        assert_true(rc == ETX_EELSEWHERE || rc == ETX_EUNAVAILABLE);
+        assert_true(host_now_ms() < begin + 60000);
+    }
+    char words[200];
+    etx_engine_message(two, words, sizeof words);
+    assert_non_null(strstr(words, " is with node one at http://one:1"));
+    rig_must(two, etx_engine_gid_status(two, outcome.gid, &where), "gid status");
+    assert_string_equal(where.node, "one");
+    assert_string_equal(where.address, "http://one:1");
+    assert_int_equal(where.elsewhere, 1);
+    assert_int_equal(where.place, 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    assert_int_equal(etx_query(two, "01m8kp0hhc-f000000000-s3g8jaf7001j", &status),
+                     ETX_EUNAVAILABLE);
+    rig_close(two, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 static void who_leaves_hands_over_at_once(void **state) {
     struct cluster cluster;
     char gid[32];
@@ -271,6 +359,149 @@ static void of_two_with_one_name_the_older_stops(void **state) {
     cluster_end(&cluster);
 }
 
+static int is_here(etx_engine *engine, uint32_t number) {
+    etx_partition_status status = {.size = sizeof status};
+    rig_must(engine, etx_engine_partition_status(engine, 0, number, &status), "status");
+    return status.here;
+}
+
+static uint32_t one_of(etx_engine *engine) {
+    uint32_t number = 0;
+    while (!is_here(engine, number)) {
+        number++;
+        assert_true(number < PARTITIONS);
+    }
+    return number;
+}
+
+/* Has both nodes do their part, and waits until it is so. */
+static void move(etx_engine *from, etx_engine *to, const char *name, uint32_t number) {
+    rig_must(to, etx_engine_move(to, 0, number, name), "take");
+    rig_must(from, etx_engine_move(from, 0, number, name), "give");
+    for (uint64_t begin = host_now_ms(); !is_here(to, number);) {
+        assert_true(host_now_ms() < begin + 60000);
+        usleep(2000);
+    }
+}
+
+/* It stays where it was moved to: the even sharing moves another one instead. Of several that are
+ * equally idle the lowest would be handed over. */
+static void one_is_moved(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome;
+    char gid[32];
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = node_start(&cluster, "one", "");
+    etx_engine *two = node_start(&cluster, "two", "");
+    etx_partition_status where = {.size = sizeof where};
+    wait_for_halves(one, two);
+    begin_at(one, "order", gid);
+    rig_must(one, etx_engine_gid_status(one, gid, &where), "gid");
+    move(one, two, "two", where.number);
+    wait_for_halves(one, two);
+    assert_true(is_here(two, where.number));
+    assert_int_equal(rig_state(two, gid), ETX_COMMITTED);
+    assert_int_equal(run(one, gid, &outcome), ETX_EELSEWHERE);
+    if (is_here(two, 0)) {
+        move(two, one, "one", 0);
+        wait_for_halves(one, two);
+    }
+    move(one, two, "two", 0);
+    wait_for_halves(one, two);
+    assert_true(is_here(two, 0));
+    /* a third comes, and has its share of what was not moved */
+    unsigned kept = where.number == 0 ? 1 : 2;
+    etx_engine *aaa = node_start(&cluster, "aaa", "");
+    wait_for(aaa, 3 - kept);
+    wait_for(one, 1);
+    wait_for(two, kept);
+    assert_true(is_here(two, 0));
+    rig_close(aaa, ETX_CLOSE_FINISH);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* What cannot be moved, and why. */
+static void a_move_is_refused(void **state) {
+    struct cluster cluster;
+    char message[512];
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = node_start(&cluster, "one", "http://one:7400");
+    etx_engine *two = node_start(&cluster, "two", "");
+    etx_engine *zoo = node_start(&cluster, "zoo", "");
+    wait_for(one, 2);
+    wait_for(two, 1);
+    wait_for(zoo, 1);
+    uint32_t number = one_of(one);
+    for (etx_node_status node = {.size = sizeof node};
+         etx_engine_node_status(zoo, 0, 2, &node) != 0;) {
+        usleep(2000);
+    }
+    assert_int_equal(etx_engine_move(one, 0, number, "nobody"), ETX_ENOTFOUND);
+    etx_engine_message(one, message, sizeof message);
+    assert_non_null(strstr(message, "no node nobody attends"));
+    assert_int_equal(etx_engine_move(one, 0, PARTITIONS, "two"), ETX_ENOTFOUND);
+    assert_int_equal(etx_engine_move(one, 1, 0, "two"), ETX_ENOTFOUND);
+    assert_int_equal(etx_engine_move(one, 0, 0, ""), ETX_EINVALID);
+    etx_partition_status where = {.size = sizeof where};
+    while (strcmp(where.node, "one") != 0) {
+        rig_must(zoo, etx_engine_partition_status(zoo, 0, number, &where), "status");
+    }
+    assert_int_equal(etx_engine_move(zoo, 0, number, "two"), ETX_EELSEWHERE);
+    etx_engine_message(zoo, message, sizeof message);
+    assert_non_null(strstr(message, "with node one at http://one:7400"));
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    rig_close(zoo, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+    etx_engine *alone = rig_engine(NULL, "memory:", NULL);
+    rig_start(alone);
+    assert_int_equal(etx_engine_move(alone, 0, 0, "two"), ETX_ESTATE);
+    assert_int_equal(etx_engine_drain(alone, 0, 1), ETX_ESTATE);
+    rig_close(alone, ETX_CLOSE_FINISH);
+}
+
+/* It gives all away, goes on knowing who has what, and takes its part again when it is told. */
+static void one_is_drained(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome;
+    etx_node_status node = {.size = sizeof node};
+    etx_home_status home = {.size = sizeof home};
+    char gid[32];
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = node_start(&cluster, "one", "");
+    etx_engine *two = node_start(&cluster, "two", "");
+    wait_for_halves(one, two);
+    begin_at(one, "order", gid);
+    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
+    wait_for(two, PARTITIONS);
+    assert_int_equal(count_here(one), 0);
+    assert_int_equal(rig_state(two, gid), ETX_COMMITTED);
+    assert_int_equal(run(one, NULL, &outcome), ETX_EUNAVAILABLE);
+    assert_non_null(strstr(outcome.reason, "drained"));
+    rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+    assert_true(home.drained && !home.usable);
+    for (uint64_t begin = host_now_ms(); run(one, gid, &outcome) != ETX_EELSEWHERE;) {
+        assert_true(host_now_ms() < begin + 60000);
+        usleep(2000);
+    }
+    assert_int_equal(etx_engine_node_status(two, 0, 1, &node), ETX_ENOTFOUND);
+    assert_int_equal(etx_engine_move(one, 0, 0, "one"), ETX_ESTATE);
+    assert_int_equal(etx_engine_move(two, 0, 0, "one"), ETX_ENOTFOUND);
+    /* the last one cannot go */
+    assert_int_equal(etx_engine_drain(two, 0, 1), ETX_ESTATE);
+    rig_must(one, etx_engine_drain(one, 0, 0), "undo");
+    wait_for_halves(one, two);
+    rig_must(one, run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 static void wait_without_lease(struct cluster *cluster, etx_engine *engine) {
     etx_partition_status status = {.size = sizeof status};
     atomic_store(&cluster->log.away, 1);
@@ -336,10 +567,15 @@ int main(void) {
         cmocka_unit_test(one_node_has_all),
         cmocka_unit_test(two_share_evenly),
         cmocka_unit_test(a_wrong_node_names_the_right_one),
+        cmocka_unit_test(each_lists_its_own),
         cmocka_unit_test(nodes_are_told),
+        cmocka_unit_test(a_home_of_one_node_is_named),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
+        cmocka_unit_test(one_is_moved),
+        cmocka_unit_test(a_move_is_refused),
+        cmocka_unit_test(one_is_drained),
         cmocka_unit_test(a_lease_that_had_run_out_is_proved),
         cmocka_unit_test(without_a_lease_nothing_new_is_written),
     };

@@ -78,10 +78,12 @@ static int confine_files(etxd_config *config, unsigned *ret_version) {
 
 static int child_of_files(void) {
     char home[PATH_MAX_HERE + 8], tokens[PATH_MAX_HERE], path[PATH_MAX_HERE];
+    char state[PATH_MAX_HERE];
     char *items[] = {home};
     char nothing[] = "";
     unsigned version = 0;
     etxd_config config = {.home = {items, 1},
+                          .state = state,
                           .token_file = tokens,
                           .tls_certificate = nothing,
                           .tls_key = nothing,
@@ -93,10 +95,14 @@ static int child_of_files(void) {
                           .sign_key = nothing};
     snprintf(home, sizeof home, "file:%s/home?partitions=1", folder);
     below("conf/tokens", tokens);
+    below("kept", state);
     if (confine_files(&config, &version) != 0) {
         return SKIPPED;
     }
     expect(open_at("home/new", O_RDWR | O_CREAT) >= 0, "a file in the home");
+    expect(open_at("kept/new", O_RDWR | O_CREAT) >= 0, "a file in the state directory");
+    expect(rename(below("kept/new", state), below("kept/file", path)) == 0, "renaming it");
+    expect(unlink(path) == 0, "removing it");
     expect(rename(below("home/new", path), tokens) != 0, "nothing leaves the home");
     expect(unlink(below("home/new", path)) == 0, "removing it");
     expect(open_at("conf/tokens", O_RDONLY) >= 0, "reading the tokens");
@@ -189,14 +195,15 @@ static int run_child(int (*body)(void)) {
 }
 
 static void remove_all(void) {
-    static const char *const names[] = {"home/new", "conf/tokens", "other", "mine"};
-    static const char *const folders[] = {"home/sub", "home", "conf", ""};
+    static const char *const names[] = {"home/new",    "kept/new", "kept/file",
+                                        "conf/tokens", "other",    "mine"};
+    static const char *const folders[] = {"home/sub", "home", "kept", "conf", ""};
     char path[PATH_MAX_HERE];
     size_t i;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(below(names[i], path));
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         (void)rmdir(below(folders[i], path));
     }
 }

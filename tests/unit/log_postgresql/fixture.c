@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 500, AWAIT_STEPS = 6000 };
+enum { AWAIT_STEPS = 6000 };
 
 /* The server may be on its way back from a kill. */
 static int connect_admin(fixture *f) {
@@ -145,64 +145,6 @@ void fixture_standby_forget(fixture *f) {
     fixture_await(f, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", "0");
 }
 
-int fixture_open(fixture *f, log_subject *other, const char *more, uint32_t flags) {
-    *other = f->subject;
-    other->log = NULL;
-    snprintf(other->url, sizeof other->url, "%.300s%.200s", f->subject.url, more);
-    return subject_open(other, flags);
-}
-
-log_chain fixture_chain(log_subject *subject, uint64_t nonce) {
-    return (log_chain){.subject = subject, .nonce = nonce};
-}
-
-etx_put_result fixture_put(log_chain *chain, etx_put *ret_put) {
-    uint8_t bytes[BATCH];
-    batch_fill(chain->next, bytes, sizeof bytes);
-    *ret_put = put_make(chain, chain->next, bytes, sizeof bytes);
-    etx_put_result result = chain->subject->ops->put(chain->subject->log, ret_put);
-    if (result == ETX_PUT_WRITTEN) {
-        chain->next++;
-        chain->checksum = ret_put->checksum;
-    }
-    ret_put->batch = (etx_bytes){0};
-    return result;
-}
-
-void fixture_put_surely(log_chain *chain) {
-    for (int i = 0; i < AWAIT_STEPS; i++) {
-        etx_put put;
-        etx_put_result result = fixture_put(chain, &put);
-        if (result == ETX_PUT_WRITTEN)
-            return;
-        if (result == ETX_PUT_OCCUPIED) {
-            assert_int_equal(put.found_nonce, chain->nonce);
-            assert_int_equal(put.found_checksum, put.checksum);
-            chain->next++;
-            chain->checksum = put.checksum;
-            return;
-        }
-        assert_true(result == ETX_PUT_UNKNOWN || result == ETX_PUT_NOT_WRITTEN);
-        assert_int_equal(put.error, ETX_EUNAVAILABLE);
-        assert_true(put.message[0]);
-        usleep(10000);
-    }
-    fail_msg("a put never stands");
-}
-
-static void *put_run(void *user) {
-    put_thread *put = user;
-    put->result = fixture_put(put->chain, &put->put);
-    put->over = 1;
-    return NULL;
-}
-
-void put_begin(put_thread *put, log_chain *chain) {
-    put->chain = chain;
-    put->over = 0;
-    assert_int_equal(pthread_create(&put->thread, NULL, put_run, put), 0);
-}
-
 void put_await_lock(fixture *f, const put_thread *put) {
     static const char waiting[] =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etx'"
@@ -214,9 +156,4 @@ void put_await_lock(fixture *f, const put_thread *put) {
         /* within a transaction the view stays as it was first seen */
         fixture_say(f, "SELECT pg_stat_clear_snapshot()");
     }
-}
-
-etx_put_result put_end(put_thread *put) {
-    pthread_join(put->thread, NULL);
-    return put->result;
 }

@@ -2,10 +2,9 @@
 #ifndef ETX_TESTS_LOG_POSTGRESQL_FIXTURE_H
 #define ETX_TESTS_LOG_POSTGRESQL_FIXTURE_H
 
-#include "../../conformance/log_subject.h"
+#include "../../conformance/log_writer.h"
 
 #include <libpq-fe.h>
-#include <pthread.h>
 #include <unistd.h>
 
 typedef struct fixture {
@@ -28,26 +27,8 @@ void fixture_set(fixture *f, const char *name, const char *value);
 /* Commits wait for a standby that is not there, from now on; until it is taken back. */
 void fixture_standby_away(fixture *f);
 void fixture_standby_forget(fixture *f);
-/* Another one on the same log, with these options more ("&..."). */
-int fixture_open(fixture *f, log_subject *other, const char *more, uint32_t flags);
-log_chain fixture_chain(log_subject *subject, uint64_t nonce);
-/* Puts the chain's next batch, which follows from its slot. */
-etx_put_result fixture_put(log_chain *chain, etx_put *ret_put);
-/* ... until it stands, and goes on to the next slot. */
-void fixture_put_surely(log_chain *chain);
-
-/* A put on a thread of its own. */
-typedef struct put_thread {
-    pthread_t thread;
-    log_chain *chain;
-    etx_put put;
-    etx_put_result result;
-    _Atomic int over;
-} put_thread;
-void put_begin(put_thread *put, log_chain *chain);
 /* Until it waits for a lock. */
 void put_await_lock(fixture *f, const put_thread *put);
-etx_put_result put_end(put_thread *put);
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 

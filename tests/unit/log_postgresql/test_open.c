@@ -1,5 +1,6 @@
 /* Opening a PostgreSQL log: what its URL may say, what is refused and in which words, what it
  * promises. Runs beside scripts/with-postgres --durable. */
+#include "../../conformance/log_leases.h"
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -77,9 +78,9 @@ static void test_rights(void **state) {
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
     assert_int_equal(subject_open(&other, 0), 0);
-    log_chain chain = fixture_chain(&other, 7);
-    fixture_put_surely(&chain);
-    fixture_put_surely(&chain);
+    log_chain chain = chain_make(&other, 7);
+    chain_put_surely(&chain);
+    chain_put_surely(&chain);
     assert_int_equal(other.ops->trim(other.log, 0, 1), 0);
     assert_int_equal(chain_check(&other, 0, 0, NULL), 1);
     other.ops->close(other.log, 1);
@@ -192,12 +193,12 @@ static int take_any(const etx_slot *slot, void *user) {
 
 static void test_damaged(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     char message[300] = "";
     uint64_t mark;
     int count = 0;
     for (int i = 0; i < 4; i++)
-        fixture_put_surely(&chain);
+        chain_put_surely(&chain);
     fixture_say(f, "UPDATE %s.etx_log_slot SET batch = set_byte(batch, 3, 1) WHERE slot = 2");
     assert_int_equal(
         f->subject.ops->get(f->subject.log, 0, 0, take_any, &count, &mark, message, sizeof message),
@@ -211,107 +212,36 @@ static void test_damaged(void **state) {
     assert_non_null(strstr(message, "slot 3 of partition 0"));
 }
 
-static int open_as(fixture *f, log_subject *other, const char *node) {
-    *other = f->subject;
-    etx_log_config config = {.size = sizeof config,
-                             .url = other->url,
-                             .node = node,
-                             .message = other->message,
-                             .message_size = sizeof other->message};
-    return other->ops->open(&config, &other->log);
-}
-
-typedef struct seen {
-    char text[512];
-    size_t len;
-} seen;
-
-static void see_node(const etx_log_node *node, void *user) {
-    seen *all = user;
-    assert_true(node->left_ms > 0 && node->left_ms <= 60000);
-    all->len += (size_t)snprintf(all->text + all->len, sizeof all->text - all->len, "%s@%s ",
-                                 node->name, node->address);
-}
-
-static void see_lease(const etx_log_lease *lease, void *user) {
-    seen *all = user;
-    assert_true(lease->left_ms > 0 && lease->left_ms <= 60000);
-    all->len += (size_t)snprintf(all->text + all->len, sizeof all->text - all->len, "%u:%s ",
-                                 lease->partition, lease->node);
-}
-
-static void expect_survey(const log_subject *subject, const char *wanted) {
-    seen all = {.len = 0};
-    etx_log_survey survey = {sizeof survey, see_node, see_lease, &all};
-    assert_int_equal(subject->ops->survey(subject->log, &survey, NULL, 0), 0);
-    assert_string_equal(all.text, wanted);
-}
-
-/* In the order of names, of one moment; who is not heard of is gone, and who leaves at once. */
 static void test_nodes(void **state) {
     fixture *f = *state;
-    log_subject a;
-    log_subject b;
-    log_subject again;
-    char message[200] = "";
-    const etx_log_ops *ops = f->subject.ops;
-    assert_int_equal(open_as(f, &b, "b"), 0);
-    assert_int_equal(open_as(f, &a, "a"), 0);
-    expect_survey(&a, "");
-    assert_int_equal(ops->attend(b.log, "http://b", 60000, message, sizeof message), 0);
-    assert_int_equal(ops->attend(a.log, "", 60000, message, sizeof message), 0);
-    assert_int_equal(ops->renew(b.log, 2, 60000), 1);
-    assert_int_equal(ops->renew(a.log, 1, 60000), 1);
-    expect_survey(&b, "a@ b@http://b 1:a 2:b ");
-    assert_int_equal(open_as(f, &again, "a"), 0); /* another process of that name */
-    assert_int_equal(ops->attend(again.log, "http://a", 60000, message, sizeof message), 0);
-    expect_survey(&b, "a@http://a b@http://b 1:a 2:b ");
-    assert_int_equal(ops->attend(a.log, "", 60000, message, sizeof message), ETX_ECONFLICT);
-    assert_int_equal(ops->attend(a.log, "", 0, message, sizeof message), 0); /* not its own */
-    assert_int_equal(ops->attend(again.log, "http://a", 60000, message, sizeof message), 0);
-    assert_int_equal(ops->attend(again.log, "", 0, message, sizeof message), 0);
-    expect_survey(&b, "b@http://b 1:a 2:b ");
-    assert_int_equal(ops->attend(b.log, "", 1, message, sizeof message), 0);
-    fixture_await(f, "SELECT until < clock_timestamp() FROM %s.etx_log_node", "t");
-    expect_survey(&b, "1:a 2:b ");
-    ops->close(a.log, 1);
-    ops->close(b.log, 1);
-    ops->close(again.log, 1);
+    nodes_check(&f->subject);
 }
 
 static void test_leases(void **state) {
     fixture *f = *state;
-    log_subject a;
-    log_subject b;
+    leases_check(&f->subject);
+}
+
+/* Which server's data it is; an engine of before does not ask, and has no room for it. */
+static void test_identity(void **state) {
+    fixture *f = *state;
     const etx_log_ops *ops = f->subject.ops;
-    assert_int_equal(open_as(f, &a, "a"), 0);
-    assert_int_equal(open_as(f, &b, "b"), 0);
-    assert_int_equal(ops->renew(a.log, 1, 60000), 1);
-    assert_int_equal(ops->renew(b.log, 1, 60000), ETX_EBUSY);
-    assert_int_equal(ops->renew(b.log, 2, 60000), 1);
-    assert_int_equal(ops->renew(a.log, 1, 60000), 0);
-    assert_int_equal(ops->release(b.log, 1), 0); /* not its own */
-    assert_int_equal(ops->renew(b.log, 1, 60000), ETX_EBUSY);
-    assert_int_equal(ops->release(a.log, 1), 0);
-    assert_int_equal(ops->renew(b.log, 1, 1), 1);
-    fixture_await(f, "SELECT until < clock_timestamp() FROM %s.etx_log_lease WHERE partition = 1",
-                  "t");
-    assert_int_equal(ops->renew(a.log, 1, 60000), 1);
-    assert_int_equal(ops->renew(a.log, 3, 60000), ETX_EINVALID);
-    uint64_t ours = 0;
-    assert_int_equal(ops->clock(a.log, &ours), 0);
-    uint64_t theirs =
-        strtoull(fixture_ask(f, "SELECT (extract(epoch FROM now()) * 1000)::bigint"), NULL, 10);
-    assert_true(ours <= theirs && theirs - ours < 60000);
-    ops->close(a.log, 1);
-    ops->close(b.log, 1);
+    etx_log_info info = {.size = sizeof info};
+    assert_int_equal(ops->info(f->subject.log, &info), 0);
+    assert_non_null(info.identity);
+    assert_non_null(
+        strstr(info.identity, fixture_ask(f, "SELECT system_identifier FROM pg_control_system()")));
+    assert_non_null(strstr(info.identity, ", timeline 1"));
+    info = (etx_log_info){.size = offsetof(etx_log_info, identity)};
+    assert_int_equal(ops->info(f->subject.log, &info), 0);
+    assert_null(info.identity);
 }
 
 /* What is deleted is used again, while puts go on: the table does not grow with what was put. */
 static void test_space_is_used_again(void **state) {
     enum { LEN = 200000, ROUNDS = 40, EACH = 20 };
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     uint8_t *bytes = malloc(LEN);
     assert_non_null(bytes);
     for (int round = 0; round < ROUNDS; round++) {
@@ -338,7 +268,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_urls),   CASE(test_unreachable),         CASE(test_not_ours), CASE(test_rights),
         CASE(test_grades), CASE(test_passwords),           CASE(test_damaged),  CASE(test_nodes),
-        CASE(test_leases), CASE(test_space_is_used_again),
+        CASE(test_leases), CASE(test_space_is_used_again), CASE(test_identity),
     };
     return cmocka_run_group_tests_name("log_postgresql_open", tests, NULL, NULL);
 }

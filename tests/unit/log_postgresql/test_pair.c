@@ -46,29 +46,8 @@ static void test_standby_alone_is_refused(void **state) {
     log_subject other;
     char host[300];
     snprintf(host, sizeof host, "&target_session_attrs=any&host=%s", getenv("STANDBY_HOST"));
-    assert_int_equal(fixture_open(f, &other, host, 0), ETX_EUNAVAILABLE);
+    assert_int_equal(subject_beside(&f->subject, &other, host, 0), ETX_EUNAVAILABLE);
     assert_true(other.message[0]);
-}
-
-typedef struct writer {
-    log_chain chain;
-    _Atomic uint64_t written;
-    _Atomic int stop;
-} writer;
-
-static void *write_on(void *user) {
-    writer *w = user;
-    while (!w->stop) {
-        fixture_put_surely(&w->chain);
-        w->written = w->chain.next;
-    }
-    return NULL;
-}
-
-static void await_written(writer *w, uint64_t count) {
-    for (int i = 0; w->written < count && i < 6000; i++)
-        usleep(10000);
-    assert_true(w->written >= count);
 }
 
 /* The last test: the primary is gone then. */
@@ -77,22 +56,18 @@ static void test_failover(void **state) {
     log_subject other;
     char hosts[300];
     etx_log_info info = {.size = sizeof info};
-    pthread_t thread;
+    log_writer writer;
     snprintf(hosts, sizeof hosts, "&host=%s,%s", getenv("PGHOST"), getenv("STANDBY_HOST"));
-    assert_int_equal(fixture_open(f, &other, hosts, 0), 0);
-    writer w = {.chain = fixture_chain(&other, 7)};
-    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
-    await_written(&w, 50);
+    assert_int_equal(subject_beside(&f->subject, &other, hosts, 0), 0);
+    writer_begin(&writer, &other);
+    writer_await(&writer, 50);
     pid_t server = (pid_t)strtol(
         fixture_ask(f, "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"), NULL, 10);
     assert_true(server > 1);
     assert_int_equal(kill(server, SIGKILL), 0);
-    uint64_t before = w.written;
     standby_say("SELECT pg_promote()");
-    await_written(&w, before + 50);
-    w.stop = 1;
-    pthread_join(thread, NULL);
-    assert_int_equal(chain_check(&other, 0, 0, NULL), w.chain.next);
+    writer_await(&writer, 50);
+    writer_end(&writer);
     assert_int_equal(other.ops->info(other.log, &info), 0);
     assert_int_equal(info.grade, ETX_LOCAL);
     other.ops->close(other.log, 1);

@@ -15,38 +15,28 @@ static const char waiting_for_standby[] =
 
 /* ---- unknown, and what settles it */
 
-static void settle_by_the_same_put(log_chain *chain) {
-    etx_put put;
-    assert_int_equal(fixture_put(chain, &put), ETX_PUT_OCCUPIED);
-    assert_int_equal(put.found_nonce, chain->nonce);
-    assert_int_equal(put.found_checksum, put.checksum);
-    chain->next++;
-    chain->checksum = put.checksum;
-    assert_int_equal(fixture_put(chain, &put), ETX_PUT_WRITTEN);
-}
-
 static void test_standby_does_not_answer(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_standby_away(f);
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     assert_non_null(strstr(put.message, "not answered"));
     /* its connection is given up, its commit still waits: the same put waits for it */
     fixture_await(f, waiting_for_standby, "1");
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
     fixture_standby_forget(f);
-    settle_by_the_same_put(&chain);
+    chain_settle(&chain);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 3);
 }
 
 static void test_warned_is_unknown(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     put_thread thread;
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_standby_away(f);
     put_begin(&thread, &chain);
     fixture_await(f, waiting_for_standby, "1");
@@ -58,7 +48,7 @@ static void test_warned_is_unknown(void **state) {
     /* it can be read already, and is not settled by that */
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 2);
     fixture_standby_forget(f);
-    settle_by_the_same_put(&chain);
+    chain_settle(&chain);
 }
 
 /* Whoever weakened the user's default does not weaken the log. */
@@ -67,10 +57,10 @@ static void test_waits_whatever_the_default(void **state) {
     log_subject other;
     etx_put put;
     fixture_say(f, "ALTER ROLE etx SET synchronous_commit = off");
-    assert_int_equal(fixture_open(f, &other, "", 0), 0);
-    log_chain chain = fixture_chain(&other, 7);
+    assert_int_equal(subject_beside(&f->subject, &other, "", 0), 0);
+    log_chain chain = chain_make(&other, 7);
     fixture_standby_away(f);
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     fixture_standby_forget(f);
     fixture_say(f, "ALTER ROLE etx RESET synchronous_commit");
     other.ops->close(other.log, 0);
@@ -78,35 +68,35 @@ static void test_waits_whatever_the_default(void **state) {
 
 static void test_hung_server(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     pid_t backend = (pid_t)strtol(fixture_ask(f, put_backend), NULL, 10);
     assert_true(backend > 1);
     assert_int_equal(kill(backend, SIGSTOP), 0);
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(kill(backend, SIGCONT), 0);
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 2);
 }
 
 /* The statement is cancelled by the server before it has committed: that is definite. */
 static void test_lock_held(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
     fixture_say(f, "BEGIN; UPDATE %s.etx_log_partition SET below = below");
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     assert_non_null(strstr(put.message, "timeout_ms"));
     fixture_say(f, "ROLLBACK");
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
 }
 
 /* Its session is ended while it runs: whether it had committed by then is not said. */
 static void test_terminated_put(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     put_thread thread;
     fixture_say(f, "BEGIN; UPDATE %s.etx_log_partition SET below = below");
     put_begin(&thread, &chain);
@@ -117,37 +107,25 @@ static void test_terminated_put(void **state) {
     assert_int_equal(put_end(&thread), ETX_PUT_UNKNOWN);
     assert_int_equal(thread.put.error, ETX_EUNAVAILABLE);
     fixture_say(f, "ROLLBACK");
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
 }
 
 static void test_read_only_server(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_set(f, "default_transaction_read_only", "on");
     for (int i = 0; i < 2; i++) { /* also on a new connection */
-        assert_int_equal(fixture_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
+        assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
         assert_int_equal(put.error, ETX_EUNAVAILABLE);
         assert_non_null(strstr(put.message, "read-only"));
     }
     fixture_set(f, "default_transaction_read_only", "");
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
 }
 
 /* ---- servers and sessions that die */
-
-typedef struct writer {
-    log_chain chain;
-    _Atomic int stop;
-} writer;
-
-static void *write_on(void *user) {
-    writer *w = user;
-    while (!w->stop)
-        fixture_put_surely(&w->chain);
-    return NULL;
-}
 
 /* Kills the server, and waits for the one that is started instead. */
 static void kill_server(fixture *f) {
@@ -161,27 +139,17 @@ static void kill_server(fixture *f) {
 }
 
 static void write_while(fixture *f, const char *sql, int times) {
-    writer w = {.chain = fixture_chain(&f->subject, 7)};
-    pthread_t thread;
-    char rows[64];
-    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+    log_writer writer;
+    writer_begin(&writer, &f->subject);
     for (int i = 0; i < times; i++) {
-        uint64_t before =
-            strtoull(fixture_ask(f, "SELECT count(*) FROM %s.etx_log_slot"), NULL, 10);
-        snprintf(rows, sizeof rows, "SELECT count(*) > %llu FROM %%s.etx_log_slot",
-                 (unsigned long long)before + 5);
-        fixture_await(f, rows, "t");
+        writer_await(&writer, 5);
         if (sql) {
             fixture_say(f, sql);
         } else {
             kill_server(f);
         }
     }
-    w.stop = 1;
-    pthread_join(thread, NULL);
-    fixture_put_surely(&w.chain);
-    assert_true(w.chain.next > (uint64_t)times * 5);
-    assert_int_equal(chain_check(&f->subject, 0, 0, NULL), w.chain.next);
+    writer_end(&writer);
 }
 
 static void test_terminated_sessions(void **state) {
@@ -199,14 +167,14 @@ static void test_killed_server(void **state) {
  * nothing becomes unknown. */
 static void test_idle_session_lost(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    fixture_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_say(f,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'etx'");
     fixture_await(f, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'etx'", "0");
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
 }
 
 /* ---- other writers */
@@ -214,10 +182,10 @@ static void test_idle_session_lost(void **state) {
 /* From before its slot was filled, trimmed and deleted. */
 static void test_late_put(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     put_thread late;
     for (int i = 0; i < 5; i++)
-        fixture_put_surely(&chain);
+        chain_put_surely(&chain);
     fixture_say(f, "BEGIN; UPDATE %s.etx_log_partition SET below = below WHERE partition = 0");
     put_begin(&late, &chain);
     put_await_lock(f, &late);
@@ -235,75 +203,17 @@ static void test_late_put(void **state) {
 /* A backup that is older than what was acknowledged. */
 static void test_restored(void **state) {
     fixture *f = *state;
-    log_chain chain = fixture_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
     for (int i = 0; i < 5; i++)
-        fixture_put_surely(&chain);
+        chain_put_surely(&chain);
     fixture_say(f, "DELETE FROM %s.etx_log_slot WHERE slot > 2");
-    assert_int_equal(fixture_put(&chain, &put), ETX_PUT_PREDECESSOR);
-}
-
-typedef struct racer {
-    log_subject subject;
-    log_chain chain;
-    uint64_t won;
-} racer;
-
-static int follow(const etx_slot *slot, void *user) {
-    log_chain *chain = user;
-    chain->next = slot->slot + 1;
-    chain->checksum = slot->checksum;
-    return 0;
-}
-
-enum { RACE = 300 };
-
-/* Each reads on when it has lost, and tries again. */
-static void *race(void *user) {
-    racer *r = user;
-    while (r->chain.next < RACE) {
-        etx_put put;
-        uint64_t mark;
-        etx_put_result result = fixture_put(&r->chain, &put);
-        if (result == ETX_PUT_WRITTEN) {
-            r->won++;
-            continue;
-        }
-        if (result != ETX_PUT_OCCUPIED || put.found_nonce == r->chain.nonce)
-            return "the put came to something else";
-        if (r->subject.ops->get(r->subject.log, 0, r->chain.next, follow, &r->chain, &mark, NULL,
-                                0))
-            return "reading failed";
-    }
-    return NULL;
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_PREDECESSOR);
 }
 
 static void test_two_owners(void **state) {
     fixture *f = *state;
-    racer racers[2];
-    pthread_t threads[2];
-    char won[100];
-    uint64_t all = 0;
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(fixture_open(f, &racers[i].subject, "", 0), 0);
-        racers[i].chain = fixture_chain(&racers[i].subject, 100 + (uint64_t)i);
-        racers[i].won = 0;
-        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
-    }
-    for (int i = 0; i < 2; i++) {
-        void *odd;
-        pthread_join(threads[i], &odd);
-        if (odd)
-            fail_msg("%s", (char *)odd);
-    }
-    for (int i = 0; i < 2; i++) {
-        snprintf(won, sizeof won, "SELECT count(*) FROM %%s.etx_log_slot WHERE nonce = %d",
-                 100 + i);
-        assert_int_equal(strtoull(fixture_ask(f, won), NULL, 10), racers[i].won);
-        all += racers[i].won;
-        racers[i].subject.ops->close(racers[i].subject.log, 0);
-    }
-    assert_int_equal(chain_check(&f->subject, 0, 0, NULL), all);
+    race_check(&f->subject, &f->subject);
 }
 
 int main(void) {

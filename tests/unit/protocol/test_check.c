@@ -40,7 +40,7 @@ static void test_gid(void **state) {
     REFUSES(&held, gid.len, 0);
     REFUSES(&held, gid, no_name);
     REFUSES(&held, type, 0);
-    REFUSES(&held, type, 10);
+    REFUSES(&held, type, 11);
     REFUSES(&held, type, ETX_RECORD_OWN); /* has no gid */
     etx_record end = record_of(ETX_RECORD_END);
     assert_valid(&end);
@@ -48,6 +48,19 @@ static void test_gid(void **state) {
     assert_valid(&own);
     REFUSES(&own, u.own.node, no_name);
     REFUSES(&own, u.own.chosen_home, no_name);
+}
+
+static void test_loss(void **state) {
+    static const char many[ETX_REASON_MAX + 1] = "";
+    (void)state;
+    etx_record loss = record_of(ETX_RECORD_LOSS);
+    loss.gid = (etx_bytes){NULL, 0};
+    loss.u.loss = (etx_record_loss){.time_ms = 1, {many, ETX_NAME_MAX}, {many, ETX_REASON_MAX}};
+    assert_valid(&loss);
+    REFUSES(&loss, u.loss.time_ms, 0);
+    REFUSES(&loss, u.loss.who.len, ETX_NAME_MAX + 1);
+    REFUSES(&loss, u.loss.why.len, ETX_REASON_MAX + 1);
+    REFUSES(&loss, gid, no_name); /* it has none */
 }
 
 static void test_begin(void **state) {
@@ -158,8 +171,8 @@ static void test_move(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gid),   cmocka_unit_test(test_begin), cmocka_unit_test(test_enlist),
-        cmocka_unit_test(test_small), cmocka_unit_test(test_move),
+        cmocka_unit_test(test_gid),    cmocka_unit_test(test_begin), cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_enlist), cmocka_unit_test(test_small), cmocka_unit_test(test_move),
     };
     return cmocka_run_group_tests_name("record check", tests, NULL, NULL);
 }

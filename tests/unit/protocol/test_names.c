@@ -51,12 +51,12 @@ static void test_enums(void **state) {
     ASSERT_NAMES(etx_durability_name, etx_durability, 0, "default", "volatile", "local",
                  "replicated");
     ASSERT_NAMES(etx_record_name, unsigned, 1, "own", "begin", "enlist", "held", "result", "decide",
-                 "force", "move", "end");
+                 "force", "move", "end", "loss");
     ASSERT_NAMES(etx_event_name, etx_event_type, 0, "begun", "decided", "ended", "call-unknown",
                  "call-nonsense", "call-slow", "finish-refused", "stalled", "parked", "resumed",
                  "forced", "unregistered", "home-down", "home-up", "log-poisoned", "log-full",
                  "log-room", "partition-owned", "partition-lost", "log-regressed", "clock-stepped",
-                 "workers-stuck", "partition-left");
+                 "workers-stuck", "partition-left", "state-failed", "loss-accepted");
 }
 
 static void test_operations(void **state) {

@@ -3,25 +3,28 @@
 
 #include <stdio.h>
 
+/* A lease that a crash of the server takes back is over early: nobody waits for it to be durable. */
+#define SOON "set_config('synchronous_commit', 'off', true) IS NOT NULL"
+
 static const char attend[] =
     "INSERT INTO etx_log_node AS n(name, address, process, until)"
-    " VALUES($1, $2, $3, clock_timestamp() + $4::bigint * interval '1 millisecond')"
+    " SELECT $1, $2, $3, clock_timestamp() + $4::bigint * interval '1 millisecond' WHERE " SOON
     " ON CONFLICT(name) DO UPDATE"
     " SET address = excluded.address, process = excluded.process, until = excluded.until"
     " WHERE n.process = excluded.process OR $5::integer = 0";
-static const char leave[] = "DELETE FROM etx_log_node WHERE name = $1 AND process = $2";
+static const char leave[] = "DELETE FROM etx_log_node WHERE name = $1 AND process = $2 AND " SOON;
 /* Locked first, so that what it was is known when it becomes another's. */
 static const char renew[] =
     "WITH was AS (SELECT node = $2 AND until >= clock_timestamp() AS own"
     "  FROM etx_log_lease WHERE partition = $1::integer FOR UPDATE)"
     " INSERT INTO etx_log_lease AS l(partition, node, until)"
     " SELECT $1::integer, $2, clock_timestamp() + $3::bigint * interval '1 millisecond'"
-    " FROM (SELECT count(*) FROM was) AS first"
+    " FROM (SELECT count(*) FROM was) AS first WHERE " SOON
     " ON CONFLICT(partition) DO UPDATE SET node = excluded.node, until = excluded.until"
     " WHERE l.node = excluded.node OR l.until < clock_timestamp()"
     " RETURNING coalesce((SELECT own FROM was), false)";
 static const char release[] =
-    "DELETE FROM etx_log_lease WHERE partition = $1::integer AND node = $2";
+    "DELETE FROM etx_log_lease WHERE partition = $1::integer AND node = $2 AND " SOON;
 /* One moment for all rows, and one order for all nodes, whatever the database's locale is. */
 static const char survey_all[] =
     "SELECT 0, name COLLATE \"C\", address, 0,"

@@ -6,10 +6,12 @@
  * it. */
 #include "postgres.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void pg_close(etx_log *head, int clean) {
+void etx__pg_close(etx_log *head, int clean) {
     etx__pg_log *log = (etx__pg_log *)head;
     etx_allocator allocator = log->allocator;
     (void)clean; /* nothing that opens it later cuts anything */
@@ -23,6 +25,7 @@ static void pg_close(etx_log *head, int clean) {
         allocator.release(allocator.user, log->partition,
                           log->partition_count * sizeof *log->partition);
     etx__pg_store_free(&log->store);
+    free(log->copied);
     allocator.release(allocator.user, log, sizeof *log);
 }
 
@@ -57,7 +60,22 @@ static int measure(etx__pg_log *log) {
     return 0;
 }
 
-static int pg_open(const etx_log_config *config, etx_log **ret_log) {
+/* Which data this is: a backup that is restored, and every standby, has the same system identifier;
+ * a promotion begins a new timeline. Where this user may not know it, nobody needs to. */
+static int identify(etx__pg_log *log) {
+    static const char sql[] =
+        "SELECT s.system_identifier::text, c.timeline_id FROM pg_control_system() AS s,"
+        " pg_control_checkpoint() AS c";
+    PGresult *result = NULL;
+    etx__pg_outcome outcome = etx__pg_exec(&log->care, sql, NULL, &result);
+    if (outcome == ETX__PG_DONE)
+        snprintf(log->identity, sizeof log->identity, "PostgreSQL system %.24s, timeline %.12s",
+                 PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+    PQclear(result);
+    return outcome == ETX__PG_DONE || outcome == ETX__PG_REFUSED ? 0 : log->care.rc;
+}
+
+int etx__pg_new(const etx_log_config *config, etx__pg_log **ret_log) {
     etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
         return etx__store_say(config->message, config->message_size, ETX_EINVALID,
@@ -77,13 +95,23 @@ static int pg_open(const etx_log_config *config, etx_log **ret_log) {
     etx__pg_session_init(&log->care, &log->store);
     etx__pg_session_init(&log->vacuum, &log->store);
     log->vacuum.patient = 1;
+    *ret_log = log;
+    return 0;
+}
+
+static int pg_open(const etx_log_config *config, etx_log **ret_log) {
+    etx__pg_log *log = NULL;
+    int rc = etx__pg_new(config, &log);
+    if (rc)
+        return rc;
     rc = etx__pg_schema_open(log, config->flags);
     rc = rc ? rc : make_partitions(log);
     rc = rc ? rc : measure(log);
+    rc = rc ? rc : identify(log);
     rc = rc ? rc : etx__pg_grade(log);
     if (rc) {
         etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
-        pg_close(&log->head, 1);
+        etx__pg_close(&log->head, 1);
         return rc;
     }
     *ret_log = &log->head;
@@ -97,10 +125,14 @@ static int pg_info(etx_log *head, etx_log_info *ret_info) {
     if (!rc) {
         memcpy(ret_info->id, log->id, sizeof ret_info->id);
         ret_info->partitions = log->partition_count;
-        ret_info->flags = 0; /* a put may take long: never on the engine's thread */
+        /* a put may take long: never on the engine's thread */
+        ret_info->flags = (log->retired == ETX_RETIRE_COPYING ? ETX_LOG_COPYING : 0u) |
+                          (log->retired == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : 0u);
         ret_info->batch_max = ETX__PG_BATCH_MAX;
         ret_info->grade = log->grade;
         ret_info->remark = log->remark[0] ? log->remark : NULL;
+        if (ret_info->size >= offsetof(etx_log_info, identity) + sizeof ret_info->identity)
+            ret_info->identity = log->identity[0] ? log->identity : NULL;
     }
     pthread_mutex_unlock(&log->care_lock);
     return rc;
@@ -121,7 +153,7 @@ const etx_log_ops *etx_log_postgresql(void) {
     static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
                                     .scheme = "postgresql",
                                     .open = pg_open,
-                                    .close = pg_close,
+                                    .close = etx__pg_close,
                                     .info = pg_info,
                                     .put = etx__pg_put,
                                     .get = etx__pg_get,
@@ -131,6 +163,10 @@ const etx_log_ops *etx_log_postgresql(void) {
                                     .renew = etx__pg_renew,
                                     .release = etx__pg_release,
                                     .survey = etx__pg_survey,
-                                    .clock = etx__pg_clock};
+                                    .clock = etx__pg_clock,
+                                    .copy_begin = etx__pg_copy_begin,
+                                    .copy_slot = etx__pg_copy_slot,
+                                    .copy_end = etx__pg_copy_end,
+                                    .retire = etx__pg_retire};
     return &ops;
 }

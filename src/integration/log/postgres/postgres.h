@@ -63,15 +63,19 @@ typedef struct etx__pg_log {
     etx_allocator allocator;
     etx__pg_store store;
     char id[ETX_HOME_ID_LEN + 1];
+    uint8_t retired; /* etx_retirement */
     uint32_t partition_count;
     etx__pg_partition *partition;
     pthread_mutex_t care_lock; /* of care, grade and remark */
     etx__pg_session care;      /* leases, the clock, settings */
     etx_durability grade;
     char remark[300];
+    char identity[96]; /* of the server's data; or "" */
     uint8_t attended;
     pthread_mutex_t vacuum_lock;
     etx__pg_session vacuum;
+    int copier;            /* of a copy: the server's process that makes it */
+    uint8_t *copied;       /* ... by partition: it has slots */
     _Atomic uint64_t dead; /* bytes deleted since the last VACUUM was begun */
 } etx__pg_log;
 
@@ -115,11 +119,26 @@ void etx__pg_say(etx__pg_session *session, int rc, const char *format, ...)
 
 /* ---- schema.c: makes the tables, or finds them, and reads whose log it is. */
 int etx__pg_schema_open(etx__pg_log *log, uint32_t flags);
+/* Begins a transaction in which the tables of a log with that id are made. */
+int etx__pg_schema_begin(etx__pg_log *log, const char *id);
+
+/* ---- postgres.c */
+/* A log that knows its store, and is not connected. Errors: as etx__pg_url_parse. */
+int etx__pg_new(const etx_log_config *config, etx__pg_log **ret_log);
+void etx__pg_close(etx_log *head, int clean);
 
 /* ---- grade.c: sets log->grade and log->remark. */
 int etx__pg_grade(etx__pg_log *log);
 
-/* ---- put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+/* ---- copy.c, put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+int etx__pg_copy_begin(const etx_log_config *config, const etx_log_info *source, etx_log **ret_log);
+int etx__pg_copy_slot(etx_log *head, const etx_slot *slot, char *message, size_t message_size);
+int etx__pg_copy_end(etx_log *head, int whole, char *message, size_t message_size);
+int etx__pg_retire(etx_log *head,
+                   etx_retirement what,
+                   const char *words,
+                   char *message,
+                   size_t message_size);
 etx_put_result etx__pg_put(etx_log *head, etx_put *put);
 int etx__pg_get(etx_log *head,
                 uint32_t number,

@@ -24,7 +24,9 @@ static const char *const create_tables[] = {
     " version integer NOT NULL,"
     " log text NOT NULL," /* the home's id */
     " partitions integer NOT NULL,"
-    " made_at timestamptz NOT NULL DEFAULT now())",
+    " made_at timestamptz NOT NULL DEFAULT now(),"
+    " retired integer NOT NULL DEFAULT 0," /* etx_retirement */
+    " retired_why text NOT NULL DEFAULT '')",
     "CREATE TABLE etx_log_partition("
     " partition integer PRIMARY KEY,"
     " below bigint NOT NULL DEFAULT 0)" /* the trim mark */
@@ -74,11 +76,13 @@ static int find(etx__pg_log *log, int *ret_tables, int *ret_schema) {
     return 0;
 }
 
-static int fill(etx__pg_log *log) {
-    char id[ETX_HOME_ID_LEN + 1];
+static int fill(etx__pg_log *log, const char *given_id) {
+    char id[ETX_HOME_ID_LEN + 1] = "";
     etx__pg_params meta = {.count = 0};
     etx__pg_params partitions = {.count = 0};
-    if (etx__store_id_draw(id)) {
+    if (given_id)
+        memcpy(id, given_id, sizeof id);
+    else if (etx__store_id_draw(id)) {
         etx__pg_say(&log->care, ETX_EIO, "the system gives no random numbers");
         return ETX_EIO;
     }
@@ -97,12 +101,13 @@ static int fill(etx__pg_log *log) {
                             &partitions);
 }
 
-static int make_all(etx__pg_log *log) {
+static int make_all(etx__pg_log *log, const char *id, int *ret_found) {
     char sql[128];
     int tables = 0;
     int schema = 0;
     int rc = etx__pg_run(&log->care, lock_schema, NULL);
     rc = rc ? rc : find(log, &tables, &schema);
+    *ret_found = tables;
     if (rc || tables)
         return rc;
     if (!schema) {
@@ -111,25 +116,44 @@ static int make_all(etx__pg_log *log) {
     }
     for (size_t i = 0; !rc && i < sizeof create_tables / sizeof create_tables[0]; i++)
         rc = etx__pg_run(&log->care, create_tables[i], NULL);
-    return rc ? rc : fill(log);
+    return rc ? rc : fill(log, id);
 }
 
-static int make(etx__pg_log *log) {
-    etx__pg_session *care = &log->care;
-    int rc = etx__pg_run(care, "BEGIN", NULL);
-    rc = rc ? rc : make_all(log);
-    rc = rc ? rc : etx__pg_run(care, "COMMIT", NULL);
-    if (rc && strcmp(care->state, "42501") == 0)
-        etx__pg_say(care, ETX_EINVALID,
+static int fail_make(etx__pg_log *log, int rc) {
+    if (rc && strcmp(log->care.state, "42501") == 0)
+        etx__pg_say(&log->care, ETX_EINVALID,
                     "this user may not make the log's tables: an administrator says CREATE SCHEMA "
                     "%s AUTHORIZATION of this user, or GRANT CREATE ON DATABASE to it",
                     log->store.schema);
     if (rc) /* and what was begun with it */
-        etx__pg_drop(care);
+        etx__pg_drop(&log->care);
     return rc;
 }
 
-static int take_meta(etx__pg_log *log, const PGresult *result) {
+static int make(etx__pg_log *log) {
+    int found = 0;
+    int rc = etx__pg_run(&log->care, "BEGIN", NULL);
+    rc = rc ? rc : make_all(log, NULL, &found);
+    rc = rc ? rc : etx__pg_run(&log->care, "COMMIT", NULL);
+    return fail_make(log, rc);
+}
+
+int etx__pg_schema_begin(etx__pg_log *log, const char *id) {
+    int found = 0;
+    int rc = etx__pg_run(&log->care, "BEGIN", NULL);
+    rc = rc ? rc : etx__pg_run(&log->care, "SET LOCAL statement_timeout = 0", NULL);
+    rc = rc ? rc : make_all(log, id, &found);
+    if (!rc && found) {
+        rc = ETX_EBUSY;
+        etx__pg_say(&log->care, rc,
+                    "there is a log in schema %s of this database: name another "
+                    "schema=",
+                    log->store.schema);
+    }
+    return fail_make(log, rc);
+}
+
+static int take_meta(etx__pg_log *log, const PGresult *result, uint32_t flags) {
     int64_t version = PQntuples(result) == 1 ? etx__pg_number_at(result, 0, 0) : 0;
     if (version > ETX__PG_VERSION) {
         etx__pg_say(&log->care, ETX_EVERSION,
@@ -146,10 +170,19 @@ static int take_meta(etx__pg_log *log, const PGresult *result) {
     }
     memcpy(log->id, PQgetvalue(result, 0, 1), ETX_HOME_ID_LEN);
     log->partition_count = (uint32_t)partitions;
+    log->retired = (uint8_t)etx__pg_number_at(result, 0, 3);
+    if (log->retired && !(flags & (ETX_LOG_RETIRED | ETX_LOG_READ_ONLY))) {
+        etx__pg_say(&log->care, ETX_ECONFLICT, "%s", PQgetvalue(result, 0, 4));
+        return ETX_ECONFLICT;
+    }
     return 0;
 }
 
 int etx__pg_schema_open(etx__pg_log *log, uint32_t flags) {
+    /* a log that was made before there was such a column has none */
+    static const char read_meta[] =
+        "SELECT version, log, partitions, coalesce((to_jsonb(m)->>'retired')::integer, 0),"
+        " to_jsonb(m)->>'retired_why' FROM etx_log_meta AS m WHERE id = 1";
     PGresult *result = NULL;
     int tables = 0;
     int schema = 0;
@@ -160,11 +193,9 @@ int etx__pg_schema_open(etx__pg_log *log, uint32_t flags) {
                     log->store.schema);
     }
     rc = rc || tables ? rc : make(log);
-    if (!rc &&
-        etx__pg_exec(&log->care, "SELECT version, log, partitions FROM etx_log_meta WHERE id = 1",
-                     NULL, &result) != ETX__PG_DONE)
+    if (!rc && etx__pg_exec(&log->care, read_meta, NULL, &result) != ETX__PG_DONE)
         rc = log->care.rc;
-    rc = rc ? rc : take_meta(log, result);
+    rc = rc ? rc : take_meta(log, result, flags);
     PQclear(result);
     return rc;
 }

@@ -1,0 +1,149 @@
+/* The tables of a MariaDB log: made once, or found and looked at.
+ *
+ * MariaDB commits each CREATE by itself. So tables that are there do not make a log, but the row in
+ * #meta does, which comes with all other rows in one transaction: of two that make a log at once,
+ * the second waits at that row and finds the first one's, and what a crash has left half made is
+ * made by the next. */
+#include "mariadb.h"
+
+#include <inttypes.h>
+#include <mysqld_error.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TABLE " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4"
+
+/* Names are bytes: no collation takes two for one. Times are UTC. */
+static const char *const create_tables[] = {
+    "CREATE TABLE IF NOT EXISTS #meta("
+    " id int PRIMARY KEY,"
+    " version int NOT NULL,"
+    " home varbinary(16) NOT NULL," /* its id */
+    " partitions int NOT NULL,"
+    " made_at datetime NOT NULL)" TABLE,
+    "CREATE TABLE IF NOT EXISTS #partition("
+    " part int unsigned PRIMARY KEY,"
+    " below bigint unsigned NOT NULL DEFAULT 0)" TABLE, /* the trim mark */
+    "CREATE TABLE IF NOT EXISTS #lease("
+    " part int unsigned PRIMARY KEY,"
+    " node varbinary(64) NOT NULL DEFAULT '',"
+    " until datetime(6) NOT NULL DEFAULT '2000-01-01')" TABLE,
+    "CREATE TABLE IF NOT EXISTS #node("
+    " name varbinary(64) PRIMARY KEY,"
+    " address varbinary(512) NOT NULL,"
+    " process varbinary(16) NOT NULL," /* who said so last */
+    " until datetime(6) NOT NULL)" TABLE,
+    "CREATE TABLE IF NOT EXISTS #slot("
+    " part int unsigned NOT NULL,"
+    " slot bigint unsigned NOT NULL,"
+    " nonce bigint unsigned NOT NULL,"
+    " predecessor int unsigned NOT NULL," /* CRC-32C of slot - 1 */
+    " checksum int unsigned NOT NULL,"
+    " size int unsigned NOT NULL," /* of the batch, which is not read to tell it */
+    " batch longblob NOT NULL,"
+    " PRIMARY KEY(part, slot))" TABLE};
+
+static const char *const look_at_tables[] = {
+    "SELECT part, below FROM #partition LIMIT 0", "SELECT part, node, until FROM #lease LIMIT 0",
+    "SELECT name, address, process, until FROM #node LIMIT 0",
+    "SELECT part, slot, nonce, predecessor, checksum, size, batch FROM #slot LIMIT 0"};
+
+static int take_meta(etx__maria_log *log, MYSQL_ROW row) {
+    const char *prefix = log->store.prefix;
+    uint64_t version = etx__maria_number(row[0]);
+    if (version > ETX__MARIA_VERSION) {
+        etx__maria_say(&log->care, ETX_EVERSION,
+                       "the log in tables %s_log_... has version %" PRIu64
+                       ", made by a newer ETX: this one knows %d",
+                       prefix, version, ETX__MARIA_VERSION);
+        return ETX_EVERSION;
+    }
+    uint64_t partitions = etx__maria_number(row[2]);
+    if (version < ETX__MARIA_VERSION || partitions < 1 || partitions > ETX__STORE_PARTITIONS_MAX ||
+        strlen(row[1]) != ETX_HOME_ID_LEN) {
+        etx__maria_say(&log->care, ETX_ECORRUPT, "the table %s_log_meta is not as ETX made it",
+                       prefix);
+        return ETX_ECORRUPT;
+    }
+    memcpy(log->id, row[1], ETX_HOME_ID_LEN);
+    log->partition_count = (uint32_t)partitions;
+    return 0;
+}
+
+/* ETX_ENOTFOUND: there is no log yet. */
+static int find(etx__maria_log *log) {
+    MYSQL_RES *result = NULL;
+    etx__maria_session *care = &log->care;
+    if (etx__maria_ask(care, &result, "SELECT version, home, partitions FROM #meta WHERE id = 1") !=
+        ETX__MARIA_DONE)
+        return care->code == ER_NO_SUCH_TABLE ? ETX_ENOTFOUND : care->rc;
+    MYSQL_ROW row = mysql_fetch_row(result);
+    int rc = row ? take_meta(log, row) : ETX_ENOTFOUND;
+    mysql_free_result(result);
+    return rc;
+}
+
+/* "(0),(1),(2)" */
+static void list_numbers(char *to, size_t size, uint32_t count) {
+    size_t len = 0;
+    for (uint32_t i = 0; i < count && len < size; i++)
+        len += (size_t)snprintf(to + len, size - len, "%s(%u)", i ? "," : "", i);
+}
+
+static int fill(etx__maria_log *log) {
+    char id[ETX_HOME_ID_LEN + 1];
+    char numbers[6 * ETX__STORE_PARTITIONS_MAX];
+    etx__maria_session *care = &log->care;
+    if (etx__store_id_draw(id)) {
+        etx__maria_say(care, ETX_EIO, "the system gives no random numbers");
+        return ETX_EIO;
+    }
+    list_numbers(numbers, sizeof numbers, log->store.common.partitions);
+    int rc = etx__maria_run(care, "START TRANSACTION");
+    rc = rc ? rc
+            : etx__maria_run(care,
+                             "INSERT INTO #meta(id, version, home, partitions, made_at)"
+                             " VALUES(1, %d, '%s', %u, UTC_TIMESTAMP())",
+                             ETX__MARIA_VERSION, id, log->store.common.partitions);
+    rc = rc ? rc : etx__maria_run(care, "INSERT INTO #partition(part) VALUES%s", numbers);
+    rc = rc ? rc : etx__maria_run(care, "INSERT INTO #lease(part) VALUES%s", numbers);
+    return rc ? rc : etx__maria_run(care, "COMMIT");
+}
+
+static int make(etx__maria_log *log) {
+    etx__maria_session *care = &log->care;
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof create_tables / sizeof create_tables[0]; i++)
+        rc = etx__maria_run(care, "%s", create_tables[i]);
+    if (rc && care->code == ER_TABLEACCESS_DENIED_ERROR) {
+        etx__maria_say(care, ETX_EINVALID,
+                       "this user may not make the log's tables: GRANT CREATE, SELECT, INSERT, "
+                       "UPDATE, DELETE ON %s.* TO it",
+                       log->store.place.path);
+        return ETX_EINVALID;
+    }
+    rc = rc ? rc : fill(log);
+    if (rc) /* and what was begun with it */
+        etx__maria_drop(care);
+    /* another has made it meanwhile */
+    return rc == ETX_ECONFLICT || rc == ETX_EBUSY ? 0 : rc;
+}
+
+int etx__maria_schema_open(etx__maria_log *log, uint32_t flags) {
+    etx__maria_session *care = &log->care;
+    MYSQL_RES *result = NULL;
+    int rc = find(log);
+    if (rc == ETX_ENOTFOUND && !(flags & (ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE))) {
+        rc = make(log);
+        rc = rc ? rc : find(log);
+    }
+    if (rc == ETX_ENOTFOUND)
+        etx__maria_say(care, rc, "there is no log in tables %s_log_... of the database %s",
+                       log->store.prefix, log->store.place.path);
+    for (size_t i = 0; !rc && i < sizeof look_at_tables / sizeof look_at_tables[0]; i++) {
+        rc = etx__maria_ask(care, &result, "%s", look_at_tables[i]) == ETX__MARIA_DONE ? 0
+                                                                                       : care->rc;
+        mysql_free_result(result);
+    }
+    return rc;
+}

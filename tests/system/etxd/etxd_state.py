@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""What a server remembers of a shared home: an older backup is noticed, and its loss accepted by
+name; a database that is away at start is waited for.
+
+    etxd_state.py ETXD ETX
+
+PostgreSQL is found by the environment (scripts/with-postgres --durable).
+"""
+import json
+import os
+import random
+import subprocess
+
+import etxd_common
+from etxd_common import ETX, Case, Participant, Server
+
+PARTITIONS = 4
+
+
+def psql(sql):
+    return subprocess.run(["psql", "-Xqtc", sql], check=True, capture_output=True, text=True,
+                          timeout=60).stdout.strip()
+
+
+class State(Case):
+    def setUp(self):
+        self.part = Participant()
+        self.addCleanup(self.part.close)
+        self.folder = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
+        self.addCleanup(etxd_common.shutil.rmtree, self.folder)
+        self.sockets = os.path.join(self.folder, "pg")
+        self.schema = f"state_{os.getpid()}_{random.randrange(1 << 30)}"
+        self.home = (f"postgresql://?host={self.sockets}&schema={self.schema}"
+                     f"&partitions={PARTITIONS}")
+        self.come()
+
+    def come(self):
+        """The database is where the URL says."""
+        os.symlink(os.environ["PGHOST"], self.sockets)
+
+    def go(self):
+        os.unlink(self.sockets)
+
+    def open(self, *homes, wait=True):
+        self.server = Server("--node", "one", "--lease", "1s", "--retry-first", "20",
+                             home=self.folder, homes=[self.home, *homes], wait=wait)
+        self.addCleanup(self.server.close)
+        return self.server
+
+    def commit(self, *gids):
+        for gid in gids:
+            self.submit({"gid": gid, "branches": [self.part.tcc(gid)], "wait": "ended"})
+
+    def etx(self, *words, code=0):
+        done = subprocess.run([ETX, *words], check=False, capture_output=True, text=True,
+                              timeout=60, cwd=self.folder)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def partitions(self):
+        return self.server.get("/v1/cluster").json["homes"][0]["partitions"]
+
+    def all_here(self):
+        return [one["here"] for one in self.partitions()] == [True] * PARTITIONS
+
+    def backup(self):
+        psql(f"CREATE TABLE {self.schema}.backup AS SELECT * FROM {self.schema}.etx_log_slot")
+
+    def restore(self):
+        psql(f"BEGIN; DELETE FROM {self.schema}.etx_log_slot; INSERT INTO "
+             f"{self.schema}.etx_log_slot SELECT * FROM {self.schema}.backup; COMMIT")
+
+    def lose(self):
+        """All partitions go on after a backup, which is restored when no server runs."""
+        self.open()
+        self.commit("before")
+        self.backup()
+        self.commit(*[f"after{i}" for i in range(40)])
+        self.assertEqual(self.server.end(), 0)
+        self.restore()
+
+    def test_an_older_backup_is_noticed(self):
+        self.lose()
+        state = os.path.join(self.folder, "etx-state-one")
+        shown = self.etx("log", "diff", self.home, "--state", state, code=1)
+        self.assertIn("was acknowledged", shown)
+        self.assertIn("accept-loss", shown)
+        lost = [json.loads(line) for line in self.etx(
+            "log", "diff", self.home, "--state", state, "--json", code=1).splitlines()]
+        lost = [one["partition"] for one in lost if one["state"] == "lost"]
+        self.assertEqual(lost, list(range(PARTITIONS)))
+
+        self.open()
+        self.eventually(lambda: [one["regressed"] for one in self.partitions()] ==
+                        [True] * PARTITIONS)
+        why = self.partitions()[0]["why"]
+        self.assertIn("etx log diff URL --state etx-state-one", why)
+        ready = self.server.get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("the store has lost what it acknowledged", ready.text)
+        self.assertTrue(self.server.log().count("log-regressed") >= PARTITIONS)
+        url = f"http://{self.server.host}:{self.server.port}"
+        self.assertIn("regressed: the store", self.etx("cluster", "partitions", "--server", url))
+        self.assertIn("down since", self.etx("cluster", "status", "--server", url))
+
+        accept = ("log", "accept-loss", self.home, "--state", state, "--who", "ann")
+        self.assertIn("--why", self.etx(*accept, "--all", code=2))
+        self.assertIn("partition 1: accepted", self.etx(*accept, "--partition", "1", "--why", "x"))
+        self.assertIn("accepted", self.etx(*accept, "--partition", "1", "--why", "x", code=1))
+        self.eventually(lambda: self.partitions()[1]["here"])
+        self.assertTrue(self.partitions()[0]["regressed"])
+        self.etx(*accept, "--all", "--why", "the disk burnt")
+        self.eventually(self.all_here)
+        self.assertIn("ann: the disk burnt", self.server.log())
+        self.commit("later")
+        self.assertEqual(self.server.end(), 0)
+        shown = self.etx("log", "show", self.home, "--type", "loss")
+        self.assertIn("by ann: the disk burnt", shown)
+        self.assertIn("there", self.etx("log", "diff", self.home, "--state", state))
+        self.assertIn("Nothing is lost", self.etx(*accept, "--all", "--why", "x", code=1))
+
+    def test_the_acceptance_holds_without_a_state_directory(self):
+        self.lose()
+        self.etx("log", "accept-loss", self.home, "--all", "--why", "x", code=2)
+        for i in range(PARTITIONS):
+            self.etx("log", "accept-loss", self.home, "--partition", str(i), "--why", "x")
+        self.open()
+        self.eventually(self.all_here)
+
+    def test_a_database_that_is_away_is_waited_for(self):
+        self.open()
+        self.commit("before")
+        self.assertEqual(self.server.end(), 0)
+        self.go()
+        self.open(wait=True)
+        ready = self.server.get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("postgresql://", ready.text)
+        home = self.server.get("/v1/cluster").json["homes"][0]
+        self.assertEqual((home["usable"], home["shared"], home["partitions"]), (False, True, []))
+        self.assertNotEqual(home["id"], "")  # by what it remembers
+        self.expect(self.server.get("/v1/transactions/before"), 503, "unavailable")
+        self.come()
+        self.eventually(lambda: self.server.get("/readyz").status == 200)
+        self.eventually(lambda: self.server.get("/v1/transactions/before").status == 200)
+        self.commit("later")
+        self.assertEqual(self.server.end(), 0)
+
+    def test_meanwhile_the_next_home_is_used(self):
+        self.go()
+        self.open(f"file:{self.folder}/local")
+        self.assertEqual(self.server.get("/readyz").status, 200)
+        done = self.submit({"branches": [self.part.tcc("a")], "wait": "ended"}).json
+        self.assertEqual(done["state"], "COMMITTED")
+        self.expect(self.server.post("/v1/transactions", {
+            "gid": "mine", "branches": [self.part.tcc("b")]}), 503, "unavailable")
+        self.come()
+        self.eventually(self.all_here)
+        self.commit("mine")
+
+    def test_it_ends_while_it_waits(self):
+        self.go()
+        self.open()
+        self.assertEqual(self.server.end(), 0)
+
+    def test_two_do_not_share_a_state_directory(self):
+        self.open()
+        other = Server("--node", "two", "--state", os.path.join(self.folder, "etx-state-one"),
+                       homes=[self.home], wait=False)
+        self.addCleanup(other.close)
+        self.assertNotEqual(other.process.wait(30), 0)
+        self.assertIn("give each node one of its own", other.log())
+
+
+if __name__ == "__main__":
+    etxd_common.main()

@@ -1,0 +1,331 @@
+/* Opening a MariaDB log: what its URL may say, what is refused and in which words, and that the
+ * process is left as it was. Runs beside scripts/with-mariadb --durable. */
+#include "../../conformance/log_leases.h"
+#include "fixture.h"
+
+#include <etx/log_mariadb.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Opening that URL fails like this, with these words. */
+static void refuse(fixture *f, const char *url, uint32_t flags, int wanted, const char *words) {
+    log_subject other = f->subject;
+    other.log = NULL;
+    snprintf(other.url, sizeof other.url, "%s", url);
+    int rc = subject_open(&other, flags);
+    if (rc != wanted || !strstr(other.message, words))
+        print_message("%s: %d %s\n", url, rc, other.message);
+    assert_int_equal(rc, wanted);
+    assert_non_null(strstr(other.message, words));
+    assert_null(strstr(other.message, "secret"));
+}
+
+/* The URL of that user, database and options, at the server of this test. */
+static const char *url_of(fixture *f, const char *user, const char *database, const char *options) {
+    snprintf(f->text, sizeof f->text, "mariadb://%s@/%s?socket=%s%s", user, database,
+             getenv("MARIADB_SOCKET"), options);
+    return f->text;
+}
+
+static void test_urls(void **state) {
+    fixture *f = *state;
+    refuse(f, url_of(f, "etx", "etx", "&partitions=0"), 0, ETX_EINVALID, "partitions is 1 to 256");
+    refuse(f, url_of(f, "etx", "etx", "&timeout_ms=99"), 0, ETX_EINVALID, "timeout_ms is 100 to");
+    refuse(f, url_of(f, "etx", "etx", "&prefix=Shop"), 0, ETX_EINVALID, "prefix is of a-z");
+    refuse(f, url_of(f, "etx", "etx", "&prefix="), 0, ETX_EINVALID, "prefix is of a-z");
+    refuse(f, url_of(f, "etx", "etx", "&prefix=a`b"), 0, ETX_EINVALID, "prefix is of a-z");
+    refuse(f, url_of(f, "etx", "etx", "&schema=x"), 0, ETX_EINVALID, "no option 'schema'");
+    refuse(f, url_of(f, "etx", "etx", "&password=secret"), 0, ETX_EINVALID, "password_file");
+    refuse(f, url_of(f, "etx", "etx", "&password_file=/nowhere/x"), 0, ETX_EINVALID, "/nowhere/x");
+    refuse(f, url_of(f, "etx", "etx", "&tls=maybe"), 0, ETX_EINVALID, "tls is off");
+    refuse(f, url_of(f, "etx", "etx", "&tls=verify"), 0, ETX_EINVALID, "tls_ca=FILE");
+    refuse(f, url_of(f, "etx", "etx", "&tls=off&tls_ca=/x"), 0, ETX_EINVALID, "tls=verify");
+    refuse(f, url_of(f, "etx", "etx", "&tls_ca=x"), 0, ETX_EINVALID, "absolute");
+    refuse(f, url_of(f, "etx", "etx", "&tls=require&tls_key=/x"), 0, ETX_EINVALID, "together");
+    refuse(f, url_of(f, "", "etx", ""), 0, ETX_EINVALID, "no user or no database");
+    refuse(f, url_of(f, "etx", "", ""), 0, ETX_EINVALID, "no user or no database");
+    refuse(f, "mariadb://u@/d", 0, ETX_EINVALID, "a host, or the option socket");
+    refuse(f, "mariadb://u@h/d?socket=/x", 0, ETX_EINVALID, "a host, or the option socket");
+    refuse(f, "mariadb://u@/d?socket=x", 0, ETX_EINVALID, "absolute path");
+    refuse(f, "mariadb://u:secret@h:x%zz/d", 0, ETX_EINVALID, "URL");
+    refuse(f, "mysql://u:secret@h/d", 0, ETX_EINVALID, "mariadb://");
+}
+
+static void test_unreachable(void **state) {
+    fixture *f = *state;
+    refuse(f, "mariadb://u:secret@/d?socket=/nowhere", 0, ETX_EUNAVAILABLE, "/nowhere");
+    refuse(f, "mariadb://u:secret@127.0.0.1:1/d", 0, ETX_EUNAVAILABLE, "127.0.0.1");
+    refuse(f, url_of(f, "root", "nodb", ""), 0, ETX_EINVALID, "nodb");
+    refuse(f, url_of(f, "nobody_here:secret", "etx", ""), 0, ETX_EINVALID, "nobody_here");
+    fixture_set(f, "read_only = 1");
+    refuse(f, f->subject.url, 0, ETX_EUNAVAILABLE, "read-only");
+}
+
+static void test_not_ours(void **state) {
+    fixture *f = *state;
+    fixture_say(f, "UPDATE %s_log_meta SET version = 2");
+    refuse(f, f->subject.url, 0, ETX_EVERSION, "version 2");
+    fixture_say(f, "UPDATE %s_log_meta SET version = 1, partitions = 0");
+    refuse(f, f->subject.url, 0, ETX_ECORRUPT, "log_meta");
+    fixture_say(f, "ALTER TABLE %s_log_meta DROP COLUMN home");
+    refuse(f, f->subject.url, 0, ETX_EINVALID, "another prefix=");
+    fixture_say(f, "DROP TABLE %s_log_meta");
+    refuse(f, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->prefix);
+}
+
+/* What a crash has left half made is made by the next one. */
+static void test_half_made(void **state) {
+    fixture *f = *state;
+    fixture_say(f, "DELETE FROM %s_log_meta");
+    fixture_say(f, "DELETE FROM %s_log_partition");
+    fixture_say(f, "DELETE FROM %s_log_lease");
+    fixture_say(f, "DROP TABLE %s_log_slot");
+    refuse(f, f->subject.url, ETX_LOG_READ_ONLY, ETX_ENOTFOUND, f->prefix);
+    subject_reopen(&f->subject, 0);
+    log_chain chain = chain_make(&f->subject, 7);
+    chain_put_surely(&chain);
+    assert_int_equal(fixture_count(f, "SELECT count(*) FROM %s_log_partition"), 3);
+}
+
+typedef struct maker {
+    pthread_t thread;
+    log_subject subject;
+    etx_log_info info;
+    int rc;
+} maker;
+
+static void *make(void *user) {
+    maker *m = user;
+    m->rc = subject_open(&m->subject, 0);
+    m->rc = m->rc ? m->rc : m->subject.ops->info(m->subject.log, &m->info);
+    return NULL;
+}
+
+static void test_made_at_once(void **state) {
+    enum { MAKERS = 6 };
+    fixture *f = *state;
+    maker makers[MAKERS];
+    for (int i = 0; i < MAKERS; i++) {
+        makers[i] = (maker){.subject = f->subject, .info = {.size = sizeof(etx_log_info)}};
+        makers[i].subject.log = NULL;
+        snprintf(makers[i].subject.url, sizeof makers[i].subject.url,
+                 "%.400s_at_once&timeout_ms=60000", f->subject.url);
+        assert_int_equal(pthread_create(&makers[i].thread, NULL, make, &makers[i]), 0);
+    }
+    for (int i = 0; i < MAKERS; i++) {
+        pthread_join(makers[i].thread, NULL);
+        if (makers[i].rc)
+            print_message("%s\n", makers[i].subject.message);
+        assert_int_equal(makers[i].rc, 0);
+        assert_string_equal(makers[i].info.id, makers[0].info.id);
+    }
+    for (int i = 0; i < MAKERS; i++)
+        makers[i].subject.ops->close(makers[i].subject.log, 1);
+}
+
+static void test_rights(void **state) {
+    fixture *f = *state;
+    log_subject other = f->subject;
+    char options[64];
+    snprintf(options, sizeof options, "&prefix=%s", f->prefix);
+    fixture_say(f, "DROP USER IF EXISTS poor@localhost");
+    fixture_say(f, "CREATE USER poor@localhost");
+    refuse(f, url_of(f, "poor", "etx", ""), 0, ETX_EINVALID, "GRANT");
+    fixture_say(f, "GRANT SELECT ON etx.* TO poor@localhost");
+    refuse(f, url_of(f, "poor", "etx", "&prefix=of_the_poor"), 0, ETX_EINVALID, "GRANT CREATE");
+    snprintf(other.url, sizeof other.url, "%s", url_of(f, "poor", "etx", options));
+    assert_int_equal(subject_open(&other, 0), 0);
+    log_chain chain = chain_make(&other, 7);
+    etx_put put;
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_non_null(strstr(put.message, "GRANT"));
+    fixture_say(f, "GRANT INSERT, UPDATE, DELETE ON etx.* TO poor@localhost");
+    subject_reopen(&other, 0);
+    chain_put_surely(&chain);
+    chain_put_surely(&chain);
+    assert_int_equal(other.ops->trim(other.log, 0, 1), 0);
+    assert_int_equal(chain_check(&other, 0, 0, NULL), 1);
+    other.ops->close(other.log, 1);
+}
+
+/* ---- passwords, TLS */
+
+static void write_secret(const char *path, const char *text, mode_t mode) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static void test_passwords(void **state) {
+    fixture *f = *state;
+    char dir[] = "/tmp/etx-log-mariadb-XXXXXX";
+    char path[64];
+    char options[200];
+    char url[300];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/password", dir);
+    snprintf(options, sizeof options, "&prefix=%s&password_file=%s", f->prefix, path);
+    snprintf(url, sizeof url, "%s", url_of(f, "keyed", "etx", options));
+    fixture_say(f, "DROP USER IF EXISTS keyed@localhost");
+    fixture_say(f, "CREATE USER keyed@localhost IDENTIFIED BY 'secret-1'");
+    fixture_say(f, "GRANT ALL ON etx.* TO keyed@localhost");
+    refuse(f, url_of(f, "keyed", "etx", ""), 0, ETX_EINVALID, "password_file=");
+    write_secret(path, "secret-2\n", 0600);
+    refuse(f, url, 0, ETX_EINVALID, "check user, password and host");
+    write_secret(path, "secret-1\n", 0644);
+    refuse(f, url, 0, ETX_EINVALID, "chmod 600");
+    write_secret(path, "secret-1\n", 0600);
+    log_subject other = f->subject;
+    snprintf(other.url, sizeof other.url, "%s", url);
+    assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    other.ops->close(other.log, 1);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_tls(void **state) {
+    fixture *f = *state;
+    log_subject other;
+    char options[200];
+    fixture_say(f, "DROP USER IF EXISTS sealed@localhost");
+    fixture_say(f, "CREATE USER sealed@localhost REQUIRE SSL");
+    fixture_say(f, "GRANT ALL ON etx.* TO sealed@localhost");
+    refuse(f, url_of(f, "sealed", "etx", ""), 0, ETX_EINVALID, "sealed");
+    refuse(f, url_of(f, "sealed", "etx", "&tls_ca=/etc/hostname"), 0, ETX_EUNAVAILABLE, "tls_ca");
+    other = f->subject;
+    snprintf(options, sizeof options, "&prefix=%s&tls_ca=%s", f->prefix, getenv("MARIADB_CA"));
+    snprintf(other.url, sizeof other.url, "%s", url_of(f, "sealed", "etx", options));
+    int rc = subject_open(&other, 0);
+    if (rc)
+        print_message("%s\n", other.message);
+    assert_int_equal(rc, 0);
+    log_chain chain = chain_make(&other, 7);
+    chain_put_surely(&chain);
+    other.ops->close(other.log, 1);
+}
+
+/* ---- a guest in its process */
+
+/* Calls `each` for all sockets of this process that lead to the server, but the administrator's. */
+static int each_socket(fixture *f, void (*each)(int fd)) {
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_un peer = {0};
+        socklen_t len = sizeof peer;
+        if (fd == (int)mysql_get_socket(f->admin) ||
+            getpeername(fd, (struct sockaddr *)&peer, &len) || peer.sun_family != AF_UNIX ||
+            strcmp(peer.sun_path, getenv("MARIADB_SOCKET")) != 0)
+            continue;
+        each(fd);
+        count++;
+    }
+    return count;
+}
+
+static void expect_closed_by_exec(int fd) {
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void shut_writing(int fd) {
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+}
+
+/* libmariadb would have a program ignore SIGPIPE from its first use on. */
+static void test_signals_stay(void **state) {
+    log_subject subject = {.ops = etx_log_mariadb(), .url = "mariadb://u@127.0.0.1:1/d"};
+    struct sigaction action;
+    (void)state;
+    assert_int_equal(subject_open(&subject, 0), ETX_EUNAVAILABLE);
+    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+    assert_true(action.sa_handler == SIG_DFL);
+}
+
+/* A child that the program starts has none of its connections; and a put into one that takes
+ * nothing any more does not raise SIGPIPE, over TLS neither. */
+static void test_guest(void **state) {
+    fixture *f = *state;
+    log_subject other;
+    char options[200];
+    etx_put put;
+    snprintf(options, sizeof options, "&tls_ca=%s", getenv("MARIADB_CA"));
+    assert_int_equal(subject_beside(&f->subject, &other, options, 0), 0);
+    log_chain chain = chain_make(&other, 7);
+    chain_put_surely(&chain);
+    assert_true(each_socket(f, expect_closed_by_exec) >= 3);
+    assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    assert_int_equal(kill(fixture_server(), SIGSTOP), 0);
+    each_socket(f, shut_writing);
+    etx_put_result result = chain_put_next(&chain, &put);
+    assert_int_equal(kill(fixture_server(), SIGCONT), 0);
+    assert_int_equal(result, ETX_PUT_UNKNOWN);
+    chain_put_surely(&chain);
+    other.ops->close(other.log, 1);
+}
+
+/* ---- reading, leases */
+
+static int take_any(const etx_slot *slot, void *user) {
+    (void)slot;
+    ++*(int *)user;
+    return 0;
+}
+
+static void expect_damage(fixture *f, const char *words) {
+    char message[300] = "";
+    uint64_t mark;
+    int count = 0;
+    assert_int_equal(
+        f->subject.ops->get(f->subject.log, 0, 0, take_any, &count, &mark, message, sizeof message),
+        ETX_ECORRUPT);
+    assert_int_equal(count, 2);
+    assert_non_null(strstr(message, words));
+}
+
+static void test_damaged(void **state) {
+    fixture *f = *state;
+    log_chain chain = chain_make(&f->subject, 7);
+    for (int i = 0; i < 4; i++)
+        chain_put_surely(&chain);
+    fixture_say(f, "UPDATE %s_log_slot SET batch = insert(batch, 3, 1, X'00') WHERE slot = 2");
+    expect_damage(f, "slot 2 of partition 0");
+    fixture_say(f, "DELETE FROM %s_log_slot WHERE slot = 2");
+    expect_damage(f, "slot 3 of partition 0");
+}
+
+static void test_nodes(void **state) {
+    fixture *f = *state;
+    nodes_check(&f->subject);
+}
+
+static void test_leases(void **state) {
+    fixture *f = *state;
+    leases_check(&f->subject);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_signals_stay),
+        CASE(test_urls),
+        CASE(test_unreachable),
+        CASE(test_not_ours),
+        CASE(test_half_made),
+        CASE(test_made_at_once),
+        CASE(test_rights),
+        CASE(test_passwords),
+        CASE(test_tls),
+        CASE(test_guest),
+        CASE(test_damaged),
+        CASE(test_nodes),
+        CASE(test_leases),
+    };
+    return cmocka_run_group_tests_name("log_mariadb_open", tests, NULL, NULL);
+}
