@@ -13,6 +13,7 @@ int fixture_setup(void **state) {
     if (!f || getentropy(&random, sizeof random))
         return -1;
     *state = f;
+    (void)kill(fixture_pid(0), SIGCONT); /* what a test that failed has left */
     snprintf(f->prefix, sizeof f->prefix, "t_%x", random);
     snprintf(behind, sizeof behind, "/%s?partitions=3&timeout_ms=1000", f->prefix);
     f->subject.ops = etx_log_etcd();
@@ -91,6 +92,19 @@ pid_t fixture_pid(int member) {
     assert_true(fscanf(file, "%d", &pid) == 1 || pid == 0); /* it may be being written */
     fclose(file);
     return pid;
+}
+
+void fixture_stop(fixture *f, int member) {
+    fixture_do(f,
+               "pid=$(cat $ETX_ETCD_DIR/%d/pid) && kill -STOP $pid && while grep -h ^State:"
+               " /proc/$pid/task/*/status | grep -qv stopped; do sleep 0.01; done",
+               member);
+}
+
+void fixture_go_on(int member) {
+    pid_t server = fixture_pid(member);
+    assert_true(server > 1);
+    assert_int_equal(kill(server, SIGCONT), 0);
 }
 
 void fixture_kill(fixture *f) {

@@ -27,6 +27,9 @@ void fixture_refuse(fixture *f, const char *url, uint32_t flags, int wanted, con
 /* A URL with our hosts and this before and behind them, in f->text. */
 const char *fixture_url(fixture *f, const char *user, const char *behind);
 pid_t fixture_pid(int member);
+/* Stops it, all of it, and lets it go on. */
+void fixture_stop(fixture *f, int member);
+void fixture_go_on(int member);
 /* Kills the one member, and waits for the one that is started instead. */
 void fixture_kill(fixture *f);
 

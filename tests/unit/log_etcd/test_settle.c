@@ -137,15 +137,13 @@ static void test_hung(void **state) {
     log_chain chain = writer_chain(&f->subject, 7);
     etx_put put;
     writer_put_surely(&chain);
-    pid_t server = fixture_pid(0);
-    assert_true(server > 1);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    fixture_stop(f, 0);
     assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     /* the connection is given up, and no new one answers: nothing is sent */
     assert_int_equal(writer_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
-    assert_int_equal(kill(server, SIGCONT), 0);
+    fixture_go_on(0);
     writer_put_surely(&chain);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 2);
 }

@@ -30,9 +30,9 @@ static void test_each_hangs(void **state) {
     writer_start(&writer, &f->subject, 7);
     writer_await(&writer, 20);
     for (int member = 0; member < 3; member++) {
-        assert_int_equal(kill(fixture_pid(member), SIGSTOP), 0);
+        fixture_stop(f, member);
         writer_await(&writer, 20);
-        assert_int_equal(kill(fixture_pid(member), SIGCONT), 0);
+        fixture_go_on(member);
         writer_await(&writer, 20);
     }
     writer_end(&writer);

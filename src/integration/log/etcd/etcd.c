@@ -25,7 +25,6 @@ static void etcd_close(etx_log *head, int clean) {
                           log->partition_count * sizeof *log->partition);
     etx__store_free(&log->store.common);
     allocator.release(allocator.user, log, sizeof *log);
-    curl_global_cleanup();
 }
 
 static int make_partitions(etx__etcd_log *log) {
@@ -48,6 +47,7 @@ static int etcd_open(const etx_log_config *config, etx_log **ret_log) {
         return etx__store_say(config->message, config->message_size, ETX_EINVALID,
                               "config->size is not set");
     etx__etcd_log *log = allocator.allocate(allocator.user, sizeof *log);
+    /* never undone: the program may use libcurl as well, and need not count with it */
     if (!log || curl_global_init(CURL_GLOBAL_DEFAULT)) {
         if (log)
             allocator.release(allocator.user, log, sizeof *log);
@@ -57,7 +57,6 @@ static int etcd_open(const etx_log_config *config, etx_log **ret_log) {
     int rc = etx__etcd_url_parse(config, &log->store);
     if (rc) {
         allocator.release(allocator.user, log, sizeof *log);
-        curl_global_cleanup();
         return rc;
     }
     log->head.ops = etx_log_etcd();

@@ -61,6 +61,7 @@ enum {
     OP_DELETE = 3,
     STATUS_VERSION = 2, /* of its answer */
     STATUS_BYTES = 3,
+    STATUS_LEADER = 4,
     AUTHENTICATE_NAME = 1,
     AUTHENTICATE_PASSWORD = 2,
     AUTHENTICATE_TOKEN = 2, /* of its answer */
@@ -165,10 +166,10 @@ typedef struct etx__etcd_log {
     etx__etcd_lease lease[ETX__ETCD_LEASES];
     etx__etcd_seen seen[ETX__ETCD_SEEN];
     uint8_t attended;
-    uint64_t upkeep_ms;   /* when it was last looked how full the store is */
-    uint64_t db_bytes;    /* of the store's database, with what is free in it */
-    uint64_t quota_bytes; /* that it may have; 0: not known */
-    uint8_t quota_asked;
+    uint64_t upkeep_ms;        /* when it was last looked how full the store is */
+    uint64_t db_bytes;         /* of the store's database, with what is free in it */
+    uint64_t quota_bytes;      /* that it may have; 0: not known */
+    uint8_t quota_asked;       /* how often */
     uint64_t compact_revision; /* to be compacted to once it is old enough */
     uint64_t compact_ms;       /* since when it is known */
     _Atomic int full;

@@ -81,10 +81,8 @@ void etx__etcd_unreachable(etx__etcd_session *session, CURLcode code) {
     const etx__store_host *host = &session->store->place.host[session->host];
     const char *words = session->error[0] ? session->error : curl_easy_strerror(code);
     /* what speaks TLS, or no HTTP/2, ends a connection at its first word */
-    int mute =
-        !session->store->tls && !session->connected &&
-        (code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM || code == CURLE_RECV_ERROR ||
-         code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING || code == CURLE_WEIRD_SERVER_REPLY);
+    int mute = !session->store->tls && !session->connected && code != CURLE_COULDNT_CONNECT &&
+               code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_OPERATION_TIMEDOUT;
     etx__etcd_say(session, is_refusal(code) ? ETX_EINVALID : ETX_EUNAVAILABLE, "%.80s:%u: %.150s%s",
                   host->name, host->port, words, mute ? ": is it etcd, and is tls=on needed?" : "");
 }

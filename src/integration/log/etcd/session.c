@@ -252,17 +252,24 @@ static etx__etcd_outcome take_answer(etx__etcd_session *session, etx_bytes *ret_
 
 /* ---- connecting */
 
-static int take_version(etx__etcd_session *session, etx_bytes status) {
+/* A member that knows no leader would take a request and could not answer it. */
+static int take_status(etx__etcd_session *session, etx_bytes status) {
     char version[32] = "";
     unsigned major = 0;
     unsigned minor = 0;
     etx_bytes told = etx__etcd_part_of(status, STATUS_VERSION, 0);
     snprintf(version, sizeof version, "%.*s", (int)(told.len < 20 ? told.len : 20),
              told.len ? (const char *)told.data : "");
-    if (sscanf(version, "%u.%u", &major, &minor) == 2 && (major > 3 || (major == 3 && minor >= 4)))
+    if (sscanf(version, "%u.%u", &major, &minor) != 2 || major < 3 || (major == 3 && minor < 4)) {
+        etx__etcd_say(session, ETX_EINVALID, "etcd %s is too old for a log: 3.4 or newer", version);
+        return ETX_EINVALID;
+    }
+    if (etx__etcd_number_of(status, STATUS_LEADER))
         return 0;
-    etx__etcd_say(session, ETX_EINVALID, "etcd %s is too old for a log: 3.4 or newer", version);
-    return session->rc;
+    etx__etcd_say(session, ETX_EUNAVAILABLE, "%.80s:%u: this member of etcd has no leader",
+                  session->store->place.host[session->host].name,
+                  session->store->place.host[session->host].port);
+    return ETX_EUNAVAILABLE;
 }
 
 /* 7.88 fails to go on over a connection that was made as one of HTTP/2, while it is told to make
@@ -290,7 +297,7 @@ static int connect_to(etx__etcd_session *session, uint32_t host) {
     if (code != CURLE_OK)
         etx__etcd_unreachable(session, code);
     if (code != CURLE_OK || take_answer(session, &status) != ETX__ETCD_DONE ||
-        take_version(session, status))
+        take_status(session, status))
         return session->rc;
     keep_http2(session->curl);
     session->connected = 1;

@@ -11,16 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVERY_MS = 1000, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20 };
+enum { EVERY_MS = 1000, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20, ASK_MAX = 10 };
 
-/* The quota stands only among etcd's metrics; who does not show them is not asked again. */
+/* The quota stands only among etcd's metrics; who does not show them is not asked for ever. */
 static void read_quota(etx__etcd_log *log) {
     static const char name[] = "\netcd_server_quota_backend_bytes ";
     etx__etcd_session *care = &log->care;
     int64_t time;
-    if (log->quota_asked || etx__etcd_page(care, "/metrics", &time))
+    if (log->quota_asked == ASK_MAX)
         return;
-    log->quota_asked = 1;
+    log->quota_asked++;
+    if (etx__etcd_page(care, "/metrics", &time))
+        return;
+    log->quota_asked = ASK_MAX;
     etx__etcd_text_add(&care->answer, "", 1);
     const char *at = care->answer.failed ? NULL : strstr(care->answer.bytes, name);
     double quota = at ? strtod(at + sizeof name - 1, NULL) : 0;
