@@ -87,9 +87,8 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
-/* A file of a node's state directory: it outlives the node's process. */
-typedef struct sim_kept {
-    etx_seen seen; /* home is "" until it is written */
+typedef struct sim_kept { /* a file of a node's state directory: it outlives its process */
+    etx_seen seen;        /* home is "" until it is written */
     etx_seen_mark mark[SIM_PARTITIONS];
 } sim_kept;
 
@@ -261,8 +260,7 @@ const char *sim_put_word(etx_put_result result);
 const etx_log_ops *sim_store_ops(int leased);
 void sim_store_failover(sim_store *store);
 void sim_store_regress(sim_store *store);
-/* Somebody goes on in it although it has lost what it acknowledged. */
-void sim_store_accept(sim_store *store);
+void sim_store_accept(sim_store *store); /* somebody goes on although it has lost something */
 void sim_store_jump(sim_store *store);
 
 /* ---- local.c */
