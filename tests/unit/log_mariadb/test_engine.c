@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void say(const char *sql) {
@@ -31,6 +32,19 @@ static void test_nodes_share(void **state) {
     char url[300];
     (void)state;
     story_nodes_share(url_of(url, sizeof url, "prefix=shared&partitions=6"));
+}
+
+static void test_mysql_is_refused(void **state) {
+    etx_options options = host_options();
+    etx_engine *engine = NULL;
+    char message[512] = "";
+    (void)state;
+    assert_int_equal(etx_engine_create(&options, &engine), 0);
+    assert_int_equal(etx_engine_home(engine, "mysql://u:secret@h/d"), ETX_EINVALID);
+    etx_engine_message(engine, message, sizeof message);
+    assert_non_null(strstr(message, "mariadb://"));
+    assert_null(strstr(message, "secret"));
+    etx_engine_free(engine);
 }
 
 static void signal_server(int number) {
@@ -85,9 +99,9 @@ static void test_store_restored(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found_again),    cmocka_unit_test(test_nodes_share),
-        cmocka_unit_test(test_store_restored), cmocka_unit_test(test_store_hangs),
-        cmocka_unit_test(test_store_refuses),
+        cmocka_unit_test(test_mysql_is_refused), cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_nodes_share),      cmocka_unit_test(test_store_restored),
+        cmocka_unit_test(test_store_hangs),      cmocka_unit_test(test_store_refuses),
     };
     return cmocka_run_group_tests_name("log_mariadb_engine", tests, NULL, NULL);
 }

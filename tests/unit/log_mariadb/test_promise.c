@@ -74,6 +74,18 @@ static void test_whatever_the_defaults(void **state) {
     assert_int_equal(fixture_count(f, "SELECT count(*) FROM %s_log_slot"), 3);
 }
 
+/* InnoDB would have to lock gaps for it, in which puts wait for each other. */
+static void test_statements_in_the_binlog(void **state) {
+    fixture *f = *state;
+    log_chain chain = chain_make(&f->subject, 7);
+    etx_put put;
+    fixture_set(f, "binlog_format = STATEMENT");
+    fixture_kill_sessions(f);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(put.error, ETX_EINVALID);
+    assert_non_null(strstr(put.message, "set binlog_format to MIXED or ROW"));
+}
+
 static void test_batch_max(void **state) {
     fixture *f = *state;
     log_subject other;
@@ -125,6 +137,7 @@ int main(void) {
         CASE(test_grades),
         CASE(test_replicas),
         CASE(test_whatever_the_defaults),
+        CASE(test_statements_in_the_binlog),
         CASE(test_batch_max),
         CASE(test_space_is_used_again),
     };

@@ -99,9 +99,9 @@ etx__maria_outcome etx__maria_failed(etx__maria_session *session, MYSQL_STMT *st
     if (broken)
         etx__maria_say(session, ETX_EUNAVAILABLE, "MariaDB does not answer: %.180s (%u)",
                        code ? words : "the connection is lost", code);
-    else
+    else /* so that the advice fits into a put's message */
         etx__maria_say(session, known ? known->rc : ETX_EUNAVAILABLE,
-                       "MariaDB says: %.150s (%u)%s%s", words, code, known ? ": " : "",
+                       "MariaDB says: %.100s (%u)%s%s", words, code, known ? ": " : "",
                        known ? known->advice : "");
     int definite = known && known->definite;
     if (!definite || known->drop)
