@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AWAIT_STEPS = 6000, AWAIT_US = 10000 };
+
 int fixture_setup(void **state) {
     uint32_t random;
     char behind[100];
@@ -111,8 +113,8 @@ void fixture_kill(fixture *f) {
     pid_t before = fixture_pid(0);
     assert_true(before > 1);
     assert_int_equal(kill(before, SIGKILL), 0);
-    for (int i = 0; (fixture_pid(0) == before || fixture_pid(0) == 0) && i < LOG_WAIT_STEPS; i++)
-        usleep(LOG_WAIT_US);
+    for (int i = 0; (fixture_pid(0) == before || fixture_pid(0) == 0) && i < AWAIT_STEPS; i++)
+        usleep(AWAIT_US);
     fixture_do(f,
                "for i in $(seq 100); do etcdctl endpoint health 2>/dev/null >&2 && exit 0;"
                " sleep 0.1; done; exit 1");

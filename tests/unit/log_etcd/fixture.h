@@ -2,7 +2,7 @@
 #ifndef ETX_TESTS_LOG_ETCD_FIXTURE_H
 #define ETX_TESTS_LOG_ETCD_FIXTURE_H
 
-#include "../../conformance/log_writers.h"
+#include "../../conformance/log_writer.h"
 
 #include <signal.h>
 #include <stdio.h>

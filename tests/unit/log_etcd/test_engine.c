@@ -1,6 +1,6 @@
 /* An engine on an etcd log, which it finds as a module beside its library. Runs beside
  * scripts/with-etcd. */
-#include "../../guest/shared_home.h"
+#include "../../guest/store_story.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -14,13 +14,13 @@ static const char *url_of(char url[200], const char *end) {
 static void test_found_again(void **state) {
     char url[200];
     (void)state;
-    shared_home_found_again(url_of(url, "found_again?partitions=4"));
+    story_found_again(url_of(url, "found_again?partitions=4"));
 }
 
 static void test_nodes_share(void **state) {
     char url[200];
     (void)state;
-    shared_home_nodes_share(url_of(url, "shared?partitions=6"));
+    story_nodes_share(url_of(url, "shared?partitions=6"));
 }
 
 static void signal_etcd(int number) {
@@ -40,8 +40,7 @@ static void answer(void) {
 static void test_store_hangs(void **state) {
     char url[200];
     (void)state;
-    shared_home_goes_and_comes_back(url_of(url, "hangs?timeout_ms=1000&partitions=4"), hang,
-                                    answer);
+    story_go_and_come_back(url_of(url, "hangs?timeout_ms=1000&partitions=4"), hang, answer);
 }
 
 static void refuse_writes(void) {
@@ -59,8 +58,8 @@ static void take_writes(void) {
 static void test_store_refuses(void **state) {
     char url[200];
     (void)state;
-    shared_home_goes_and_comes_back(url_of(url, "refuses?timeout_ms=1000&partitions=4"),
-                                    refuse_writes, take_writes);
+    story_go_and_come_back(url_of(url, "refuses?timeout_ms=1000&partitions=4"), refuse_writes,
+                           take_writes);
 }
 
 static void lose_the_last(void) {
@@ -72,7 +71,7 @@ static void lose_the_last(void) {
 static void test_store_restored(void **state) {
     char url[200];
     (void)state;
-    shared_home_loses(url_of(url, "lost?partitions=1"), lose_the_last);
+    story_restored(url_of(url, "lost?partitions=1"), lose_the_last);
 }
 
 int main(void) {

@@ -6,16 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void settle_by_the_same_put(log_chain *chain) {
-    etx_put put;
-    assert_int_equal(writer_put(chain, &put), ETX_PUT_OCCUPIED);
-    assert_int_equal(put.found_nonce, chain->nonce);
-    assert_int_equal(put.found_checksum, put.checksum);
-    chain->next++;
-    chain->checksum = put.checksum;
-    assert_int_equal(writer_put(chain, &put), ETX_PUT_WRITTEN);
-}
-
 /* ---- what is answered, and what is not */
 
 static relay *open_behind_relay(fixture *f, log_subject *ret_subject) {
@@ -59,17 +49,17 @@ static void test_answers(void **state) {
     fixture *f = *state;
     log_subject subject;
     relay *r = open_behind_relay(f, &subject);
-    log_chain chain = writer_chain(&subject, 7);
-    writer_put_surely(&chain);
+    log_chain chain = chain_make(&subject, 7);
+    chain_put_surely(&chain);
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         etx_put put;
         relay_answer(r, answers[i].http, answers[i].status, answers[i].message);
-        etx_put_result result = writer_put(&chain, &put);
+        etx_put_result result = chain_put_next(&chain, &put);
         if (result != answers[i].result || put.error != answers[i].error)
             fail_msg("answer %zu: %d %d %s", i, result, put.error, put.message);
         assert_true(put.message[0]);
     }
-    writer_put_surely(&chain);
+    chain_put_surely(&chain);
     assert_int_equal(chain_check(&subject, 0, 0, NULL), 2);
     subject.ops->close(subject.log, 0);
     relay_stop(r);
@@ -82,17 +72,17 @@ static void test_cut_is_unknown(void **state) {
     log_subject subject;
     etx_put put;
     relay *r = open_behind_relay(f, &subject);
-    log_chain chain = writer_chain(&subject, 7);
-    writer_put_surely(&chain);
+    log_chain chain = chain_make(&subject, 7);
+    chain_put_surely(&chain);
     for (int i = 0; i < 2; i++) {
         unsigned before = r->puts;
         unsigned connections = r->connections;
         r->mode = i ? RELAY_RESET : RELAY_CUT;
-        assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
+        assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
         assert_int_equal(put.error, ETX_EUNAVAILABLE);
         assert_int_equal(r->puts, before + 1);
         assert_int_equal(r->connections, connections);
-        assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+        assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
     }
     subject.ops->close(subject.log, 0);
     relay_stop(r);
@@ -103,11 +93,11 @@ static void test_answer_lost(void **state) {
     log_subject subject;
     etx_put put;
     relay *r = open_behind_relay(f, &subject);
-    log_chain chain = writer_chain(&subject, 7);
-    writer_put_surely(&chain);
+    log_chain chain = chain_make(&subject, 7);
+    chain_put_surely(&chain);
     r->mode = RELAY_DROP;
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
-    settle_by_the_same_put(&chain);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
+    chain_settle(&chain);
     assert_int_equal(chain_check(&subject, 0, 0, NULL), 3);
     subject.ops->close(subject.log, 0);
     relay_stop(r);
@@ -119,12 +109,12 @@ static void test_full_and_written(void **state) {
     log_subject subject;
     etx_put put;
     relay *r = open_behind_relay(f, &subject);
-    log_chain chain = writer_chain(&subject, 7);
-    writer_put_surely(&chain);
+    log_chain chain = chain_make(&subject, 7);
+    chain_put_surely(&chain);
     relay_answer(r, "200", "8", "etcdserver: mvcc: database space exceeded");
     r->mode = RELAY_LIE;
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
     assert_int_equal(chain_check(&subject, 0, 0, NULL), 3);
     subject.ops->close(subject.log, 0);
     relay_stop(r);
@@ -134,34 +124,34 @@ static void test_full_and_written(void **state) {
 
 static void test_hung(void **state) {
     fixture *f = *state;
-    log_chain chain = writer_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    writer_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_stop(f, 0);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_UNKNOWN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     /* the connection is given up, and no new one answers: nothing is sent */
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     fixture_go_on(0);
-    writer_put_surely(&chain);
+    chain_put_surely(&chain);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 2);
 }
 
 /* An etcd that was restarted has closed the connection: that is seen before anything is sent. */
 static void test_idle_connection_lost(void **state) {
     fixture *f = *state;
-    log_chain chain = writer_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
-    writer_put_surely(&chain);
+    chain_put_surely(&chain);
     fixture_kill(f);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
 }
 
 static void test_killed(void **state) {
     fixture *f = *state;
     log_writer writer;
-    writer_start(&writer, &f->subject, 7);
+    writer_begin(&writer, &f->subject);
     for (int i = 0; i < 5; i++) {
         writer_await(&writer, 20);
         fixture_kill(f);
@@ -177,17 +167,17 @@ static void test_late_put(void **state) {
     log_subject other;
     etx_put put;
     uint64_t mark;
-    log_chain chain = writer_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     for (int i = 0; i < 5; i++)
-        writer_put_surely(&chain);
+        chain_put_surely(&chain);
     assert_int_equal(fixture_open(f, &other, "", 0), 0);
     log_chain late = chain;
     late.subject = &other;
     late.nonce = 8;
     for (int i = 0; i < 3; i++)
-        writer_put_surely(&chain);
+        chain_put_surely(&chain);
     assert_int_equal(f->subject.ops->trim(f->subject.log, 0, 7), 0);
-    assert_int_equal(writer_put(&late, &put), ETX_PUT_OCCUPIED);
+    assert_int_equal(chain_put_next(&late, &put), ETX_PUT_OCCUPIED);
     assert_int_equal(put.found_trimmed, 1);
     /* not even where its predecessor is still there, deletion having been held up */
     fixture_do(f,
@@ -196,7 +186,7 @@ static void test_late_put(void **state) {
                f->prefix, f->prefix);
     late.next = 4;
     late.checksum = chain.checksum;
-    assert_int_equal(writer_put(&late, &put), ETX_PUT_OCCUPIED);
+    assert_int_equal(chain_put_next(&late, &put), ETX_PUT_OCCUPIED);
     assert_int_equal(put.found_trimmed, 1);
     assert_int_equal(chain_check(&f->subject, 0, 0, &mark), 1);
     assert_int_equal(mark, 7);
@@ -206,14 +196,14 @@ static void test_late_put(void **state) {
 /* A snapshot that is older than what was acknowledged; the revisions come again. */
 static void test_restored(void **state) {
     fixture *f = *state;
-    log_chain chain = writer_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_put put;
     for (int i = 0; i < 3; i++)
-        writer_put_surely(&chain);
+        chain_put_surely(&chain);
     log_chain older = chain;
     fixture_do(f, "cd $ETX_ETCD_DIR/0 && etcdctl snapshot save ../snapshot >&2");
     for (int i = 0; i < 2; i++)
-        writer_put_surely(&chain);
+        chain_put_surely(&chain);
     fixture_do(
         f,
         "cd $ETX_ETCD_DIR/0 && peer=$(etcdctl member list | cut -d, -f4) &&"
@@ -221,12 +211,12 @@ static void test_restored(void **state) {
         " --initial-cluster m0=${peer# } --initial-advertise-peer-urls ${peer# } >&2 2>&1"
         " && chown -R --reference=data ../restored && mv data before && mv ../restored data");
     fixture_kill(f);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_PREDECESSOR);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_PREDECESSOR);
     /* another one writes on, over the revisions that were */
     older.nonce = 8;
     for (int i = 0; i < 2; i++)
-        assert_int_equal(writer_put(&older, &put), ETX_PUT_WRITTEN);
-    assert_int_equal(writer_put(&chain, &put), ETX_PUT_PREDECESSOR);
+        assert_int_equal(chain_put_next(&older, &put), ETX_PUT_WRITTEN);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_PREDECESSOR);
     assert_int_equal(chain_check(&f->subject, 0, 0, NULL), 5);
     fixture_do(f, "rm -rf $ETX_ETCD_DIR/0/before $ETX_ETCD_DIR/snapshot");
 }
@@ -237,7 +227,7 @@ static void test_two_owners(void **state) {
     log_subject two;
     assert_int_equal(fixture_open(f, &one, "", 0), 0);
     assert_int_equal(fixture_open(f, &two, "", 0), 0);
-    writers_race(&one, &two, 300);
+    race_check(&one, &two);
     one.ops->close(one.log, 0);
     two.ops->close(two.log, 0);
 }

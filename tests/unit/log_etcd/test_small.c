@@ -33,7 +33,7 @@ static void test_space_is_used_again(void **state) {
     log_subject other;
     etx_put put;
     assert_int_equal(fixture_open(f, &other, "&compact=1", 0), 0);
-    log_chain chain = writer_chain(&other, 7);
+    log_chain chain = chain_make(&other, 7);
     for (int round = 0; round < 14; round++) {
         for (int i = 0; i < 20; i++)
             assert_int_equal(put_large(&chain, &put), ETX_PUT_WRITTEN);
@@ -50,7 +50,7 @@ static void test_space_is_used_again(void **state) {
 /* Before etcd is at its quota it is told, while there is room for ends. */
 static void test_full(void **state) {
     fixture *f = *state;
-    log_chain chain = writer_chain(&f->subject, 7);
+    log_chain chain = chain_make(&f->subject, 7);
     etx_log_info info = {.size = sizeof info};
     etx_log_space space = {.size = sizeof space};
     etx_put put;

@@ -27,7 +27,7 @@ static int leader(fixture *f) {
 static void test_each_hangs(void **state) {
     fixture *f = *state;
     log_writer writer;
-    writer_start(&writer, &f->subject, 7);
+    writer_begin(&writer, &f->subject);
     writer_await(&writer, 20);
     for (int member = 0; member < 3; member++) {
         fixture_stop(f, member);
@@ -44,7 +44,7 @@ static void test_lost(void **state) {
     log_writer writer;
     log_chain chain;
     etx_put put;
-    writer_start(&writer, &f->subject, 7);
+    writer_begin(&writer, &f->subject);
     writer_await(&writer, 20);
     int first = leader(f);
     assert_int_equal(kill(fixture_pid(first), SIGKILL), 0);
@@ -55,7 +55,7 @@ static void test_lost(void **state) {
     assert_int_equal(kill(fixture_pid(second), SIGKILL), 0);
     int unknown = 0;
     for (int i = 0; i < 5; i++) {
-        etx_put_result result = writer_put(&chain, &put);
+        etx_put_result result = chain_put_next(&chain, &put);
         assert_true(result == ETX_PUT_UNKNOWN || result == ETX_PUT_NOT_WRITTEN);
         assert_int_equal(put.error, ETX_EUNAVAILABLE);
         unknown |= result == ETX_PUT_UNKNOWN;

@@ -34,9 +34,9 @@ static void test_used(void **state) {
     int rc = subject_open(&other, 0);
     if (rc)
         fail_msg("%s", other.message);
-    log_chain chain = writer_chain(&other, 7);
+    log_chain chain = chain_make(&other, 7);
     for (int i = 0; i < 50; i++)
-        writer_put_surely(&chain);
+        chain_put_surely(&chain);
     assert_int_equal(chain_check(&other, 0, 0, NULL), 50);
     other.ops->close(other.log, 1);
 }

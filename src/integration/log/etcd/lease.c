@@ -91,7 +91,7 @@ static int left(etx__etcd_log *log, uint64_t id, uint64_t *ret_ms) {
         int64_t ttl_s = (int64_t)etx__etcd_number_of(answer, LEASE_ANSWER_TTL);
         *seen = (etx__etcd_seen){.id = id, .asked_ms = now};
         if (rc == 0 && ttl_s >= 0)
-            seen->until_ms = now + (uint64_t)ttl_s * 1000 + 1;
+            seen->until_ms = now + (uint64_t)ttl_s * 1000 + (ttl_s == 0);
     }
     *ret_ms = seen->until_ms == 0 ? 0 : seen->until_ms > now ? seen->until_ms - now : 1;
     return rc == ETX_ENOTFOUND ? 0 : rc;
