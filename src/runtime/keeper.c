@@ -322,9 +322,7 @@ static int release_left(etx__keeper *keeper) {
     return rc;
 }
 
-/* ---- what operators want */
-
-/* Takes note of orders. One that was moved here stays, and others make up for it. */
+/* Takes note of what operators want. One that was moved here stays, and others make up for it. */
 static void take_orders(etx__keeper *keeper) {
     for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
         holding *one = &keeper->holding[i];
