@@ -150,7 +150,16 @@ class EtcdStore(Store):
         self.url = f"etcd://{hosts}/torture?timeout_ms=2000"
 
 
-STORES = {"postgresql": PostgresStore, "mariadb": MariadbStore, "etcd": EtcdStore}
+class RedisStore(Store):
+    def __init__(self, folder, port, may_mount):
+        super().__init__(folder, [port], f"redis://127.0.0.1:{port}/0?timeout_ms=2000", may_mount)
+        module = with_script("with-redis")
+        self.servers.append(module.Redis(self.home("redis"), str(port), *module.DURABLE,
+                                         "--auto-aof-rewrite-min-size", "32mb"))
+
+
+STORES = {"postgresql": PostgresStore, "mariadb": MariadbStore, "etcd": EtcdStore,
+          "redis": RedisStore}
 
 
 def open_store(name, folder, port, may_mount):

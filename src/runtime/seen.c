@@ -2,7 +2,6 @@
 #include "seen.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,7 +74,7 @@ static int any_regressed(const etx__home *home) {
 static int snapshot(etx__home *home, etx_seen *ret_state) {
     pthread_mutex_lock(&home->lock);
     size_t size = home->seen.partitions * sizeof *home->seen.mark;
-    etx_seen_mark *mark = home->seen_changed ? malloc(size) : NULL;
+    etx_seen_mark *mark = home->seen_changed ? etx__engine_alloc(home->engine, size) : NULL;
     *ret_state = home->seen;
     if (mark != NULL) {
         memcpy(mark, home->seen.mark, size);
@@ -97,7 +96,7 @@ static void write_home(etx__seen *state, etx__home *home) {
         return;
     }
     int rc = etx__seen_write(state->engine->state_dir, &copy, message, sizeof message);
-    free(copy.mark);
+    etx__engine_release(home->engine, copy.mark, copy.partitions * sizeof *copy.mark);
     if (rc != 0) {
         pthread_mutex_lock(&home->lock);
         home->seen_changed = 1;
@@ -214,13 +213,17 @@ int etx__seen_home(etx__home *home) {
     if (rc != 0) {
         return rc;
     }
-    if (seen.mark == NULL) {
-        seen.partitions = home->info.partitions;
-        seen.mark = calloc(seen.partitions, sizeof *seen.mark);
+    size_t size = home->info.partitions * sizeof *seen.mark;
+    etx_seen_mark *mark = etx__engine_alloc(home->engine, size);
+    if (mark != NULL && seen.mark != NULL) {
+        memcpy(mark, seen.mark, size);
     }
-    if (seen.mark == NULL) {
+    etx_seen_free(&seen);
+    if (mark == NULL) {
         return etx__engine_fail(home->engine, ETX_ENOMEM, "no memory for a shared home");
     }
+    seen.mark = mark;
+    seen.partitions = home->info.partitions;
     memcpy(seen.home, home->info.id, sizeof seen.home);
     copy_line(seen.url, sizeof seen.url, home->url);
     copy_line(home->identity, sizeof home->identity,
@@ -228,6 +231,12 @@ int etx__seen_home(etx__home *home) {
     home->seen = seen;
     home->seen_changed = 1;
     return 0;
+}
+
+void etx__seen_forget(etx__home *home) {
+    etx__engine_release(home->engine, home->seen.mark,
+                        home->seen.partitions * sizeof *home->seen.mark);
+    home->seen.mark = NULL;
 }
 
 void etx__seen_note(etx__partition *partition, uint64_t slot, uint32_t checksum) {

@@ -19,6 +19,8 @@ void etx__seen_free(etx_engine *engine);
 /* A home that is opened: what was remembered of it. Errors: ETX_EREGRESSED (another log is there
  * now), ETX_ENOMEM; with the engine's message. */
 int etx__seen_home(etx__home *home);
+/* Its memory goes. */
+void etx__seen_forget(etx__home *home);
 /* A slot of the partition was acknowledged. Any thread that owns the partition. */
 void etx__seen_note(etx__partition *partition, uint64_t slot, uint32_t checksum);
 /* What is remembered of the partition. */

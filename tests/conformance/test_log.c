@@ -11,6 +11,9 @@
 #ifdef ETX_TEST_ETCD
 #include <etx/log_etcd.h>
 #endif
+#ifdef ETX_TEST_REDIS
+#include <etx/log_redis.h>
+#endif
 
 #include <pthread.h>
 #include <stdio.h>
@@ -86,6 +89,19 @@ static int name_etcd(log_subject *subject) {
 }
 #endif
 
+#ifdef ETX_TEST_REDIS
+static int name_redis(log_subject *subject) {
+    const char *socket = getenv("REDIS_SOCKET");
+    uint64_t random;
+    if (!socket || getentropy(&random, sizeof random))
+        return -1;
+    snprintf(subject->url, sizeof subject->url, "redis:///0?partitions=3&prefix=t_%llx&socket=%s",
+             (unsigned long long)random, socket);
+    snprintf(subject->absent, sizeof subject->absent, "redis:///0?prefix=absent&socket=%s", socket);
+    return 0;
+}
+#endif
+
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
@@ -97,6 +113,9 @@ static const log_adapter adapters[] = {
 #endif
 #ifdef ETX_TEST_ETCD
     {"etcd", etx_log_etcd, name_etcd, 1},
+#endif
+#ifdef ETX_TEST_REDIS
+    {"redis", etx_log_redis, name_redis, 1},
 #endif
 };
 

@@ -137,7 +137,7 @@ static int some_regressed(const sim *s) {
  * 2. a transaction that has a transaction for a branch, and its child belongs to a partition that
  *    another node owns: without leases nobody knows whom to ask;
  * 3. one whose child belongs to a store that went back: who noticed decides nothing there any more,
- *    and begins nothing, until he is told to go on. */
+ *    and begins nothing, until he is told to go on: with leases by a record in that store. */
 static const char *why_restart(const sim *s, const sim_truth *truth) {
     const sim_node *owner = owner_of(s, truth->store, truth->partition);
     if (owner == NULL) {
@@ -150,6 +150,14 @@ static const char *why_restart(const sim *s, const sim_truth *truth) {
     return has_children(truth) && !s->leased && !owns_all(s, owner)
                ? "another node owns its child's partition"
                : NULL;
+}
+
+static void accept_losses(sim *s) {
+    for (uint32_t i = 0; i < s->stores; i++) {
+        if (s->store[i].regressed && s->store[i].leased) {
+            sim_store_accept(&s->store[i]);
+        }
+    }
 }
 
 /* Something has not ended: may a restart help? Else a promise is broken. */
@@ -171,6 +179,7 @@ static void restart_one(sim *s, uint32_t turn) {
     if (why == NULL) {
         sim_break(s, "it ends", NULL, "something is in flight, and no log knows it");
     }
+    accept_losses(s);
     sim_node *node = &s->node[turn % s->nodes];
     sim_say(s, NULL, "the operator restarts %s: %s", node->name, why);
     s->stats.restarts++;

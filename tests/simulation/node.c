@@ -114,6 +114,7 @@ static void node_options(sim_node *node, etx_options *options) {
     options->hold_down_ms = 1000;
     options->lease_ms = SIM_LEASE_MS;
     options->patience_ms = 5000;
+    options->state_dir = node->name;
     options->durability = ETX_LOCAL;
 }
 

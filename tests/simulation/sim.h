@@ -87,9 +87,16 @@ typedef struct sim_known {
     uint8_t lost; /* and the store does not have it any more, as it told the node */
 } sim_known;
 
+/* A file of a node's state directory: it outlives the node's process. */
+typedef struct sim_kept {
+    etx_seen seen; /* home is "" until it is written */
+    etx_seen_mark mark[SIM_PARTITIONS];
+} sim_kept;
+
 struct sim_node {
     sim *world;
     sim_known known[SIM_STORES][SIM_PARTITIONS];
+    sim_kept kept[SIM_STORES];
     uint32_t place;
     char name[8];
     uint32_t life; /* which incarnation; what belongs to an older one is void */
@@ -125,6 +132,7 @@ typedef struct sim_shelf { /* one partition of a store */
     uint64_t doubt; /* one more than the slot of the newest put that ended unknown */
     uint64_t told;  /* slots below it were acknowledged, themselves or by one behind them */
     uint64_t last_nonce;
+    uint64_t accepted_ms; /* when somebody accepted what it has lost; 0: never */
     uint64_t lease_us;    /* until then it is ... */
     uint32_t lease_place; /* ... of this node */
 } sim_shelf;
@@ -253,6 +261,8 @@ const char *sim_put_word(etx_put_result result);
 const etx_log_ops *sim_store_ops(int leased);
 void sim_store_failover(sim_store *store);
 void sim_store_regress(sim_store *store);
+/* Somebody goes on in it although it has lost what it acknowledged. */
+void sim_store_accept(sim_store *store);
 void sim_store_jump(sim_store *store);
 
 /* ---- local.c */

@@ -234,6 +234,26 @@ static etx_put_result put_once(sim_adapter *of, etx_put *put) {
 
 /* A store that has lost what it acknowledged is noticed by who was acknowledged: the next that his
  * node says of that partition is LOG_REGRESSED, and it puts nothing more there. */
+static int is_there(const sim_shelf *shelf, uint64_t slot, uint32_t checksum) {
+    return slot < shelf->mark || (slot < shelf->count && shelf->slot[slot].checksum == checksum);
+}
+
+/* Who claims has all that he was acknowledged, and all that he remembers of earlier lives. */
+static void check_claim(const sim_adapter *of, const etx_put *put) {
+    const sim_store *store = of->store;
+    const sim_known *known = &of->node->known[store->place][put->partition];
+    const etx_seen_mark *kept = &of->node->kept[store->place].mark[put->partition];
+    const sim_shelf *shelf = &store->shelf[put->partition];
+    if (store->leased && known->nonce != put->nonce &&
+        ((known->nonce != 0 && !is_there(shelf, known->slot, known->checksum)) ||
+         (kept->known && kept->accepted_ms >= shelf->accepted_ms &&
+          !is_there(shelf, kept->slot, kept->checksum)))) {
+        sim_break(store->world, "what a store has lost is not claimed", NULL,
+                  "%s: claims store %u/%u, which has lost what he remembers", of->node->name,
+                  store->place, put->partition);
+    }
+}
+
 static void note_regress(const sim_adapter *of, const etx_put *put, etx_put_result result) {
     sim_known *known = &of->node->known[of->store->place][put->partition];
     if (known->lost && known->nonce == put->nonce) {
@@ -242,6 +262,7 @@ static void note_regress(const sim_adapter *of, const etx_put *put, etx_put_resu
                   of->store->place, put->partition, (unsigned long long)known->slot);
     }
     if (result == ETX_PUT_WRITTEN) {
+        check_claim(of, put);
         *known = (sim_known){put->nonce, put->slot, put->checksum, 0};
     } else if (result == ETX_PUT_PREDECESSOR && known->nonce == put->nonce &&
                known->slot + 1 == put->slot && known->checksum == put->predecessor) {
@@ -495,4 +516,41 @@ void sim_store_regress(sim_store *store) {
     }
     store->regressed = 1;
     sim_say(s, NULL, "store %u: is restored from an older backup", store->place);
+}
+
+/* Behind the last slot, as etx log accept-loss writes it. */
+static void accept_in(sim_store *store, uint32_t number, uint64_t nonce) {
+    sim *s = store->world;
+    sim_shelf *shelf = &store->shelf[number];
+    const etx_codec *codec = etx_codec_binary();
+    uint8_t batch[256] = {codec->id};
+    etx_record own = {.type = ETX_RECORD_OWN};
+    etx_record loss = {.type = ETX_RECORD_LOSS};
+    shelf->accepted_ms = s->now_us / 1000;
+    own.u.own.nonce = nonce;
+    loss.u.loss = (etx_record_loss){shelf->accepted_ms, {"ann", 3}, {"it burnt", 8}};
+    size_t len = 1 + codec->encode(&own, batch + 1);
+    len += codec->encode(&loss, batch + len);
+    etx_put put = {.size = sizeof put,
+                   .partition = number,
+                   .slot = shelf->count,
+                   .predecessor = shelf->count > 0 ? shelf->slot[shelf->count - 1].checksum : 0,
+                   .nonce = nonce,
+                   .batch = {batch, len}};
+    put.checksum = etx_slot_checksum(number, put.slot, nonce, put.predecessor, put.batch);
+    etx_assert(judge(store, &put, 1) == ETX_PUT_WRITTEN);
+    sim_store_acknowledge(store, number, put.slot);
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        s->node[i].known[store->place][number] = (sim_known){0};
+    }
+}
+
+void sim_store_accept(sim_store *store) {
+    sim *s = store->world;
+    for (uint32_t i = 0; i < s->partitions; i++) {
+        if (store->shelf[i].accepted_ms == 0) {
+            accept_in(store, i, sim_random(s, SIM_STORING) | 1);
+        }
+    }
+    sim_say(s, NULL, "store %u: somebody accepts what it has lost", store->place);
 }

@@ -60,8 +60,8 @@ class State(Case):
     def partitions(self):
         return self.server.get("/v1/cluster").json["homes"][0]["partitions"]
 
-    def events(self):
-        return [line for line in self.server.log().splitlines() if "log-regressed" in line]
+    def all_here(self):
+        return [one["here"] for one in self.partitions()] == [True] * PARTITIONS
 
     def backup(self):
         psql(f"CREATE TABLE {self.schema}.backup AS SELECT * FROM {self.schema}.etx_log_slot")
@@ -91,7 +91,8 @@ class State(Case):
         self.assertEqual(lost, list(range(PARTITIONS)))
 
         self.open()
-        self.eventually(lambda: all(one["regressed"] for one in self.partitions()))
+        self.eventually(lambda: [one["regressed"] for one in self.partitions()] ==
+                        [True] * PARTITIONS)
         why = self.partitions()[0]["why"]
         self.assertIn("etx log diff URL --state etx-state-one", why)
         ready = self.server.get("/readyz")
@@ -109,7 +110,7 @@ class State(Case):
         self.eventually(lambda: self.partitions()[1]["here"])
         self.assertTrue(self.partitions()[0]["regressed"])
         self.etx(*accept, "--all", "--why", "the disk burnt")
-        self.eventually(lambda: all(one["here"] for one in self.partitions()))
+        self.eventually(self.all_here)
         self.assertIn("ann: the disk burnt", self.server.log())
         self.commit("later")
         self.assertEqual(self.server.end(), 0)
@@ -124,7 +125,7 @@ class State(Case):
         for i in range(PARTITIONS):
             self.etx("log", "accept-loss", self.home, "--partition", str(i), "--why", "x")
         self.open()
-        self.eventually(lambda: all(one["here"] for one in self.partitions()))
+        self.eventually(self.all_here)
 
     def test_a_database_that_is_away_is_waited_for(self):
         self.open()
@@ -154,8 +155,7 @@ class State(Case):
         self.expect(self.server.post("/v1/transactions", {
             "gid": "mine", "branches": [self.part.tcc("b")]}), 503, "unavailable")
         self.come()
-        self.eventually(lambda: all(one["here"] for one in self.partitions()) and
-                        len(self.partitions()) == PARTITIONS)
+        self.eventually(self.all_here)
         self.commit("mine")
 
     def test_it_ends_while_it_waits(self):

@@ -111,6 +111,7 @@ static void await_use(etx_engine *engine, unsigned place) {
 /* Waits until the home is away for that reason. */
 static void await_why(etx_engine *engine, unsigned place, const char *why) {
     for (uint64_t until = host_now_ms() + 60000; strstr(home_of(engine, place).why, why) == NULL;) {
+        assert_false(home_of(engine, place).usable);
         assert_true(host_now_ms() < until);
         usleep(2000);
     }

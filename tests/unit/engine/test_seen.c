@@ -88,6 +88,16 @@ static void await_here(etx_engine *engine, uint32_t number) {
 
 static void await_regressed(etx_engine *engine, uint32_t number) {
     for (uint64_t until = host_now_ms() + 60000; !partition_of(engine, number).regressed;) {
+        assert_false(partition_of(engine, number).here);
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+}
+
+/* The same where nothing is lost. */
+static void await_whole(etx_engine *engine, uint32_t number) {
+    for (uint64_t until = host_now_ms() + 60000; !partition_of(engine, number).here;) {
+        assert_false(partition_of(engine, number).regressed);
         assert_true(host_now_ms() < until);
         usleep(2000);
     }
@@ -213,6 +223,26 @@ static void another_store_is_named(void **state) {
     shop_end(&shop);
 }
 
+/* Somebody who remembered less has gone on: as far as before, and otherwise. */
+static void another_slot_in_its_place_is_a_loss(void **state) {
+    struct shop shop;
+    etx_seen seen = {.size = sizeof seen};
+    char message[300];
+    (void)state;
+    shop_make(&shop);
+    lose_partition_2(&shop);
+    assert_int_equal(etx_seen_read(shop.state, shop.log.id, &seen, message, sizeof message), 0);
+    while (rig_log_records(&shop.log, 2, 0, NULL, NULL) <= seen.mark[2].slot) {
+        rig_log_put(&shop.log, 2, 4711, (etx_bytes){"\x01", 1});
+    }
+    etx_seen_free(&seen);
+    etx_engine *one = node_start(&shop, "one", shop.state);
+    await_regressed(one, 2);
+    assert_non_null(strstr(partition_of(one, 2).why, "another slot is in its place"));
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* A loss that is accepted while a node runs: it goes on there, and says so in its claims. */
 static void who_accepts_goes_on(void **state) {
     struct shop shop;
@@ -251,14 +281,14 @@ static void a_later_loss_is_another_one(void **state) {
     lose_partition_2(&shop);
     accept_loss(&shop, 2, host_now_ms());
     etx_engine *one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
+    await_whole(one, 2);
     commit_in(one, "later", 2);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_records(&shop.log, 2, 0, count_losses, &losses);
     assert_int_equal(losses, 2);
     rig_log_backup(&shop.log);
     one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
+    await_whole(one, 2);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_restore(&shop.log);
     one = node_start(&shop, "one", shop.state);
@@ -280,7 +310,10 @@ static void it_goes_on_where_it_was_noticed(void **state) {
     commit_in(one, "after", 2);
     rig_log_restore(&shop.log);
     assert_int_equal(run_in(one, "lost", 2, &outcome), ETX_EUNKNOWN);
-    await_regressed(one, 2);
+    for (uint64_t until = host_now_ms() + 60000; !partition_of(one, 2).regressed;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
     etx_partition_status status = partition_of(one, 2);
     assert_null(strstr(status.why, "--state"));
     accept_loss(&shop, 2, host_now_ms());
@@ -291,44 +324,66 @@ static void it_goes_on_where_it_was_noticed(void **state) {
     shop_end(&shop);
 }
 
-static void await_count(etx_engine *engine, unsigned count) {
+static unsigned count_here(etx_engine *engine) {
     unsigned here = 0;
-    for (uint64_t until = host_now_ms() + 60000; here < count;) {
-        here = 0;
-        for (uint32_t i = 0; i < PARTITIONS; i++) {
-            here += partition_of(engine, i).here;
-        }
-        assert_true(host_now_ms() < until);
-        usleep(2000);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        here += partition_of(engine, i).here;
     }
+    return here;
 }
 
 /* Who comes must not be handed a partition that it would go on with, unknowing; nor by an
  * operator. */
 static void what_is_lost_is_handed_to_nobody(void **state) {
+    static const char *const names[] = {"two", "three", "four"};
     struct shop shop;
+    etx_engine *others[3];
+    unsigned here = 0;
     (void)state;
     shop_make(&shop);
     lose_partition_2(&shop);
     etx_engine *one = node_start(&shop, "one", shop.state);
     await_regressed(one, 2);
-    etx_engine *two = node_start(&shop, "two", NULL);
-    await_count(two, PARTITIONS / 2);
-    assert_false(partition_of(two, 2).here);
-    assert_int_equal(etx_engine_move(one, 0, 2, "two"), ETX_ESTATE);
-    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
-    await_count(two, PARTITIONS - 1);
-    assert_false(partition_of(two, 2).here);
+    for (int i = 0; i < 3; i++) {
+        others[i] = node_start(&shop, names[i], NULL);
+    }
+    for (uint64_t until = host_now_ms() + 60000; here < 3;) {
+        here = count_here(others[0]) + count_here(others[1]) + count_here(others[2]);
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
     assert_true(partition_of(one, 2).regressed);
-    assert_string_equal(partition_of(two, 2).node, "one");
-    rig_close(two, ETX_CLOSE_FINISH);
+    assert_int_equal(etx_engine_move(one, 0, 2, "two"), ETX_ESTATE);
+    for (int i = 0; i < 3; i++) {
+        assert_false(partition_of(others[i], 2).here);
+        assert_string_equal(partition_of(others[i], 2).node, "one");
+    }
+    for (int i = 0; i < 3; i++) {
+        rig_close(others[i], ETX_CLOSE_FINISH);
+    }
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
 }
 
-/* A put that did not come to pass is not remembered: its absence is no loss. */
+/* Waits until what is remembered of the partition is written, up to that slot. */
+static void await_written(const struct shop *shop, uint32_t number, uint64_t slot, etx_seen *seen) {
+    char message[300];
+    for (uint64_t until = host_now_ms() + 60000;;) {
+        int rc = etx_seen_read(shop->state, shop->log.id, seen, message, sizeof message);
+        if (rc == 0 && seen->mark[number].known && seen->mark[number].slot >= slot) {
+            return;
+        }
+        assert_true(rc == 0 || rc == ETX_ENOTFOUND);
+        etx_seen_free(seen);
+        assert_true(host_now_ms() < until);
+        usleep(5000);
+    }
+}
+
+/* A put that did not come to pass is not remembered: its absence would be taken for a loss. */
 static void what_was_not_acknowledged_is_not_missed(void **state) {
     struct shop shop;
+    etx_seen seen = {.size = sizeof seen};
     rig_done done = {.count = 0};
     char gid[32];
     (void)state;
@@ -337,14 +392,19 @@ static void what_was_not_acknowledged_is_not_missed(void **state) {
     commit_in(one, "before", 2);
     assert_true(rig_written(one, 1));
     gid_in(one, "never", 2, gid);
-    rig_log_fail(&shop.log, RIG_NOT_WRITTEN, 1);
+    rig_log_fail(&shop.log, RIG_HANGS_UNWRITTEN, 1);
     rig_must(one, etx_tx_submit(rig_pair(one, "bank", gid, 'D'), rig_done_fn, &done), "submit");
+    assert_true(host_wait_for(&shop.log.hanging, 1));
+    commit_in(one, "beside", 1);
+    await_written(&shop, 1, rig_log_records(&shop.log, 1, 0, NULL, NULL) - 1, &seen);
+    assert_true(seen.mark[2].slot < rig_log_records(&shop.log, 2, 0, NULL, NULL));
+    etx_seen_free(&seen);
+    sem_post(&shop.log.gate);
     assert_true(host_wait_for(&done.count, 1));
     assert_int_equal(done.rc, ETX_EUNAVAILABLE);
-    rig_close(one, ETX_CLOSE_LEAVE); /* and what it remembers is written */
+    rig_close(one, ETX_CLOSE_LEAVE);
     one = node_start(&shop, "one", shop.state);
-    await_here(one, 2);
-    assert_int_equal(atomic_load(&shop.regressed), 0);
+    await_whole(one, 2);
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
 }
@@ -353,28 +413,14 @@ static void what_was_not_acknowledged_is_not_missed(void **state) {
 static void it_is_written_about_once_a_second(void **state) {
     struct shop shop;
     etx_seen seen = {.size = sizeof seen};
-    char message[300] = "";
     (void)state;
     shop_make(&shop);
     etx_engine *one = node_start(&shop, "one", shop.state);
     commit_in(one, "before", 2);
-    uint64_t next = rig_log_records(&shop.log, 2, 0, NULL, NULL);
-    for (uint64_t until = host_now_ms() + 60000;;) {
-        int rc = etx_seen_read(shop.state, shop.log.id, &seen, message, sizeof message);
-        int there = rc == 0 && seen.mark[2].known && seen.mark[2].slot + 1 >= next;
-        if (rc == 0) {
-            assert_int_equal(seen.partitions, PARTITIONS);
-            assert_string_equal(seen.home, shop.log.id);
-            etx_seen_free(&seen);
-        } else {
-            assert_int_equal(rc, ETX_ENOTFOUND);
-        }
-        if (there) {
-            break;
-        }
-        assert_true(host_now_ms() < until);
-        usleep(5000);
-    }
+    await_written(&shop, 2, rig_log_records(&shop.log, 2, 0, NULL, NULL) - 1, &seen);
+    assert_int_equal(seen.partitions, PARTITIONS);
+    assert_string_equal(seen.home, shop.log.id);
+    etx_seen_free(&seen);
     etx_engine_close(one, ETX_CLOSE_ABRUPT, 0);
     etx_engine_free(one);
     shop_end(&shop);
@@ -536,6 +582,7 @@ int main(void) {
         cmocka_unit_test(an_older_backup_is_noticed_at_start),
         cmocka_unit_test(a_copy_that_has_all_is_no_loss),
         cmocka_unit_test(another_store_is_named),
+        cmocka_unit_test(another_slot_in_its_place_is_a_loss),
         cmocka_unit_test(who_accepts_goes_on),
         cmocka_unit_test(a_later_loss_is_another_one),
         cmocka_unit_test(it_goes_on_where_it_was_noticed),

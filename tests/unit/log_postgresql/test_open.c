@@ -222,6 +222,21 @@ static void test_leases(void **state) {
     leases_check(&f->subject);
 }
 
+/* Which server's data it is; an engine of before does not ask, and has no room for it. */
+static void test_identity(void **state) {
+    fixture *f = *state;
+    const etx_log_ops *ops = f->subject.ops;
+    etx_log_info info = {.size = sizeof info};
+    assert_int_equal(ops->info(f->subject.log, &info), 0);
+    assert_non_null(info.identity);
+    assert_non_null(
+        strstr(info.identity, fixture_ask(f, "SELECT system_identifier FROM pg_control_system()")));
+    assert_non_null(strstr(info.identity, ", timeline 1"));
+    info = (etx_log_info){.size = offsetof(etx_log_info, identity)};
+    assert_int_equal(ops->info(f->subject.log, &info), 0);
+    assert_null(info.identity);
+}
+
 /* What is deleted is used again, while puts go on: the table does not grow with what was put. */
 static void test_space_is_used_again(void **state) {
     enum { LEN = 200000, ROUNDS = 40, EACH = 20 };
@@ -253,7 +268,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_urls),   CASE(test_unreachable),         CASE(test_not_ours), CASE(test_rights),
         CASE(test_grades), CASE(test_passwords),           CASE(test_damaged),  CASE(test_nodes),
-        CASE(test_leases), CASE(test_space_is_used_again),
+        CASE(test_leases), CASE(test_space_is_used_again), CASE(test_identity),
     };
     return cmocka_run_group_tests_name("log_postgresql_open", tests, NULL, NULL);
 }
