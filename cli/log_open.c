@@ -34,7 +34,8 @@ int etx__log_open(const char *argument,
 static void take_node(const etx_log_node *node, void *user) {
     json_t *object = json_object();
     etx__out_text(object, "node", node->name);
-    etx__out_text(object, "address", node->address);
+    /* behind it stand the homes that are that node's alone */
+    etx__out_bytes(object, "address", (etx_bytes){node->address, strcspn(node->address, " ")});
     etx__out_number(object, "left_ms", node->left_ms);
     json_array_append_new(user, object);
 }

@@ -230,7 +230,8 @@ ETX_API int etx_engine_node_status(etx_engine *engine,
  * it hands it over, within a second or so, and leaves it alone for ten. So `node` is to be asked
  * first, and then the one that has it. Returns before it has happened; etx_engine_partition_status
  * tells. A node that starts anew knows of no move. Errors: ETX_ENOTFOUND (no such home or
- * partition; no such node attends), ETX_ESTATE (the home is not shared; the node is drained),
+ * partition; no such node attends), ETX_ESTATE (the home is not shared; the node is drained; the
+ * store has lost something of it, which another node may not know), ETX_EUNAVAILABLE (it is away),
  * ETX_EELSEWHERE (it is neither of the two; the message names who has it), ETX_EINVALID,
  * ETX_ECLOSED. Any thread. */
 ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number, const char *node);
@@ -238,7 +239,8 @@ ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number,
  * over, within a second or so, new transactions go to its next home, and to others it is not there
  * any more. Its engine goes on: it says who has what. With 0 it takes its share again, as it does
  * when it starts anew. Returns before it has happened. Errors: ETX_ENOTFOUND (no such home),
- * ETX_ESTATE (it is not shared; no other node attends), ETX_ECLOSED. Any thread. */
+ * ETX_ESTATE (it is not shared; no other node attends), ETX_EUNAVAILABLE (it is away), ETX_ECLOSED.
+ * A partition of which the store has lost something stays. Any thread. */
 ETX_API int etx_engine_drain(etx_engine *engine, unsigned place, int drained);
 
 #define ETX_METRICS_BUCKETS 32

@@ -113,6 +113,11 @@ static int shared_home(etx_engine *engine, unsigned place, etx__home **ret_home)
         return etx__engine_fail(engine, ETX_ENOTFOUND, "the engine has %u homes",
                                 engine->home_count);
     }
+    if (!atomic_load(&engine->home[place]->opened)) {
+        char why[ETX_REASON_MAX + 1];
+        rc = etx__home_why(engine->home[place], why, sizeof why);
+        return etx__engine_fail(engine, rc, "%s", why);
+    }
     if (engine->home[place]->keeper == NULL) {
         return etx__engine_fail(engine, ETX_ESTATE, "home %s is not shared: there is no other node",
                                 engine->home[place]->url);
@@ -148,6 +153,12 @@ static int move_here(etx__home *home, uint32_t number, const char *node) {
                                 "no node %s attends at home %s: it is not there, has another name, "
                                 "or is drained",
                                 node, home->url);
+    }
+    if (atomic_load(&home->partition[number]->regressed)) {
+        return etx__engine_fail(engine, ETX_ESTATE,
+                                "partition %u stays: the store has lost of it what this node "
+                                "remembers, and another may not",
+                                number);
     }
     (void)etx__keeper_who(home, number, holder, address);
     if (takes || strcmp(holder, engine->node) == 0) {

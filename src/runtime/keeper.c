@@ -239,30 +239,38 @@ static uint32_t count_owned(const etx__keeper *keeper) {
     return count;
 }
 
+static int is_free(const etx__keeper *keeper, uint32_t number) {
+    const char *node = keeper->seen.holder[number].node;
+    return (node[0] == 0 || is_mine(keeper, node)) &&
+           atomic_load(&keeper->home->partition[number]->state) != ETX__GONE;
+}
+
+/* 1: it is this node's now. 0: another was faster. */
+static int take_one(etx__keeper *keeper, uint32_t number) {
+    int rc = renew(keeper, number);
+    if (rc == 0) {
+        wish(keeper->home->partition[number], ETX__WISH_OWN);
+        return 1;
+    }
+    return rc == ETX_EBUSY ? 0 : rc;
+}
+
 /* Each node begins elsewhere, so that those who take at the same time seldom meet. */
 static int take(etx__keeper *keeper, uint32_t wanted) {
-    etx__home *home = keeper->home;
-    uint32_t count = home->partition_count;
+    uint32_t count = keeper->home->partition_count;
     const char *name = engine_of(keeper)->node;
     uint32_t first = (uint32_t)(etx__hash(name, strlen(name)) % count);
     int rc = 0;
-    for (uint32_t n = 0; n < count && wanted > 0 && rc == 0; n++) {
+    for (uint32_t n = 0; n < count && wanted > 0 && rc >= 0; n++) {
         uint32_t i = (first + n) % count;
-        const char *node = keeper->seen.holder[i].node;
-        etx__partition *partition = home->partition[i];
-        if (is_owned(keeper, i) || (node[0] != 0 && !is_mine(keeper, node)) ||
-            keeper->holding[i].given || keeper->holding[i].shun_us > etx__clock_us() ||
-            atomic_load(&partition->state) == ETX__GONE) {
-            continue;
+        const holding *one = &keeper->holding[i];
+        if (is_free(keeper, i) && !is_owned(keeper, i) && !one->given &&
+            one->shun_us <= etx__clock_us()) {
+            rc = take_one(keeper, i);
+            wanted -= rc > 0;
         }
-        rc = renew(keeper, i);
-        if (rc == 0) {
-            wanted--;
-            wish(partition, ETX__WISH_OWN);
-        }
-        rc = rc == ETX_EBUSY ? 0 : rc;
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 static void hand_over_one(etx__partition *partition) {
@@ -317,9 +325,7 @@ static int release_left(etx__keeper *keeper) {
     return rc;
 }
 
-/* ---- what operators want */
-
-/* Takes note of orders. One that was moved here stays, and others make up for it. */
+/* Takes note of what operators want. One that was moved here stays, and others make up for it. */
 static void take_orders(etx__keeper *keeper) {
     for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
         holding *one = &keeper->holding[i];
@@ -338,24 +344,16 @@ static void take_orders(etx__keeper *keeper) {
 }
 
 static int take_wanted(etx__keeper *keeper) {
-    etx__home *home = keeper->home;
-    uint64_t now_us = etx__clock_us();
     int rc = 0;
-    for (uint32_t i = 0; i < home->partition_count && rc == 0; i++) {
-        const char *node = keeper->seen.holder[i].node;
-        if (keeper->holding[i].wanted_us <= now_us || (node[0] != 0 && !is_mine(keeper, node)) ||
-            atomic_load(&home->partition[i]->state) == ETX__GONE) {
-            continue;
+    for (uint32_t i = 0; i < keeper->home->partition_count && rc >= 0; i++) {
+        holding *one = &keeper->holding[i];
+        if (one->wanted_us > etx__clock_us() && is_free(keeper, i)) {
+            rc = take_one(keeper, i);
+            one->kept = rc > 0;
+            one->wanted_us = rc > 0 ? 0 : one->wanted_us;
         }
-        rc = renew(keeper, i);
-        if (rc == 0) {
-            keeper->holding[i].wanted_us = 0;
-            keeper->holding[i].kept = 1;
-            wish(home->partition[i], ETX__WISH_OWN);
-        }
-        rc = rc == ETX_EBUSY ? 0 : rc;
     }
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 /* To have no partition it leaves first, so that others know that what it hands over is theirs. */
@@ -382,10 +380,9 @@ static int come_or_go(etx__keeper *keeper) {
 static void hand_over_all(etx__keeper *keeper) {
     for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
         keeper->holding[i].wanted_us = 0;
-        if (is_owned(keeper, i)) {
-            hand_over_one(keeper->home->partition[i]);
-        }
+        keeper->holding[i].kept = 0;
     }
+    hand_over(keeper, count_owned(keeper));
 }
 
 /* ---- its round */

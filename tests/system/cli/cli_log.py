@@ -182,7 +182,7 @@ class Log(Case):
             pass
         for words, args in (("is not empty", [log, self.path("full")]),
                             ("leave the option out", [log, f"file:{self.path('x')}?partitions=9"]),
-                            ("no adapter for 'nosuch:'", [log, "nosuch://there"]),
+                            ("is no URL of a log", [log, "nosuch://there"]),
                             ("cannot take the place", [log, "memory://"]),
                             ("no log at", [self.path("none"), self.path("x")]),
                             ("where it is to go", [log])):

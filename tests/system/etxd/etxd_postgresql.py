@@ -143,6 +143,16 @@ class Postgresql(Case):
             shown = self.server.get(f"/v1/transactions/{gid}")
             self.assertEqual(shown.json["state"], "COMMITTED", shown)
 
+    def test_nodes_by_their_address(self):
+        """As others reach it; what a node tells of its own homes is not part of it."""
+        self.server = self.open()
+        self.server.close()
+        self.server = Server("--advertise", "http://127.0.0.1:7830", *self.flags,
+                             homes=[self.url, "file:" + os.path.join(self.secret, "own")])
+        self.addCleanup(self.server.close)
+        found = json.loads(self.etx("log", "verify", self.url, "--json"))
+        self.assertEqual([one["address"] for one in found["nodes"]], ["http://127.0.0.1:7830"])
+
     def test_damage(self):
         self.server = self.open()
         self.submit({"gid": "y", "branches": [self.part.tcc("y")], "wait": "ended"})
@@ -155,7 +165,7 @@ class Postgresql(Case):
         self.assertIn("log-damaged", self.etx("doctor", "--home", self.url, code=1))
         self.assertIn("damaged", self.etx("log", "show", self.url, code=2))
         for url, words in ((self.url.replace(schema, schema + "_no"), "there is no log in schema"),
-                           ("nosuch://x", "no adapter for 'nosuch:'")):
+                           ("nosuch://x", "is no URL of a log")):
             for args in (("log", "show", url), ("log", "verify", url),
                          ("tx", "list", "--home", url), ("tx", "park", "x", "--home", url,
                                                          "--why", "a"),

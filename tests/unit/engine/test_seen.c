@@ -332,7 +332,8 @@ static unsigned count_here(etx_engine *engine) {
     return here;
 }
 
-/* Who comes must not be handed a partition that it would go on with, unknowing. */
+/* Who comes must not be handed a partition that it would go on with, unknowing; nor by an
+ * operator. */
 static void what_is_lost_is_handed_to_nobody(void **state) {
     static const char *const names[] = {"two", "three", "four"};
     struct shop shop;
@@ -352,6 +353,7 @@ static void what_is_lost_is_handed_to_nobody(void **state) {
         usleep(2000);
     }
     assert_true(partition_of(one, 2).regressed);
+    assert_int_equal(etx_engine_move(one, 0, 2, "two"), ETX_ESTATE);
     for (int i = 0; i < 3; i++) {
         assert_false(partition_of(others[i], 2).here);
         assert_string_equal(partition_of(others[i], 2).node, "one");
