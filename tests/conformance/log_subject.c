@@ -117,3 +117,17 @@ uint64_t chain_check(log_subject *subject, uint32_t partition, uint64_t from, ui
         *ret_mark = mark;
     return state.count;
 }
+
+log_chain chain_of(log_subject *subject, uint32_t partition) {
+    return (log_chain){.subject = subject, .partition = partition, .nonce = 77};
+}
+
+void puts_many(log_chain *chain, uint64_t count, size_t len) {
+    uint8_t *bytes = malloc(len);
+    assert_non_null(bytes);
+    for (uint64_t i = 0; i < count; i++) {
+        batch_fill(chain->next, bytes, len);
+        assert_int_equal(chain_put(chain, bytes, len), ETX_PUT_WRITTEN);
+    }
+    free(bytes);
+}

@@ -45,4 +45,11 @@ size_t batch_fill(uint64_t slot, uint8_t *to, size_t len);
 /* Reads from `from` to the end and checks each slot; returns how many. */
 uint64_t chain_check(log_subject *subject, uint32_t partition, uint64_t from, uint64_t *ret_mark);
 
+log_chain chain_of(log_subject *subject, uint32_t partition);
+void puts_many(log_chain *chain, uint64_t count, size_t len);
+
+/* log_copy.c: a log that takes the place of another, and one that is retired. */
+void test_copy(void **state);
+void test_retire(void **state);
+
 #endif
