@@ -29,9 +29,8 @@ static uint32_t turn_of(uint64_t history_max) {
 
 /* One that the engine does not know is loaded. */
 static int adapter_of(etx_engine *engine, const char *url, const etx_log_ops **ret_ops) {
-    const char *colon = strchr(url, ':');
     char message[400] = "";
-    *ret_ops = colon != NULL ? find_ops(engine, url, (size_t)(colon - url)) : NULL;
+    *ret_ops = find_ops(engine, url, etx__url_scheme(url));
     if (*ret_ops != NULL) {
         return 0;
     }

@@ -43,6 +43,9 @@ struct etx__home {
     char *open_url; /* as it was given */
 };
 
+/* The length of a URL's scheme; 0: it has none. That of "rediss:", which is redis over TLS and of
+ * the same adapter, is that of "redis". */
+size_t etx__url_scheme(const char *url);
 /* A URL as it may be shown: without its password. */
 void etx__url_show(const char *url, char *to, size_t size);
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home);

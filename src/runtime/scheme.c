@@ -4,6 +4,15 @@
 
 #include "home.h"
 
+size_t etx__url_scheme(const char *url) {
+    static const char tls[] = "rediss:";
+    const char *colon = url != NULL ? strchr(url, ':') : NULL;
+    if (colon == NULL) {
+        return 0;
+    }
+    return strncmp(url, tls, strlen(tls)) == 0 ? strlen("redis") : (size_t)(colon - url);
+}
+
 /* What stands between "//" and '@' may be a password, and an option may have one. */
 void etx__url_show(const char *url, char *to, size_t size) {
     const char *start = strstr(url, "//");
@@ -49,11 +58,8 @@ static int no_such_scheme(const char *url,
     static const struct {
         const char *scheme;
         const char *option;
-    } modules[] = {{"postgresql", "postgres"},
-                   {"mariadb", "mariadb"},
-                   {"etcd", "etcd"},
-                   {"redis", "redis"},
-                   {"rediss", "redis"}};
+    } modules[] = {
+        {"postgresql", "postgres"}, {"mariadb", "mariadb"}, {"etcd", "etcd"}, {"redis", "redis"}};
     char shown[256];
     for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
         if (strlen(modules[i].scheme) == len && memcmp(modules[i].scheme, url, len) == 0) {
@@ -79,8 +85,7 @@ static int no_such_scheme(const char *url,
 
 int etx_log_find(const char *url, const etx_log_ops **ret_ops, char *message, size_t message_size) {
     const etx_log_ops *const built_in[] = {etx_log_file(), etx_log_memory()};
-    const char *colon = url != NULL ? strchr(url, ':') : NULL;
-    size_t len = colon != NULL ? (size_t)(colon - url) : 0;
+    size_t len = etx__url_scheme(url);
     char why[256] = "";
     char none[1];
     message = message_size > 0 ? message : none;

@@ -29,7 +29,8 @@ def check_build(source_root, build_root):
                      for name in os.listdir(os.path.join(source_root, "include", "etx")))
     fence = [header for header in headers if header.endswith("/fence.h")]
     module = [header for header in headers
-              if header.endswith(("/codec_json.h", "/log_mariadb.h", "/log_postgres.h"))]
+              if header.endswith(("/codec_json.h", "/log_mariadb.h", "/log_postgres.h",
+                                  "/log_redis.h"))]
     engine = [header for header in headers if header not in fence + module]
     modules = set()
     for module in glob.glob(os.path.join(build_root, "*_*.so")):
