@@ -41,6 +41,8 @@ def run_as(*names):
 class Server:
     """One server in a directory of its own."""
 
+    END = signal.SIGINT  # what ends it, also when this program was killed
+
     def __init__(self, home, user):
         self.home, self.user = home, user
         self.log = os.path.join(home, "log")
@@ -60,7 +62,7 @@ class Server:
         """The command, run as the server's user, and ended when this program is."""
         change = [] if os.geteuid() != 0 else [
             f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups"]
-        return ["setpriv", *change, "--pdeathsig=INT", *command]
+        return ["setpriv", *change, f"--pdeathsig={self.END.name[3:]}", *command]
 
     def spawn(self, *command):
         with open(self.log, "ab") as output:
@@ -92,7 +94,7 @@ class Server:
 
     def stop(self):
         if self.is_up():
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(self.END)
             self.process.wait()
 
 
