@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "keeper.h"
+#include "survey.h"
 #include "request.h"
 
 static etx_partition_status status_of(const etx__partition *partition) {
@@ -23,7 +24,7 @@ static etx_partition_status status_of(const etx__partition *partition) {
         uint64_t now_us = etx__clock_us();
         status.shared = 1;
         status.lease_left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
-        status.node_left_ms = etx__keeper_who(home, partition->number, status.node, status.address);
+        status.node_left_ms = etx__survey_who(home, partition->number, status.node, status.address);
         status.elsewhere =
             !status.here && status.node[0] != 0 && strcmp(status.node, home->engine->node) != 0;
     }
@@ -62,7 +63,7 @@ static int found_elsewhere(etx_engine *engine, const char *gid, etx_partition_st
     *ret_status = (etx_partition_status){.size = sizeof *ret_status, .elsewhere = 1, .shared = 0};
     ret_status->place = engine->home_count;
     return etx__gid_read((etx_bytes){gid, strlen(gid)}, home_id, &ret_status->number, &made_ms) &&
-           etx__keeper_finds(engine, home_id, ret_status);
+           etx__survey_finds(engine, home_id, ret_status);
 }
 
 int etx_engine_gid_status(etx_engine *engine, const char *gid, etx_partition_status *ret_status) {
@@ -96,7 +97,7 @@ int etx_engine_node_status(etx_engine *engine,
     etx_node_status status = {.size = ret_status->size};
     if (place >= engine->home_count || !atomic_load(&engine->home[place]->opened) ||
         engine->home[place]->keeper == NULL ||
-        !etx__keeper_node(engine->home[place], number, &status)) {
+        !etx__survey_node(engine->home[place], number, &status)) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or node");
     }
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
@@ -130,7 +131,7 @@ static int shared_home(etx_engine *engine, unsigned place, etx__home **ret_home)
 static int attends(etx__home *home, const char *node, uint32_t *ret_nodes) {
     etx_node_status status = {.size = sizeof status};
     int there = 0;
-    for (*ret_nodes = 0; etx__keeper_node(home, *ret_nodes, &status); ++*ret_nodes) {
+    for (*ret_nodes = 0; etx__survey_node(home, *ret_nodes, &status); ++*ret_nodes) {
         there |= strcmp(status.node, node) == 0;
     }
     return there;
@@ -160,13 +161,13 @@ static int move_here(etx__home *home, uint32_t number, const char *node) {
                                 "remembers, and another may not",
                                 number);
     }
-    (void)etx__keeper_who(home, number, holder, address);
+    (void)etx__survey_who(home, number, holder, address);
     if (takes || strcmp(holder, engine->node) == 0) {
         atomic_store(&home->partition[number]->order, takes ? ETX__ORDER_TAKE : ETX__ORDER_GIVE);
         return 0;
     }
     char says[ETX_NAME_MAX + ETX__ADDRESS_MAX + 64];
-    (void)etx__keeper_says(home, number, says, sizeof says);
+    (void)etx__survey_says(home, number, says, sizeof says);
     return etx__engine_fail(engine, ETX_EELSEWHERE, "%s: it is to be asked", says);
 }
 

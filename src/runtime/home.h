@@ -29,6 +29,7 @@ struct etx__home {
     _Atomic uint32_t drains;            /* of a shared home: this node is to have no partition */
     uint32_t turn;                      /* so many gids in a row prefer the same partition */
     uint8_t stuck;                      /* closed while a put had not come back */
+    struct etx__survey *survey;         /* of a shared home; else NULL */
     struct etx__keeper *keeper;         /* of a shared home; else NULL */
     _Atomic uint32_t opened;            /* it is part of the engine */
     char known_id[ETX_HOME_ID_LEN + 1]; /* while it is away: of what was there before; or "" */

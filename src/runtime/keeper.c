@@ -7,6 +7,7 @@
 
 #include "../protocol/hash.h"
 #include "shard.h"
+#include "survey.h"
 
 /* Who may write is settled in the log, by OWN and the predecessor of each put. Leases say when it
  * is polite to try. Each node looks at the same table, a moment of the store's clock, and computes
@@ -14,29 +15,10 @@
  * free; who has more hands over. A partition without its lease starts no new put; its own time,
  * counted from before the lease was asked for, is over before the store's is. */
 
-enum { NODES_MAX = 256, LOOK_MS = 60, LEAVE_MS = 1000 };
+enum { LOOK_MS = 60, LEAVE_MS = 1000 };
 /* What could not be read so often, or was moved away, is left to others for so long; so long one
  * that was moved here is waited for. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
-
-typedef struct member {
-    char name[ETX_NAME_MAX + 1];
-    char address[ETX__ADDRESS_MAX + 1];
-    char homes[ETX__OWN_HOMES_MAX]; /* the ids of homes that are its alone, each after a space */
-    uint64_t until_us;              /* it counts as gone then, if nothing is heard of it */
-} member;
-
-typedef struct lease {
-    char node[ETX_NAME_MAX + 1]; /* "": nobody has it */
-    uint64_t until_us;
-} lease;
-
-/* What a survey has shown. */
-typedef struct view {
-    uint32_t nodes;
-    member *node;  /* NODES_MAX */
-    lease *holder; /* by partition */
-} view;
 
 /* A partition, as the keeper sees it. */
 typedef struct holding {
@@ -54,12 +36,10 @@ struct etx__keeper {
     _Atomic uint32_t stopping; /* STOPS, LEAVES */
     _Atomic uint32_t over;     /* the thread is: a futex */
     uint64_t renew_us;         /* when to say again that it is there */
-    view seen;        /* changed with home->lock, which is not held while the store is asked */
-    view next;        /* what is being told */
-    holding *holding; /* by partition */
-    uint8_t absent;   /* ... and does not attend any more */
-    uint8_t yields;   /* another process is the node of this name */
-    uint8_t failing;  /* the store did not answer */
+    holding *holding;          /* by partition */
+    uint8_t absent;            /* ... and does not attend any more */
+    uint8_t yields;            /* another process is the node of this name */
+    uint8_t failing;           /* the store did not answer */
     uint8_t has_thread;
     char message[200];
 };
@@ -78,64 +58,6 @@ static void wish(etx__partition *partition, etx__wish what) {
     if (atomic_exchange(&partition->wish, what) != what) {
         etx__shard_ring(partition->shard);
     }
-}
-
-/* ---- what the store says, and is told */
-
-/* What is told as the address of this node: that, and behind a space each the homes that are its
- * alone. Others find by them who has what was begun while the shared home was away. */
-static void say_where(const etx_engine *engine, char *ret_text, size_t size) {
-    snprintf(ret_text, size, "%s", engine->address);
-    for (uint32_t i = 0; i < engine->home_count; i++) {
-        const etx__home *home = engine->home[i];
-        size_t len = strlen(ret_text);
-        if (atomic_load(&home->opened) && home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
-            len + ETX_HOME_ID_LEN + 2 <= size) {
-            snprintf(ret_text + len, size - len, " %s", home->info.id);
-        }
-    }
-}
-
-static void hear_where(member *to, const char *text) {
-    size_t len = strcspn(text, " ");
-    size_t homes = strlen(text + len);
-    snprintf(to->address, sizeof to->address, "%.*s", (int)len, text);
-    snprintf(to->homes, sizeof to->homes, "%s", homes < sizeof to->homes ? text + len : "");
-}
-
-static void on_node(const etx_log_node *node, void *user) {
-    view *next = &((etx__keeper *)user)->next;
-    if (next->nodes < NODES_MAX) {
-        member *to = &next->node[next->nodes++];
-        snprintf(to->name, sizeof to->name, "%s", node->name);
-        hear_where(to, node->address);
-        to->until_us = etx__clock_us() + node->left_ms * 1000;
-    }
-}
-
-static void on_lease(const etx_log_lease *told, void *user) {
-    const etx__keeper *keeper = user;
-    if (told->partition < keeper->home->partition_count) {
-        lease *to = &keeper->next.holder[told->partition];
-        snprintf(to->node, sizeof to->node, "%s", told->node);
-        to->until_us = etx__clock_us() + told->left_ms * 1000;
-    }
-}
-
-static int look(etx__keeper *keeper) {
-    etx__home *home = keeper->home;
-    etx_log_survey survey = {sizeof survey, on_node, on_lease, keeper};
-    keeper->next.nodes = 0;
-    memset(keeper->next.holder, 0, home->partition_count * sizeof *keeper->next.holder);
-    int rc = home->ops->survey(home->log, &survey, keeper->message, sizeof keeper->message);
-    if (rc == 0) {
-        pthread_mutex_lock(&home->lock);
-        view before = keeper->seen;
-        keeper->seen = keeper->next;
-        keeper->next = before;
-        pthread_mutex_unlock(&home->lock);
-    }
-    return rc;
 }
 
 /* ---- leases */
@@ -178,7 +100,7 @@ static void lose_all(etx__keeper *keeper) {
 static int attend(etx__keeper *keeper) {
     etx__home *home = keeper->home;
     char where[ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX];
-    say_where(home->engine, where, sizeof where);
+    etx__survey_say(home->engine, where, sizeof where);
     int rc = home->ops->attend(home->log, where, home->engine->options.lease_ms, keeper->message,
                                sizeof keeper->message);
     if (rc == ETX_ECONFLICT && !keeper->yields) {
@@ -216,9 +138,9 @@ static int renew_all(etx__keeper *keeper) {
  * more where they cannot be equal. 0: the store does not know of this one yet. */
 static int share_of(const etx__keeper *keeper, uint32_t *ret_share) {
     uint32_t partitions = keeper->home->partition_count;
-    uint32_t nodes = keeper->seen.nodes;
+    uint32_t nodes = keeper->home->survey->seen.nodes;
     for (uint32_t i = 0; i < nodes; i++) {
-        if (is_mine(keeper, keeper->seen.node[i].name)) {
+        if (is_mine(keeper, keeper->home->survey->seen.node[i].name)) {
             *ret_share = partitions / nodes + (i < partitions % nodes);
             return 1;
         }
@@ -240,7 +162,7 @@ static uint32_t count_owned(const etx__keeper *keeper) {
 }
 
 static int is_free(const etx__keeper *keeper, uint32_t number) {
-    const char *node = keeper->seen.holder[number].node;
+    const char *node = keeper->home->survey->seen.holder[number].node;
     return (node[0] == 0 || is_mine(keeper, node)) &&
            atomic_load(&keeper->home->partition[number]->state) != ETX__GONE;
 }
@@ -300,7 +222,7 @@ static void hand_over(etx__keeper *keeper, uint32_t surplus) {
 
 /* A newer version has written there, or the log is damaged: another node may know better. */
 static int is_hopeless(const etx__keeper *keeper, const etx__partition *partition) {
-    return atomic_load(&partition->wish) == ETX__WISH_OWN && keeper->seen.nodes > 1 &&
+    return atomic_load(&partition->wish) == ETX__WISH_OWN && keeper->home->survey->seen.nodes > 1 &&
            atomic_load(&partition->load_failures) >= FAILURES_MAX;
 }
 
@@ -390,7 +312,7 @@ static void hand_over_all(etx__keeper *keeper) {
 static int share(etx__keeper *keeper) {
     take_orders(keeper);
     int rc = release_left(keeper);
-    rc = rc != 0 ? rc : look(keeper);
+    rc = rc != 0 ? rc : etx__survey_take(keeper->home, keeper->message, sizeof keeper->message);
     if (rc == 0 && keeper->absent) {
         hand_over_all(keeper);
         return 0;
@@ -470,18 +392,6 @@ static int keeper_turn(void *argument) {
 
 /* ---- its life */
 
-static int view_make(const etx__home *home, view *ret_view) {
-    size_t holders = home->info.partitions * sizeof *ret_view->holder;
-    ret_view->node = etx__engine_alloc(home->engine, NODES_MAX * sizeof *ret_view->node);
-    ret_view->holder = etx__engine_alloc(home->engine, holders);
-    return ret_view->node != NULL && ret_view->holder != NULL;
-}
-
-static void view_free(const etx__home *home, view *of) {
-    etx__engine_release(home->engine, of->node, NODES_MAX * sizeof *of->node);
-    etx__engine_release(home->engine, of->holder, home->info.partitions * sizeof *of->holder);
-}
-
 int etx__keeper_make(etx__home *home) {
     etx_engine *engine = home->engine;
     etx__keeper *keeper = etx__engine_alloc(engine, sizeof *keeper);
@@ -490,9 +400,8 @@ int etx__keeper_make(etx__home *home) {
         return ETX_ENOMEM;
     }
     keeper->home = home;
-    int made = view_make(home, &keeper->seen) && view_make(home, &keeper->next);
     keeper->holding = etx__engine_alloc(engine, home->info.partitions * sizeof *keeper->holding);
-    return made && keeper->holding != NULL ? 0 : ETX_ENOMEM;
+    return keeper->holding != NULL ? etx__survey_make(home) : ETX_ENOMEM;
 }
 
 int etx__keeper_first(etx__home *home) {
@@ -547,87 +456,9 @@ void etx__keeper_free(etx__home *home) {
     if (keeper == NULL) {
         return;
     }
-    view_free(home, &keeper->seen);
-    view_free(home, &keeper->next);
+    etx__survey_free(home);
     etx__engine_release(home->engine, keeper->holding,
                         home->info.partitions * sizeof *keeper->holding);
     etx__engine_release(home->engine, keeper, sizeof *keeper);
     home->keeper = NULL;
-}
-
-static uint64_t left_ms(uint64_t until_us) {
-    uint64_t now_us = etx__clock_us();
-    return until_us > now_us ? (until_us - now_us) / 1000 : 0;
-}
-
-uint64_t etx__keeper_who(etx__home *home,
-                         uint32_t number,
-                         char ret_node[ETX_NAME_MAX + 1],
-                         char ret_address[ETX__ADDRESS_MAX + 1]) {
-    const etx__keeper *keeper = home->keeper;
-    pthread_mutex_lock(&home->lock);
-    uint64_t left = left_ms(keeper->seen.holder[number].until_us);
-    memcpy(ret_node, keeper->seen.holder[number].node, ETX_NAME_MAX + 1);
-    ret_address[0] = 0;
-    for (uint32_t i = 0; i < keeper->seen.nodes; i++) {
-        if (strcmp(keeper->seen.node[i].name, ret_node) == 0) {
-            memcpy(ret_address, keeper->seen.node[i].address, ETX__ADDRESS_MAX + 1);
-        }
-    }
-    pthread_mutex_unlock(&home->lock);
-    return left;
-}
-
-int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status) {
-    const etx__keeper *keeper = home->keeper;
-    pthread_mutex_lock(&home->lock);
-    int there = number < keeper->seen.nodes;
-    if (there) {
-        const member *node = &keeper->seen.node[number];
-        memcpy(ret_status->node, node->name, sizeof node->name);
-        memcpy(ret_status->address, node->address, sizeof node->address);
-        memcpy(ret_status->homes, node->homes, sizeof node->homes);
-        ret_status->left_ms = left_ms(node->until_us);
-        ret_status->here = (uint8_t)is_mine(keeper, node->name);
-    }
-    pthread_mutex_unlock(&home->lock);
-    return there;
-}
-
-static int has_home(const member *node, const char *home_id) {
-    const char *at = strstr(node->homes, home_id);
-    return at != NULL && at[-1] == ' ' && (at[ETX_HOME_ID_LEN] == ' ' || at[ETX_HOME_ID_LEN] == 0);
-}
-
-int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status) {
-    int found = 0;
-    for (uint32_t i = 0; !found && i < engine->home_count; i++) {
-        etx__home *home = engine->home[i];
-        const etx__keeper *keeper = atomic_load(&home->opened) ? home->keeper : NULL;
-        pthread_mutex_lock(&home->lock);
-        for (uint32_t k = 0; keeper != NULL && !found && k < keeper->seen.nodes; k++) {
-            const member *node = &keeper->seen.node[k];
-            if (!is_mine(keeper, node->name) && has_home(node, home_id)) {
-                memcpy(ret_status->node, node->name, sizeof node->name);
-                memcpy(ret_status->address, node->address, sizeof node->address);
-                ret_status->node_left_ms = left_ms(node->until_us);
-                found = 1;
-            }
-        }
-        pthread_mutex_unlock(&home->lock);
-    }
-    return found;
-}
-
-int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {
-    char node[ETX_NAME_MAX + 1];
-    char address[ETX__ADDRESS_MAX + 1];
-    (void)etx__keeper_who(home, number, node, address);
-    if (node[0] == 0 || is_mine(home->keeper, node)) {
-        snprintf(ret_text, size, "partition %u is about to be taken over", number);
-        return 0;
-    }
-    snprintf(ret_text, size, "partition %u is with node %s%s%s", number, node,
-             address[0] != 0 ? " at " : "", address);
-    return 1;
 }

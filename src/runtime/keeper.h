@@ -40,17 +40,5 @@ int etx__keeper_start(etx__home *home);
  * place are given up. ETX_EBUSY: it has not come back from the store by then, and ends by itself. */
 int etx__keeper_stop(etx__home *home, int leaves, uint64_t until_us);
 void etx__keeper_free(etx__home *home);
-/* Who has the lease and where that node is reached, each "" if nobody or nothing is known; for how
- * many ms it still has it, as the store said. Any thread. */
-uint64_t etx__keeper_who(etx__home *home,
-                         uint32_t number,
-                         char ret_node[ETX_NAME_MAX + 1],
-                         char ret_address[ETX__ADDRESS_MAX + 1]);
-/* A node that attends, in the order of names; 0: there are not so many. Any thread. */
-int etx__keeper_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
-/* Which other node has the home of this id for itself: its name, address and left_ms; 0: none that
- * attends. Any thread. */
-int etx__keeper_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status);
-/* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
-int etx__keeper_says(etx__home *home, uint32_t number, char *ret_text, size_t size);
+
 #endif

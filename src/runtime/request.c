@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "keeper.h"
+#include "survey.h"
 #include "options.h"
 #include "shard.h"
 
@@ -102,7 +103,7 @@ static int not_ours(etx_tx *request, const char *home_id) {
         return etx__request_fail(request, ETX_EGONE,
                                  "the gid belongs to a volatile home that is gone");
     }
-    if (etx__keeper_finds(request->engine, home_id, &where)) {
+    if (etx__survey_finds(request->engine, home_id, &where)) {
         return etx__request_fail(request, ETX_EELSEWHERE, "home %s is with node %s%s%s", home_id,
                                  where.node, where.address[0] != 0 ? " at " : "", where.address);
     }
@@ -482,7 +483,7 @@ static int why_closed(const etx__partition *partition, int begin, char why[ETX_R
         return begin ? ETX_EUNAVAILABLE : ETX_EUNKNOWN;
     }
     if (partition->state == ETX__ELSEWHERE &&
-        etx__keeper_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
+        etx__survey_says(home, partition->number, why, ETX_REASON_MAX + 1)) {
         return ETX_EELSEWHERE;
     }
     if (partition->state != ETX__ELSEWHERE) {
