@@ -37,7 +37,7 @@ int etx__keeper_first(etx__home *home);
 /* From now on by a thread of its own. 0 or ETX_ENOMEM. */
 int etx__keeper_start(etx__home *home);
 /* Ends the thread; nothing is taken or given up any more, unless it leaves: then all leases and its
- * place are given up. ETX_EBUSY: it has not come back from the store by then, and ends by itself. */
+ * place are. ETX_EBUSY: it has not come back from the store by then, and ends by itself. */
 int etx__keeper_stop(etx__home *home, int leaves, uint64_t until_us);
 void etx__keeper_free(etx__home *home);
 

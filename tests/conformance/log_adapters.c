@@ -1,5 +1,5 @@
-/* The row of each log adapter: how a fresh log is named for each test. A store on a network is there
- * already, and found by the environment (scripts/with-postgres and the like). */
+/* The row of each log adapter: how a fresh log is named for each test. A store on a network is
+ * there already, and found by the environment (scripts/with-postgres and the like). */
 #include "log_adapters.h"
 
 #ifdef ETX_TEST_POSTGRESQL

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-/* A lease that a crash of the server takes back is over early: nobody waits for it to be durable. */
+/* A lease that a crash of the server takes back is over early: so nobody waits until it is
+ * durable. */
 #define SOON "set_config('synchronous_commit', 'off', true) IS NOT NULL"
 
 static const char attend[] =
