@@ -1,123 +1,11 @@
 /* The contract of <etx/log.h>, judged: one suite for every log adapter. "test_log memory",
- * "test_log file"; the argument names the adapter. A store is there already, and found by the
- * environment (scripts/with-postgres, scripts/with-mariadb). */
-#include "log_subject.h"
-#ifdef ETX_TEST_POSTGRESQL
-#include <etx/log_postgres.h>
-#endif
-#ifdef ETX_TEST_MARIADB
-#include <etx/log_mariadb.h>
-#endif
-#ifdef ETX_TEST_ETCD
-#include <etx/log_etcd.h>
-#endif
-#ifdef ETX_TEST_REDIS
-#include <etx/log_redis.h>
-#endif
+ * "test_log file"; the argument names the adapter. */
+#include "log_adapters.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-typedef struct log_adapter {
-    const char *scheme;
-    const etx_log_ops *(*ops)(void);
-    /* Sets the subject's URLs; 0, or the test fails. */
-    int (*name)(log_subject *subject);
-    int persistent;
-} log_adapter;
-
-static int name_memory(log_subject *subject) {
-    snprintf(subject->url, sizeof subject->url, "memory:?partitions=3");
-    snprintf(subject->absent, sizeof subject->absent, "memory:");
-    return 0;
-}
-
-static int name_file(log_subject *subject) {
-    const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    snprintf(subject->dir, sizeof subject->dir, "%s/etx-conformance-XXXXXX", base);
-    if (!mkdtemp(subject->dir))
-        return -1;
-    snprintf(subject->url, sizeof subject->url, "file:%s/log?partitions=3&segment=1M",
-             subject->dir);
-    snprintf(subject->absent, sizeof subject->absent, "file:%s/absent?partitions=3", subject->dir);
-    snprintf(subject->copy, sizeof subject->copy, "file:%s/copy?segment=1M", subject->dir);
-    return 0;
-}
-
-#ifdef ETX_TEST_POSTGRESQL
-static int name_postgresql(log_subject *subject) {
-    uint64_t random;
-    if (getentropy(&random, sizeof random))
-        return -1;
-    snprintf(subject->url, sizeof subject->url, "postgresql://?partitions=3&schema=t_%llx",
-             (unsigned long long)random);
-    snprintf(subject->absent, sizeof subject->absent, "postgresql://?schema=absent");
-    snprintf(subject->copy, sizeof subject->copy, "postgresql://?schema=c_%llx",
-             (unsigned long long)random);
-    return 0;
-}
-#endif
-
-#ifdef ETX_TEST_MARIADB
-static int name_mariadb(log_subject *subject) {
-    const char *socket = getenv("MARIADB_SOCKET");
-    uint64_t random;
-    if (!socket || getentropy(&random, sizeof random))
-        return -1;
-    snprintf(subject->url, sizeof subject->url,
-             "mariadb://etx@/etx?socket=%s&partitions=3&prefix=t_%llx", socket,
-             (unsigned long long)random);
-    snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
-             socket);
-    return 0;
-}
-#endif
-
-#ifdef ETX_TEST_ETCD
-static int name_etcd(log_subject *subject) {
-    uint64_t random;
-    const char *hosts = getenv("ETX_ETCD");
-    if (!hosts || getentropy(&random, sizeof random))
-        return -1;
-    snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
-             (unsigned long long)random);
-    snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
-    return 0;
-}
-#endif
-
-#ifdef ETX_TEST_REDIS
-static int name_redis(log_subject *subject) {
-    const char *socket = getenv("REDIS_SOCKET");
-    uint64_t random;
-    if (!socket || getentropy(&random, sizeof random))
-        return -1;
-    snprintf(subject->url, sizeof subject->url, "redis:///0?partitions=3&prefix=t_%llx&socket=%s",
-             (unsigned long long)random, socket);
-    snprintf(subject->absent, sizeof subject->absent, "redis:///0?prefix=absent&socket=%s", socket);
-    return 0;
-}
-#endif
-
-static const log_adapter adapters[] = {
-    {"memory", etx_log_memory, name_memory, 0},
-    {"file", etx_log_file, name_file, 1},
-#ifdef ETX_TEST_POSTGRESQL
-    {"postgresql", etx_log_postgresql, name_postgresql, 1},
-#endif
-#ifdef ETX_TEST_MARIADB
-    {"mariadb", etx_log_mariadb, name_mariadb, 1},
-#endif
-#ifdef ETX_TEST_ETCD
-    {"etcd", etx_log_etcd, name_etcd, 1},
-#endif
-#ifdef ETX_TEST_REDIS
-    {"redis", etx_log_redis, name_redis, 1},
-#endif
-};
 
 static int setup(void **state) {
     const log_adapter *adapter = *state;
@@ -622,13 +510,12 @@ int main(int argc, char **argv) {
         CASE(test_partitions_at_once),
         CASE(test_reopen_partition),
     };
-    for (size_t i = 0; argc == 2 && i < sizeof adapters / sizeof adapters[0]; i++) {
-        if (strcmp(argv[1], adapters[i].scheme) != 0)
-            continue;
-        for (size_t j = 0; j < sizeof tests / sizeof tests[0]; j++)
-            tests[j].initial_state = (void *)(uintptr_t)&adapters[i];
-        return cmocka_run_group_tests_name(adapters[i].scheme, tests, NULL, NULL);
+    const log_adapter *adapter = argc == 2 ? log_adapter_find(argv[1]) : NULL;
+    if (!adapter) {
+        fprintf(stderr, "usage: test_log SCHEME\n");
+        return 2;
     }
-    fprintf(stderr, "usage: test_log SCHEME\n");
-    return 2;
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        tests[i].initial_state = (void *)(uintptr_t)adapter;
+    return cmocka_run_group_tests_name(adapter->scheme, tests, NULL, NULL);
 }

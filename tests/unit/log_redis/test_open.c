@@ -98,6 +98,43 @@ static void test_not_ours(void **state) {
     assert_string_equal(fixture_ask(f, "EXISTS {%s}:log", p), "0");
 }
 
+static int copy_begin(const fixture *f, etx_log **ret_copy, char *message, size_t size) {
+    char url[300];
+    const etx_log_info info = {.size = sizeof info, .id = "s123456", .partitions = 3};
+    snprintf(url, sizeof url, "redis:///?socket=%s&prefix=%s_c", getenv("REDIS_SOCKET"), f->prefix);
+    etx_log_config config = {
+        .size = sizeof config, .url = url, .message = message, .message_size = size};
+    return f->subject.ops->copy_begin(&config, &info, ret_copy);
+}
+
+/* Nobody opens a copy that is not whole, and who was overtaken adds nothing to another's. */
+static void test_copies(void **state) {
+    fixture *f = *state;
+    const etx_log_ops *ops = f->subject.ops;
+    etx_log *one;
+    etx_log *two;
+    char message[300];
+    char url[300];
+    log_chain chain = chain_make(&f->subject, 7);
+    etx_put put = put_make(&chain, 0, "x", 1);
+    const etx_slot slot = {
+        .slot = 0, .nonce = put.nonce, .checksum = put.checksum, .batch = put.batch};
+    assert_int_equal(copy_begin(f, &one, message, sizeof message), 0);
+    assert_int_equal(ops->copy_slot(one, &slot, message, sizeof message), 0);
+    snprintf(url, sizeof url, "redis:///?socket=%s&prefix=%s_c", getenv("REDIS_SOCKET"), f->prefix);
+    refuse(f, url, 0, ETX_EBUSY, "etx log copy");
+    assert_int_equal(copy_begin(f, &two, message, sizeof message), 0);
+    assert_int_equal(ops->copy_slot(one, &slot, message, sizeof message), ETX_EBUSY);
+    assert_int_equal(ops->copy_end(one, 1, message, sizeof message), ETX_EBUSY);
+    assert_int_equal(ops->copy_end(two, 1, message, sizeof message), 0);
+    log_subject other = f->subject;
+    snprintf(other.url, sizeof other.url, "%s", url);
+    assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    assert_int_equal(chain_check(&other, 0, 0, NULL), 0);
+    other.ops->close(other.log, 1);
+    assert_int_equal(copy_begin(f, &two, message, sizeof message), ETX_EBUSY);
+}
+
 enum { MAKERS = 6 };
 
 static void *make_one(void *user) {
@@ -333,10 +370,19 @@ static void test_space_is_used_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_urls),      CASE(test_unreachable), CASE(test_databases),
-        CASE(test_not_ours),  CASE(test_made_once),   CASE(test_grades),
-        CASE(test_passwords), CASE(test_rights),      CASE(test_damaged),
-        CASE(test_nodes),     CASE(test_leases),      CASE(test_space_is_used_again),
+        CASE(test_urls),
+        CASE(test_unreachable),
+        CASE(test_databases),
+        CASE(test_not_ours),
+        CASE(test_made_once),
+        CASE(test_copies),
+        CASE(test_grades),
+        CASE(test_passwords),
+        CASE(test_rights),
+        CASE(test_damaged),
+        CASE(test_nodes),
+        CASE(test_leases),
+        CASE(test_space_is_used_again),
     };
     return cmocka_run_group_tests_name("log_redis_open", tests, NULL, NULL);
 }

@@ -51,6 +51,15 @@ static void take_memory(etx__redis_log *log, const char *info, settings *s) {
     atomic_store(&log->room, most ? most - (int64_t)s->memory_used : INT64_MAX);
 }
 
+/* Which data this is: another id since a restart, or since this server became the primary. It stays
+ * what it was when the log was opened, since others may be looking at it. */
+static void take_identity(etx__redis_log *log, const char *info) {
+    char id[48];
+    info_text(info, "master_replid", id, sizeof id);
+    if (!log->identity[0] && id[0])
+        snprintf(log->identity, sizeof log->identity, "Redis replication id %s", id);
+}
+
 static int read_info(etx__redis_log *log, settings *s) {
     etx__redis_command command = {.count = 0};
     redisReply *reply = NULL;
@@ -66,6 +75,7 @@ static int read_info(etx__redis_log *log, settings *s) {
                         info_number(info, "aof_base_size") == 0;
         info_text(info, "maxmemory_policy", s->policy, sizeof s->policy);
         s->replicas = info_number(info, "connected_slaves");
+        take_identity(log, info);
         take_memory(log, info, s);
     }
     freeReplyObject(reply);

@@ -49,15 +49,14 @@ void etx__redis_put_prepare(etx__redis_log *log) {
         snprintf(log->put_sha + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* The header and the batch. */
-static void value_make(const etx_put *put, char *ret_value) {
-    uint64_t nonce = htole64(put->nonce);
-    uint32_t predecessor = htole32(put->predecessor);
-    uint32_t checksum = htole32(put->checksum);
+void etx__redis_value_make(const etx_slot *slot, char *ret_value) {
+    uint64_t nonce = htole64(slot->nonce);
+    uint32_t predecessor = htole32(slot->predecessor);
+    uint32_t checksum = htole32(slot->checksum);
     memcpy(ret_value, &nonce, sizeof nonce);
     memcpy(ret_value + 8, &predecessor, sizeof predecessor);
     memcpy(ret_value + 12, &checksum, sizeof checksum);
-    memcpy(ret_value + ETX__REDIS_HEADER, put->batch.data, put->batch.len);
+    memcpy(ret_value + ETX__REDIS_HEADER, slot->batch.data, slot->batch.len);
 }
 
 void etx__redis_header_read(const char *header, etx_slot *ret_slot) {
@@ -91,7 +90,11 @@ static void command_make(const etx__redis_log *log,
         etx__redis_slot_name(put->slot - 1, words->before);
     snprintf(words->predecessor, sizeof words->predecessor, "%08x", put->predecessor);
     snprintf(words->checksum, sizeof words->checksum, "%08x", put->checksum);
-    value_make(put, words->value);
+    const etx_slot slot = {.predecessor = put->predecessor,
+                           .nonce = put->nonce,
+                           .checksum = put->checksum,
+                           .batch = put->batch};
+    etx__redis_value_make(&slot, words->value);
     ret_command->count = 0;
     ret_command->rooms = 0;
     etx__redis_word(ret_command, "EVALSHA");

@@ -6,12 +6,13 @@
  * who run it. */
 #include "redis.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* Memory is dearer than a disk: less is kept than the engine would by itself. */
 enum { SLACK = 1 << 20, TRIM_UNIT = 256 << 10 };
 
-static void redis_close(etx_log *head, int clean) {
+void etx__redis_close(etx_log *head, int clean) {
     etx__redis_log *log = (etx__redis_log *)head;
     etx_allocator allocator = log->allocator;
     (void)clean; /* nothing that opens it later cuts anything */
@@ -39,7 +40,7 @@ static int make_partitions(etx__redis_log *log) {
     return 0;
 }
 
-static int redis_open(const etx_log_config *config, etx_log **ret_log) {
+int etx__redis_new(const etx_log_config *config, etx__redis_log **ret_log) {
     etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
         return etx__store_say(config->message, config->message_size, ETX_EINVALID,
@@ -57,13 +58,22 @@ static int redis_open(const etx_log_config *config, etx_log **ret_log) {
     pthread_mutex_init(&log->care_lock, NULL);
     etx__redis_session_init(&log->care, &log->store);
     etx__redis_put_prepare(log);
+    *ret_log = log;
+    return 0;
+}
+
+static int redis_open(const etx_log_config *config, etx_log **ret_log) {
+    etx__redis_log *log = NULL;
+    int rc = etx__redis_new(config, &log);
+    if (rc)
+        return rc;
     rc = etx__redis_grade(log); /* which also says whether it can keep a log at all */
     rc = rc ? rc : etx__redis_schema_open(log, config->flags);
     rc = rc ? rc : make_partitions(log);
     rc = rc ? rc : etx__redis_schema_measure(log);
     if (rc) {
         etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
-        redis_close(&log->head, 1);
+        etx__redis_close(&log->head, 1);
         return rc;
     }
     *ret_log = &log->head;
@@ -77,11 +87,15 @@ static int redis_info(etx_log *head, etx_log_info *ret_info) {
     if (!rc) {
         memcpy(ret_info->id, log->id, sizeof ret_info->id);
         ret_info->partitions = log->partition_count;
-        ret_info->flags = 0; /* a put may take long: never on the engine's thread */
+        /* a put may take long: never on the engine's thread */
+        ret_info->flags = (log->retired == ETX_RETIRE_COPYING ? ETX_LOG_COPYING : 0u) |
+                          (log->retired == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : 0u);
         ret_info->batch_max = ETX__REDIS_BATCH_MAX;
         ret_info->grade = log->grade;
         ret_info->remark = log->remark[0] ? log->remark : NULL;
         ret_info->slack = SLACK;
+        if (ret_info->size >= offsetof(etx_log_info, identity) + sizeof ret_info->identity)
+            ret_info->identity = log->identity[0] ? log->identity : NULL;
     }
     pthread_mutex_unlock(&log->care_lock);
     return rc;
@@ -102,7 +116,7 @@ const etx_log_ops *etx_log_redis(void) {
     static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
                                     .scheme = "redis",
                                     .open = redis_open,
-                                    .close = redis_close,
+                                    .close = etx__redis_close,
                                     .info = redis_info,
                                     .put = etx__redis_put,
                                     .get = etx__redis_get,
@@ -112,6 +126,10 @@ const etx_log_ops *etx_log_redis(void) {
                                     .renew = etx__redis_renew,
                                     .release = etx__redis_release,
                                     .survey = etx__redis_survey,
-                                    .clock = etx__redis_clock};
+                                    .clock = etx__redis_clock,
+                                    .copy_begin = etx__redis_copy_begin,
+                                    .copy_slot = etx__redis_copy_slot,
+                                    .copy_end = etx__redis_copy_end,
+                                    .retire = etx__redis_retire};
     return &ops;
 }

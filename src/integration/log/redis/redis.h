@@ -19,6 +19,11 @@ enum {
     ETX__REDIS_KEY_MAX = 96
 };
 
+/* The fields of a new partition: what a script gives HSET. ARGV[1] is the home's id. */
+#define ETX__REDIS_EMPTY                                                              \
+    "'log', ARGV[1], 'below', '0000000000000000000', 'first', '0000000000000000000'," \
+    " 'newest', '', 'head', '00000000', 'bytes', '0'"
+
 /* What the URL says. Nothing of it changes while the log is open. */
 typedef struct etx__redis_store {
     etx__store common;
@@ -77,10 +82,17 @@ typedef struct etx__redis_log {
     etx__redis_session care;   /* leases, the clock, settings */
     etx_durability grade;
     char remark[300];
+    char identity[80]; /* in words, or "" */
+    uint8_t retired;   /* etx_retirement */
     uint8_t attended;
-    /* bytes that the server's memory may still take, as it was seen last, less what was put since */
+    /* bytes that the server's memory may still take: as it was seen last, less what was put */
     _Atomic int64_t room;
 } etx__redis_log;
+
+/* ---- redis.c */
+/* A log that knows its URL, and has no session yet. As open. */
+int etx__redis_new(const etx_log_config *config, etx__redis_log **ret_log);
+void etx__redis_close(etx_log *head, int clean);
 
 /* ---- url.c. Errors: ETX_EINVALID, ETX_ENOMEM; with message. */
 int etx__redis_url_parse(const etx_log_config *config, etx__redis_store *ret_store);
@@ -139,6 +151,8 @@ void etx__redis_weigh(etx__redis_log *log);
 
 /* ---- put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
 void etx__redis_put_prepare(etx__redis_log *log);
+/* A slot's value, of ETX__REDIS_HEADER bytes more than its batch. */
+void etx__redis_value_make(const etx_slot *slot, char *ret_value);
 /* Reads the header of a slot's value: nonce, predecessor and checksum. */
 void etx__redis_header_read(const char *header, etx_slot *ret_slot);
 etx_put_result etx__redis_put(etx_log *head, etx_put *put);
@@ -163,5 +177,17 @@ int etx__redis_survey(etx_log *head,
 int etx__redis_renew(etx_log *head, uint32_t number, uint32_t ttl_ms);
 int etx__redis_release(etx_log *head, uint32_t number);
 int etx__redis_clock(etx_log *head, uint64_t *ret_ms);
+
+/* ---- copy.c: the same */
+int etx__redis_copy_begin(const etx_log_config *config,
+                          const etx_log_info *source,
+                          etx_log **ret_log);
+int etx__redis_copy_slot(etx_log *head, const etx_slot *slot, char *message, size_t message_size);
+int etx__redis_copy_end(etx_log *head, int whole, char *message, size_t message_size);
+int etx__redis_retire(etx_log *head,
+                      etx_retirement what,
+                      const char *words,
+                      char *message,
+                      size_t message_size);
 
 #endif

@@ -7,20 +7,19 @@
 
 #include <string.h>
 
-/* ARGV: version, id, partitions. Answers with what is there, then. */
+/* ARGV: id, version, partitions. Answers with what is there, then. */
 static const char make_all[] =
     "#!lua\n"
     "if redis.call('EXISTS', KEYS[1]) == 0 then\n"
     "  for i = 2, #KEYS do\n"
     "    if redis.call('EXISTS', KEYS[i]) == 1 then return KEYS[i] end\n"
     "  end\n"
-    "  for i = 4, #KEYS do\n"
-    "    redis.call('HSET', KEYS[i], 'log', ARGV[2], 'below', '0000000000000000000',\n"
-    "      'first', '0000000000000000000', 'newest', '', 'head', '00000000', 'bytes', '0')\n"
-    "  end\n"
-    "  redis.call('HSET', KEYS[1], 'version', ARGV[1], 'log', ARGV[2], 'partitions', ARGV[3])\n"
+    "  for i = 4, #KEYS do redis.call('HSET', KEYS[i], " ETX__REDIS_EMPTY
+    ") end\n"
+    "  redis.call('HSET', KEYS[1], 'version', ARGV[2], 'log', ARGV[1], 'partitions', ARGV[3])\n"
     "end\n"
-    "return redis.call('HMGET', KEYS[1], 'version', 'log', 'partitions')";
+    "return redis.call('HMGET', KEYS[1], 'version', 'log', 'partitions', 'retired',"
+    " 'retired_why', 'copying')";
 
 /* For each partition its bytes, or nothing if it is not ARGV[1]'s. */
 static const char measure_all[] =
@@ -41,6 +40,9 @@ static int find(etx__redis_log *log, redisReply **ret_reply) {
     etx__redis_word(&look, "version");
     etx__redis_word(&look, "log");
     etx__redis_word(&look, "partitions");
+    etx__redis_word(&look, "retired");
+    etx__redis_word(&look, "retired_why");
+    etx__redis_word(&look, "copying");
     return etx__redis_exec(&log->care, &look, ret_reply) == ETX__REDIS_DONE ? 0 : log->care.rc;
 }
 
@@ -60,8 +62,8 @@ static int make(etx__redis_log *log, redisReply **ret_reply) {
             etx__redis_partition_key(&log->store, i - 3, keys[i]);
         etx__redis_word(&command, keys[i]);
     }
-    etx__redis_number(&command, ETX__REDIS_VERSION);
     etx__redis_word(&command, id);
+    etx__redis_number(&command, ETX__REDIS_VERSION);
     etx__redis_number(&command, partitions);
     if (etx__redis_exec(&log->care, &command, ret_reply) != ETX__REDIS_DONE)
         return log->care.rc;
@@ -72,7 +74,7 @@ static int make(etx__redis_log *log, redisReply **ret_reply) {
     return 0;
 }
 
-static int take(etx__redis_log *log, const redisReply *reply) {
+static int take(etx__redis_log *log, const redisReply *reply, uint32_t flags) {
     uint64_t version = etx__redis_number_at(reply, 0);
     etx_bytes id = etx__redis_text_at(reply, 1);
     uint64_t partitions = etx__redis_number_at(reply, 2);
@@ -81,6 +83,11 @@ static int take(etx__redis_log *log, const redisReply *reply) {
             &log->care, ETX_EVERSION,
             "the log {%s} has version %llu, made by a newer ETX: this one knows %d",
             log->store.prefix, (unsigned long long)version, ETX__REDIS_VERSION);
+    if (etx__redis_text_at(reply, 5).data)
+        return etx__redis_say(&log->care, ETX_EBUSY,
+                              "the log {%s} is a copy that is being made, or was left unfinished: "
+                              "see etx log copy",
+                              log->store.prefix);
     if (version < 1 || !id.data)
         return etx__redis_say(
             &log->care, ETX_EINVALID,
@@ -90,6 +97,10 @@ static int take(etx__redis_log *log, const redisReply *reply) {
                               log->store.prefix);
     memcpy(log->id, id.data, ETX_HOME_ID_LEN);
     log->partition_count = (uint32_t)partitions;
+    log->retired = (uint8_t)etx__redis_number_at(reply, 3);
+    if (log->retired && !(flags & (ETX_LOG_RETIRED | ETX_LOG_READ_ONLY)))
+        return etx__redis_say(&log->care, ETX_ECONFLICT, "%s",
+                              (const char *)etx__redis_text_at(reply, 4).data);
     return 0;
 }
 
@@ -110,7 +121,7 @@ int etx__redis_schema_open(etx__redis_log *log, uint32_t flags) {
                                   log->store.prefix)
                  : make(log, &reply);
     }
-    rc = rc ? rc : take(log, reply);
+    rc = rc ? rc : take(log, reply, flags);
     freeReplyObject(reply);
     return rc;
 }
