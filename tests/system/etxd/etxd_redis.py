@@ -81,8 +81,7 @@ class Redis(Case):
     def test_what_is_wrong_is_said(self):
         for url, words in (("redis://h?password=s3cret", "password_file="),
                            ("rediss://u:s3cret@h/0?ca_file=/nowhere/ca.pem", "/nowhere/ca.pem"),
-                           (f"redis://nobody:s3cret@/0?socket={SOCKET}",
-                            "check user and password")):
+                           (f"redis://nobody:s3cret@/0?socket={SOCKET}", "check user and pass")):
             shown = self.said(url, "--print-config")
             self.assertIn("redis", shown)
             said = self.said(url)
