@@ -26,7 +26,7 @@ static void forget_settings(fixture *f) {
     static const char *const defaults[] = {"innodb_flush_log_at_trx_commit = 1",
                                            "sync_binlog = 1",
                                            "read_only = 0",
-                                           "binlog_format = MIXED",
+                                           "binlog_format = ROW",
                                            "max_allowed_packet = 16777216",
                                            "rpl_semi_sync_master_enabled = 0",
                                            "rpl_semi_sync_master_timeout = DEFAULT",
