@@ -203,6 +203,7 @@ static int log_make(etx__file_log *log,
         return rc;
     log->direct = url->direct != 0 && direct_probe(log, "home.tmp");
     rc = etx__file_dir_clear(log, words);
+    log->made = !rc;
     log->making = !url->copy;
     if (!rc)
         rc = make_partitions(log, words);
@@ -227,6 +228,8 @@ static int dir_judge(etx__file_log *log,
         return rc;
     if (url->copy)
         list->copying = 0;
+    if (url->again && !log->made)
+        list->count = 0; /* whatever they hold: the making removes them */
     rc = etx__file_dir_judge(log, list, &fault);
     if (rc) {
         if (fault.offset > 0)

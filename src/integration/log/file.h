@@ -97,6 +97,7 @@ struct etx__file_log {
     uint8_t direct;
     uint8_t unsynced; /* a copy is made: synced segment by segment */
     uint8_t making;   /* its first segments: most of their zeros come later */
+    uint8_t made;     /* what an earlier making has left is removed */
     uint8_t helper_runs;
     uint8_t stop;
     int dir_fd;
@@ -144,6 +145,7 @@ typedef struct etx__file_url {
     uint64_t segment_size; /* 0: not said */
     int direct;            /* -1: not said */
     uint8_t copy;          /* a copy is made: synced and given its `home` at its end */
+    int again;             /* ... over an unfinished one, whose files go */
     uint8_t look;          /* ... to be looked at */
 } etx__file_url;
 

@@ -76,8 +76,8 @@ int etx__file_retire(etx_log *head,
 
 /* ---- the successor */
 
-/* Nothing is there, or an unfinished copy, which nobody makes now. */
-static int place_check(const char *dir, const etx__file_words *words) {
+/* Nothing is there, or an unfinished copy (*ret_again), which nobody makes now. */
+static int place_check(const char *dir, int *ret_again, const etx__file_words *words) {
     etx_allocator allocator = etx__file_allocator(NULL);
     etx__file_list list;
     int pid = 0;
@@ -95,6 +95,7 @@ static int place_check(const char *dir, const etx__file_words *words) {
         rc = etx__file_say(words, ETX_EBUSY, "%s is not empty: name a new directory", dir);
     if (!rc && list.copying && list.home && renameat(fd, "home", fd, "home.tmp"))
         rc = etx__file_say(words, ETX_EIO, "cannot begin %s anew: %s", dir, strerror(errno));
+    *ret_again = list.copying;
     close(fd);
     etx__file_list_free(&allocator, &list);
     return rc;
@@ -111,7 +112,7 @@ int etx__file_successor_begin(const etx_log_config *config,
         rc = etx__file_say(&words, ETX_EINVALID,
                            "a copy has the %u partitions of its source: leave the option out",
                            source->partitions);
-    rc = rc ? rc : place_check(url.dir, &words);
+    rc = rc ? rc : place_check(url.dir, &url.again, &words);
     if (rc)
         return rc;
     url.partitions = source->partitions;
