@@ -136,11 +136,14 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
-/* The directory's own name, where the directory above may be read. 0 or an errno. */
+/* The directory's own name, by the directory above; where that may not be read, by all that the
+ * file system has. 0 or an errno. */
 static int sync_parent(const etx__file_log *log) {
     int fd = openat(log->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno != EACCES && errno != EPERM)
+        return errno;
     if (fd < 0)
-        return errno == EACCES || errno == EPERM ? 0 : errno;
+        return syncfs(log->dir_fd) ? errno : 0;
     int error = etx__file_sync_dir(fd);
     close(fd);
     return error;
