@@ -137,6 +137,7 @@ int etx__command_tx_park(cli_context *cli, int argc, char **argv);
 int etx__command_tx_resume(cli_context *cli, int argc, char **argv);
 int etx__command_tx_force(cli_context *cli, int argc, char **argv);
 int etx__command_cluster(cli_context *cli, int argc, char **argv);
+int etx__command_homes(cli_context *cli, int argc, char **argv);
 int etx__command_cluster_move(cli_context *cli, int argc, char **argv);
 int etx__command_cluster_drain(cli_context *cli, int argc, char **argv);
 int etx__command_top(cli_context *cli, int argc, char **argv);

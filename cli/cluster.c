@@ -47,6 +47,21 @@ static const cli_command partitions_command = {
     0,
 };
 
+static const cli_command homes_command = {
+    "[--server URL] [--json]",
+    "Lists the homes of a server, in order of preference: which one new transactions go to, what "
+    "an\n"
+    "acknowledged write there survives, how many transactions are in flight there, and since when\n"
+    "it is up or down, and why.",
+    options_table,
+    "  etx homes\n"
+    "  etx homes --json | jq -r 'select(.in_use) | .url'\n",
+    "  0  listed\n"
+    "  2  bad usage; the server cannot be reached, or does not allow it\n",
+    0,
+    0,
+};
+
 static void print_head(cli_context *cli, const char *head) {
     fprintf(cli->out, "%s%s%s\n", etx__cli_color(cli, CLI_BOLD), head,
             etx__cli_color(cli, CLI_PLAIN));
@@ -155,6 +170,41 @@ static void print_partitions(cli_context *cli, const cluster_options *options, c
     }
 }
 
+/* ---- homes */
+
+static const char *health_of(const json_t *home) {
+    if (json_is_true(json_object_get(home, "in_use"))) {
+        return "in use";
+    }
+    return json_is_true(json_object_get(home, "usable")) ? "up" : "down";
+}
+
+static void print_home_row(cli_context *cli, const cluster_options *options, const json_t *home) {
+    char since[40];
+    int down = json_is_false(json_object_get(home, "usable"));
+    if (options->json) {
+        json_t *object = json_copy((json_t *)home);
+        json_object_del(object, "nodes");
+        json_object_del(object, "partitions");
+        etx__out_line(cli->out, object);
+        return;
+    }
+    etx__cli_moment(number_of(home, "since_ms"), since, sizeof since);
+    fprintf(cli->out, "%5llu  ", (unsigned long long)number_of(home, "place"));
+    print_word(cli, home, "id", 8);
+    fprintf(cli->out, "%s%-6s%s  ", etx__cli_color(cli, down ? CLI_RED : CLI_PLAIN),
+            health_of(home), etx__cli_color(cli, CLI_PLAIN));
+    print_word(cli, home, "durability", 10);
+    fprintf(cli->out, "%9llu  %-24s  %s\n", (unsigned long long)number_of(home, "in_flight"), since,
+            etx__server_word(home, "url"));
+    for (int i = 0; i < 2; i++) {
+        const char *words = etx__server_word(home, i == 0 ? "why" : "remark");
+        if (words[0] != '\0') {
+            fprintf(cli->out, "       %s\n", words);
+        }
+    }
+}
+
 /* ---- the commands */
 
 static int ask(cli_context *cli, const cluster_options *options, const char *head, home_fn print) {
@@ -208,6 +258,17 @@ static int partitions(cli_context *cli, int argc, char **argv) {
                ? code
                : ask(cli, &options, "PARTITION  NODE              LEFT     IN FLIGHT  HOME",
                      print_partitions);
+}
+
+int etx__command_homes(cli_context *cli, int argc, char **argv) {
+    cluster_options options = {NULL, 0};
+    cli_args args;
+    int code = etx__cli_parse(cli, &homes_command, argc, argv, &options, &args);
+    return code != CLI_RUN ? code
+                           : ask(cli, &options,
+                                 "PLACE  ID        STATE   DURABILITY  IN FLIGHT  SINCE"
+                                 "                     URL",
+                                 print_home_row);
 }
 
 static const cli_entry commands[] = {

@@ -10,12 +10,13 @@ static volatile sig_atomic_t stop_asked;
 static const cli_entry commands[] = {
     {"demo", etx__command_demo,
      "Move money between three databases while the coordinator is killed"},
-    {"log", etx__command_log, "Show, verify, back up and repair a log directory"},
+    {"log", etx__command_log, "Show, verify, back up, copy and repair a log"},
     {"tx", etx__command_tx, "List, show, retry, park, resume and force transactions"},
     {"doctor", etx__command_doctor, "Say what is wrong with a server or a log, and what to do"},
 #ifdef ETX_WITH_SERVER
     {"top", etx__command_top, "Watch what a server etxd does, as it does it"},
     {"cluster", etx__command_cluster, "Show the servers that share a log, and who has what"},
+    {"homes", etx__command_homes, "Show where a server keeps transactions, and why there"},
     {"token", etx__command_token, "Make tokens for clients of the server etxd"},
 #endif
     {"bench", etx__command_bench, "Measure transactions per second and latency on this machine"},

@@ -79,6 +79,10 @@ int etxd_get_cluster(etxd_exchange *x) {
         /* one that is away has no partitions yet: only shared homes may be */
         etxd_text_member_flag(&body, "shared", first.shared || home.partitions == 0);
         etxd_text_member(&body, "url", home.url);
+        etxd_text_member(&body, "durability", etx_durability_name(home.grade));
+        etxd_text_member_flag(&body, "in_use", home.in_use);
+        etxd_text_member_flag(&body, "chosen", home.chosen);
+        etxd_text_member_number(&body, "in_flight", home.in_flight);
         etxd_text_member_flag(&body, "usable", home.usable);
         etxd_text_member_number(&body, "since_ms", home.since_ms);
         etxd_text_member(&body, "why", home.why);

@@ -465,6 +465,24 @@ class Cluster(Case):
                                capture_output=True, text=True, timeout=60).stdout
         self.assertEqual(len(table.splitlines()), PARTITIONS + 1)
 
+    def test_homes(self):
+        """Which home is in use, and which is there for when that is away."""
+        own = "file:" + os.path.join(self.folder(), "own")
+        self.nodes = {"a": self.open("a", homes=[own])}
+        self.shared_by(("a",))
+        url = f"http://{self.nodes['a'].listen}"
+        lines = subprocess.run([ETX, "homes", "--server", url, "--json"], check=True,
+                               capture_output=True, text=True, timeout=60).stdout
+        seen = [json.loads(line) for line in lines.splitlines()]
+        self.assertEqual([(one["place"], one["shared"], one["in_use"], one["usable"],
+                           one["durability"], one["in_flight"]) for one in seen],
+                         [(0, True, True, True, "local", 0), (1, False, False, True, "local", 0)])
+        self.assertEqual(seen[1]["url"], own)
+        shown = subprocess.run([ETX, "homes", "--server", url], check=True, capture_output=True,
+                               text=True, timeout=60).stdout
+        self.assertRegex(shown, r"(?m)^ +0  s[0-9a-z]{6} +in use +local +0 ")
+        self.assertRegex(shown, r"(?m)^ +1  f[0-9a-z]{6} +up +local +0 ")
+
 
 class Settings(etxd_common.unittest.TestCase):
     """What is wrong is said before anything starts."""
