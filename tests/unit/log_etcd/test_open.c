@@ -31,7 +31,8 @@ static void test_unreachable(void **state) {
     fixture *f = *state;
     fixture_refuse(f, "etcd://u:secret@127.0.0.1:1/x", 0, ETX_EUNAVAILABLE, "127.0.0.1:1");
     fixture_refuse(f, "etcd://127.0.0.1:1,127.0.0.1:2/x", 0, ETX_EUNAVAILABLE, "127.0.0.1:2");
-    fixture_refuse(f, fixture_url(f, "", "/x?tls=on"), 0, ETX_EUNAVAILABLE, "SSL");
+    /* "SSL", or that it was reset: who is faster? */
+    fixture_refuse(f, fixture_url(f, "", "/x?tls=on"), 0, ETX_EUNAVAILABLE, "127.0.0.1:");
     fixture_refuse(f, fixture_url(f, "u:secret@", "/x"), 0, ETX_EINVALID, "leave out the URL's");
     /* the first does not answer, the second does */
     char url[300];
