@@ -421,7 +421,7 @@ static void judge(etx__partition *partition) {
 }
 
 /* Could another node do better with what the log says? Not while the store is away. */
-static int is_of_this_node(int rc) {
+static uint32_t is_of_this_node(int rc) {
     return rc != ETX_EUNAVAILABLE && rc != ETX_EBUSY && rc != ETX_EFULL && rc != ETX_EIO;
 }
 
@@ -455,9 +455,7 @@ void etx__partition_job_done(etx__partition *partition) {
             partition->retry_ms = partition->shard->now.mono_ms + REGRESSED_MS;
             return;
         }
-        if (is_of_this_node(partition->job_rc)) {
-            atomic_fetch_add(&partition->load_failures, 1);
-        }
+        atomic_fetch_add(&partition->load_failures, is_of_this_node(partition->job_rc));
         if (partition->job_rc == ETX_ECONFLICT) { /* a start with this list would be refused */
             atomic_store(&partition->home->unfit, 1);
         }
