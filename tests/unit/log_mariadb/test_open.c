@@ -273,7 +273,8 @@ static void test_guest(void **state) {
     each_socket(f, shut_writing);
     etx_put_result result = chain_put_next(&chain, &put);
     assert_int_equal(kill(fixture_server(), SIGCONT), 0);
-    assert_int_equal(result, ETX_PUT_UNKNOWN);
+    /* not written: the server had seen the end, and closed, before it stopped */
+    assert_true(result == ETX_PUT_UNKNOWN || result == ETX_PUT_NOT_WRITTEN);
     chain_put_surely(&chain);
     other.ops->close(other.log, 1);
 }
