@@ -107,6 +107,15 @@ static void test_batch_max(void **state) {
     other.ops->close(other.log, 1);
 }
 
+/* What was deleted can be used once it is purged, which a busy machine does late. */
+static void await_purge(fixture *f) {
+    static const char history[] =
+        "SELECT variable_value FROM information_schema.global_status"
+        " WHERE variable_name = 'Innodb_history_list_length'";
+    for (int i = 0; i < 3000 && fixture_count(f, history) > 50; i++)
+        usleep(10000);
+}
+
 /* What is deleted is used again, while puts go on: the table does not grow with what was put. */
 static void test_space_is_used_again(void **state) {
     enum { LEN = 100000, ROUNDS = 40, EACH = 20 };
@@ -121,6 +130,7 @@ static void test_space_is_used_again(void **state) {
                 assert_true(more > 0);
         }
         assert_int_equal(f->subject.ops->trim(f->subject.log, 0, chain.next - 2), 0);
+        await_purge(f);
     }
     free(bytes);
     uint64_t size = fixture_count(f,
