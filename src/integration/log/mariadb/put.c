@@ -130,14 +130,5 @@ etx_put_result etx__maria_put(etx_log *head, etx_put *put) {
     result = check_packet(&partition->session, put);
     for (int i = 0; i < TRIES && !result; i++)
         result = try_once(&partition->session, put);
-    if (!result)
-        return etx__store_put_end(
-            put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE,
-            put->message[0] ? put->message : "other writers were faster, again and again");
-    if (result == ETX_PUT_WRITTEN) {
-        put->error = 0;
-        put->message[0] = 0;
-        atomic_fetch_add(&partition->bytes, put->batch.len + ETX__STORE_SLOT_COST);
-    }
-    return result;
+    return etx__store_put_finish(put, result, &partition->bytes);
 }

@@ -88,6 +88,19 @@ etx_put_result etx__store_put_begin(const etx__store *store,
     return wrong ? etx__store_put_end(put, ETX_PUT_NOT_WRITTEN, ETX_EINVALID, wrong) : 0;
 }
 
+etx_put_result etx__store_put_finish(etx_put *put, etx_put_result result, _Atomic uint64_t *bytes) {
+    if (!result)
+        return etx__store_put_end(
+            put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE,
+            put->message[0] ? put->message : "other writers were faster, again and again");
+    if (result == ETX_PUT_WRITTEN) {
+        put->error = 0;
+        put->message[0] = 0;
+        atomic_fetch_add(bytes, put->batch.len + ETX__STORE_SLOT_COST);
+    }
+    return result;
+}
+
 /* ---- slots */
 
 static int is_sound(const etx__store_reader *reader, const etx_slot *slot) {

@@ -5,6 +5,7 @@
 #define ETX__LOG_STORE_H
 
 #include <etx/log.h>
+#include <stdatomic.h>
 
 enum {
     ETX__STORE_PARTITIONS = 16, /* of a log that is made, unless told */
@@ -102,6 +103,9 @@ etx_put_result etx__store_put_begin(const etx__store *store,
                                     etx_put *put);
 /* Sets error and message of the put, and returns `result`. */
 etx_put_result etx__store_put_end(etx_put *put, etx_put_result result, int error, const char *text);
+/* What a put came to after its attempts; 0: all had no effect, as others wrote at the same time.
+ * What was written is counted in `bytes`. */
+etx_put_result etx__store_put_finish(etx_put *put, etx_put_result result, _Atomic uint64_t *bytes);
 /* Checks a slot and that it follows the one before, and gives it to visit. Errors: ETX_ECORRUPT,
  * with message; what visit returns. */
 int etx__store_reader_take(etx__store_reader *reader, const etx_slot *slot);
