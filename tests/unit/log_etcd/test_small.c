@@ -75,7 +75,7 @@ static void test_full(void **state) {
     /* what the message says, and it goes on */
     fixture_do(f,
                "etcdctl del %s/p/000/s/0000000000000000 %s/p/000/s/0000000000000040 >&2;"
-               " etcdctl compact $(etcdctl endpoint status -w json | grep -o"
+               " etcdctl compact --physical $(etcdctl endpoint status -w json | grep -o"
                " '\"revision\":[0-9]*' | cut -d: -f2) >&2; etcdctl defrag >&2;"
                " etcdctl alarm disarm >&2",
                f->prefix, f->prefix);
