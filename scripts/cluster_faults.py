@@ -84,7 +84,7 @@ class Faults:
         # lapses: a node was away for longer than its leases, and others had to take over
         self.counts = {"kills": 0, "pauses": 0, "partitions": 0, "outages": 0, "full": 0,
                        "lapses": 0}
-        kinds = [(self.kill_node, 34), (self.pause_node, 16), (self.kill_store, 12),
+        kinds = [(self.kill_node, 34), (self.pause_node, 21), (self.kill_store, 12),
                  (self.pause_store, 6), (self.stop_store, 5), (self.kill_ledger, 6)]
         if self.net is not None:
             kinds += [(self.cut_store, 10), (self.deafen, 6), (self.cut_clients, 4)]

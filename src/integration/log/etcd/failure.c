@@ -28,8 +28,8 @@ typedef struct failure {
 static const failure *failure_of(const char *message) {
     static const failure rows[] = {
         {"database space exceeded", ETX_EFULL, 1,
-         "its database has reached --quota-backend-bytes: compact and defragment it, then etcdctl "
-         "alarm disarm"},
+         "its database has reached --quota-backend-bytes: etcdctl compact --physical REVISION, "
+         "etcdctl defrag, etcdctl alarm disarm"},
         {"received message larger than max", ETX_EINVALID, 1,
          "start etcd with --max-request-bytes=1572864, its default, or more"},
         {"request is too large", ETX_EINVALID, 1,
