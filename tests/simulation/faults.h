@@ -18,7 +18,7 @@
  * refuse, fail, need long, are not there for a while, some forget what they refused, and some say
  * once, of one operation, what is not so. Callbacks outlast their timeouts.
  * Initiators crash, fall silent, and repeat themselves to the wrong node. Operators park, resume
- * and force.
+ * and force; they move partitions, and drain nodes.
  * Then all faults stop, and everything must end by itself. */
 
 /* What can go wrong: how often, in chances of 10,000 each time it could. X(name, text, most) */
@@ -56,7 +56,8 @@
     X(SILENT, "silent", 2500)       /* an initiator goes away */                               \
     X(REPEAT, "repeat", 4000)       /* a client asks again, perhaps another node */            \
     X(CONFUSED, "confused", 400)    /* ... with other content under the same gid */            \
-    X(LATE_NAME, "late-name", 1000) /* participants are registered after start */
+    X(LATE_NAME, "late-name", 1000) /* participants are registered after start */              \
+    X(ORDER, "order", 200)          /* operators move partitions and drain nodes */
 
 typedef enum sim_fault {
 #define X(name, text, most) SIM_##name,

@@ -1,4 +1,4 @@
-/* Operators: park, resume, force. */
+/* Operators: park, resume, force; move partitions, drain nodes. */
 #include <string.h>
 
 #include "nest.h"
@@ -119,6 +119,65 @@ void sim_operator_resume(sim *s) {
             }
             if (sim_node_ready(&s->node[i])) {
                 end_orphan(s, truth, &s->node[i]);
+            }
+        }
+    }
+}
+
+/* ---- nodes and partitions */
+
+typedef struct place_order {
+    uint32_t place, number;
+    const char *node; /* it goes there; NULL: drain, or take part again */
+    int drained;
+} place_order;
+
+static void give_place(sim_node *node, void *what) {
+    const place_order *given = what;
+    int rc = given->node != NULL
+                 ? etx_engine_move(node->engine, given->place, given->number, given->node)
+                 : etx_engine_drain(node->engine, given->place, given->drained);
+    sim_say(node->world, NULL, "the operator hears from %s: %s", node->name, etx_error_name(rc));
+}
+
+/* As `etx cluster move` does: who is to take it is asked first, and then who has it. */
+static void move_one(sim *s, place_order *given) {
+    sim_node *to = &s->node[sim_below(s, SIM_ORDERS, s->nodes)];
+    given->number = sim_below(s, SIM_ORDERS, s->partitions);
+    given->node = to->name;
+    s->store[given->place].moves++;
+    sim_say(s, NULL, "the operator moves partition %u of store %u to %s", given->number,
+            given->place, to->name);
+    for (uint32_t i = 0; i < s->nodes; i++) {
+        sim_node *node = &s->node[(to->place + i) % s->nodes];
+        if (sim_node_ready(node)) {
+            sim_node_run(node, give_place, given);
+        }
+    }
+}
+
+void sim_operator_order(sim *s) {
+    place_order given = {.place = sim_below(s, SIM_ORDERS, s->stores)};
+    uint32_t how = sim_below(s, SIM_ORDERS, 4);
+    if (how < 2) {
+        move_one(s, &given);
+        return;
+    }
+    sim_node *node = &s->node[sim_below(s, SIM_ORDERS, s->nodes)];
+    given.drained = how == 2;
+    if (sim_node_ready(node)) {
+        sim_say(s, NULL, "the operator %s %s at store %u",
+                given.drained ? "drains" : "ends the drain of", node->name, given.place);
+        sim_node_run(node, give_place, &given);
+    }
+}
+
+void sim_operator_undrain(sim *s) {
+    for (uint32_t i = 0; s->leased && i < s->nodes; i++) {
+        for (uint32_t p = 0; p < s->stores && sim_node_ready(&s->node[i]); p++) {
+            place_order given = {.place = p};
+            if (atomic_load(&s->node[i].engine->home[p]->drains)) {
+                sim_node_run(&s->node[i], give_place, &given);
             }
         }
     }

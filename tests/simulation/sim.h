@@ -31,7 +31,9 @@ typedef enum sim_stream {
     SIM_CRASHES, /* nodes */
     SIM_STORING, /* stores */
     SIM_INSIDE,  /* the library's own random bits */
-    SIM_STREAMS
+    SIM_ORDERS,  /* what operators do with nodes and partitions */
+    SIM_STREAMS,
+    SIM_STREAMS_AT_FIRST = SIM_ORDERS /* that seeds are multiplied by, for ever */
 } sim_stream;
 
 /* Have the nodes logs of their own? */
@@ -144,6 +146,7 @@ struct sim_store {
     etx_durability grade;
     uint8_t down, regressed;
     uint8_t leased;                 /* nodes share it by leases; else who starts takes all */
+    uint32_t moves;                 /* of its partitions, that operators have ordered */
     uint64_t attends_us[SIM_NODES]; /* until then the node is there */
     uint32_t attends[SIM_NODES];    /* ... in this life */
     uint32_t slack;                 /* when nodes trim it */
@@ -292,6 +295,10 @@ void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
 void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
 void sim_operator_act(sim *s);
+/* Somebody moves a partition, or drains a node for a while. */
+void sim_operator_order(sim *s);
+/* No node is drained any more. */
+void sim_operator_undrain(sim *s);
 /* What an operator parked goes on; what he forced apart he settles. */
 void sim_operator_resume(sim *s);
 

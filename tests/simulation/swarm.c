@@ -9,7 +9,9 @@ static uint32_t draw(sim *s, uint32_t bound) {
     return sim_below(s, SIM_LOAD, bound);
 }
 
-/* A third of all faults is absent, a third rare, a third as frequent as it may be. */
+/* A third of all faults is absent, a third rare, a third as frequent as it may be. What came to be
+ * after the first seeds had been told of draws from its own stream, so that they stay what they
+ * were. */
 static void draw_faults(sim *s) {
     static const uint16_t most[] = {
 #define X(name, text, most) most,
@@ -17,8 +19,11 @@ static void draw_faults(sim *s) {
 #undef X
     };
     for (int i = 0; i < SIM_FAULTS; i++) {
-        uint32_t how = draw(s, 3);
-        uint32_t chance = how == 0 ? 0 : how == 1 ? 1u + most[i] / 8u : 1 + draw(s, most[i]);
+        sim_stream from = i == SIM_ORDER ? SIM_ORDERS : SIM_LOAD;
+        uint32_t how = sim_below(s, from, 3);
+        uint32_t chance = how == 0   ? 0
+                          : how == 1 ? 1u + most[i] / 8u
+                                     : 1 + sim_below(s, from, most[i]);
         s->chance[i] = s->options.without & (1ull << i) ? 0 : chance;
     }
 }

@@ -27,6 +27,9 @@ uint32_t sim_below(sim *s, sim_stream stream, uint32_t bound) {
 }
 
 static sim_stream stream_of(sim_fault fault) {
+    if (fault == SIM_ORDER) {
+        return SIM_ORDERS;
+    }
     if (fault <= SIM_TAKEOVER || fault == SIM_CLOCK || fault == SIM_LATE_NAME) {
         return SIM_CRASHES;
     }
@@ -267,6 +270,9 @@ static void misfortune(sim *s, void *what) {
     if (sim_happens(s, SIM_OPERATOR)) {
         sim_operator_act(s);
     }
+    if (s->leased && s->nodes > 1 && sim_happens(s, SIM_ORDER)) {
+        sim_operator_order(s);
+    }
     if (!s->healing) {
         sim_at(s, 20000, misfortune, NULL);
     }
@@ -296,7 +302,7 @@ static void clean(sim *s, const sim_options *options) {
     s->digest = 0xcbf29ce484222325u;
     s->now_us = 1000000;
     for (int i = 0; i < SIM_STREAMS; i++) {
-        s->random[i] = options->seed * SIM_STREAMS + (uint64_t)i;
+        s->random[i] = options->seed * SIM_STREAMS_AT_FIRST + (uint64_t)i;
         s->random[i] = sim_random(s, (sim_stream)i);
     }
 }
