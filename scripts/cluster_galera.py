@@ -98,7 +98,8 @@ class Galera(Store):
         self.servers += [Member(home, settings) for home in homes]
         mariadb.join(self.servers, ports, PROVIDER)
         self.begun_anew = 0
-        self.faults += [("majorities", self.lose_majority, 3), ("stops", self.stop_in_order, 2)]
+        self.faults += [("majorities lost", self.lose_majority, 4),
+                        ("stops in order", self.stop_in_order, 3)]
 
     def url_of(self, number):
         """All of them, and each etxd begins with another."""

@@ -77,7 +77,8 @@ class Store:
         self.kills += 1
 
     def to_all(self, server, number):
-        for pid in family(server.process.pid):
+        """A signal to what is left of it."""
+        for pid in family(server.process.pid) if server.is_up() else ():
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
