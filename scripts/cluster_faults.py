@@ -1,6 +1,7 @@
 """What `scripts/torture --cluster` does to its nodes, their store, their ledgers and the wires
 between them."""
 import ctypes
+import functools
 import os
 import shutil
 import signal
@@ -90,6 +91,9 @@ class Faults:
             kinds += [(self.cut_store, 10), (self.deafen, 6), (self.cut_clients, 4)]
         if self.store.mounted:
             kinds += [(self.fill_disk, 1)]
+        for name, fault, weight in self.store.faults:
+            self.counts[name] = 0
+            kinds += [(functools.partial(self.of_store, name, fault), weight)]
         self.kinds = [kind for kind, _ in kinds]
         self.weights = [weight for _, weight in kinds]
 
@@ -103,9 +107,10 @@ class Faults:
         return words
 
     def line(self):
+        own = "".join(f", {self.counts[name]} {name}" for name, _, _ in self.store.faults)
         return (f"{self.counts['kills']} kills, {self.counts['pauses']} pauses, "
                 f"{self.counts['lapses']} lapses, {self.counts['partitions']} partitions, "
-                f"{self.counts['outages']} outages, {self.counts['full']} full disks")
+                f"{self.counts['outages']} outages, {self.counts['full']} full disks{own}")
 
     def enough(self, options):
         """Has as much happened as was asked for?"""
@@ -156,7 +161,7 @@ class Faults:
             self.store.kill(server)
             self.counts["kills"] += 1
             self.wait(0, 0, self.rng.uniform(0, 0.5))
-            server.start()
+            self.store.start()
 
     def pause_store(self):
         server = self.rng.choice(self.store.servers)
@@ -173,6 +178,13 @@ class Faults:
                 self.counts["kills"] += 1
         self.counts["outages"] += 1
         self.wait(1, 2, 4, 10)
+
+    def of_store(self, name, fault):
+        """What only this store knows; it says itself how often it kills."""
+        before = self.store.kills
+        fault(self.rng)
+        self.counts[name] += 1
+        self.counts["kills"] += self.store.kills - before
 
     def kill_ledger(self):
         ledger = self.rng.choice(list(self.cluster.ledgers.values()))

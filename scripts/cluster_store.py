@@ -6,9 +6,6 @@ import os
 import signal
 import subprocess
 
-import store_server
-
-DISK_MB = 768
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -40,15 +37,25 @@ def family(pid):
 class Store:
     """Its servers, of which each may be killed, paused, or be without room on its disk."""
 
+    PORTS = 1
+    DISK_MB = 768
+    # What it promises, as the nodes call it.
+    GRADE = "local"
+
     def __init__(self, folder, ports, url, may_mount):
         self.ports, self.url = ports, url
         self.servers = []
+        self.faults = []  # of its own: (name, what does it and draws by a random.Random, weight)
         self.folder = os.path.join(folder, "store")
         os.mkdir(self.folder, 0o711)
         self.mounted = may_mount and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=711", "none", self.folder],
+            ["mount", "-t", "tmpfs", "-o", f"size={self.DISK_MB}m,mode=711", "none", self.folder],
             check=False, capture_output=True).returncode == 0
         self.kills = 0
+
+    def url_of(self, _):
+        """What that node is told."""
+        return self.url
 
     def home(self, name):
         path = os.path.join(self.folder, name)
@@ -70,7 +77,8 @@ class Store:
         self.kills += 1
 
     def to_all(self, server, number):
-        for pid in family(server.process.pid):
+        """A signal to what is left of it."""
+        for pid in family(server.process.pid) if server.is_up() else ():
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -103,26 +111,27 @@ class Store:
             subprocess.run(["umount", "-l", self.folder], check=False)
 
 
+postgres = with_script("with-postgres")
+POSTGRES = (*postgres.SETTINGS, "listen_addresses='127.0.0.1'", "autovacuum=on",
+            "max_wal_size=128MB", "min_wal_size=32MB", "checkpoint_timeout=30s")
+
+
 class PostgresStore(Store):
-    def __init__(self, folder, port, may_mount):
-        super().__init__(folder, [port], f"postgresql://etx@127.0.0.1:{port}/postgres"
+    def __init__(self, folder, ports, may_mount):
+        super().__init__(folder, ports, f"postgresql://etx@127.0.0.1:{ports[0]}/postgres"
                          "?timeout_ms=2000&connect_timeout=2", may_mount)
-        with_postgres = with_script("with-postgres")
-        server = with_postgres.Postgres(self.home("postgres"))
-        server.make((*with_postgres.SETTINGS, "listen_addresses='127.0.0.1'", f"port={port}",
-                     "autovacuum=on", "max_wal_size=128MB", "min_wal_size=32MB",
-                     "checkpoint_timeout=30s"))
-        server.env["PGPORT"] = str(port)
+        server = postgres.Postgres(self.home("postgres"), ports[0])
+        server.make(POSTGRES)
         self.servers.append(server)
 
 
 class MariadbStore(Store):
-    def __init__(self, folder, port, may_mount):
-        super().__init__(folder, [port], f"mariadb://etx@127.0.0.1:{port}/etx?timeout_ms=2000",
+    def __init__(self, folder, ports, may_mount):
+        super().__init__(folder, ports, f"mariadb://etx@127.0.0.1:{ports[0]}/etx?timeout_ms=2000",
                          may_mount)
         module = with_script("with-mariadb")
         server = module.Mariadb(self.home("mariadb"), {
-            **module.DURABLE, "skip-networking": "0", "port": str(port),
+            **module.DURABLE, "skip-networking": "0", "port": str(ports[0]),
             "bind-address": "127.0.0.1", "skip-name-resolve": "1", "expire-logs-days": "1",
             "max-binlog-size": "16M"})
         server.make()
@@ -140,9 +149,11 @@ class MariadbStore(Store):
 class EtcdStore(Store):
     """Three members: one that is lost costs nothing but an election."""
 
-    def __init__(self, folder, _, may_mount):
+    PORTS = 6
+    GRADE = "replicated"
+
+    def __init__(self, folder, ports, may_mount):
         module = with_script("with-etcd")
-        ports = module.free_ports(6)
         super().__init__(folder, ports[::2], "", may_mount)
         self.servers += [module.Etcd(os.path.join(self.folder, str(number)), number, ports, [])
                          for number in range(3)]
@@ -151,20 +162,14 @@ class EtcdStore(Store):
 
 
 class RedisStore(Store):
-    def __init__(self, folder, port, may_mount):
-        super().__init__(folder, [port], f"redis://127.0.0.1:{port}/0?timeout_ms=2000", may_mount)
+    def __init__(self, folder, ports, may_mount):
+        super().__init__(folder, ports, f"redis://127.0.0.1:{ports[0]}/0?timeout_ms=2000",
+                         may_mount)
         module = with_script("with-redis")
-        self.servers.append(module.Redis(self.home("redis"), str(port), *module.DURABLE,
+        self.servers.append(module.Redis(self.home("redis"), str(ports[0]), *module.DURABLE,
                                          "--auto-aof-rewrite-min-size", "32mb"))
 
 
 STORES = {"postgresql": PostgresStore, "mariadb": MariadbStore, "etcd": EtcdStore,
           "redis": RedisStore}
 
-
-def open_store(name, folder, port, may_mount):
-    """Made, and not started yet. Errors: store_server.Missing, store_server.Broken."""
-    return STORES[name](folder, port, may_mount)
-
-
-__all__ = ["STORES", "open_store", "store_server"]
