@@ -88,12 +88,31 @@ static void keep_text(char *to, size_t size, const char *from) {
     to[len] = '\0';
 }
 
+/* Does it happen to one partition of its home? */
+static int is_of_partition(const etx_event *event) {
+    switch (event->type) {
+        case ETX_EVENT_LOG_POISONED:
+        case ETX_EVENT_LOG_FULL:
+        case ETX_EVENT_LOG_ROOM:
+        case ETX_EVENT_PARTITION_OWNED:
+        case ETX_EVENT_PARTITION_LOST:
+        case ETX_EVENT_PARTITION_LEFT:
+        case ETX_EVENT_LOG_REGRESSED:
+        case ETX_EVENT_LOSS_ACCEPTED:
+            return 1;
+        default:
+            return 0;
+    }
+}
+
 static void tell_log(etxd *server, const etx_event *event) {
-    const etxd_field fields[] = {{"event", etx_event_name(event->type), 0},
-                                 {"gid", event->gid, 0},
-                                 {"branch", event->branch, 0},
-                                 {"home", event->home, 0},
-                                 {"why", event->reason, 0}};
+    const etxd_field fields[] = {
+        {"event", etx_event_name(event->type), 0},
+        {"gid", event->gid, 0},
+        {"branch", event->branch, 0},
+        {"home", event->home, 0},
+        {"partition", is_of_partition(event) ? NULL : "", event->partition},
+        {"why", event->reason, 0}};
     int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
     etxd_log_line(&server->log,
                   event->alarm ? ETXD_WARNING

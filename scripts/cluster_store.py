@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import time
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 
@@ -32,6 +33,15 @@ def family(pid):
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
     return found
+
+
+def runs(pid):
+    """Killed ones go on until the kernel gets to them."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class Store:
@@ -72,8 +82,11 @@ class Store:
 
     def kill(self, server):
         """As when its machine fails: nothing of it goes on."""
+        pids = family(server.process.pid)
         self.to_all(server, signal.SIGKILL)
         server.process.wait()
+        while any(map(runs, pids)):
+            time.sleep(0.002)
         self.kills += 1
 
     def to_all(self, server, number):

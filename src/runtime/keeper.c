@@ -16,8 +16,8 @@
  * counted from before the lease was asked for, is over before the store's is. */
 
 enum { LOOK_MS = 60, LEAVE_MS = 1000 };
-/* What could not be read so often, or was moved away, is left to others for so long; so long one
- * that was moved here is waited for. */
+/* What could not be read so often is left to others for so long, or until one of them has had it;
+ * what was moved away for as long as a lease. So long one that was moved here is waited for. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
 
 /* A partition, as the keeper sees it. */
@@ -161,8 +161,23 @@ static uint32_t count_owned(const etx__keeper *keeper) {
     return count;
 }
 
+static const char *holder_of(const etx__keeper *keeper, uint32_t number) {
+    return keeper->home->survey->seen.holder[number].node;
+}
+
+/* Has another taken what was left to others? And is there another at all? */
+static void end_shunning(etx__keeper *keeper) {
+    int alone = keeper->home->survey->seen.nodes < 2;
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        const char *node = holder_of(keeper, i);
+        if (alone || (node[0] != 0 && !is_mine(keeper, node))) {
+            keeper->holding[i].shun_us = 0;
+        }
+    }
+}
+
 static int is_free(const etx__keeper *keeper, uint32_t number) {
-    const char *node = keeper->home->survey->seen.holder[number].node;
+    const char *node = holder_of(keeper, number);
     return (node[0] == 0 || is_mine(keeper, node)) &&
            atomic_load(&keeper->home->partition[number]->state) != ETX__GONE;
 }
@@ -226,6 +241,13 @@ static int is_hopeless(const etx__keeper *keeper, const etx__partition *partitio
            atomic_load(&partition->load_failures) >= FAILURES_MAX;
 }
 
+/* Who was to take it may have died since: then it comes back as what he had would. */
+static uint64_t shun_ms(const etx__keeper *keeper, uint32_t number, int hopeless) {
+    return hopeless                        ? SHUN_MS
+           : keeper->holding[number].given ? engine_of(keeper)->options.lease_ms
+                                           : 0;
+}
+
 /* What was to be handed over, and has been forgotten here, is free for others; so is what was lost
  * to another's claim, and what cannot be read here. */
 static int release_left(etx__keeper *keeper) {
@@ -237,8 +259,7 @@ static int release_left(etx__keeper *keeper) {
         if (keeper->holding[i].held && atomic_load(&partition->state) == ETX__ELSEWHERE &&
             !atomic_load(&partition->loading) && /* else its claim may come after another's */
             (hopeless || atomic_load(&partition->wish) != ETX__WISH_OWN)) {
-            keeper->holding[i].shun_us =
-                hopeless || keeper->holding[i].given ? etx__clock_us() + SHUN_MS * 1000ull : 0;
+            keeper->holding[i].shun_us = etx__clock_us() + shun_ms(keeper, i, hopeless) * 1000ull;
             atomic_store(&partition->load_failures, 0);
             rc = home->ops->release(home->log, i);
             lose(keeper, i);
@@ -317,7 +338,10 @@ static int share(etx__keeper *keeper) {
         hand_over_all(keeper);
         return 0;
     }
-    rc = rc != 0 ? rc : take_wanted(keeper);
+    if (rc == 0) {
+        end_shunning(keeper);
+        rc = take_wanted(keeper);
+    }
     if (rc != 0) {
         return rc;
     }
