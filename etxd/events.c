@@ -138,6 +138,10 @@ void etxd_events_take(const etx_event *event, void *user) {
     }
 }
 
+void etxd_events_ending(const etx_status *status, const etx_ending *ending, void *user) {
+    etxd_stories_take(((etxd *)user)->stories, status, ending);
+}
+
 /* ---- streams */
 
 static void write_event(etxd_text *text, const stream *one, uint64_t number, const kept *event) {

@@ -111,6 +111,7 @@ int etxd_engine_options(etxd *server, char *message) {
     monitor.on_event = etxd_events_take;
     monitor.user = server;
     monitor.events = UINT64_MAX;
+    monitor.on_ending = server->stories != NULL ? etxd_events_ending : NULL;
     o.node = c->node;
     o.address = c->advertise;
     o.lease_ms = (uint32_t)c->lease;
