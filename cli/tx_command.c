@@ -198,13 +198,15 @@ json_t *etx__tx_status_json(const etx_status *status) {
         }
     }
     json_object_set_new(object, "marks", marks);
-    etx__out_text(object, "mode", etx_mode_name(status->mode));
+    if (status->mode != 0) {
+        etx__out_text(object, "mode", etx_mode_name(status->mode));
+    }
     etx__out_text(object, "durability", etx_durability_name(status->durability));
     etx__out_text(object, "home", status->home);
     etx__out_number(object, "partition", status->partition);
     etx__out_number(object, "begin_ms", status->begin_ms);
     etx__out_number(object, "deadline_ms", status->deadline_ms);
-    if ((status->marks & ETX_MARK_ENDED) == 0) { /* it is not remembered any longer */
+    if ((status->marks & ETX_MARK_ENDED) == 0 || status->decided_ms != 0) { /* it is known */
         etx__out_number(object, "decided_ms", status->decided_ms);
     }
     etx__out_number(object, "ended_ms", status->ended_ms);

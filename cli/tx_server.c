@@ -126,6 +126,7 @@ static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
     branch.forward = (etx_reply)find_word(object, "forward", ETX_REFUSED, reply_at);
     branch.finish = (etx_reply)find_word(object, "finish", ETX_REFUSED, reply_at);
     branch.attempts = (uint32_t)number_of(object, "attempts");
+    branch.forward_attempts = (uint32_t)number_of(object, "forward_attempts");
     branch.failures = (uint32_t)number_of(object, "failures");
     branch.calling = (uint8_t)json_is_true(json_object_get(object, "calling"));
     branch.payload = (etx_bytes){payload, payload != NULL ? strlen(payload) : 0};

@@ -59,6 +59,7 @@ static int note_branch(const etx_branch_status *branch, void *user) {
     set_reply(object, "finish", branch->finish);
     json_object_set_new(object, "settled", list_settled(branch));
     etx__out_number(object, "attempts", branch->attempts);
+    etx__out_number(object, "forward_attempts", branch->forward_attempts);
     etx__out_number(object, "failures", branch->failures);
     json_object_set_new(object, "calling", json_boolean(branch->calling));
     etx__out_bytes(object, "payload", branch->payload);
@@ -82,28 +83,44 @@ static etx_kind find_kind(const char *name) {
 }
 
 /* What the forward result is where none is recorded of its own: a commit says that all are done;
- * an abort asks for the undo of whatever may have been called. */
-static const char *imply_forward(etx_state state) {
-    return state == ETX_COMMITTING ? "done" : state == ETX_ABORTING ? "unknown" : "open";
+ * an abort asks for the undo of whatever may have been called, and of nothing else. */
+static const char *imply_forward(etx_state state, const json_t *branch) {
+    switch (state) {
+        case ETX_COMMITTING:
+        case ETX_COMMITTED:
+            return "done";
+        case ETX_ABORTING:
+            return "unknown";
+        case ETX_ABORTED:
+            return text_of(branch, "finish", NULL) != NULL ? "unknown" : "not called";
+        case ETX_NONE:
+        case ETX_ACTIVE:
+            break;
+    }
+    return "open";
 }
 
 static const char *name_finish(etx_kind kind, etx_state state) {
-    return state == ETX_COMMITTING ? etx_operation_name(kind, ETX_COMMIT)
-           : state == ETX_ABORTING ? etx_operation_name(kind, ETX_UNDO)
-                                   : "";
+    int commits = state == ETX_COMMITTING || state == ETX_COMMITTED;
+    int aborts = state == ETX_ABORTING || state == ETX_ABORTED;
+    return commits  ? etx_operation_name(kind, ETX_COMMIT)
+           : aborts ? etx_operation_name(kind, ETX_UNDO)
+                    : "";
 }
 
 /* Where nothing is recorded of an operation that the branch has: what that means in this state. */
 static void complete_branches(json_t *branches, etx_state state) {
+    const char *open = state == ETX_COMMITTED || state == ETX_ABORTED ? "not needed" : "open";
     size_t i;
     for (i = 0; i < json_array_size(branches); i++) {
         json_t *branch = json_array_get(branches, i);
         etx_kind kind = find_kind(text_of(branch, "kind", ""));
         if (etx_operation_name(kind, ETX_FORWARD)[0] != '\0') {
-            etx__out_text(branch, "forward", text_of(branch, "forward", imply_forward(state)));
+            etx__out_text(branch, "forward",
+                          text_of(branch, "forward", imply_forward(state, branch)));
         }
         if (name_finish(kind, state)[0] != '\0') {
-            etx__out_text(branch, "finish", text_of(branch, "finish", "open"));
+            etx__out_text(branch, "finish", text_of(branch, "finish", open));
         }
     }
 }
@@ -125,6 +142,16 @@ static void print_progress(FILE *to, etx_state state, const json_t *branch) {
     }
 }
 
+/* Calls beyond the first of an operation, in all. */
+static void print_attempts(FILE *to, const json_t *branch) {
+    json_int_t forward = json_integer_value(json_object_get(branch, "forward_attempts"));
+    json_int_t last = json_integer_value(json_object_get(branch, "attempts"));
+    json_int_t most = forward > last ? forward : last;
+    if (most > 1) {
+        fprintf(to, ", %lld attempts", (long long)most);
+    }
+}
+
 static void print_branches(cli_context *cli, etx_state state, const json_t *branches) {
     size_t i;
     for (i = 0; i < json_array_size(branches); i++) {
@@ -132,6 +159,7 @@ static void print_branches(cli_context *cli, etx_state state, const json_t *bran
         fprintf(cli->out, "  branch %-12s %s (%s): ", text_of(branch, "name", "?"),
                 text_of(branch, "participant", "?"), text_of(branch, "kind", "?"));
         print_progress(cli->out, state, branch);
+        print_attempts(cli->out, branch);
         if (json_array_size(json_object_get(branch, "settled")) > 0) {
             fputs(", settled by hand", cli->out);
         }
@@ -167,6 +195,17 @@ static void print_status(cli_context *cli, const etx_status *status) {
     }
 }
 
+/* What was begun was decided before it ended: when, is known with its branches or not at all. */
+static void print_gone(cli_context *cli, const etx_status *status) {
+    uint32_t marks = status->marks & (ETX_MARK_ENDED | ETX_MARK_NEVER_BEGUN);
+    if (marks == ETX_MARK_ENDED && status->decided_ms == 0) {
+        fprintf(cli->out,
+                "its branches are not kept any more; its records may still be in the log: etx log "
+                "show DIR --gid %s\n",
+                status->gid);
+    }
+}
+
 int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     tx_options options = {0};
     show_run run = {cli, NULL};
@@ -195,6 +234,7 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     } else {
         print_status(cli, &status);
         print_branches(cli, status.state, run.branches);
+        print_gone(cli, &status);
     }
     json_decref(run.branches);
     client->ops->close(client);

@@ -65,6 +65,8 @@ enum {
     X(history_max, NUMBER, "history-max", "N", "1000000", 1, UINT64_MAX, 0,                        \
       "finished transactions that are remembered")                                                 \
     X(history_age, TIME, "history-age", "TIME", "24h", 1, UINT64_MAX, 0, "... no older than this") \
+    X(story_memory, NUMBER, "story-memory", "N", "16777216", 0, 1ULL << 40, 0,                     \
+      "bytes for the branches of those that ended last; 0: none")                                  \
     H("Whom it calls")                                                                             \
     X(allow_target, LIST, "allow-target", "PATTERN", "", 0, 0, ETXD_RELOADED,                      \
       "scheme://host:port that may be called; default: loopback, while it listens only there")     \

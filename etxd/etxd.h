@@ -13,6 +13,7 @@
 #include "log.h"
 #include "problem.h"
 #include "secret.h"
+#include "story.h"
 #include "text.h"
 #include "token.h"
 #include "trace.h"
@@ -82,6 +83,7 @@ struct etxd {
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
     etxd_events *events;
+    etxd_stories *stories;     /* NULL: none is kept */
     etxd_forwarder *forwarder; /* NULL: no home is shared */
     etxd_trace *trace;         /* NULL: nobody wants traces */
     etxd_counts counts;
@@ -195,6 +197,8 @@ unsigned etxd_pool_queued(etxd_pool *pool);
 int etxd_events_create(etxd *server, etxd_events **ret_events);
 /* Of the engine's threads. */
 void etxd_events_take(const etx_event *event, void *server);
+/* The same: keeps the story. */
+void etxd_events_ending(const etx_status *status, const etx_ending *ending, void *server);
 /* Ends all streams. On the loop's thread. */
 void etxd_events_end(etxd_events *events);
 void etxd_events_free(etxd_events *events);

@@ -106,19 +106,25 @@ static int is_of_partition(const etx_event *event) {
 }
 
 static void tell_log(etxd *server, const etx_event *event) {
+    int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
+    etxd_level level = event->alarm ? ETXD_WARNING : ends_alarm ? ETXD_INFO : ETXD_DEBUG;
+    etxd_trace_name name = {"", ""};
     const etxd_field fields[] = {
         {"event", etx_event_name(event->type), 0},
         {"gid", event->gid, 0},
+        {"trace_id", name.trace, 0},
         {"branch", event->branch, 0},
         {"home", event->home, 0},
         {"partition", is_of_partition(event) ? NULL : "", event->partition},
         {"why", event->reason, 0}};
-    int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
-    etxd_log_line(&server->log,
-                  event->alarm ? ETXD_WARNING
-                  : ends_alarm ? ETXD_INFO
-                               : ETXD_DEBUG,
-                  event->alarm ? "alarm" : "event", fields, sizeof fields / sizeof *fields);
+    if (!etxd_log_wants(&server->log, level)) {
+        return;
+    }
+    if (event->gid[0] != '\0') {
+        etxd_trace_of(server->trace, event->gid, &name);
+    }
+    etxd_log_line(&server->log, level, event->alarm ? "alarm" : "event", fields,
+                  sizeof fields / sizeof *fields);
 }
 
 static void pump_all(net_task *task);
@@ -155,6 +161,10 @@ void etxd_events_take(const etx_event *event, void *user) {
         events->task.run = pump_all;
         net_loop_post(server->loop, &events->task);
     }
+}
+
+void etxd_events_ending(const etx_status *status, const etx_ending *ending, void *user) {
+    etxd_stories_take(((etxd *)user)->stories, status, ending);
 }
 
 /* ---- streams */

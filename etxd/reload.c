@@ -77,7 +77,7 @@ static int make_http(etxd *server, char *message) {
     int rc = etxd_http_options(&server->config, &http, &secrets, message);
     if (rc == 0) {
         http.loop = server->loop;
-        http.on_report = server->trace != NULL ? etxd_trace_report : NULL;
+        http.on_report = etxd_trace_report;
         http.report_user = server->trace;
         rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
     }
@@ -111,6 +111,7 @@ int etxd_engine_options(etxd *server, char *message) {
     monitor.on_event = etxd_events_take;
     monitor.user = server;
     monitor.events = UINT64_MAX;
+    monitor.on_ending = server->stories != NULL ? etxd_events_ending : NULL;
     o.node = c->node;
     o.address = c->advertise;
     o.lease_ms = (uint32_t)c->lease;

@@ -226,6 +226,7 @@ int etxd_start(etxd *server, char *message) {
         return -1;
     }
     if (etxd_events_create(server, &server->events) != 0 ||
+        etxd_stories_create(server->config.story_memory, &server->stories) != 0 ||
         etxd_pool_create((unsigned)server->config.workers, &server->pool) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory, or no threads");
         return -1;
@@ -260,6 +261,7 @@ void etxd_stop(etxd *server) {
     }
     etxd_trace_free(server->trace);
     etxd_events_free(server->events);
+    etxd_stories_free(server->stories);
     net_loop_free(server->loop);
     net_tls_free(server->tls);
     etxd_tokens_free(&server->tokens);

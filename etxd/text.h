@@ -41,6 +41,9 @@ uint64_t etxd_now_ms(void);
 /* The word of the list (ended by NULL) that is nearest to one that is not in it, or NULL. */
 const char *etxd_nearest(const char *word, const char *const *list);
 
+/* FNV-1a, its high bits folded into the low ones. */
+uint32_t etxd_hash(const char *text);
+
 /* The length of the UTF-8 sequence that begins here, or 0 if there is none. */
 size_t etxd_utf8(const char *bytes, size_t len);
 

@@ -92,7 +92,11 @@ void etxd_metrics_room(etxd_text *text, etxd *server);
 
 /* ---- tx_show.c */
 
-void etxd_write_status(etxd_text *text, const etx_status *status);
+/* Has it ended, so that the engine knows no more than how, and its story is needed? What nobody
+ * began has none. */
+int etxd_needs_story(const etx_status *status);
+/* `whole`: all is known, or was completed by the story. */
+void etxd_write_status(etxd_text *text, const etx_status *status, int whole);
 
 /* ---- tx_list.c: of a query or of a bulk's filter */
 

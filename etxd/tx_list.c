@@ -12,6 +12,7 @@ typedef struct listing {
     etx_cursor cursor;
     uint64_t limit;
     char prefix[ETX_GID_MAX + 1];
+    etxd *server;
     etxd_text text;
 } listing;
 
@@ -150,9 +151,12 @@ static int take_pair(etxd_exchange *x, etxd_query *query, listing *one) {
 /* ---- the list */
 
 static int write_one(const etx_status *status, void *user) {
-    etxd_text *text = user;
+    listing *one = user;
+    etxd_text *text = &one->text;
+    etx_status known = *status;
+    int whole = !etxd_needs_story(&known) || etxd_stories_complete(one->server->stories, &known);
     etxd_text_put(text, text->bytes[text->len - 1] == '[' ? "{" : ",\n{");
-    etxd_write_status(text, status);
+    etxd_write_status(text, &known, whole);
     etxd_text_put(text, "}");
     return 0;
 }
@@ -164,7 +168,7 @@ static void list(etxd_exchange *x) {
     etxd_text_put(text, "{\"transactions\":[");
     if (etxd_filter_narrow(x, one->prefix, &one->filter) && !text->failed) {
         rc = etx_list(x->server->engine, &one->filter, &one->cursor, (uint32_t)one->limit,
-                      write_one, text);
+                      write_one, one);
     }
     if (rc != 0) {
         etxd_text_free(text);
@@ -193,6 +197,7 @@ int etxd_get_transactions(etxd_exchange *x) {
     }
     one->filter = (etx_filter)ETX_FILTER_INIT;
     one->limit = LIMIT;
+    one->server = x->server;
     etxd_query_begin(x, &query);
     while ((rc = etxd_query_next(x, &query)) > 0 && (rc = take_pair(x, &query, one)) == 0) {
     }

@@ -4,13 +4,22 @@
 
 #include "tx.h"
 
-void etxd_write_status(etxd_text *text, const etx_status *status) {
+int etxd_needs_story(const etx_status *status) {
+    return (status->marks & (ETX_MARK_ENDED | ETX_MARK_NEVER_BEGUN)) == ETX_MARK_ENDED;
+}
+
+void etxd_write_status(etxd_text *text, const etx_status *status, int whole) {
     etxd_text_member(text, "gid", status->gid);
     etxd_text_member(text, "state", etx_state_name(status->state));
     etxd_text_member(text, "reason", status->reason);
     etxd_text_member(text, "durability", etx_durability_name(status->durability));
     etxd_write_marks(text, status->marks);
-    etxd_text_member(text, "mode", etx_mode_name(status->mode));
+    if (whole) {
+        etxd_text_member(text, "mode", etx_mode_name(status->mode));
+    } else {
+        etxd_text_name(text, "mode");
+        etxd_text_put(text, "null");
+    }
     etxd_text_member(text, "home", status->home);
     etxd_text_member_number(text, "partition", status->partition);
     etxd_text_member_time(text, "begun", status->begin_ms);
@@ -25,6 +34,7 @@ void etxd_write_status(etxd_text *text, const etx_status *status) {
     }
     etxd_text_member_number(text, "calls_in_flight", status->calls_in_flight);
     etxd_text_member_number(text, "branch_count", status->branch_count);
+    etxd_text_member(text, "story", whole ? "whole" : "gone");
 }
 
 /* Bytes as they are if they are JSON, else in base64. */
@@ -64,7 +74,7 @@ static void write_headers(etxd_text *text, const etx_http_branch *http) {
     etxd_text_put(text, "}");
 }
 
-static void write_http(etxd_text *text, const etx_branch_status *branch) {
+static void write_http(etxd_text *text, const etx_branch_status *branch, int payload_cut) {
     const char *room[ETX_HTTP_HEADERS_MAX];
     etx_http_branch http = {.size = sizeof http};
     const etxd_kind *kind = &etxd_kinds()[branch->kind - ETX_TCC];
@@ -86,7 +96,9 @@ static void write_http(etxd_text *text, const etx_branch_status *branch) {
         etxd_text_member(text, "content_type", http.content_type);
     }
     write_headers(text, &http);
-    write_bytes(text, "payload", http.payload);
+    if (!payload_cut) {
+        write_bytes(text, "payload", http.payload);
+    }
 }
 
 static void write_reply(etxd_text *text, const char *name, etx_reply reply) {
@@ -98,32 +110,68 @@ static void write_reply(etxd_text *text, const char *name, etx_reply reply) {
     }
 }
 
-static int write_branch(const etx_branch_status *branch, void *user) {
-    etxd_text *text = user;
+/* What a story has no room for. */
+static void write_left_out(etxd_text *text, const etxd_story_branch *one) {
+    if (one->payload_cut || one->result_cut) {
+        etxd_text_name(text, "left_out");
+        etxd_text_print(text, "[%s%s%s]", one->payload_cut ? "\"payload\"" : "",
+                        one->payload_cut && one->result_cut ? "," : "",
+                        one->result_cut ? "\"result\"" : "");
+    }
+}
+
+static void write_branch(etxd_text *text, const etxd_story_branch *one) {
+    const etx_branch_status *branch = &one->status;
     etxd_text_put(text, text->bytes[text->len - 1] == '[' ? "{" : ",{");
     etxd_text_member(text, "name", branch->name);
     etxd_text_member(text, "kind", etx_kind_name(branch->kind));
     etxd_text_member(text, "by", branch->flags & ETX_BY_INITIATOR ? "initiator" : "etx");
-    write_http(text, branch);
+    write_http(text, branch, one->payload_cut);
     write_reply(text, "forward", branch->forward);
     write_reply(text, "finish", branch->finish);
     etxd_text_member_number(text, "attempts", branch->attempts);
+    etxd_text_member_number(text, "forward_attempts", branch->forward_attempts);
     etxd_text_member_number(text, "failures", branch->failures);
     etxd_text_member_flag(text, "calling", branch->calling);
     etxd_text_member_flag(text, "by_hand", branch->settled != 0);
     etxd_text_member(text, "reason", branch->reason != NULL ? branch->reason : "");
-    write_bytes(text, "result", branch->result);
+    if (!one->result_cut) {
+        write_bytes(text, "result", branch->result);
+    }
+    write_left_out(text, one);
     etxd_text_put(text, "}");
+}
+
+static int write_live(const etx_branch_status *branch, void *text) {
+    const etxd_story_branch one = {*branch, 0, 0};
+    write_branch(text, &one);
     return 0;
+}
+
+/* 0: the story is not kept. */
+static int write_kept(etxd_text *text, etxd *server, etx_status *status) {
+    etxd_story *story = etxd_stories_find(server->stories, status->gid, status->begin_ms);
+    etxd_story_branch one;
+    size_t at = 0;
+    if (story == NULL) {
+        return 0;
+    }
+    etxd_story_complete(story, status);
+    while (etxd_story_next(story, &at, &one)) {
+        write_branch(text, &one);
+    }
+    free(story);
+    return 1;
 }
 
 static void show(etxd_exchange *x) {
     etxd_text branches = {0};
     etxd_text body = {0};
     etx_status status = {.size = sizeof status};
+    int whole;
     int rc;
     etxd_text_put(&branches, "[");
-    rc = etx_query_branches(x->server->engine, x->gid, &status, write_branch, &branches);
+    rc = etx_query_branches(x->server->engine, x->gid, &status, write_live, &branches);
     if (rc != 0) {
         char moment[ETXD_MOMENT_MAX];
         if (rc == ETX_ENOTFOUND && status.begin_ms != 0) {
@@ -137,9 +185,10 @@ static void show(etxd_exchange *x) {
         etxd_refuse(x);
         return;
     }
+    whole = !etxd_needs_story(&status) || write_kept(&branches, x->server, &status);
     etxd_text_put(&branches, "]");
     etxd_text_put(&body, "{");
-    etxd_write_status(&body, &status);
+    etxd_write_status(&body, &status, whole);
     etxd_text_name(&body, "branches");
     etxd_text_add(&body, branches.bytes != NULL ? branches.bytes : "[]",
                   branches.bytes != NULL ? branches.len : 2);

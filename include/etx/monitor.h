@@ -64,6 +64,11 @@ typedef struct etx_event {
     uint64_t begin_ms; /* when the transaction was begun, since 1970 by its home's clock */
 } etx_event;
 
+/* A transaction that ends now, with its branches: etx_ending_branch reads them. It lives for the
+ * call. */
+typedef struct etx_ending etx_ending;
+struct etx_status;
+
 typedef struct etx_monitor {
     size_t size;
     /* Called on the engine's threads, for one partition one at a time: must not block; may call
@@ -72,10 +77,14 @@ typedef struct etx_monitor {
     void *user; /* borrowed until the engine is freed */
     /* bit 1 << type for each wanted; 0: alarms and all that is not BEGUN, DECIDED, ENDED */
     uint64_t events;
+    /* Called as on_event is, when a transaction ends, before anybody is answered: with the last
+     * that is known of its branches, which are then let go. Its END is on its way to the log: after
+     * a crash it may end once more. NULL: not wanted */
+    void (*on_ending)(const struct etx_status *status, const etx_ending *ending, void *user);
 } etx_monitor;
 
 #define ETX_MONITOR_INIT \
-    { sizeof(etx_monitor), 0, 0, 0 }
+    { sizeof(etx_monitor), 0, 0, 0, 0 }
 
 /* "decided" and the like. Static. Any thread. */
 ETX_API const char *etx_event_name(etx_event_type type);

@@ -217,7 +217,8 @@ typedef struct etx_branch_status {
     uint8_t calling;   /* a call is in flight */
     etx_bytes payload;
     etx_bytes result;
-    const char *reason; /* the last that a participant gave */
+    const char *reason;        /* the last that a participant gave */
+    uint32_t forward_attempts; /* of its forward operation, by this owner */
 } etx_branch_status;
 typedef int (*etx_branch_fn)(const etx_branch_status *branch, void *user);
 
@@ -231,6 +232,11 @@ ETX_API int etx_query_branches(etx_engine *engine,
                                etx_status *ret_status,
                                etx_branch_fn each,
                                void *user);
+/* Of etx_monitor.on_ending: the branch at `place`, from 0. Errors: ETX_ENOTFOUND (past the last),
+ * ETX_EINVALID (its size is not set). */
+ETX_API int etx_ending_branch(const etx_ending *ending,
+                              uint32_t place,
+                              etx_branch_status *ret_branch);
 /* The state without waiting, answered by `done`. From inline callbacks. */
 ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn done, void *user);
 

@@ -49,6 +49,8 @@ static void call_one(etx__core *core,
     core->calls++;
     if (branch != NULL && operation == ETX_FORWARD) {
         branch->r.called = 1;
+        uint16_t before = branch->r.forward_attempts;
+        branch->r.forward_attempts = (uint16_t)(before + (before < UINT16_MAX));
     }
     if (operation == ETX_RESUME) {
         tx->r.run_no++;

@@ -181,6 +181,7 @@ typedef struct etx__out {
     uint64_t wake_ms;      /* monotonic time of the next ETX__EV_TICK; UINT64_MAX: none */
     etx_record record[ETX__OUT_MAX];
     uint32_t record_entry[ETX__OUT_MAX];
+    const etx__tx *record_body[ETX__OUT_MAX]; /* of END: what it ends; NULL: nothing was live */
     etx__call call[ETX__OUT_MAX];
     etx__told told[ETX__OUT_MAX];
 } etx__out;

@@ -54,9 +54,10 @@ typedef struct etx__branch_run {
     uint8_t reason_len;
     uint8_t forward; /* known: recorded or answered */
     uint8_t finish;
-    uint8_t called;  /* this owner has called its forward operation */
-    uint8_t dirty;   /* bit 1 << operation: answered, not recorded */
-    uint8_t no_room; /* its forward operation is done, and its result cannot be kept */
+    uint8_t called;            /* this owner has called its forward operation */
+    uint8_t dirty;             /* bit 1 << operation: answered, not recorded */
+    uint8_t no_room;           /* its forward operation is done, and its result cannot be kept */
+    uint16_t forward_attempts; /* calls of its forward operation by this owner, or the most */
 } etx__branch_run;
 
 typedef struct etx__branch {

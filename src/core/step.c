@@ -28,6 +28,7 @@ int etx__append(etx__core *core,
     etx_assert(out->record_count < ETX__OUT_MAX);
     etx_record *kept = &out->record[out->record_count];
     *kept = *record;
+    const etx__tx *body = known != NULL && kept->type == ETX_RECORD_END ? known->tx : NULL;
     core->pool.spans_kept = spans_to_keep(core, record);
     etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
     core->pool.spans_kept = 0;
@@ -40,6 +41,7 @@ int etx__append(etx__core *core,
         kept->u.decide.reason = (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len};
     }
     kept->gid = (etx_bytes){entry->gid, entry->gid_len};
+    out->record_body[out->record_count] = body;
     out->record_entry[out->record_count++] = etx__entry_number(core, entry);
     core->seq++;
     entry->last_seq = core->seq;

@@ -50,42 +50,6 @@ static void *found_take(etx_tx *request, size_t size) {
 
 /* ---- on the shard's thread */
 
-static void fill_live(const etx__partition *partition, const etx__tx *tx, etx_status *status) {
-    uint64_t now = partition->shard->now.mono_ms;
-    const etx__core *core = partition->memory->core;
-    status->mode = (etx_mode)tx->s.mode;
-    status->deadline_ms = tx->s.deadline_ms;
-    status->decided_ms = tx->s.decided_ms;
-    status->branch_count = tx->s.branch_count;
-    status->calls_in_flight = tx->r.calls;
-    if (tx->r.timer != 0) {
-        uint64_t due = core->timer[tx->r.timer - 1].due_ms;
-        status->next_ms = due > now ? due - now : 0;
-    }
-}
-
-static void fill_status(const etx__partition *partition,
-                        const etx__entry *entry,
-                        etx_status *status) {
-    memset(status, 0, sizeof *status);
-    status->size = sizeof *status;
-    memcpy(status->gid, entry->gid, entry->gid_len + 1u);
-    status->state = (etx_state)entry->state;
-    status->marks = etx__entry_marks(entry);
-    status->mode = ETX_SUBMITTED;
-    status->durability = partition->home->info.grade;
-    memcpy(status->home, partition->home->info.id, sizeof status->home);
-    status->partition = partition->number;
-    status->begin_ms = entry->begin_ms;
-    status->ended_ms = entry->ended_ms;
-    status->next_ms = UINT64_MAX;
-    const char *reason = etx__entry_reason(entry);
-    memcpy(status->reason, reason, strlen(reason) + 1);
-    if (entry->tx != NULL) {
-        fill_live(partition, entry->tx, status);
-    }
-}
-
 static int pack_branch(etx_tx *request, const etx__branch *branch) {
     const etx__branch_state *s = &branch->s;
     size_t size = sizeof(etx__found_branch) + s->name_len + s->participant_len +
@@ -101,22 +65,13 @@ static int pack_branch(etx_tx *request, const etx__branch *branch) {
     found->reason_len = branch->r.reason_len;
     found->payload_len = s->payload_len;
     found->result_len = s->result_len;
-    found->status.size = sizeof found->status;
-    found->status.kind = (etx_kind)s->kind;
-    found->status.flags = s->flags;
-    found->status.forward = (etx_reply)branch->r.forward;
-    found->status.finish = (etx_reply)branch->r.finish;
-    found->status.settled = s->settled;
-    found->status.attempts = branch->r.call.count;
-    found->status.failures = branch->r.call.failures;
-    found->status.calling = branch->r.call.serial != 0;
+    etx__status_branch(branch, &found->status);
     uint8_t *at = (uint8_t *)(found + 1);
     memcpy(at, s->name, s->name_len + 1u);
     at += s->name_len + 1;
     memcpy(at, s->participant, s->participant_len + 1u);
     at += s->participant_len + 1;
-    memcpy(at, branch->r.reason != NULL ? branch->r.reason : (const uint8_t *)"",
-           branch->r.reason_len + 1u);
+    memcpy(at, found->status.reason, branch->r.reason_len + 1u);
     at += branch->r.reason_len + 1;
     if (s->payload_len > 0) {
         memcpy(at, s->payload, s->payload_len);
@@ -136,7 +91,7 @@ static int pack(etx_tx *request,
     if (found == NULL) {
         return ETX_ENOMEM;
     }
-    fill_status(partition, entry, &found->status);
+    etx__status_fill(partition, entry, entry->tx, &found->status);
     uint32_t branches = 0;
     for (uint32_t i = 0; with_branches && entry->tx != NULL && i < entry->tx->s.branch_count; i++) {
         if (pack_branch(request, entry->tx->branch[i]) != 0) {

@@ -103,10 +103,10 @@ void etx__batch_append(etx__partition *partition, const etx_record *record, unsi
 
 /* ---- events that wait for their batch */
 
-void etx__tale_keep(etx__partition *partition,
-                    etx_event_type type,
-                    const etx__entry *entry,
-                    const char *reason) {
+static void keep_tale(etx__partition *partition,
+                      etx_event_type type,
+                      const etx__entry *entry,
+                      const char *reason) {
     etx_engine *engine = partition->home->engine;
     etx__batch *batch = etx__batch_forming(partition);
     if (batch == NULL || !etx__monitor_wants(engine, type)) {
@@ -136,6 +136,35 @@ void etx__tale_keep(etx__partition *partition,
     size_t len = reason != NULL ? strnlen(reason, ETX_REASON_MAX) : 0;
     memcpy(tale->reason, reason != NULL ? reason : "", len);
     tale->reason[len] = 0;
+}
+
+static const char *reason_text(etx_bytes reason, char *room) {
+    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    if (len > 0) {
+        memcpy(room, reason.data, len);
+    }
+    room[len] = 0;
+    return room;
+}
+
+void etx__tales_keep(etx__partition *partition, const etx_record *record, const etx__entry *entry) {
+    char room[ETX_REASON_MAX + 1];
+    if (record->type == ETX_RECORD_BEGIN) {
+        keep_tale(partition, ETX_EVENT_BEGUN, entry, NULL);
+    } else if (record->type == ETX_RECORD_DECIDE) {
+        const char *reason = reason_text(record->u.decide.reason, room);
+        keep_tale(partition, ETX_EVENT_DECIDED, entry, reason);
+        if (record->u.decide.marks & ETX_MARK_FORCED) {
+            keep_tale(partition, ETX_EVENT_FORCED, entry, reason);
+        }
+    } else if (record->type == ETX_RECORD_END) {
+        keep_tale(partition, ETX_EVENT_ENDED, entry, NULL);
+    } else if (record->type == ETX_RECORD_FORCE) {
+        static const etx_event_type types[] = {ETX_EVENT_FORCED, ETX_EVENT_PARKED,
+                                               ETX_EVENT_RESUMED, ETX_EVENT_FORCED};
+        keep_tale(partition, types[record->u.force.action & 3], entry,
+                  reason_text(record->u.force.why, room));
+    }
 }
 
 void etx__tales_tell(etx__partition *partition, etx__batch *batch) {

@@ -25,37 +25,6 @@ static void latency(etx__partition *partition, etx__histogram *histogram, const 
     }
 }
 
-static const char *reason_text(etx_bytes reason, char *room) {
-    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
-    if (len > 0) {
-        memcpy(room, reason.data, len);
-    }
-    room[len] = 0;
-    return room;
-}
-
-static void keep_tales(etx__partition *partition,
-                       const etx_record *record,
-                       const etx__entry *entry) {
-    char room[ETX_REASON_MAX + 1];
-    if (record->type == ETX_RECORD_BEGIN) {
-        etx__tale_keep(partition, ETX_EVENT_BEGUN, entry, NULL);
-    } else if (record->type == ETX_RECORD_DECIDE) {
-        const char *reason = reason_text(record->u.decide.reason, room);
-        etx__tale_keep(partition, ETX_EVENT_DECIDED, entry, reason);
-        if (record->u.decide.marks & ETX_MARK_FORCED) {
-            etx__tale_keep(partition, ETX_EVENT_FORCED, entry, reason);
-        }
-    } else if (record->type == ETX_RECORD_END) {
-        etx__tale_keep(partition, ETX_EVENT_ENDED, entry, NULL);
-    } else if (record->type == ETX_RECORD_FORCE) {
-        static const etx_event_type types[] = {ETX_EVENT_FORCED, ETX_EVENT_PARKED,
-                                               ETX_EVENT_RESUMED, ETX_EVENT_FORCED};
-        etx__tale_keep(partition, types[record->u.force.action & 3], entry,
-                       reason_text(record->u.force.why, room));
-    }
-}
-
 static void take_records(etx__partition *partition, const etx__out *out) {
     etx__core *core = partition->memory->core;
     int watched = partition->home->engine->monitored != 0;
@@ -71,7 +40,10 @@ static void take_records(etx__partition *partition, const etx__out *out) {
             etx__count(&partition->moves, 1);
         }
         if (watched) {
-            keep_tales(partition, record, entry);
+            etx__tales_keep(partition, record, entry);
+        }
+        if (out->record_body[i] != NULL) {
+            etx__ending_tell(partition, entry, out->record_body[i]);
         }
     }
 }

@@ -215,10 +215,8 @@ void etx__batch_free(etx_engine *engine, etx__batch *batch);
  * remains forms anew. `from` is &partition->flying (not written) or &partition->first (all that
  * forms). ETX_ENOMEM: nothing was taken back, and all stays as it was. */
 int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error);
-void etx__tale_keep(etx__partition *partition,
-                    etx_event_type type,
-                    const etx__entry *entry,
-                    const char *reason);
+/* Keeps the events that a record is, if somebody wants them. */
+void etx__tales_keep(etx__partition *partition, const etx_record *record, const etx__entry *entry);
 void etx__tales_tell(etx__partition *partition, etx__batch *batch);
 
 /* ---- room: before each step that can bring records or calls */

@@ -146,6 +146,16 @@ void etx__outcome_fill(const etx__partition *partition,
 uint32_t etx__entry_marks(const etx__entry *entry);
 const char *etx__entry_reason(const etx__entry *entry);
 
+/* ---- status.c: `body` is NULL of what is remembered only */
+void etx__status_fill(const etx__partition *partition,
+                      const etx__entry *entry,
+                      const etx__tx *body,
+                      etx_status *status);
+/* Borrows what the branch has. */
+void etx__status_branch(const etx__branch *branch, etx_branch_status *status);
+/* Tells the monitor, if it wants that. */
+void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const etx__tx *body);
+
 /* ---- the builder */
 /* Adds a branch, its names unresolved. */
 int etx__branch_add(etx_tx *tx, const etx_branch *branch);

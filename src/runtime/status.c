@@ -1,0 +1,94 @@
+/* A transaction and its branches as they are told: to who asks, and to the monitor when it ends. */
+#include <string.h>
+
+#include "home.h"
+#include "shard.h"
+
+static void fill_body(const etx__partition *partition, const etx__tx *tx, etx_status *status) {
+    uint64_t now = partition->shard->now.mono_ms;
+    const etx__core *core = partition->memory->core;
+    status->mode = (etx_mode)tx->s.mode;
+    status->deadline_ms = tx->s.deadline_ms;
+    status->decided_ms = tx->s.decided_ms;
+    status->branch_count = tx->s.branch_count;
+    status->calls_in_flight = tx->r.calls;
+    if (tx->r.timer != 0) {
+        uint64_t due = core->timer[tx->r.timer - 1].due_ms;
+        status->next_ms = due > now ? due - now : 0;
+    }
+}
+
+void etx__status_fill(const etx__partition *partition,
+                      const etx__entry *entry,
+                      const etx__tx *body,
+                      etx_status *status) {
+    memset(status, 0, sizeof *status);
+    status->size = sizeof *status;
+    memcpy(status->gid, entry->gid, entry->gid_len + 1u);
+    status->state = (etx_state)entry->state;
+    status->marks = etx__entry_marks(entry);
+    status->mode = ETX_SUBMITTED;
+    status->durability = partition->home->info.grade;
+    memcpy(status->home, partition->home->info.id, sizeof status->home);
+    status->partition = partition->number;
+    status->begin_ms = entry->begin_ms;
+    status->ended_ms = entry->ended_ms;
+    status->next_ms = UINT64_MAX;
+    const char *reason = etx__entry_reason(entry);
+    memcpy(status->reason, reason, strlen(reason) + 1);
+    if (body != NULL) {
+        fill_body(partition, body, status);
+    }
+}
+
+void etx__status_branch(const etx__branch *branch, etx_branch_status *status) {
+    const etx__branch_state *s = &branch->s;
+    *status = (etx_branch_status){
+        .size = sizeof *status,
+        .name = (const char *)s->name,
+        .participant = (const char *)s->participant,
+        .kind = (etx_kind)s->kind,
+        .flags = s->flags,
+        .forward = (etx_reply)branch->r.forward,
+        .finish = (etx_reply)branch->r.finish,
+        .settled = s->settled,
+        .attempts = branch->r.call.count,
+        .failures = branch->r.call.failures,
+        .calling = branch->r.call.serial != 0,
+        .payload = {s->payload, s->payload_len},
+        .result = {s->result, s->result_len},
+        .reason = branch->r.reason != NULL ? (const char *)branch->r.reason : "",
+        .forward_attempts = branch->r.forward_attempts,
+    };
+}
+
+/* ---- endings */
+
+struct etx_ending {
+    const etx__tx *body;
+};
+
+void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const etx__tx *body) {
+    const etx_monitor *monitor = &partition->home->engine->monitor;
+    const etx_ending ending = {body};
+    etx_status status;
+    if (monitor->on_ending != NULL) {
+        etx__status_fill(partition, entry, body, &status);
+        monitor->on_ending(&status, &ending, monitor->user);
+    }
+}
+
+int etx_ending_branch(const etx_ending *ending, uint32_t place, etx_branch_status *ret_branch) {
+    etx_branch_status branch;
+    size_t size = ret_branch != NULL ? ret_branch->size : 0;
+    if (ending == NULL || size == 0) {
+        return ETX_EINVALID;
+    }
+    if (place >= ending->body->s.branch_count) {
+        return ETX_ENOTFOUND;
+    }
+    etx__status_branch(ending->body->branch[place], &branch);
+    branch.size = size;
+    memcpy(ret_branch, &branch, size < sizeof branch ? size : sizeof branch);
+    return 0;
+}
