@@ -48,7 +48,7 @@ def read_options():
                         help="of put, puts and space (default: all)")
     parser.add_argument("--seconds", type=float, default=3, help="of each load (default 3)")
     parser.add_argument("--rounds", type=int, default=3,
-                        help="how often put, etxd and takeover are done (default 3)")
+                        help="turns of put, etxd, takeover and failover (default 3)")
     parser.add_argument("--minutes", type=float, default=10, help="of space (default 10)")
     parser.add_argument("--json", action="store_true", help="one object a line instead")
     parser.add_argument("--here", help=argparse.SUPPRESS)

@@ -55,8 +55,8 @@ class Harness(unittest.TestCase):
     def test_takeover(self):
         killed, left = harness("--only", "takeover")
         # by a lease of five seconds, of which some had passed; and long before
-        self.assertGreater(killed["run"][0], 2, killed)
-        self.assertLess(left["run"][0], killed["run"][0], left)
+        self.assertGreater(killed["run"][0][0], 2, killed)
+        self.assertLess(left["run"][0][0], killed["run"][0][0], left)
 
 
 if __name__ == "__main__":
