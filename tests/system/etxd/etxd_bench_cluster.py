@@ -7,7 +7,6 @@ What is measured is not judged here: a benchmark is no test.
 import json
 import subprocess
 import sys
-import tempfile
 import unittest
 
 BUILD, HARNESS = sys.argv[1:3]
@@ -15,11 +14,9 @@ BUILD, HARNESS = sys.argv[1:3]
 
 def harness(*words):
     """The rows of a line, on PostgreSQL."""
-    with tempfile.TemporaryDirectory(prefix="etx-bench-") as folder:
-        done = subprocess.run(
-            [HARNESS, "--build", BUILD, "--dir", folder, "--store", "postgresql", "--json",
-             "--rounds", "1", *words], stdout=subprocess.PIPE, timeout=200, check=False,
-            stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [HARNESS, "--build", BUILD, "--store", "postgresql", "--json", "--rounds", "1", *words],
+        stdout=subprocess.PIPE, timeout=200, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode in (0, 1), done.returncode
     return [json.loads(line) for line in done.stdout.splitlines()]
 
