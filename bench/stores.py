@@ -27,37 +27,52 @@ STORES = {
 }
 
 
+def url_of(options, store, case):
+    """Of a new log, in the environment of a store that runs."""
+    return STORES[store][1].format(case=case, dir=options.dir, **os.environ)
+
+
+def etx_bench(options, url, callers, in_flight):
+    """What `etx bench` measures on that log."""
+    done = subprocess.run(
+        [os.path.join(options.build, "cli", "etx"), "bench", "--callers", callers, "--in-flight",
+         str(in_flight), "--seconds", str(options.seconds), "--home", url, "--json"],
+        stdout=subprocess.PIPE, check=False, timeout=600, stdin=subprocess.DEVNULL, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.returncode)
+    return json.loads(done.stdout)
+
+
 def bench_here(options, store):
     """Both cases, in the environment of a store that runs: a line of JSON each."""
     for case, callers, in_flight in CASES:
-        url = STORES[store][1].format(case=case, dir=options.dir, **os.environ)
-        command = [os.path.join(options.build, "cli", "etx"), "bench", "--callers", callers,
-                   "--in-flight", str(in_flight), "--seconds", str(options.seconds), "--home", url,
-                   "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=600,
-                              stdin=subprocess.DEVNULL, text=True)
-        if done.returncode != 0:
-            return done.returncode
-        print(json.dumps({"case": case, **json.loads(done.stdout)}), flush=True)
+        found = etx_bench(options, url_of(options, store, case), callers, in_flight)
+        print(json.dumps({"case": case, **found}), flush=True)
     return 0
 
 
-def bench(options, store):
-    """{case: figures}, or None: the store is not installed."""
+def run_beside(options, store, script, *words):
+    """What a script prints as lines of JSON, told by --here that the store runs; None: the store is
+    not installed."""
     starter = STORES[store][0]
     start = [os.path.join(ROOT, "scripts", starter[0]), *starter[1:]] if starter else []
     with tempfile.TemporaryDirectory(prefix="etx-stores-", dir=options.dir) as folder:
         os.chmod(folder, 0o755)
         done = subprocess.run(
-            [*start, sys.executable, os.path.abspath(__file__), "--here", store, "--build",
-             options.build, "--dir", folder, "--seconds", str(options.seconds)],
+            [*start, sys.executable, os.path.abspath(script), "--here", store, "--build",
+             options.build, "--dir", folder, "--seconds", str(options.seconds), *words],
             env=dict(os.environ, TMPDIR=folder), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 77:
         return None
     if done.returncode != 0:
-        raise SystemExit(f"stores: {store}: exit status {done.returncode}")
-    figures = map(json.loads, done.stdout.splitlines())
-    return {one["case"]: one for one in figures}
+        raise SystemExit(f"{store}: exit status {done.returncode}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def bench(options, store):
+    """{case: figures}, or None: the store is not installed."""
+    figures = run_beside(options, store, __file__)
+    return figures and {one["case"]: one for one in figures}
 
 
 def report(options, store, found, base):
@@ -83,6 +98,7 @@ def main():
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
+    options.dir = options.dir and os.path.abspath(options.dir)
     if options.here:
         return bench_here(options, options.here)
     base = bench(options, "file")
