@@ -1,4 +1,4 @@
-/* Fuzzes what etcd answers, as its log reads that: messages of Protocol Buffers, and values of keys.
+/* Fuzzes what etcd answers, as its log reads that: messages of Protocol Buffers, values of keys.
  * Whatever the bytes are, what is found stands within them, and reading comes to an end; what
  * is written reads back the same. */
 #include "fuzz.h"

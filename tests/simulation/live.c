@@ -2,6 +2,7 @@
  * operator parked, and restarts a node only where a rule says that nothing else helps. */
 #include <string.h>
 
+#include "operator.h"
 #include "sim.h"
 
 /* How long it may take: a deadline and the initiator that is then asked, the longest pauses between

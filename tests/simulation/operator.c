@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "nest.h"
+#include "operator.h"
 #include "sim.h"
 
 typedef struct order {

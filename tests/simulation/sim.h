@@ -294,13 +294,6 @@ int sim_client_where(int rc, const etx_outcome *outcome);
 void sim_client_lost(sim *s, const sim_node *node); /* its handles are gone */
 etx_reply sim_client_query(sim *s, const char *gid);
 void sim_client_resume(sim_node *node, const char *gid, uint64_t run);
-void sim_operator_act(sim *s);
-/* Somebody moves a partition, or drains a node for a while. */
-void sim_operator_order(sim *s);
-/* No node is drained any more. */
-void sim_operator_undrain(sim *s);
-/* What an operator parked goes on; what he forced apart he settles. */
-void sim_operator_resume(sim *s);
 
 #include "truth.h"
 

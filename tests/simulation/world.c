@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operator.h"
 #include "sim.h"
 
 enum { ARENA = 64 << 20, LIMIT_EVENTS = 2000000 };

@@ -98,7 +98,9 @@ class State(Case):
         ready = self.server.get("/readyz")
         self.assertEqual(ready.status, 503)
         self.assertIn("the store has lost what it acknowledged", ready.text)
-        self.assertTrue(self.server.log().count("log-regressed") >= PARTITIONS)
+        told = [json.loads(line) for line in self.server.log().splitlines()
+                if "log-regressed" in line]
+        self.assertEqual({line["partition"] for line in told}, set(range(PARTITIONS)))
         url = f"http://{self.server.host}:{self.server.port}"
         self.assertIn("regressed: the store", self.etx("cluster", "partitions", "--server", url))
         self.assertIn("down since", self.etx("cluster", "status", "--server", url))
