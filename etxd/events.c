@@ -89,17 +89,23 @@ static void keep_text(char *to, size_t size, const char *from) {
 }
 
 static void tell_log(etxd *server, const etx_event *event) {
+    int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
+    etxd_level level = event->alarm ? ETXD_WARNING : ends_alarm ? ETXD_INFO : ETXD_DEBUG;
+    etxd_trace_name name = {"", ""};
     const etxd_field fields[] = {{"event", etx_event_name(event->type), 0},
                                  {"gid", event->gid, 0},
+                                 {"trace_id", name.trace, 0},
                                  {"branch", event->branch, 0},
                                  {"home", event->home, 0},
                                  {"why", event->reason, 0}};
-    int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
-    etxd_log_line(&server->log,
-                  event->alarm ? ETXD_WARNING
-                  : ends_alarm ? ETXD_INFO
-                               : ETXD_DEBUG,
-                  event->alarm ? "alarm" : "event", fields, sizeof fields / sizeof *fields);
+    if (!etxd_log_wants(&server->log, level)) {
+        return;
+    }
+    if (event->gid[0] != '\0') {
+        etxd_trace_of(server->trace, event->gid, &name);
+    }
+    etxd_log_line(&server->log, level, event->alarm ? "alarm" : "event", fields,
+                  sizeof fields / sizeof *fields);
 }
 
 static void pump_all(net_task *task);

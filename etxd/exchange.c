@@ -12,23 +12,36 @@ uint64_t etxd_now_us(void) {
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* The trace that the request came in; else the one that its transaction is in. */
+static void name_trace(const etxd_exchange *x, etxd_trace_name *ret_name) {
+    *ret_name = (etxd_trace_name){"", ""};
+    if (x->traceparent[0] != '\0') {
+        snprintf(ret_name->trace, sizeof ret_name->trace, "%.32s", x->traceparent + 3);
+    } else if (x->gid[0] != '\0') {
+        etxd_trace_of(x->server->trace, x->gid, ret_name);
+    }
+}
+
 void etxd_note(etxd_exchange *x, int status) {
     etxd *server = x->server;
     size_t place = etxd_route_place(x->route);
     atomic_fetch_add_explicit(&server->counts.answers[place][status / 100 - 1], 1,
                               memory_order_relaxed);
-    if (server->config.access_log) {
+    if (server->config.access_log && etxd_log_wants(&server->log, ETXD_INFO)) {
+        etxd_trace_name name;
         const etxd_field fields[] = {
             {"method", x->method, 0},
             {"path", x->path, 0},
             {"status", NULL, (uint64_t)status},
             {"us", NULL, etxd_now_us() - x->began_us},
             {"gid", x->gid, 0},
+            {"trace_id", name.trace, 0},
             {"token", x->who, 0},
             {"forwarded", x->node, 0},
             {"traceparent", x->traceparent, 0},
             {"code", etxd_problem_name(x->problem.code), 0},
         };
+        name_trace(x, &name);
         etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
     }
     etxd_letter_free(x->later);
@@ -88,8 +101,13 @@ int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
         etx_engine_message(x->server->engine, message, sizeof message);
     }
     if (code == ETXD_INTERNAL_PROBLEM) {
-        const etxd_field fields[] = {{"error", etx_error_name(rc), 0}, {"detail", message, 0}};
-        etxd_log_line(&x->server->log, ETXD_ERROR, "a request failed", fields, 2);
+        etxd_trace_name name;
+        const etxd_field fields[] = {{"error", etx_error_name(rc), 0},
+                                     {"gid", x->gid, 0},
+                                     {"trace_id", name.trace, 0},
+                                     {"detail", message, 0}};
+        name_trace(x, &name);
+        etxd_log_line(&x->server->log, ETXD_ERROR, "a request failed", fields, 4);
     }
     return etxd_problem_set(&x->problem, code, "%s",
                             message[0] != '\0' ? message : etx_strerror(rc));

@@ -62,6 +62,10 @@ static void put_field(etxd_text *line, int json, const etxd_field *field) {
     }
 }
 
+int etxd_log_wants(const etxd_log *log, etxd_level level) {
+    return (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
+}
+
 void etxd_log_line(etxd_log *log,
                    etxd_level level,
                    const char *message,
@@ -69,7 +73,7 @@ void etxd_log_line(etxd_log *log,
                    size_t count) {
     etxd_text line = {0};
     size_t i;
-    if ((int)level > atomic_load_explicit(&log->level, memory_order_relaxed)) {
+    if (!etxd_log_wants(log, level)) {
         return;
     }
     if (log->json) {

@@ -24,6 +24,8 @@ typedef struct etxd_field {
 
 /* The level of a word of --log-level. */
 etxd_level etxd_log_level(const char *word);
+/* Is a line of that level written? Any thread. */
+int etxd_log_wants(const etxd_log *log, etxd_level level);
 /* Any thread. */
 void etxd_log_line(etxd_log *log,
                    etxd_level level,

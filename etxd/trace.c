@@ -4,7 +4,10 @@
  * one that follows from its gid; so neither must be remembered. What must be is kept of so many
  * transactions as are young enough: whose trace they are in, and when they were begun and decided.
  * Of one that was pushed out, or that an earlier process began, the event of its end still tells
- * the begin, and a call that is made tells whose trace it is in. */
+ * the begin, and a call that is made tells whose trace it is in.
+ *
+ * Lines of the log name the trace too. So whose trace a transaction is in is kept without a
+ * collector as well, of those that are in another's. */
 #include "trace.h"
 
 #include <pthread.h>
@@ -17,12 +20,13 @@ enum { KEPT = 16384, BUCKETS = 32768, SAMPLED = 1 };
 typedef struct kept {
     struct kept *next; /* in its bucket */
     uint64_t begun_us, decided_us;
+    int over; /* it has ended: what begins under its gid is another one */
     char caller[56];
     char gid[ETX_GID_MAX + 1]; /* "": not used */
 } kept;
 
 struct etxd_trace {
-    etxd_trace_queue *queue;
+    etxd_trace_queue *queue; /* NULL: no collector is set */
     pthread_mutex_t lock;
     kept *bucket[BUCKETS];
     kept ring[KEPT]; /* the oldest gives way */
@@ -41,15 +45,13 @@ int etxd_trace_create(const etxd_config *config,
                       char *message) {
     etxd_trace *trace;
     *ret_trace = NULL;
-    if (config->trace_url[0] == '\0') {
-        return 0;
-    }
     trace = calloc(1, sizeof *trace);
     if (trace == NULL) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory for traces");
         return -1;
     }
-    if (etxd_trace_queue_create(config, log, &trace->queue, message) != 0) {
+    if (config->trace_url[0] != '\0' &&
+        etxd_trace_queue_create(config, log, &trace->queue, message) != 0) {
         free(trace);
         return -1;
     }
@@ -60,24 +62,22 @@ int etxd_trace_create(const etxd_config *config,
 
 void etxd_trace_free(etxd_trace *trace) {
     if (trace != NULL) {
-        etxd_trace_queue_free(trace->queue);
+        if (trace->queue != NULL) {
+            etxd_trace_queue_free(trace->queue);
+        }
         pthread_mutex_destroy(&trace->lock);
         free(trace);
     }
 }
 
 etxd_trace_counts etxd_trace_count(etxd_trace *trace) {
-    return trace != NULL ? etxd_trace_queue_count(trace->queue) : (etxd_trace_counts){0};
+    return trace->queue != NULL ? etxd_trace_queue_count(trace->queue) : (etxd_trace_counts){0};
 }
 
 /* ---- what is kept: under the lock */
 
 static kept **bucket_of(etxd_trace *trace, const char *gid) {
-    uint32_t hash = 2166136261U;
-    for (; *gid != '\0'; gid++) {
-        hash = (hash ^ (unsigned char)*gid) * 16777619U;
-    }
-    return &trace->bucket[(hash ^ hash >> 16) % BUCKETS];
+    return &trace->bucket[etxd_hash(gid) % BUCKETS];
 }
 
 /* The link that leads to it, or to NULL. */
@@ -115,10 +115,28 @@ static kept *keep(etxd_trace *trace, const char *gid) {
     return one;
 }
 
+/* Its trace is the one of who begins it; the first that is heard of, where that is not known. */
 static void keep_caller(kept *one, const char *caller) {
     if (caller[0] != '\0' && (one->caller[0] == '\0' || one->begun_us == 0)) {
         snprintf(one->caller, sizeof one->caller, "%s", caller);
+        one->over = 0;
     }
+}
+
+static void keep_begun(kept *one) {
+    if (one->over) {
+        one->caller[0] = '\0';
+    }
+    one->over = 0;
+    one->begun_us = now_us();
+}
+
+/* What it was is given back; whose trace it is in stays, for who asks. */
+static kept keep_ended(kept *one) {
+    kept was = *one;
+    one->begun_us = one->decided_us = 0;
+    one->over = 1;
+    return was;
 }
 
 /* ---- names */
@@ -148,7 +166,7 @@ static void name_transaction(const char *gid, const char *caller, etxd_trace_nam
 /* ---- spans */
 
 void etxd_trace_caller(etxd_trace *trace, const char *gid, const char *traceparent) {
-    if (trace == NULL || traceparent[0] == '\0') {
+    if (traceparent[0] == '\0') {
         return;
     }
     pthread_mutex_lock(&trace->lock);
@@ -176,17 +194,16 @@ static void put_transaction(etxd_trace *trace, const etx_event *event, const kep
 
 void etxd_trace_event(etxd_trace *trace, const etx_event *event) {
     kept one = {0};
-    if (trace == NULL || event->type > ETX_EVENT_ENDED) {
+    if (trace->queue == NULL || event->type > ETX_EVENT_ENDED) {
         return;
     }
     pthread_mutex_lock(&trace->lock);
     if (event->type == ETX_EVENT_BEGUN) {
-        keep(trace, event->gid)->begun_us = now_us();
+        keep_begun(keep(trace, event->gid));
     } else if (event->type == ETX_EVENT_DECIDED) {
         keep(trace, event->gid)->decided_us = now_us();
-    } else {
-        one = *find(trace, event->gid) != NULL ? **find(trace, event->gid) : one;
-        forget(trace, event->gid);
+    } else if (*find(trace, event->gid) != NULL) {
+        one = keep_ended(*find(trace, event->gid));
     }
     pthread_mutex_unlock(&trace->lock);
     if (event->type == ETX_EVENT_ENDED) {
@@ -207,6 +224,16 @@ static void set_parent(etxd_trace_span *span, const char *transaction, const cha
     span->linked_to = root;
 }
 
+/* Whose trace the transaction of a call is in; that of the call, if nobody has said it. */
+static void note_caller(etxd_trace *trace, const etx_http_report *report, char *ret_caller) {
+    kept *one;
+    pthread_mutex_lock(&trace->lock);
+    one = keep(trace, report->gid);
+    keep_caller(one, one->caller[0] == '\0' ? report->caller : "");
+    memcpy(ret_caller, one->caller, sizeof one->caller);
+    pthread_mutex_unlock(&trace->lock);
+}
+
 void etxd_trace_report(const etx_http_report *report, void *user) {
     etxd_trace *trace = user;
     char transaction[56];
@@ -214,14 +241,9 @@ void etxd_trace_report(const etx_http_report *report, void *user) {
                             .status = report->status,
                             .reply = report->reply,
                             .ended_us = now_us()};
-    kept *one;
     span.began_us = span.ended_us - report->took_us;
-    pthread_mutex_lock(&trace->lock);
-    one = keep(trace, report->gid);
-    keep_caller(one, one->caller[0] == '\0' ? report->caller : "");
-    memcpy(transaction, one->caller, sizeof transaction);
-    pthread_mutex_unlock(&trace->lock);
-    if (!is_sampled(report->caller)) {
+    note_caller(trace, report, transaction);
+    if (trace->queue == NULL || !is_sampled(report->caller)) {
         return;
     }
     read_name(report->traceparent, &span.name);
@@ -232,4 +254,18 @@ void etxd_trace_report(const etx_http_report *report, void *user) {
     snprintf(span.reason, sizeof span.reason, "%s", report->reason);
     set_parent(&span, transaction, report->caller);
     etxd_trace_queue_put(trace->queue, &span);
+}
+
+/* ---- lines of the log */
+
+void etxd_trace_of(etxd_trace *trace, const char *gid, etxd_trace_name *ret_name) {
+    char caller[56] = "";
+    const kept *one;
+    pthread_mutex_lock(&trace->lock);
+    one = *find(trace, gid);
+    if (one != NULL) {
+        memcpy(caller, one->caller, sizeof caller);
+    }
+    pthread_mutex_unlock(&trace->lock);
+    name_transaction(gid, caller, ret_name);
 }

@@ -46,14 +46,14 @@ typedef struct etxd_trace_counts {
     uint64_t queued;
 } etxd_trace_counts;
 
-/* ---- trace.c: what makes spans. Any thread; the trace may be NULL, then nothing is done. */
+/* ---- trace.c: what makes spans, and names traces. Any thread. */
 
-/* *ret_trace is NULL where no collector is set. 0, or -1 and a message. */
+/* Without a collector it makes no spans. 0, or -1 and a message. */
 int etxd_trace_create(const etxd_config *config,
                       etxd_log *log,
                       etxd_trace **ret_trace,
                       char *message);
-/* Sends what waits, for a short time; nothing may be told any more. */
+/* Sends what waits, for a short time; nothing may be told any more. NULL is allowed. */
 void etxd_trace_free(etxd_trace *trace);
 /* The trace that who begins the gid is in; "": none. */
 void etxd_trace_caller(etxd_trace *trace, const char *gid, const char *traceparent);
@@ -61,6 +61,9 @@ void etxd_trace_caller(etxd_trace *trace, const char *gid, const char *tracepare
 void etxd_trace_event(etxd_trace *trace, const etx_event *event);
 /* An etx_http_report_fn; the trace is its user. */
 void etxd_trace_report(const etx_http_report *report, void *trace);
+/* The transaction's span, in the trace of its caller or in one that follows from the gid; as its
+ * participants are told. */
+void etxd_trace_of(etxd_trace *trace, const char *gid, etxd_trace_name *ret_name);
 etxd_trace_counts etxd_trace_count(etxd_trace *trace);
 
 /* ---- trace_json.c */

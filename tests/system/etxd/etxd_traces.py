@@ -84,7 +84,40 @@ def attributes(of):
     return found
 
 
-class Traced(Case):
+class Given(Case):
+    """What participants and lines of the log are told."""
+
+    def given(self, path):
+        """The traceparent that participants got there."""
+        with self.part.lock:
+            return [headers["traceparent"] for at, headers, _ in self.part.calls if at == path]
+
+    def lines(self, gid, message="request"):
+        """The lines of the log about a gid; those of requests are written after the answer."""
+        found = [json.loads(line) for line in self.server.log().splitlines()]
+        return [line for line in found if line["message"] == message and line.get("gid") == gid]
+
+    def logged(self, gid, count, message="request"):
+        """The trace of so many lines."""
+        return [line.get("trace_id") for line in self.eventually(
+            lambda: len(self.lines(gid, message)) >= count and self.lines(gid, message))]
+
+    def tell_story(self, gid, traceparent=None):
+        """A transaction with a request before and after its end, and an alarm."""
+        answers = iter([(409, b"not yet"), (200, b"")])
+        self.part.rules["/a/confirm"] = lambda headers, body: next(answers)
+        headers = {"traceparent": traceparent} if traceparent else {}
+        self.submit({"gid": gid, "branches": [self.part.tcc(retry_first_ms=10)], "wait": "ended"},
+                    headers=headers)
+        self.expect(self.server.get("/v1/transactions/" + gid), 200)
+        traces = self.logged(gid, 2) + self.logged(gid, 1, "alarm")
+        traces += [given[3:35] for given in self.given("/a/try") + self.given("/a/confirm")]
+        self.assertEqual(len(traces), 6)
+        self.assertEqual(len(set(traces)), 1, traces)
+        return traces[0]
+
+
+class Traced(Given):
     """A server that sends to a collector, and what they say of it."""
 
     def setUp(self):
@@ -116,11 +149,6 @@ class Traced(Case):
         self.assertRegex(span["endTimeUnixNano"], "^[0-9]{19}$")
         self.assertLessEqual(int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"]))
         self.assertLessEqual(abs(int(span["endTimeUnixNano"]) / 1e9 - etxd_common.time.time()), 60)
-
-    def given(self, path):
-        """The traceparent that participants got there."""
-        with self.part.lock:
-            return [headers["traceparent"] for at, headers, _ in self.part.calls if at == path]
 
 
 class Traces(Traced):
@@ -226,10 +254,41 @@ class Traces(Traced):
         self.assertLess(int(root["startTimeUnixNano"]), before)
 
 
+    def test_lines_of_the_log_name_it(self):
+        self.assertEqual(self.tell_story("one"), self.root("one")["traceId"])
+        self.part.calls.clear()
+        self.assertEqual(self.tell_story("two", CALLER), TRACE)
+        self.assertEqual(self.root("two")["traceId"], TRACE)
+
+
+class Untraced(Given):
+    """Without a collector."""
+
+    def test_lines_of_the_log(self):
+        own = self.tell_story("one")
+        self.assertRegex(own, "^[0-9a-f]{32}$")
+        self.part.calls.clear()
+        self.assertEqual(self.tell_story("two", CALLER), TRACE)
+        other = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+        self.server.get("/v1/transactions/two", headers={"traceparent": other})
+        self.assertEqual(self.logged("two", 3)[2], "1" * 32)
+
+    def test_after_a_crash(self):
+        self.part.rules["/a/confirm"] = lambda headers, body: (503, b"")
+        self.submit({"gid": "one", "branches": [self.part.tcc()]}, headers={"traceparent": CALLER})
+        self.server.kill()
+        self.part.rules.clear()
+        self.server.start()
+        path = "/v1/transactions/one"
+        self.eventually(lambda: self.server.get(path).json["state"] == "COMMITTED")
+        self.server.get(path)
+        self.eventually(lambda: self.lines("one")[-1]["trace_id"] == TRACE)
+
+
 class Bounded(Traced):
     """The queue is bounded, and nobody waits for the collector."""
 
-    flags = ("--trace-queue", "16")
+    flags = ("--trace-queue", "16", "--trace-timeout", "10m")
 
     def test_full(self):
         self.collector.gate.clear()
