@@ -78,6 +78,7 @@ static int make_http(etxd *server, char *message) {
     if (rc == 0) {
         http.loop = server->loop;
         http.on_report = etxd_trace_report;
+        http.report_callers = server->config.trace_url[0] == '\0';
         http.report_user = server->trace;
         rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
     }

@@ -241,9 +241,6 @@ void etxd_trace_report(const etx_http_report *report, void *user) {
                             .status = report->status,
                             .reply = report->reply,
                             .ended_us = now_us()};
-    if (trace->queue == NULL && report->caller[0] == '\0') {
-        return;
-    }
     span.began_us = span.ended_us - report->took_us;
     note_caller(trace, report, transaction);
     if (trace->queue == NULL || !is_sampled(report->caller)) {

@@ -229,11 +229,11 @@ ETX_API int etx_engine_node_status(etx_engine *engine,
  * within ten seconds, and keeps it, whatever its share is (it hands over another instead); who has
  * it hands it over, within a second or so, and leaves it alone for lease_ms. So `node` is to be
  * asked first, and then the one that has it. Returns before it has happened;
- * etx_engine_partition_status tells. A node that starts anew knows of no move. Errors: ETX_ENOTFOUND (no such home or
- * partition; no such node attends), ETX_ESTATE (the home is not shared; the node is drained; the
- * store has lost something of it, which another node may not know), ETX_EUNAVAILABLE (it is away),
- * ETX_EELSEWHERE (it is neither of the two; the message names who has it), ETX_EINVALID,
- * ETX_ECLOSED. Any thread. */
+ * etx_engine_partition_status tells. A node that starts anew knows of no move. Errors:
+ * ETX_ENOTFOUND (no such home or partition; no such node attends), ETX_ESTATE (the home is not
+ * shared; the node is drained; the store has lost something of it, which another node may not
+ * know), ETX_EUNAVAILABLE (it is away), ETX_EELSEWHERE (it is neither of the two; the message names
+ * who has it), ETX_EINVALID, ETX_ECLOSED. Any thread. */
 ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number, const char *node);
 /* From now on this engine has no partition of the shared home at `place`: what it has is handed
  * over, within a second or so, new transactions go to its next home, and to others it is not there

@@ -58,6 +58,9 @@ typedef struct etx_http_options {
     size_t header_count;
     etx_http_report_fn on_report; /* hears of each call; a reload leaves it as it is */
     void *report_user;            /* borrowed until free */
+    /* 1: it hears only of calls whose branch has a traceparent, and not what the participant got,
+     * which takes time to find out: whose trace it is, at little cost */
+    uint8_t report_callers;
 } etx_http_options;
 
 /* Makes the caller of participants. With a loop, on that loop's thread.

@@ -99,7 +99,7 @@ class Given(Case):
 
     def logged(self, gid, count, message="request"):
         """The trace of so many lines."""
-        return [line["trace_id"] for line in self.eventually(
+        return [line.get("trace_id") for line in self.eventually(
             lambda: len(self.lines(gid, message)) >= count and self.lines(gid, message))]
 
     def tell_story(self, gid, traceparent=None):

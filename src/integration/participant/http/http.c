@@ -214,6 +214,7 @@ int etx_http_create(const etx_http_options *options,
     http->loop = options->loop;
     http->own_loop = options->loop == NULL;
     http->on_report = options->on_report;
+    http->report_callers = options->report_callers;
     http->report_user = options->report_user;
     use_config(http, config);
     http->md = EVP_MD_fetch(NULL, "SHA256", NULL);

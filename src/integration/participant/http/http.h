@@ -235,6 +235,7 @@ struct etx_http {
     net_client *client;
     EVP_MD *md; /* SHA-256 */
     etx_http_report_fn on_report;
+    int report_callers;
     void *report_user;
     uint32_t in_flight;
     _Atomic uint32_t in_flight_max; /* of all targets together */

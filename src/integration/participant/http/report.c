@@ -10,17 +10,21 @@ static uint64_t clock_us(void) {
 }
 
 void etx__http_report_begin(etx__http_job *job) {
-    job->sent_us = job->http->on_report != NULL ? clock_us() : 0;
+    const etx_http *http = job->http;
+    int wanted =
+        http->on_report != NULL && (!http->report_callers || job->said.traceparent != NULL);
+    job->sent_us = wanted ? clock_us() : 0;
 }
 
 void etx__http_report_end(const etx__http_job *job, int status, const etx__http_verdict *verdict) {
     const etx_http *http = job->http;
     const char *caller = job->said.traceparent;
     unsigned char digest[ETX__HTTP_DIGEST];
-    char trace[56];
+    char trace[56] = "";
     if (job->sent_us == 0 ||
-        etx__http_name_call(http->md, job->gid, job->branch, job->word, digest) != 0 ||
-        etx__http_trace(http->md, caller, job->gid, digest, job->attempt, trace) != 0) {
+        (!http->report_callers &&
+         (etx__http_name_call(http->md, job->gid, job->branch, job->word, digest) != 0 ||
+          etx__http_trace(http->md, caller, job->gid, digest, job->attempt, trace) != 0))) {
         return;
     }
     const etx_http_report report = {.size = sizeof report,
