@@ -63,6 +63,8 @@ static int name_mariadb(log_subject *subject) {
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
              socket);
+    snprintf(subject->copy, sizeof subject->copy, "mariadb://etx@/etx?socket=%s&prefix=c_%llx",
+             socket, (unsigned long long)random);
     return 0;
 }
 #endif
