@@ -78,6 +78,8 @@ static int name_etcd(log_subject *subject) {
     snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
+    snprintf(subject->copy, sizeof subject->copy, "etcd://%.100s/c_%llx", hosts,
+             (unsigned long long)random);
     return 0;
 }
 #endif

@@ -13,6 +13,7 @@ enum {
     ETX__ETCD_VERSION = 1, /* of the keys */
     ETX__ETCD_BATCH_MAX = 1 << 20,
     ETX__ETCD_HEAD = 36,            /* bytes of a slot's value that stand before its batch */
+    ETX__ETCD_META_MAX = 599,       /* bytes of the value of PREFIX/log */
     ETX__ETCD_PAGE_BYTES = 4 << 20, /* that a page of a get should have */
     ETX__ETCD_LEASES = 4,           /* with different times, that a process has at once */
     ETX__ETCD_SEEN = 64             /* leases of nodes whose time is remembered */
@@ -158,6 +159,10 @@ typedef struct etx__etcd_log {
     etx__etcd_store store;
     char id[ETX_HOME_ID_LEN + 1];
     uint32_t partition_count;
+    char meta[ETX__ETCD_META_MAX + 1]; /* the value of PREFIX/log, as far as is known; or "" */
+    uint8_t retired;                   /* etx_retirement */
+    uint8_t *copied;                   /* of a copy, by partition: it has slots */
+    uint32_t operations;               /* ... in care.request, to be sent */
     etx__etcd_partition *partition;
     pthread_mutex_t care_lock; /* of all below */
     etx__etcd_session care;    /* leases, members, upkeep */
@@ -212,7 +217,14 @@ etx_bytes etx__etcd_part_of(etx_bytes message, unsigned field, size_t index);
 etx_bytes etx__etcd_found(etx_bytes answer, size_t index);
 int etx__etcd_is(etx_bytes bytes, const char *words);
 
-/* ---- value.c: of a KeyValue. Errors: ETX_ECORRUPT. */
+/* ---- value.c: as an operation of a transaction that is made. The slot's predecessor, nonce,
+ * checksum and batch count. */
+void etx__etcd_mark_write(etx__etcd_text *text,
+                          const etx__etcd_store *store,
+                          uint32_t partition,
+                          uint64_t below);
+void etx__etcd_slot_write(etx__etcd_text *text, const etx__etcd_store *store, const etx_slot *slot);
+/* ---- ... of a KeyValue. Errors: ETX_ECORRUPT. */
 int etx__etcd_mark_read(etx_bytes kv, uint64_t *ret_mark);
 /* Checksums, nonce and batch of a slot; the batch is borrowed from `kv`. */
 int etx__etcd_slot_read(etx_bytes kv, etx_slot *slot);
@@ -246,6 +258,23 @@ void etx__etcd_unreachable(etx__etcd_session *session, CURLcode code);
 
 /* ---- meta.c: makes the keys of a log, or finds them. Errors: care.rc, with care.text. */
 int etx__etcd_meta_open(etx__etcd_log *log, uint32_t flags);
+/* Sets log->meta. ETX_ENOTFOUND: it is not there. */
+int etx__etcd_meta_find(etx__etcd_log *log);
+/* Is log->meta that of a copy that is not whole? */
+int etx__etcd_meta_is_copy(const etx__etcd_log *log);
+/* Puts all marks, of an empty log. */
+int etx__etcd_meta_put_marks(etx__etcd_log *log);
+/* A transaction takes effect only while PREFIX/log has the value log->meta, or is not there. */
+void etx__etcd_meta_compare(const etx__etcd_log *log, etx__etcd_text *to);
+/* Sends care.request, which compares so. *ret_outcome may be NULL. ETX_EBUSY: it had no effect. */
+int etx__etcd_meta_send(etx__etcd_log *log, etx__etcd_outcome *ret_outcome);
+/* Puts that value instead of log->meta. */
+int etx__etcd_meta_change(etx__etcd_log *log, const char *value, etx__etcd_outcome *ret_outcome);
+
+/* ---- etcd.c */
+/* A log that knows its store, and is not connected. Errors: as etx__etcd_url_parse, ETX_ENOMEM. */
+int etx__etcd_new(const etx_log_config *config, etx__etcd_log **ret_log);
+void etx__etcd_close_log(etx_log *head, int clean);
 
 /* ---- grade.c, upkeep.c: with the care_lock. Errors: care.rc, with care.text. */
 int etx__etcd_grade(etx__etcd_log *log);
@@ -259,7 +288,17 @@ void etx__etcd_sizes_take(etx__etcd_log *log, uint32_t number, uint64_t slot, si
 void etx__etcd_sizes_drop(etx__etcd_log *log, uint32_t number, uint64_t below);
 void etx__etcd_sizes_free(etx__etcd_log *log, uint32_t number);
 
-/* ---- put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+/* ---- copy.c, put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+int etx__etcd_copy_begin(const etx_log_config *config,
+                         const etx_log_info *source,
+                         etx_log **ret_log);
+int etx__etcd_copy_slot(etx_log *head, const etx_slot *slot, char *message, size_t message_size);
+int etx__etcd_copy_end(etx_log *head, int whole, char *message, size_t message_size);
+int etx__etcd_retire(etx_log *head,
+                     etx_retirement what,
+                     const char *words,
+                     char *message,
+                     size_t message_size);
 etx_put_result etx__etcd_put(etx_log *head, etx_put *put);
 int etx__etcd_get(etx_log *head,
                   uint32_t number,
