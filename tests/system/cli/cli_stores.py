@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`etx log copy` from store to store: what a log has stays what it is, wherever it goes.
 
-The stores are found by the environment (scripts/with-mariadb, with-etcd, with-postgres, with-redis).
+The stores are found by the environment (scripts/with-mariadb and the like).
 """
 import itertools
 import json

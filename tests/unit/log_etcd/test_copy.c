@@ -87,7 +87,7 @@ static void test_restarted(void **state) {
     copier_check(&copier);
 }
 
-/* The last answer is not heard, or says that etcd is full, which may be said of what was applied. */
+/* The last answer is not heard, or is that etcd is full, which may be said of what was applied. */
 static void test_end_unknown(void **state) {
     static const relay_mode modes[] = {RELAY_DROP, RELAY_LIE};
     fixture *f = *state;

@@ -1,5 +1,5 @@
-/* An etcd log that takes the place of another: nobody opens it while PREFIX/log says who copies. And
- * one whose place another takes.
+/* An etcd log that takes the place of another: nobody opens it while PREFIX/log says who copies.
+ * And one whose place another takes.
  *
  * No transaction of etcd has room for a log, so it is made in many. Each compares PREFIX/log: who
  * was overtaken by another copy adds nothing to that, however late his request comes. */
