@@ -30,9 +30,10 @@ static void fill_copy(log_copier *copier) {
         assert_int_equal(copier_fill(copier, i), 0);
 }
 
-static int count_keys(fixture *f, const char *more) {
-    return atoi(
-        fixture_do(f, "etcdctl get --prefix --keys-only %s%s/p/ | grep -c .", f->prefix, more));
+static unsigned long count_keys(fixture *f, const char *more) {
+    const char *count =
+        fixture_do(f, "etcdctl get --prefix --keys-only %s%s/p/ | grep -c .", f->prefix, more);
+    return strtoul(count, NULL, 10);
 }
 
 /* From the beginning to the end, and it is the only thing there. */
