@@ -63,6 +63,8 @@ static int name_mariadb(log_subject *subject) {
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
              socket);
+    snprintf(subject->copy, sizeof subject->copy, "mariadb://etx@/etx?socket=%s&prefix=c_%llx",
+             socket, (unsigned long long)random);
     return 0;
 }
 #endif
@@ -76,6 +78,8 @@ static int name_etcd(log_subject *subject) {
     snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
+    snprintf(subject->copy, sizeof subject->copy, "etcd://%.100s/c_%llx", hosts,
+             (unsigned long long)random);
     return 0;
 }
 #endif

@@ -1,47 +1,19 @@
 /* The contract of <etx/log.h> for a log that takes the place of another, judged. */
-#include "log_subject.h"
+#include "log_copier.h"
 
 #include <string.h>
 
-typedef struct copying {
-    log_subject *subject;
-    etx_log *copy;
-} copying;
-
-static int copy_slot(const etx_slot *slot, void *user) {
-    copying *run = user;
-    log_subject *subject = run->subject;
-    return subject->ops->copy_slot(run->copy, slot, subject->message, sizeof subject->message);
-}
-
-static int copy_begin(log_subject *subject, etx_log **ret_copy) {
-    etx_log_info info = {.size = sizeof info};
-    etx_log_config config = {.size = sizeof config,
-                             .url = subject->copy,
-                             .node = "test",
-                             .message = subject->message,
-                             .message_size = sizeof subject->message};
-    assert_int_equal(subject->ops->info(subject->log, &info), 0);
-    return subject->ops->copy_begin(&config, &info, ret_copy);
-}
-
 /* Nobody opens a copy before it is whole. */
 static void copy_all(log_subject *subject, int whole) {
-    copying run = {.subject = subject};
-    log_subject other = *subject;
-    memcpy(other.url, subject->copy, sizeof other.url);
-    assert_int_equal(copy_begin(subject, &run.copy), 0);
+    log_copier copier = copier_of(subject, subject->copy);
+    assert_int_equal(copier_begin(&copier), 0);
     for (uint32_t i = 0; i < 3; i++) {
-        uint64_t mark;
-        assert_int_equal(subject->ops->get(subject->log, i, 0, copy_slot, &run, &mark,
-                                           subject->message, sizeof subject->message),
-                         0);
-        assert_int_not_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+        assert_int_equal(copier_fill(&copier, i), 0);
+        assert_int_not_equal(subject_open(&copier.dest, ETX_LOG_NO_CREATE), 0);
     }
-    assert_int_equal(
-        subject->ops->copy_end(run.copy, whole, subject->message, sizeof subject->message), 0);
+    assert_int_equal(copier_end(&copier, whole), 0);
     if (!whole)
-        assert_int_not_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+        assert_int_not_equal(subject_open(&copier.dest, ETX_LOG_NO_CREATE), 0);
 }
 
 static int cannot_be_copied(const log_subject *subject) {
@@ -58,7 +30,6 @@ void test_copy(void **state) {
     log_chain short_chain = chain_of(subject, 2);
     etx_log_info before = {.size = sizeof before};
     etx_log_info after = {.size = sizeof after};
-    etx_log *again = NULL;
     uint64_t mark;
     if (cannot_be_copied(subject))
         skip();
@@ -87,7 +58,8 @@ void test_copy(void **state) {
     subject_reopen(subject, 0);
     assert_int_equal(chain_check(subject, 1, 0, NULL), slots + 5);
     assert_int_equal(chain_check(subject, 2, 0, NULL), 8);
-    assert_int_equal(copy_begin(subject, &again), ETX_EBUSY);
+    log_copier again = copier_of(subject, subject->copy);
+    assert_int_equal(copier_begin(&again), ETX_EBUSY);
 }
 
 static void retire(log_subject *subject, etx_retirement what, const char *words) {

@@ -65,7 +65,7 @@ static int take_frame(relay *r, relay_pair *pair, const uint8_t *frame, size_t l
         pair->sent = 0;
     if (frame[3] == FRAME_DATA)
         pair->sent += len - FRAME_HEAD;
-    return frame[3] == FRAME_DATA && frame[4] & END_STREAM && pair->sent >= PUT_LEAST
+    return frame[3] == FRAME_DATA && frame[4] & END_STREAM && pair->sent >= r->put_least
                ? take_put(r, pair, frame, len)
                : send_all(pair->server, frame, len);
 }
@@ -150,6 +150,7 @@ relay *relay_start(uint16_t target) {
     if (!r)
         return NULL;
     r->target = target;
+    r->put_least = PUT_LEAST;
     r->listener = open_socket(&address, 0);
     for (int i = 0; i < RELAY_PAIRS; i++)
         r->pair[i].client = -1;

@@ -38,7 +38,8 @@ typedef struct relay {
     uint8_t answer[300]; /* a frame, but for its stream */
     size_t answer_len;
     _Atomic int mode;
-    _Atomic unsigned puts; /* that have come */
+    _Atomic size_t put_least; /* bytes that a put has at least */
+    _Atomic unsigned puts;    /* that have come */
     _Atomic unsigned connections;
     _Atomic int stop;
 } relay;

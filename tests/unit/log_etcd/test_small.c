@@ -1,5 +1,6 @@
 /* An etcd whose database has a small quota: space that is used again, and what is said when it is
  * full. Runs beside scripts/with-etcd --small. */
+#include "../../conformance/log_copier.h"
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -47,6 +48,42 @@ static void test_space_is_used_again(void **state) {
     other.ops->close(other.log, 1);
 }
 
+/* What was deleted and overwritten is given back, and what was refused is taken again. */
+static void make_room(fixture *f) {
+    fixture_do(f,
+               "etcdctl compact --physical $(etcdctl endpoint status -w json | grep -o"
+               " '\"revision\":[0-9]*' | cut -d: -f2) >&2; etcdctl defrag >&2;"
+               " etcdctl alarm disarm >&2");
+}
+
+/* A copy ends before it takes etcd to its quota, which would be the end for all others. */
+static void test_copy_leaves_room(void **state) {
+    fixture *f = *state;
+    char behind[100];
+    etx_slot slot = {.partition = 1, .batch = {calloc(4, LEN), 4 * LEN}};
+    etx_put put;
+    int rc = 0;
+    assert_non_null(slot.batch.data);
+    snprintf(behind, sizeof behind, "/%s_c", f->prefix);
+    log_copier copier = copier_of(&f->subject, fixture_url(f, "", behind));
+    assert_int_equal(copier_begin(&copier), 0);
+    for (; rc == 0 && slot.slot < 50; slot.slot++) {
+        rc = copier_slot(&copier, &slot);
+        usleep(120000); /* etcd's size is that of ten times a second */
+    }
+    assert_int_equal(rc, ETX_EFULL);
+    assert_non_null(strstr(copier.dest.message, "raise --quota-backend-bytes"));
+    assert_int_equal(copier_end(&copier, 0), 0);
+    assert_int_equal(copier_begin(&copier), ETX_EFULL);
+    log_chain chain = chain_make(&f->subject, 7);
+    assert_int_equal(put_large(&chain, &put), ETX_PUT_WRITTEN);
+    fixture_do(f, "etcdctl del --prefix %s_c/ >&2", f->prefix);
+    make_room(f);
+    assert_int_equal(copier_begin(&copier), 0);
+    assert_int_equal(copier_end(&copier, 0), 0);
+    free((void *)slot.batch.data);
+}
+
 /* Before etcd is at its quota it is told, while there is room for ends. */
 static void test_full(void **state) {
     fixture *f = *state;
@@ -73,12 +110,9 @@ static void test_full(void **state) {
     uint64_t count = chain_check(&f->subject, 0, 0, NULL);
     assert_int_equal(count, chain.next);
     /* what the message says, and it goes on */
-    fixture_do(f,
-               "etcdctl del %s/p/000/s/0000000000000000 %s/p/000/s/0000000000000040 >&2;"
-               " etcdctl compact --physical $(etcdctl endpoint status -w json | grep -o"
-               " '\"revision\":[0-9]*' | cut -d: -f2) >&2; etcdctl defrag >&2;"
-               " etcdctl alarm disarm >&2",
+    fixture_do(f, "etcdctl del %s/p/000/s/0000000000000000 %s/p/000/s/0000000000000040 >&2",
                f->prefix, f->prefix);
+    make_room(f);
     assert_int_equal(put_large(&chain, &put), ETX_PUT_WRITTEN);
     assert_int_equal(f->subject.ops->info(f->subject.log, &info), 0);
     assert_int_equal(f->subject.ops->space(f->subject.log, 0, &space), 0);
@@ -87,6 +121,7 @@ static void test_full(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        CASE(test_copy_leaves_room),
         CASE(test_space_is_used_again),
         CASE(test_full),
     };

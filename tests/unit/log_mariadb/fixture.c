@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <etx/log_mariadb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,15 @@ pid_t fixture_server(void) {
     if (file)
         fclose(file);
     return read == 1 && pid > 1 ? (pid_t)pid : 0;
+}
+
+void fixture_kill_server(fixture *f) {
+    pid_t server = fixture_server();
+    assert_true(server > 1);
+    assert_int_equal(kill(server, SIGKILL), 0);
+    for (int i = 0; fixture_server() == server && i < AWAIT_STEPS; i++)
+        usleep(10000);
+    fixture_await(f, "SELECT 1", "1");
 }
 
 void put_await_lock(fixture *f, const put_thread *put) {

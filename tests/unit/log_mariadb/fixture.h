@@ -28,6 +28,8 @@ void fixture_set(fixture *f, const char *setting);
 /* Ends all sessions of logs. */
 void fixture_kill_sessions(fixture *f);
 pid_t fixture_server(void);
+/* Kills the server, and waits for the one that is started instead. */
+void fixture_kill_server(fixture *f);
 /* Until it waits for a lock. */
 void put_await_lock(fixture *f, const put_thread *put);
 

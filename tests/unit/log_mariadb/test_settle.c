@@ -153,16 +153,6 @@ static void test_full(void **state) {
 
 /* ---- servers and sessions that die */
 
-/* Kills the server, and waits for the one that is started instead. */
-static void kill_server(fixture *f) {
-    pid_t server = fixture_server();
-    assert_true(server > 1);
-    assert_int_equal(kill(server, SIGKILL), 0);
-    for (int i = 0; fixture_server() == server && i < 6000; i++)
-        usleep(10000);
-    fixture_await(f, "SELECT 1", "1");
-}
-
 static void test_killed_sessions(void **state) {
     fixture *f = *state;
     log_writer writer;
@@ -180,7 +170,7 @@ static void test_killed_server(void **state) {
     writer_begin(&writer, &f->subject);
     for (int i = 0; i < 3; i++) {
         writer_await(&writer, 5);
-        kill_server(f);
+        fixture_kill_server(f);
     }
     writer_end(&writer);
 }

@@ -8,9 +8,10 @@
  * who run it. */
 #include "etcd.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void etcd_close(etx_log *head, int clean) {
+void etx__etcd_close_log(etx_log *head, int clean) {
     etx__etcd_log *log = (etx__etcd_log *)head;
     etx_allocator allocator = log->allocator;
     (void)clean; /* nothing that opens it later cuts anything */
@@ -24,6 +25,7 @@ static void etcd_close(etx_log *head, int clean) {
         allocator.release(allocator.user, log->partition,
                           log->partition_count * sizeof *log->partition);
     etx__store_free(&log->store.common);
+    free(log->copied);
     allocator.release(allocator.user, log, sizeof *log);
 }
 
@@ -41,7 +43,7 @@ static int make_partitions(etx__etcd_log *log) {
     return 0;
 }
 
-static int etcd_open(const etx_log_config *config, etx_log **ret_log) {
+int etx__etcd_new(const etx_log_config *config, etx__etcd_log **ret_log) {
     etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
         return etx__store_say(config->message, config->message_size, ETX_EINVALID,
@@ -62,12 +64,21 @@ static int etcd_open(const etx_log_config *config, etx_log **ret_log) {
     log->head.ops = etx_log_etcd();
     pthread_mutex_init(&log->care_lock, NULL);
     etx__etcd_session_init(&log->care, &log->store);
+    *ret_log = log;
+    return 0;
+}
+
+static int etcd_open(const etx_log_config *config, etx_log **ret_log) {
+    etx__etcd_log *log = NULL;
+    int rc = etx__etcd_new(config, &log);
+    if (rc)
+        return rc;
     rc = etx__etcd_meta_open(log, config->flags);
     rc = rc ? rc : make_partitions(log);
     rc = rc ? rc : etx__etcd_grade(log);
     if (rc) {
         etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
-        etcd_close(&log->head, 1);
+        etx__etcd_close_log(&log->head, 1);
         return rc;
     }
     *ret_log = &log->head;
@@ -81,7 +92,9 @@ static int etcd_info(etx_log *head, etx_log_info *ret_info) {
     if (!rc) {
         memcpy(ret_info->id, log->id, sizeof ret_info->id);
         ret_info->partitions = log->partition_count;
-        ret_info->flags = 0; /* a put may take long: never on the engine's thread */
+        /* a put may take long: never on the engine's thread */
+        ret_info->flags = (log->retired == ETX_RETIRE_COPYING ? ETX_LOG_COPYING : 0u) |
+                          (log->retired == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : 0u);
         ret_info->batch_max = ETX__ETCD_BATCH_MAX;
         ret_info->grade = log->grade;
         ret_info->remark = log->remark[0] ? log->remark : NULL;
@@ -105,7 +118,7 @@ const etx_log_ops *etx_log_etcd(void) {
     static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
                                     .scheme = "etcd",
                                     .open = etcd_open,
-                                    .close = etcd_close,
+                                    .close = etx__etcd_close_log,
                                     .info = etcd_info,
                                     .put = etx__etcd_put,
                                     .get = etx__etcd_get,
@@ -115,6 +128,10 @@ const etx_log_ops *etx_log_etcd(void) {
                                     .renew = etx__etcd_renew,
                                     .release = etx__etcd_release,
                                     .survey = etx__etcd_survey,
-                                    .clock = etx__etcd_clock};
+                                    .clock = etx__etcd_clock,
+                                    .copy_begin = etx__etcd_copy_begin,
+                                    .copy_slot = etx__etcd_copy_slot,
+                                    .copy_end = etx__etcd_copy_end,
+                                    .retire = etx__etcd_retire};
     return &ops;
 }

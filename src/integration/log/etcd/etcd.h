@@ -3,6 +3,7 @@
 #define ETX__LOG_ETCD_H
 
 #include "../store/store.h"
+#include "fields.h"
 
 #include <curl/curl.h>
 #include <etx/log_etcd.h>
@@ -13,6 +14,7 @@ enum {
     ETX__ETCD_VERSION = 1, /* of the keys */
     ETX__ETCD_BATCH_MAX = 1 << 20,
     ETX__ETCD_HEAD = 36,            /* bytes of a slot's value that stand before its batch */
+    ETX__ETCD_META_MAX = 599,       /* bytes of the value of PREFIX/log */
     ETX__ETCD_PAGE_BYTES = 4 << 20, /* that a page of a get should have */
     ETX__ETCD_LEASES = 4,           /* with different times, that a process has at once */
     ETX__ETCD_SEEN = 64             /* leases of nodes whose time is remembered */
@@ -29,64 +31,6 @@ typedef struct etx__etcd_store {
     uint32_t compact_s;     /* 0: never */
     _Atomic uint32_t first; /* the host to ask first: it answered last */
 } etx__etcd_store;
-
-/* Fields of etcd's messages, and values of some. */
-enum {
-    HEADER = 1, /* of all answers */
-    HEADER_REVISION = 3,
-    RANGE_KEY = 1,
-    RANGE_END = 2,
-    RANGE_LIMIT = 3,
-    RANGE_REVISION = 4,
-    RANGE_ORDER = 5,
-    RANGE_ORDER_DESCEND = 2,
-    RANGE_KEYS_ONLY = 8,
-    RANGE_KVS = 2, /* of its answer */
-    KV_KEY = 1,
-    KV_MOD_REVISION = 3,
-    KV_VALUE = 5,
-    KV_LEASE = 6,
-    PUT_KEY = 1,
-    PUT_VALUE = 2,
-    PUT_LEASE = 3,
-    DELETE_KEY = 1,
-    DELETE_END = 2,
-    TXN_COMPARE = 1,
-    TXN_SUCCESS = 2,
-    TXN_FAILURE = 3,
-    TXN_SUCCEEDED = 2, /* of its answer */
-    TXN_RESPONSES = 3,
-    OP_RANGE = 1,
-    OP_PUT = 2,
-    OP_DELETE = 3,
-    STATUS_VERSION = 2, /* of its answer */
-    STATUS_BYTES = 3,
-    STATUS_LEADER = 4,
-    AUTHENTICATE_NAME = 1,
-    AUTHENTICATE_PASSWORD = 2,
-    AUTHENTICATE_TOKEN = 2, /* of its answer */
-    MEMBERS = 2,            /* of a list */
-    MEMBER_LEARNER = 5,
-    ALARMS = 2, /* of an answer */
-    ALARM_WHAT = 2,
-    ALARM_NOSPACE = 1,
-    ALARM_CORRUPT = 2,
-    COMPACT_REVISION = 1,
-    GRANT_TTL = 1,
-    LEASE_ID = 1,
-    LEASE_ANSWER_ID = 2, /* of all answers about one */
-    LEASE_ANSWER_TTL = 3,
-    COMPARE_RESULT = 1,
-    COMPARE_EQUAL = 0,
-    COMPARE_GREATER = 1,
-    COMPARE_LESS = 2,
-    COMPARE_TARGET = 2,
-    COMPARE_KEY = 3,
-    /* what is compared with: its field; as a target it is four less */
-    COMPARE_CREATE_REVISION = 5,
-    COMPARE_MOD_REVISION = 6,
-    COMPARE_VALUE = 7
-};
 
 /* Bytes that grow: of a request, of an answer. */
 typedef struct etx__etcd_text {
@@ -158,6 +102,10 @@ typedef struct etx__etcd_log {
     etx__etcd_store store;
     char id[ETX_HOME_ID_LEN + 1];
     uint32_t partition_count;
+    char meta[ETX__ETCD_META_MAX + 1]; /* the value of PREFIX/log, as far as is known; or "" */
+    uint8_t retired;                   /* etx_retirement */
+    uint8_t *copied;                   /* of a copy, by partition: it has slots */
+    uint32_t operations;               /* ... in care.request, to be sent */
     etx__etcd_partition *partition;
     pthread_mutex_t care_lock; /* of all below */
     etx__etcd_session care;    /* leases, members, upkeep */
@@ -212,7 +160,14 @@ etx_bytes etx__etcd_part_of(etx_bytes message, unsigned field, size_t index);
 etx_bytes etx__etcd_found(etx_bytes answer, size_t index);
 int etx__etcd_is(etx_bytes bytes, const char *words);
 
-/* ---- value.c: of a KeyValue. Errors: ETX_ECORRUPT. */
+/* ---- value.c: as an operation of a transaction that is made. The slot's predecessor, nonce,
+ * checksum and batch count. */
+void etx__etcd_mark_write(etx__etcd_text *text,
+                          const etx__etcd_store *store,
+                          uint32_t partition,
+                          uint64_t below);
+void etx__etcd_slot_write(etx__etcd_text *text, const etx__etcd_store *store, const etx_slot *slot);
+/* ---- ... of a KeyValue. Errors: ETX_ECORRUPT. */
 int etx__etcd_mark_read(etx_bytes kv, uint64_t *ret_mark);
 /* Checksums, nonce and batch of a slot; the batch is borrowed from `kv`. */
 int etx__etcd_slot_read(etx_bytes kv, etx_slot *slot);
@@ -246,6 +201,23 @@ void etx__etcd_unreachable(etx__etcd_session *session, CURLcode code);
 
 /* ---- meta.c: makes the keys of a log, or finds them. Errors: care.rc, with care.text. */
 int etx__etcd_meta_open(etx__etcd_log *log, uint32_t flags);
+/* Sets log->meta. ETX_ENOTFOUND: it is not there. */
+int etx__etcd_meta_find(etx__etcd_log *log);
+/* Is log->meta that of a copy that is not whole? */
+int etx__etcd_meta_is_copy(const etx__etcd_log *log);
+/* Puts all marks, of an empty log. */
+int etx__etcd_meta_put_marks(etx__etcd_log *log);
+/* A transaction takes effect only while PREFIX/log has the value log->meta, or is not there. */
+void etx__etcd_meta_compare(const etx__etcd_log *log, etx__etcd_text *to);
+/* Sends care.request, which compares so. *ret_outcome may be NULL. ETX_EBUSY: it had no effect. */
+int etx__etcd_meta_send(etx__etcd_log *log, etx__etcd_outcome *ret_outcome);
+/* Puts that value instead of log->meta. */
+int etx__etcd_meta_change(etx__etcd_log *log, const char *value, etx__etcd_outcome *ret_outcome);
+
+/* ---- etcd.c */
+/* A log that knows its store, and is not connected. Errors: as etx__etcd_url_parse, ETX_ENOMEM. */
+int etx__etcd_new(const etx_log_config *config, etx__etcd_log **ret_log);
+void etx__etcd_close_log(etx_log *head, int clean);
 
 /* ---- grade.c, upkeep.c: with the care_lock. Errors: care.rc, with care.text. */
 int etx__etcd_grade(etx__etcd_log *log);
@@ -259,7 +231,17 @@ void etx__etcd_sizes_take(etx__etcd_log *log, uint32_t number, uint64_t slot, si
 void etx__etcd_sizes_drop(etx__etcd_log *log, uint32_t number, uint64_t below);
 void etx__etcd_sizes_free(etx__etcd_log *log, uint32_t number);
 
-/* ---- put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+/* ---- copy.c, put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+int etx__etcd_copy_begin(const etx_log_config *config,
+                         const etx_log_info *source,
+                         etx_log **ret_log);
+int etx__etcd_copy_slot(etx_log *head, const etx_slot *slot, char *message, size_t message_size);
+int etx__etcd_copy_end(etx_log *head, int whole, char *message, size_t message_size);
+int etx__etcd_retire(etx_log *head,
+                     etx_retirement what,
+                     const char *words,
+                     char *message,
+                     size_t message_size);
 etx_put_result etx__etcd_put(etx_log *head, etx_put *put);
 int etx__etcd_get(etx_log *head,
                   uint32_t number,

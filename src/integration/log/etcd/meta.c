@@ -1,13 +1,16 @@
 /* The keys of an etcd log: made once, or found and looked at.
  *
- * PREFIX/log                     its version, id and number of partitions, in words
+ * PREFIX/log                     its version, id and number of partitions, in words; and whether
+ *                                another has taken its place, or it is a copy that is not whole
  * PREFIX/p/PARTITION/below       the trim mark, in 16 hexadecimal digits
  * PREFIX/p/PARTITION/s/SLOT      a slot
  * PREFIX/n/NODE                  a node: its process and its address; on an etcd lease
  * PREFIX/l/PARTITION             the node that has the partition; on an etcd lease
  *
  * The first is put last, and only while it is not there: two that make a log at once put the same
- * marks, as long as there is no log, and one of them makes it. */
+ * marks, as long as there is no log, and one of them makes it. A copy has it from the beginning:
+ * with version 0, so that an ETX that knows nothing of copies does not open it either, and with the
+ * process that makes it, whose every transaction compares it. */
 #include "etcd.h"
 
 #include <stdio.h>
@@ -15,102 +18,167 @@
 
 enum { MARKS_AT_ONCE = 64 }; /* --max-txn-ops is 128, unless it was changed */
 
-static void compare_absent(etx__etcd_log *log, etx__etcd_text *to) {
-    size_t absent = etx__etcd_compare(to, COMPARE_CREATE_REVISION, COMPARE_EQUAL);
+void etx__etcd_meta_compare(const etx__etcd_log *log, etx__etcd_text *to) {
+    unsigned what = log->meta[0] ? COMPARE_VALUE : COMPARE_CREATE_REVISION;
+    size_t compare = etx__etcd_compare(to, what, COMPARE_EQUAL);
     etx__etcd_key(to, COMPARE_KEY, &log->store, "log");
-    etx__etcd_number(to, COMPARE_CREATE_REVISION, 0);
-    etx__etcd_close(to, absent);
+    if (log->meta[0])
+        etx__etcd_words(to, COMPARE_VALUE, "%s", log->meta);
+    else
+        etx__etcd_number(to, COMPARE_CREATE_REVISION, 0);
+    etx__etcd_close(to, compare);
 }
 
-static int put_marks(etx__etcd_log *log, uint32_t from, uint32_t to) {
-    etx__etcd_text *text = etx__etcd_begin(&log->care);
+int etx__etcd_meta_send(etx__etcd_log *log, etx__etcd_outcome *ret_outcome) {
+    etx__etcd_session *care = &log->care;
     etx_bytes answer;
-    compare_absent(log, text);
-    for (uint32_t i = from; i < to; i++) {
-        size_t operation = etx__etcd_open(text, TXN_SUCCESS);
-        size_t mark = etx__etcd_open(text, OP_PUT);
-        etx__etcd_key(text, PUT_KEY, &log->store, "p/%03u/below", i);
-        etx__etcd_words(text, PUT_VALUE, "%016x", 0);
-        etx__etcd_close(text, mark);
-        etx__etcd_close(text, operation);
+    etx__etcd_outcome outcome = etx__etcd_ask(care, "KV/Txn", &answer);
+    if (ret_outcome)
+        *ret_outcome = outcome;
+    if (outcome != ETX__ETCD_DONE)
+        return care->rc;
+    if (etx__etcd_number_of(answer, TXN_SUCCEEDED))
+        return 0;
+    etx__etcd_say(care, ETX_EBUSY,
+                  "another process has made, copied or retired the log below %s/ meanwhile",
+                  log->store.place.path);
+    return ETX_EBUSY;
+}
+
+int etx__etcd_meta_change(etx__etcd_log *log, const char *value, etx__etcd_outcome *ret_outcome) {
+    etx__etcd_text *text = etx__etcd_begin(&log->care);
+    etx__etcd_meta_compare(log, text);
+    size_t operation = etx__etcd_open(text, TXN_SUCCESS);
+    size_t meta = etx__etcd_open(text, OP_PUT);
+    etx__etcd_key(text, PUT_KEY, &log->store, "log");
+    etx__etcd_words(text, PUT_VALUE, "%s", value);
+    etx__etcd_close(text, meta);
+    etx__etcd_close(text, operation);
+    int rc = etx__etcd_meta_send(log, ret_outcome);
+    if (!rc)
+        snprintf(log->meta, sizeof log->meta, "%s", value);
+    return rc;
+}
+
+int etx__etcd_meta_put_marks(etx__etcd_log *log) {
+    uint32_t count = log->store.common.partitions;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < count;) {
+        etx__etcd_text *text = etx__etcd_begin(&log->care);
+        etx__etcd_meta_compare(log, text);
+        for (uint32_t end = i + MARKS_AT_ONCE; i < end && i < count; i++)
+            etx__etcd_mark_write(text, &log->store, i, 0);
+        rc = etx__etcd_meta_send(log, NULL);
     }
-    return etx__etcd_run(&log->care, "KV/Txn", &answer);
+    return rc;
 }
 
-static int put_meta(etx__etcd_log *log) {
-    etx__etcd_text *text = etx__etcd_begin(&log->care);
+static int make(etx__etcd_log *log) {
     char id[ETX_HOME_ID_LEN + 1];
-    etx_bytes answer;
+    char value[ETX__ETCD_META_MAX + 1];
     if (etx__store_id_draw(id)) {
         etx__etcd_say(&log->care, ETX_EIO, "the system gives no random numbers");
         return ETX_EIO;
     }
-    compare_absent(log, text);
-    size_t operation = etx__etcd_open(text, TXN_SUCCESS);
-    size_t meta = etx__etcd_open(text, OP_PUT);
-    etx__etcd_key(text, PUT_KEY, &log->store, "log");
-    etx__etcd_words(text, PUT_VALUE, "etx-log version=%d id=%s partitions=%u", ETX__ETCD_VERSION,
-                    id, log->store.common.partitions);
-    etx__etcd_close(text, meta);
-    etx__etcd_close(text, operation);
-    return etx__etcd_run(&log->care, "KV/Txn", &answer);
+    snprintf(value, sizeof value, "etx-log version=%d id=%s partitions=%u", ETX__ETCD_VERSION, id,
+             log->store.common.partitions);
+    int rc = etx__etcd_meta_put_marks(log);
+    rc = rc ? rc : etx__etcd_meta_change(log, value, NULL);
+    return rc == ETX_EBUSY ? 0 : rc; /* another has made it meanwhile */
 }
 
-static int make(etx__etcd_log *log) {
-    uint32_t count = log->store.common.partitions;
-    int rc = 0;
-    for (uint32_t from = 0; rc == 0 && from < count; from += MARKS_AT_ONCE)
-        rc = put_marks(log, from, count - from > MARKS_AT_ONCE ? from + MARKS_AT_ONCE : count);
-    return rc ? rc : put_meta(log);
+typedef struct meta_words {
+    unsigned version;
+    unsigned partitions;
+    char id[ETX_HOME_ID_LEN + 1];
+    /* what stands behind: " copying=" and a process, or " retired=2 " and words */
+    const char *rest;
+} meta_words;
+
+/* How many of the first three are there. */
+static int read_words(const etx__etcd_log *log, meta_words *ret_words) {
+    int len = 0;
+    *ret_words = (meta_words){.version = 0};
+    int count = sscanf(log->meta, "etx-log version=%u id=%7s partitions=%u%n", &ret_words->version,
+                       ret_words->id, &ret_words->partitions, &len);
+    ret_words->rest = log->meta + len;
+    return count;
 }
 
-static int take_meta(etx__etcd_log *log, etx_bytes value) {
-    unsigned version = 0;
-    unsigned partitions = 0;
-    char id[ETX_HOME_ID_LEN + 1] = "";
-    char words[200];
+static int says_copying(const meta_words *words) {
+    return strncmp(words->rest, " copying=", 9) == 0;
+}
+
+int etx__etcd_meta_is_copy(const etx__etcd_log *log) {
+    meta_words words;
+    return read_words(log, &words) == 3 && says_copying(&words);
+}
+
+static int take_retired(etx__etcd_log *log, const char *rest, uint32_t flags) {
+    unsigned retired = 0;
+    int len = 0;
+    (void)sscanf(rest, " retired=%u %n", &retired, &len);
+    log->retired = (uint8_t)retired;
+    if (!retired || flags & (ETX_LOG_RETIRED | ETX_LOG_READ_ONLY))
+        return 0;
+    etx__etcd_say(&log->care, ETX_ECONFLICT, "%s", rest + len);
+    return ETX_ECONFLICT;
+}
+
+static int take_meta(etx__etcd_log *log, uint32_t flags) {
+    meta_words words;
     const char *prefix = log->store.place.path;
-    snprintf(words, sizeof words, "%.*s", (int)(value.len < sizeof words ? value.len : 0),
-             value.len ? (const char *)value.data : "");
-    if (sscanf(words, "etx-log version=%u id=%7s partitions=%u", &version, id, &partitions) < 1) {
+    if (read_words(log, &words) < 1) {
         etx__etcd_say(&log->care, ETX_EINVALID,
                       "the key %s/log is not that of an ETX log: name another prefix", prefix);
         return ETX_EINVALID;
     }
-    if (version > ETX__ETCD_VERSION) {
+    if (words.version > ETX__ETCD_VERSION) {
         etx__etcd_say(&log->care, ETX_EVERSION,
                       "the log below %s/ has version %u, made by a newer ETX: this one knows %d",
-                      prefix, version, ETX__ETCD_VERSION);
+                      prefix, words.version, ETX__ETCD_VERSION);
         return ETX_EVERSION;
     }
-    if (version == 0 || strlen(id) != ETX_HOME_ID_LEN || partitions < 1 ||
-        partitions > ETX__STORE_PARTITIONS_MAX) {
+    if (says_copying(&words)) {
+        etx__etcd_say(&log->care, ETX_EBUSY,
+                      "the log below %s/ is a copy that is being made, or was left unfinished: see "
+                      "etx log copy",
+                      prefix);
+        return ETX_EBUSY;
+    }
+    if (words.version == 0 || strlen(words.id) != ETX_HOME_ID_LEN || words.partitions < 1 ||
+        words.partitions > ETX__STORE_PARTITIONS_MAX) {
         etx__etcd_say(&log->care, ETX_ECORRUPT, "the key %s/log is not as ETX made it", prefix);
         return ETX_ECORRUPT;
     }
-    memcpy(log->id, id, sizeof log->id);
-    log->partition_count = partitions;
-    return 0;
+    memcpy(log->id, words.id, sizeof log->id);
+    log->partition_count = words.partitions;
+    return take_retired(log, words.rest, flags);
 }
 
-/* ETX_ENOTFOUND: there is none. */
-static int find(etx__etcd_log *log) {
+int etx__etcd_meta_find(etx__etcd_log *log) {
     etx_bytes answer;
     etx__etcd_key(etx__etcd_begin(&log->care), RANGE_KEY, &log->store, "log");
     int rc = etx__etcd_run(&log->care, "KV/Range", &answer);
     etx_bytes kv = etx__etcd_part_of(answer, RANGE_KVS, 0);
+    etx_bytes value = etx__etcd_part_of(kv, KV_VALUE, 0);
+    snprintf(log->meta, sizeof log->meta, "%.*s",
+             (int)(value.len < sizeof log->meta ? value.len : 0),
+             value.len ? (const char *)value.data : "");
     if (!rc && !kv.len) {
         rc = ETX_ENOTFOUND;
         etx__etcd_say(&log->care, rc, "there is no log below %s/ in this etcd",
                       log->store.place.path);
     }
-    return rc ? rc : take_meta(log, etx__etcd_part_of(kv, KV_VALUE, 0));
+    return rc;
 }
 
 int etx__etcd_meta_open(etx__etcd_log *log, uint32_t flags) {
-    int rc = find(log);
+    int rc = etx__etcd_meta_find(log);
+    rc = rc ? rc : take_meta(log, flags);
     if (rc != ETX_ENOTFOUND || flags & (ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE))
         return rc;
     rc = make(log);
-    return rc ? rc : find(log);
+    rc = rc ? rc : etx__etcd_meta_find(log);
+    return rc ? rc : take_meta(log, flags);
 }

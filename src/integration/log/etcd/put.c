@@ -18,7 +18,6 @@
 #include "etcd.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static void add_slot_key(etx__etcd_text *to,
@@ -59,21 +58,6 @@ static void compare_predecessor(etx__etcd_text *to,
         etx__etcd_words(to, COMPARE_VALUE, "%08x%s", put->predecessor, i ? "!" : "");
         etx__etcd_close(to, start);
     }
-}
-
-static void write_slot(etx__etcd_text *to, const etx__etcd_store *store, const etx_put *put) {
-    char head[ETX__ETCD_HEAD + 1];
-    snprintf(head, sizeof head, "%08x %08x %016" PRIx64 " \n", put->checksum, put->predecessor,
-             put->nonce);
-    size_t operation = etx__etcd_open(to, TXN_SUCCESS);
-    size_t one = etx__etcd_open(to, OP_PUT);
-    add_slot_key(to, PUT_KEY, store, put, put->slot);
-    size_t value = etx__etcd_open(to, PUT_VALUE);
-    etx__etcd_text_add(to, head, ETX__ETCD_HEAD);
-    etx__etcd_text_add(to, put->batch.data, put->batch.len);
-    etx__etcd_close(to, value);
-    etx__etcd_close(to, one);
-    etx__etcd_close(to, operation);
 }
 
 /* Mark and slot, as judge reads them. */
@@ -144,7 +128,13 @@ etx_put_result etx__etcd_put(etx_log *head, etx_put *put) {
     etx__etcd_text *request = etx__etcd_begin(session);
     compare_slot(request, &log->store, put);
     compare_predecessor(request, &log->store, put);
-    write_slot(request, &log->store, put);
+    const etx_slot slot = {.partition = put->partition,
+                           .slot = put->slot,
+                           .predecessor = put->predecessor,
+                           .nonce = put->nonce,
+                           .checksum = put->checksum,
+                           .batch = put->batch};
+    etx__etcd_slot_write(request, &log->store, &slot);
     tell_what_is(request, &log->store, put, TXN_FAILURE);
     etx__etcd_outcome outcome = etx__etcd_ask(session, "KV/Txn", &answer);
     if (outcome == ETX__ETCD_LOST)

@@ -46,12 +46,7 @@ static int raise_mark(etx__etcd_log *log, uint32_t number, uint64_t below, etx_b
     etx__etcd_session *session = &log->partition[number].session;
     etx__etcd_text *to = etx__etcd_begin(session);
     compare_mark(log, to, number, below);
-    size_t operation = etx__etcd_open(to, TXN_SUCCESS);
-    size_t mark = etx__etcd_open(to, OP_PUT);
-    etx__etcd_key(to, PUT_KEY, &log->store, "p/%03u/below", number);
-    etx__etcd_words(to, PUT_VALUE, "%016" PRIx64, below);
-    etx__etcd_close(to, mark);
-    etx__etcd_close(to, operation);
+    etx__etcd_mark_write(to, &log->store, number, below);
     tell_what_is(log, to, number);
     return etx__etcd_run(session, "KV/Txn", ret_answer);
 }

@@ -1,7 +1,38 @@
 /* What the values of a log's keys say: a mark, a slot. */
 #include "etcd.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+void etx__etcd_mark_write(etx__etcd_text *text,
+                          const etx__etcd_store *store,
+                          uint32_t partition,
+                          uint64_t below) {
+    size_t operation = etx__etcd_open(text, TXN_SUCCESS);
+    size_t mark = etx__etcd_open(text, OP_PUT);
+    etx__etcd_key(text, PUT_KEY, store, "p/%03u/below", partition);
+    etx__etcd_words(text, PUT_VALUE, "%016" PRIx64, below);
+    etx__etcd_close(text, mark);
+    etx__etcd_close(text, operation);
+}
+
+void etx__etcd_slot_write(etx__etcd_text *text,
+                          const etx__etcd_store *store,
+                          const etx_slot *slot) {
+    char head[ETX__ETCD_HEAD + 1];
+    snprintf(head, sizeof head, "%08x %08x %016" PRIx64 " \n", slot->checksum, slot->predecessor,
+             slot->nonce);
+    size_t operation = etx__etcd_open(text, TXN_SUCCESS);
+    size_t one = etx__etcd_open(text, OP_PUT);
+    etx__etcd_key(text, PUT_KEY, store, "p/%03u/s/%016" PRIx64, slot->partition, slot->slot);
+    size_t value = etx__etcd_open(text, PUT_VALUE);
+    etx__etcd_text_add(text, head, ETX__ETCD_HEAD);
+    etx__etcd_text_add(text, slot->batch.data, slot->batch.len);
+    etx__etcd_close(text, value);
+    etx__etcd_close(text, one);
+    etx__etcd_close(text, operation);
+}
 
 /* A number of `len` hexadecimal digits, without anything else. */
 static int hex_read(const char *text, size_t len, uint64_t *ret_number) {

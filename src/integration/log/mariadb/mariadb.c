@@ -6,9 +6,10 @@
  * it. */
 #include "mariadb.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void maria_close(etx_log *head, int clean) {
+void etx__maria_close(etx_log *head, int clean) {
     etx__maria_log *log = (etx__maria_log *)head;
     etx_allocator allocator = log->allocator;
     (void)clean; /* nothing that opens it later cuts anything */
@@ -20,6 +21,7 @@ static void maria_close(etx_log *head, int clean) {
         allocator.release(allocator.user, log->partition,
                           log->partition_count * sizeof *log->partition);
     etx__maria_store_free(&log->store);
+    free(log->copied);
     allocator.release(allocator.user, log, sizeof *log);
 }
 
@@ -57,7 +59,7 @@ static int measure(etx__maria_log *log) {
 }
 
 /* A put is one packet. */
-static int take_batch_max(etx__maria_log *log) {
+int etx__maria_batch_max(etx__maria_log *log) {
     size_t packet = log->care.packet;
     size_t most = packet > ETX__MARIA_PACKET_COST ? packet - ETX__MARIA_PACKET_COST : 0;
     log->batch_max = most < ETX__MARIA_BATCH_MAX ? most : ETX__MARIA_BATCH_MAX;
@@ -70,7 +72,7 @@ static int take_batch_max(etx__maria_log *log) {
     return ETX_EINVALID;
 }
 
-static int maria_open(const etx_log_config *config, etx_log **ret_log) {
+int etx__maria_new(const etx_log_config *config, etx__maria_log **ret_log) {
     etx_allocator allocator = etx__store_allocator(config->allocator);
     if (config->size < sizeof *config)
         return etx__store_say(config->message, config->message_size, ETX_EINVALID,
@@ -87,14 +89,23 @@ static int maria_open(const etx_log_config *config, etx_log **ret_log) {
     log->head.ops = etx_log_mariadb();
     pthread_mutex_init(&log->care_lock, NULL);
     etx__maria_session_init(&log->care, &log->store);
+    *ret_log = log;
+    return 0;
+}
+
+static int maria_open(const etx_log_config *config, etx_log **ret_log) {
+    etx__maria_log *log = NULL;
+    int rc = etx__maria_new(config, &log);
+    if (rc)
+        return rc;
     rc = etx__maria_schema_open(log, config->flags);
-    rc = rc ? rc : take_batch_max(log);
+    rc = rc ? rc : etx__maria_batch_max(log);
     rc = rc ? rc : make_partitions(log);
     rc = rc ? rc : measure(log);
     rc = rc ? rc : etx__maria_grade(log);
     if (rc) {
         etx__store_say(config->message, config->message_size, rc, "%s", log->care.text);
-        maria_close(&log->head, 1);
+        etx__maria_close(&log->head, 1);
         return rc;
     }
     *ret_log = &log->head;
@@ -108,7 +119,9 @@ static int maria_info(etx_log *head, etx_log_info *ret_info) {
     if (!rc) {
         memcpy(ret_info->id, log->id, sizeof ret_info->id);
         ret_info->partitions = log->partition_count;
-        ret_info->flags = 0; /* a put may take long: never on the engine's thread */
+        /* a put may take long: never on the engine's thread */
+        ret_info->flags = (log->retired == ETX_RETIRE_COPYING ? ETX_LOG_COPYING : 0u) |
+                          (log->retired == ETX_RETIRE_MOVED ? ETX_LOG_MOVED : 0u);
         ret_info->batch_max = log->batch_max;
         ret_info->grade = log->grade;
         ret_info->remark = log->remark[0] ? log->remark : NULL;
@@ -132,7 +145,7 @@ const etx_log_ops *etx_log_mariadb(void) {
     static const etx_log_ops ops = {.version = ETX_LOG_VERSION,
                                     .scheme = "mariadb",
                                     .open = maria_open,
-                                    .close = maria_close,
+                                    .close = etx__maria_close,
                                     .info = maria_info,
                                     .put = etx__maria_put,
                                     .get = etx__maria_get,
@@ -142,6 +155,10 @@ const etx_log_ops *etx_log_mariadb(void) {
                                     .renew = etx__maria_renew,
                                     .release = etx__maria_release,
                                     .survey = etx__maria_survey,
-                                    .clock = etx__maria_clock};
+                                    .clock = etx__maria_clock,
+                                    .copy_begin = etx__maria_copy_begin,
+                                    .copy_slot = etx__maria_copy_slot,
+                                    .copy_end = etx__maria_copy_end,
+                                    .retire = etx__maria_retire};
     return &ops;
 }

@@ -54,6 +54,7 @@ typedef struct etx__maria_session {
     uint32_t host;     /* the one that was used last */
     size_t packet;     /* the largest that this server takes */
     uint8_t galera;    /* it replicates by Galera */
+    uint8_t pinned;    /* what is lost of it is lost: no connection is made instead */
     uint64_t changed;  /* rows, by the last statement of etx__maria_run */
     uint64_t chosen;   /* by its LAST_INSERT_ID(), or 0 */
     int rc;            /* ETX_E...: why the last statement failed */
@@ -79,6 +80,10 @@ typedef struct etx__maria_log {
     etx_durability grade;
     char remark[300];
     uint8_t attended;
+    uint8_t retired;      /* etx_retirement */
+    uint8_t *copied;      /* of a copy, by partition: it has slots */
+    uint8_t copying;      /* ... a transaction is under way */
+    uint64_t uncommitted; /* ... bytes of slots in it */
 } etx__maria_log;
 
 /* Bytes as an SQL literal, whatever they are. */
@@ -111,6 +116,8 @@ etx__maria_outcome etx__maria_ask(etx__maria_session *session,
 /* The same for a statement without rows: 0 or session->rc. Sets changed and chosen. */
 int etx__maria_run(etx__maria_session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The parameters of a statement: numbers, and these bytes where there is none. Borrows all. */
+void etx__maria_bind(MYSQL_BIND *params, uint64_t *const *numbers, int count, etx_bytes bytes);
 /* The statement `sql` with these parameters, which is prepared when it is first used; its changed
  * rows. */
 etx__maria_outcome etx__maria_run_put(etx__maria_session *session,
@@ -133,11 +140,33 @@ void etx__maria_say(etx__maria_session *session, int rc, const char *format, ...
 
 /* ---- schema.c: makes the tables, or finds them, and reads whose log it is. */
 int etx__maria_schema_open(etx__maria_log *log, uint32_t flags);
+/* Makes the tables of a log with that id, which nobody can open: a copy of this process, whatever
+ * an earlier copy has left but for its slots. ETX_EBUSY: something else is there. */
+int etx__maria_schema_begin(etx__maria_log *log, const char *id);
+/* Gives tables of an older ETX the columns that they lack. */
+int etx__maria_schema_renew(etx__maria_log *log);
+
+/* ---- mariadb.c */
+/* A log that knows its store, and is not connected. Errors: as etx__maria_url_parse. */
+int etx__maria_new(const etx_log_config *config, etx__maria_log **ret_log);
+void etx__maria_close(etx_log *head, int clean);
+/* Sets log->batch_max by what the server takes. ETX_EINVALID: too little. */
+int etx__maria_batch_max(etx__maria_log *log);
 
 /* ---- grade.c: sets log->grade and log->remark. */
 int etx__maria_grade(etx__maria_log *log);
 
-/* ---- put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+/* ---- copy.c, put.c, get.c, trim.c, lease.c: the functions of etx_log_ops */
+int etx__maria_copy_begin(const etx_log_config *config,
+                          const etx_log_info *source,
+                          etx_log **ret_log);
+int etx__maria_copy_slot(etx_log *head, const etx_slot *slot, char *message, size_t message_size);
+int etx__maria_copy_end(etx_log *head, int whole, char *message, size_t message_size);
+int etx__maria_retire(etx_log *head,
+                      etx_retirement what,
+                      const char *words,
+                      char *message,
+                      size_t message_size);
 etx_put_result etx__maria_put(etx_log *head, etx_put *put);
 int etx__maria_get(etx_log *head,
                    uint32_t number,

@@ -65,15 +65,9 @@ static etx_put_result look_why(etx__maria_session *session, etx_put *put) {
     return why;
 }
 
-static void bind_number(MYSQL_BIND *param, uint64_t *number) {
-    param->buffer_type = MYSQL_TYPE_LONGLONG;
-    param->buffer = number;
-    param->is_unsigned = 1;
-}
-
 /* One attempt; 0: it had no effect and may be made again. */
 static etx_put_result try_once(etx__maria_session *session, etx_put *put) {
-    MYSQL_BIND params[PARAMS] = {0};
+    MYSQL_BIND params[PARAMS];
     uint64_t partition = put->partition;
     uint64_t slot = put->slot;
     uint64_t before = put->slot - 1; /* of slot 0: no slot has this number */
@@ -81,21 +75,11 @@ static etx_put_result try_once(etx__maria_session *session, etx_put *put) {
     uint64_t predecessor = put->predecessor;
     uint64_t checksum = put->checksum;
     uint64_t size = put->batch.len;
-    unsigned long len = put->batch.len;
     uint64_t *const numbers[PARAMS] = {&partition, &slot, &nonce,       &predecessor, &checksum,
                                        &size,      NULL,  &partition,   &before,      &partition,
                                        &slot,      &slot, &predecessor, &predecessor};
     uint64_t inserted = 0;
-    for (int i = 0; i < PARAMS; i++) {
-        if (numbers[i]) {
-            bind_number(&params[i], numbers[i]);
-        } else {
-            params[i].buffer_type = MYSQL_TYPE_LONG_BLOB;
-            params[i].buffer = (void *)put->batch.data;
-            params[i].buffer_length = len;
-            params[i].length = &len;
-        }
-    }
+    etx__maria_bind(params, numbers, PARAMS, put->batch);
     etx__maria_outcome outcome = etx__maria_run_put(session, insert_slot, params, &inserted);
     if (outcome == ETX__MARIA_LOST)
         return etx__store_put_end(put, ETX_PUT_UNKNOWN, session->rc, session->text);

@@ -60,7 +60,10 @@ static int is_over(const etx__maria_session *session) {
 int etx__maria_session_ready(etx__maria_session *session) {
     if (session->conn && is_over(session))
         etx__maria_drop(session);
-    return session->conn ? 0 : etx__maria_connect(session);
+    if (session->conn || !session->pinned)
+        return session->conn ? 0 : etx__maria_connect(session);
+    etx__maria_say(session, ETX_EUNAVAILABLE, "the connection was lost");
+    return session->rc;
 }
 
 /* ---- statements */
@@ -124,6 +127,17 @@ int etx__maria_run(etx__maria_session *session, const char *format, ...) {
     session->changed = mysql_affected_rows(session->conn);
     session->chosen = mysql_insert_id(session->conn);
     return 0;
+}
+
+void etx__maria_bind(MYSQL_BIND *params, uint64_t *const *numbers, int count, etx_bytes bytes) {
+    for (int i = 0; i < count; i++) {
+        params[i] = (MYSQL_BIND){
+            .buffer_type = MYSQL_TYPE_LONGLONG, .buffer = numbers[i], .is_unsigned = 1};
+        if (!numbers[i])
+            params[i] = (MYSQL_BIND){.buffer_type = MYSQL_TYPE_LONG_BLOB,
+                                     .buffer = (void *)bytes.data,
+                                     .buffer_length = bytes.len};
+    }
 }
 
 /* A statement that is not prepared does nothing. */

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""`etx log copy` from store to store: what a log has stays what it is, wherever it goes.
+
+The stores are found by the environment (scripts/with-mariadb and the like).
+"""
+import itertools
+import json
+import os
+import subprocess
+import time
+
+import cli_common
+from cli_common import Case, rows
+
+
+class Stores(Case):
+    def setUp(self):
+        super().setUp()
+        self.unique = "t_" + os.path.basename(self.dir)[-8:]
+
+    def url(self, store, name=""):
+        """Of a log of this test in that store."""
+        own = self.unique + name
+        return {"mariadb": f"mariadb://etx@/etx?socket={os.environ['MARIADB_SOCKET']}&prefix={own}",
+                "etcd": f"etcd://{os.environ['ETX_ETCD']}/{own}",
+                "postgresql": f"postgresql://?schema={own}",
+                "redis": f"redis:///0?socket={os.environ['REDIS_SOCKET']}&prefix={own}",
+                "file": f"file:{self.path('log' + name)}"}[store]
+
+    def make_source(self):
+        """A log in a directory with transactions in flight and some that have ended."""
+        broken = os.path.join(self.make_broken_off_demo(), "log")
+        self.expect(0, "log", "copy", broken, self.url("file", "_made"))
+        return self.url("file", "_made")
+
+    def contents(self, url):
+        """Records, transactions, and what is told of the slots."""
+        listed = rows(self.expect(0, "tx", "list", "--home", url, "--ended", "--json", "--limit",
+                                  "100000").stdout)
+        told = json.loads(self.expect(0, "log", "verify", url, "--json").stdout)
+        return (self.expect(0, "log", "show", url, "--json").stdout,
+                sorted((tx["gid"], tx["state"]) for tx in listed),
+                [told[what] for what in ("state", "partitions", "slots")])
+
+    def operate(self, code, url):
+        """Whoever opens a log to change it."""
+        return self.expect(code, "tx", "park", "nobody", "--home", url, "--why", "so", "--who",
+                           "me").stderr
+
+    def test_around(self):
+        source = self.make_source()
+        wanted = self.contents(source)
+        states = {state for _, state in wanted[1]}
+        self.assertIn("COMMITTED", states)
+        self.assertTrue(states - {"COMMITTED", "ABORTED"})
+        for store in ("mariadb", "etcd", "postgresql", "mariadb", "redis", "etcd", "file"):
+            dest = self.url(store, "_" + store + "_from_" + source.split(":")[0])
+            told = json.loads(self.expect(0, "log", "copy", source, dest, "--json").stdout)
+            self.assertEqual((told["result"], told["partitions"], told["slots"]),
+                             ("copied", *wanted[2][1:]))
+            self.assertEqual(self.contents(dest), wanted, dest)
+            # the source is read as before, and nobody begins anything in it
+            self.assertEqual(self.contents(source), wanted, source)
+            self.assertIn("has moved this log to " + dest.split("?")[0], self.operate(2, source))
+            self.assertIn("was copied before", self.expect(2, "log", "copy", source,
+                                                           dest + "_more").stderr)
+            self.expect(0, "log", "copy", "--take-back", source)
+            self.expect(1, "log", "copy", "--take-back", source)
+            # what is there already stays
+            self.expect(2, "log", "copy", source, dest)
+            self.assertEqual(self.contents(dest), wanted, dest)
+            source = dest
+        self.operate(1, source)  # opened; there is no such transaction
+
+    def break_off(self, store):
+        """Kills copies, each a little later, until one has begun to fill its destination; the
+        source and the destination of that."""
+        log = os.path.join(self.make_broken_off_demo(), "log")
+        for number in itertools.count():
+            name = f"_{store}{number}"
+            source, dest = self.url("file", name), self.url(store, name)
+            self.expect(0, "log", "backup", log, self.path("log" + name))
+            with subprocess.Popen([cli_common.binary(), "log", "copy", source, dest],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                time.sleep(0.003 * number)
+                process.kill()
+            if "left unfinished" in cli_common.run("log", "verify", dest).stderr:
+                return source, dest
+            self.assertLess(number, 1000)
+
+    def test_broken_off(self):
+        """Neither log can be used until the same command has run again, and then the copy can."""
+        for store in ("mariadb", "etcd"):
+            with self.subTest(store):
+                source, dest = self.break_off(store)
+                wanted = self.contents(source)
+                self.assertIn("has not finished", self.operate(2, source))
+                self.assertIn("left unfinished", self.operate(2, dest))
+                self.expect(0, "log", "copy", source, dest)
+                self.assertEqual(self.contents(dest), wanted)
+                self.assertIn("has moved this log", self.operate(2, source))
+                self.operate(1, dest)
+
+
+if __name__ == "__main__":
+    cli_common.main()
