@@ -43,10 +43,11 @@ static int name_postgresql(log_subject *subject) {
     uint64_t random;
     if (getentropy(&random, sizeof random))
         return -1;
-    snprintf(subject->url, sizeof subject->url, "postgresql://?partitions=3&schema=t_%llx",
+    snprintf(subject->url, sizeof subject->url,
+             "postgresql://?partitions=3&timeout_ms=30000&schema=t_%llx",
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "postgresql://?schema=absent");
-    snprintf(subject->copy, sizeof subject->copy, "postgresql://?schema=c_%llx",
+    snprintf(subject->copy, sizeof subject->copy, "postgresql://?timeout_ms=30000&schema=c_%llx",
              (unsigned long long)random);
     return 0;
 }
@@ -59,12 +60,13 @@ static int name_mariadb(log_subject *subject) {
     if (!socket || getentropy(&random, sizeof random))
         return -1;
     snprintf(subject->url, sizeof subject->url,
-             "mariadb://etx@/etx?socket=%s&partitions=3&prefix=t_%llx", socket,
+             "mariadb://etx@/etx?socket=%s&partitions=3&timeout_ms=30000&prefix=t_%llx", socket,
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "mariadb://etx@/etx?socket=%s&prefix=absent",
              socket);
-    snprintf(subject->copy, sizeof subject->copy, "mariadb://etx@/etx?socket=%s&prefix=c_%llx",
-             socket, (unsigned long long)random);
+    snprintf(subject->copy, sizeof subject->copy,
+             "mariadb://etx@/etx?socket=%s&timeout_ms=30000&prefix=c_%llx", socket,
+             (unsigned long long)random);
     return 0;
 }
 #endif
@@ -75,10 +77,11 @@ static int name_etcd(log_subject *subject) {
     const char *hosts = getenv("ETX_ETCD");
     if (!hosts || getentropy(&random, sizeof random))
         return -1;
-    snprintf(subject->url, sizeof subject->url, "etcd://%.100s/t_%llx?partitions=3", hosts,
+    snprintf(subject->url, sizeof subject->url,
+             "etcd://%.100s/t_%llx?partitions=3&timeout_ms=30000", hosts,
              (unsigned long long)random);
     snprintf(subject->absent, sizeof subject->absent, "etcd://%.100s/absent", hosts);
-    snprintf(subject->copy, sizeof subject->copy, "etcd://%.100s/c_%llx", hosts,
+    snprintf(subject->copy, sizeof subject->copy, "etcd://%.100s/c_%llx?timeout_ms=30000", hosts,
              (unsigned long long)random);
     return 0;
 }
@@ -90,7 +93,8 @@ static int name_redis(log_subject *subject) {
     uint64_t random;
     if (!socket || getentropy(&random, sizeof random))
         return -1;
-    snprintf(subject->url, sizeof subject->url, "redis:///0?partitions=3&prefix=t_%llx&socket=%s",
+    snprintf(subject->url, sizeof subject->url,
+             "redis:///0?partitions=3&timeout_ms=30000&prefix=t_%llx&socket=%s",
              (unsigned long long)random, socket);
     snprintf(subject->absent, sizeof subject->absent, "redis:///0?prefix=absent&socket=%s", socket);
     snprintf(subject->copy, sizeof subject->copy, "redis:///0?prefix=c_%llx&socket=%s",

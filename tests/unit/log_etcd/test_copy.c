@@ -9,7 +9,7 @@
 /* A copy of the fixture's log, below a prefix beside it. */
 static log_copier copier_beside(fixture *f) {
     char behind[200];
-    snprintf(behind, sizeof behind, "/%s_c?timeout_ms=5000", f->prefix);
+    snprintf(behind, sizeof behind, "/%s_c?timeout_ms=10000", f->prefix);
     return copier_of(&f->subject, fixture_url(f, "", behind));
 }
 

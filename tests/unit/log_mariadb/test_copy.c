@@ -11,7 +11,7 @@
 /* A copy of the fixture's log, into tables beside it. */
 static log_copier copier_beside(fixture *f) {
     char url[512];
-    snprintf(url, sizeof url, "mariadb://etx@/etx?socket=%s&timeout_ms=3000&prefix=%s_c",
+    snprintf(url, sizeof url, "mariadb://etx@/etx?socket=%s&timeout_ms=30000&prefix=%s_c",
              getenv("MARIADB_SOCKET"), f->prefix);
     return copier_of(&f->subject, url);
 }
