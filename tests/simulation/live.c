@@ -250,16 +250,23 @@ static void start_all_anew(sim *s) {
     }
 }
 
+static void end_all(sim *s) {
+    for (uint32_t turn = 0; !wait_for_end(s); turn++) {
+        restart_one(s, turn);
+    }
+}
+
 void sim_live_on(sim *s) {
     heal(s);
     if (s->restarts) {
         start_all_anew(s);
     }
-    for (uint32_t turn = 0; !wait_for_end(s); turn++) {
-        restart_one(s, turn);
-    }
+    end_all(s);
     if (s->leased) {
         sim_run_until(s, s->now_us + SETTLE_US);
+        if (!all_ended(s)) { /* a begin that nobody knew of has taken effect late */
+            end_all(s);
+        }
         for (uint32_t i = 0; i < s->stores; i++) {
             check_shares(s, &s->store[i]);
         }
