@@ -104,7 +104,7 @@ static void test_full(void **state) {
         assert_true(chain.next < 400);
     assert_int_equal(result, ETX_PUT_NOT_WRITTEN);
     assert_int_equal(put.error, ETX_EFULL);
-    assert_non_null(strstr(put.message, "defragment"));
+    assert_non_null(strstr(put.message, "etcdctl defrag"));
     assert_int_equal(f->subject.ops->info(f->subject.log, &info), 0);
     assert_non_null(strstr(info.remark, "NOSPACE"));
     uint64_t count = chain_check(&f->subject, 0, 0, NULL);
