@@ -74,10 +74,11 @@ static int fold_move(box *b, const char *gid, int ended, const void *result, siz
     return etx__core_fold(b->core, &record);
 }
 
-static int fold_abort(box *b, const char *gid) {
+static int fold_abort(box *b, const char *gid, const char *reason) {
     etx_record record = {.type = ETX_RECORD_DECIDE, .gid = text_of(gid)};
     record.u.decide.marks = ETX_MARK_NEVER_BEGUN;
     record.u.decide.time_ms = 100;
+    record.u.decide.reason = text_of(reason);
     return etx__core_fold(b->core, &record);
 }
 
@@ -123,11 +124,13 @@ static void test_recovery_without_room(void **state) {
     assert_int_equal(fold_enlist(&b, "other", "n", bytes, 20000), ETX_EBUSY);
     assert_int_equal(fold_result(&b, "other", bytes, 20000), ETX_EBUSY);
     assert_int_equal(fold_decide(&b, "other", long_gid), ETX_EBUSY);
-    assert_int_equal(fold_abort(&b, long_gid), ETX_EBUSY);
+    assert_int_equal(fold_abort(&b, long_gid, ""), ETX_EBUSY);
+    assert_int_equal(fold_abort(&b, "z", long_gid), ETX_EBUSY); /* a reason, and no room for it */
     assert_int_equal(fold_move(&b, long_gid, 0, NULL, 0), ETX_EBUSY);
     assert_int_equal(fold_move(&b, long_gid, 1, NULL, 0), ETX_EBUSY);
     assert_int_equal(fold_move(&b, "y", 0, bytes, 20000), ETX_EBUSY);
-    assert_false(knows(&b, "x") || knows(&b, long_gid));
+    assert_false(knows(&b, "x") || knows(&b, long_gid) || knows(&b, "z"));
+    assert_int_equal(fold_abort(&b, "z", ""), 0);
     /* what claims more bytes than there can be is never copied */
     assert_int_equal(fold_begin(&b, "huge", bytes, (size_t)5 << 30), ETX_EBUSY);
     assert_int_equal(fold_enlist(&b, "other", "huge", bytes, (size_t)5 << 30), ETX_EBUSY);
