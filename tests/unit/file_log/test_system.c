@@ -111,11 +111,13 @@ static void test_names_that_do_not_sync(void **state) {
         fixture_expect(fixture, fixture_open(fixture, 0), ETX_EIO, words[nth - 1]);
         calls_clear();
     }
-    calls_fail(CALL_OPEN, 1, EACCES, ".."); /* it may not be read: the file system is synced */
-    assert_int_equal(fixture_open(fixture, 0), 0);
-    assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
-    fixture_close(fixture, 1);
-    calls_clear();
+    for (int i = 0; i < 2; i++) { /* it may not be read: the file system is synced */
+        calls_fail(CALL_OPEN, 1, i == 0 ? EACCES : EPERM, "..");
+        assert_int_equal(fixture_open(fixture, 0), 0);
+        assert_int_equal(calls_now()->fault[CALL_OPEN].struck, 1);
+        fixture_close(fixture, 1);
+        calls_clear();
+    }
     calls_fail(CALL_OPEN, 1, EMFILE, "..");
     fixture_expect(fixture, fixture_open(fixture, 0), ETX_EIO, words[1]);
     calls_clear();
