@@ -19,7 +19,6 @@ struct etxd_story {
     uint64_t size; /* with what is behind it, and what is left at the ring's end */
     uint64_t next; /* in its bucket: the place + 1 */
     uint64_t begin_ms, deadline_ms, decided_ms;
-    uint32_t hash;
     uint32_t branches;
     uint32_t length; /* with its branches */
     uint8_t mode;
@@ -88,6 +87,15 @@ static etxd_story *story_at(const etxd_stories *stories, uint64_t place) {
     return (etxd_story *)(void *)(stories->ring + place % stories->size);
 }
 
+static uint64_t *bucket_of(const etxd_stories *stories, const char *gid) {
+    return &stories->bucket[etxd_hash(gid) & stories->mask];
+}
+
+/* Before the first branch. */
+static size_t head_size(const char *gid) {
+    return round_up(sizeof(etxd_story) + strlen(gid) + 1);
+}
+
 /* ---- taking */
 
 static uint32_t cut(size_t len) {
@@ -115,13 +123,9 @@ static branch_head head_of(const etx_branch_status *branch) {
     return head;
 }
 
-static size_t head_size(const etx_status *status) {
-    return round_up(sizeof(etxd_story) + strlen(status->gid) + 1);
-}
-
 static size_t measure(const etx_status *status, const etx_ending *ending) {
     etx_branch_status branch = {.size = sizeof branch};
-    size_t size = head_size(status);
+    size_t size = head_size(status->gid);
     uint32_t i;
     for (i = 0; etx_ending_branch(ending, i, &branch) == 0; i++) {
         size += head_of(&branch).size;
@@ -168,15 +172,15 @@ static void put_story(etxd_stories *stories,
                       const etx_status *status,
                       const etx_ending *ending) {
     etx_branch_status branch = {.size = sizeof branch};
+    uint64_t *bucket = bucket_of(stories, status->gid);
     uint64_t place = make_room(stories, size);
     etxd_story *story = story_at(stories, place);
-    uint8_t *at = (uint8_t *)story + head_size(status);
+    uint8_t *at = (uint8_t *)story + head_size(status->gid);
     uint32_t i;
     *story = (etxd_story){.size = size,
                           .begin_ms = status->begin_ms,
                           .deadline_ms = status->deadline_ms,
                           .decided_ms = status->decided_ms,
-                          .hash = etxd_hash(status->gid),
                           .length = (uint32_t)size,
                           .mode = (uint8_t)status->mode};
     memcpy(story->gid, status->gid, strlen(status->gid) + 1);
@@ -184,8 +188,8 @@ static void put_story(etxd_stories *stories,
         at = put_branch(at, &branch);
     }
     story->branches = i;
-    story->next = stories->bucket[story->hash & stories->mask];
-    stories->bucket[story->hash & stories->mask] = place + 1;
+    story->next = *bucket;
+    *bucket = place + 1;
     stories->newest = place;
     stories->end = place + size;
 }
@@ -204,7 +208,7 @@ void etxd_stories_take(etxd_stories *stories, const etx_status *status, const et
 
 /* Under the lock. */
 static const etxd_story *find(const etxd_stories *stories, const char *gid, uint64_t begin_ms) {
-    uint64_t next = stories->bucket[etxd_hash(gid) & stories->mask];
+    uint64_t next = *bucket_of(stories, gid);
     while (next > stories->oldest) {
         const etxd_story *story = story_at(stories, next - 1);
         if (story->begin_ms == begin_ms && strcmp(story->gid, gid) == 0) {
@@ -253,7 +257,7 @@ int etxd_stories_complete(etxd_stories *stories, etx_status *status) {
 }
 
 int etxd_story_next(const etxd_story *story, size_t *at, etxd_story_branch *ret_branch) {
-    size_t place = *at > 0 ? *at : round_up(sizeof *story + strlen(story->gid) + 1);
+    size_t place = *at > 0 ? *at : head_size(story->gid);
     const uint8_t *bytes = (const uint8_t *)story + place;
     const branch_head *head = (const branch_head *)(const void *)bytes;
     etx_branch_status *to = &ret_branch->status;
