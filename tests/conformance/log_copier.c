@@ -66,3 +66,27 @@ void copier_check(log_copier *copier) {
     }
     copier->dest.ops->close(copier->dest.log, 1);
 }
+
+void copier_fill_source(log_subject *source) {
+    size_t len = strlen(source->url);
+    snprintf(source->url + len, sizeof source->url - len, "&timeout_ms=20000");
+    subject_reopen(source, 1);
+    log_chain chain = chain_of(source, 0);
+    log_chain small = chain_of(source, 2);
+    puts_many(&chain, 45, 60000);
+    puts_many(&small, 120, 10);
+    assert_int_equal(source->ops->trim(source->log, 0, 5), 0);
+}
+
+void copier_fill_all(log_copier *copier) {
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(copier_fill(copier, i), 0);
+}
+
+void copier_whole(log_copier *copier) {
+    assert_int_equal(copier_begin(copier), 0);
+    copier_fill_all(copier);
+    copier_refused(copier, 0);
+    assert_int_equal(copier_end(copier, 1), 0);
+    copier_check(copier);
+}

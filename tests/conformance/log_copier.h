@@ -11,11 +11,17 @@ typedef struct log_copier {
 } log_copier;
 
 log_copier copier_of(log_subject *source, const char *url);
+/* The source gets more than adapters copy in one transaction, by bytes and by number. */
+void copier_fill_source(log_subject *source);
 /* All return what the adapter's function does. */
 int copier_begin(log_copier *copier);
 int copier_fill(log_copier *copier, uint32_t partition);
 int copier_slot(log_copier *copier, const etx_slot *slot);
 int copier_end(log_copier *copier, int whole);
+/* All three partitions. */
+void copier_fill_all(log_copier *copier);
+/* From the beginning to the end; copier_check follows. */
+void copier_whole(log_copier *copier);
 /* Opening it fails, since it is not whole. */
 void copier_refused(log_copier *copier, uint32_t flags);
 /* Opens it: each of the three partitions has what the source's has, and the mark. */

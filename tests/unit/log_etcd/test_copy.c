@@ -13,23 +13,6 @@ static log_copier copier_beside(fixture *f) {
     return copier_of(&f->subject, fixture_url(f, "", behind));
 }
 
-/* More than fits into one transaction, by bytes and by number. */
-static void fill_source(fixture *f) {
-    size_t len = strlen(f->subject.url);
-    snprintf(f->subject.url + len, sizeof f->subject.url - len, "&timeout_ms=20000");
-    subject_reopen(&f->subject, 1);
-    log_chain chain = chain_of(&f->subject, 0);
-    log_chain small = chain_of(&f->subject, 2);
-    puts_many(&chain, 45, 60000);
-    puts_many(&small, 120, 10);
-    assert_int_equal(f->subject.ops->trim(f->subject.log, 0, 5), 0);
-}
-
-static void fill_copy(log_copier *copier) {
-    for (uint32_t i = 0; i < 3; i++)
-        assert_int_equal(copier_fill(copier, i), 0);
-}
-
 static unsigned long count_keys(fixture *f, const char *more) {
     const char *count =
         fixture_do(f, "etcdctl get --prefix --keys-only %s%s/p/ | grep -c .", f->prefix, more);
@@ -38,11 +21,7 @@ static unsigned long count_keys(fixture *f, const char *more) {
 
 /* From the beginning to the end, and it is the only thing there. */
 static void copy_whole(fixture *f, log_copier *copier) {
-    assert_int_equal(copier_begin(copier), 0);
-    fill_copy(copier);
-    copier_refused(copier, 0);
-    assert_int_equal(copier_end(copier, 1), 0);
-    copier_check(copier);
+    copier_whole(copier);
     assert_int_equal(count_keys(f, "_c"), count_keys(f, ""));
 }
 
@@ -54,7 +33,7 @@ static void test_killed(void **state) {
     log_copier copier = copier_beside(f);
     log_chain chain = chain_of(&f->subject, 1);
     uint8_t bytes[500];
-    fill_source(f);
+    copier_fill_source(&f->subject);
     batch_fill(0, bytes, sizeof bytes);
     etx_put put = put_make(&chain, 0, bytes, sizeof bytes);
     etx_slot slot = {
@@ -81,7 +60,7 @@ static void test_killed(void **state) {
 static void test_restarted(void **state) {
     fixture *f = *state;
     log_copier copier = copier_beside(f);
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&copier), 0);
     assert_int_equal(copier_fill(&copier, 0), 0);
     fixture_kill(f);
@@ -122,14 +101,14 @@ static void test_of_two(void **state) {
     fixture *f = *state;
     log_copier one = copier_beside(f);
     log_copier two = one;
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&one), 0);
     assert_int_equal(copier_fill(&one, 0), 0);
     assert_int_equal(copier_begin(&two), 0);
     assert_int_equal(copier_fill(&one, 2), ETX_EBUSY);
     assert_int_equal(copier_end(&one, 1), ETX_EBUSY);
     copier_refused(&one, 0);
-    fill_copy(&two);
+    copier_fill_all(&two);
     assert_int_equal(copier_end(&two, 1), 0);
     copier_check(&two);
     assert_int_equal(count_keys(f, "_c"), count_keys(f, ""));

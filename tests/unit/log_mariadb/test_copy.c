@@ -11,31 +11,14 @@
 /* A copy of the fixture's log, into tables beside it. */
 static log_copier copier_beside(fixture *f) {
     char url[512];
-    snprintf(url, sizeof url, "mariadb://etx@/etx?socket=%s&timeout_ms=30000&prefix=%s_c",
+    snprintf(url, sizeof url, "mariadb://etx@/etx?socket=%s&timeout_ms=10000&prefix=%s_c",
              getenv("MARIADB_SOCKET"), f->prefix);
     return copier_of(&f->subject, url);
 }
 
-/* So many slots that a copy of partition 0 has committed some before it has them all. */
-static void fill_source(fixture *f) {
-    size_t len = strlen(f->subject.url);
-    snprintf(f->subject.url + len, sizeof f->subject.url - len, "&timeout_ms=20000");
-    subject_reopen(&f->subject, 1);
-    log_chain chain = chain_of(&f->subject, 0);
-    log_chain small = chain_of(&f->subject, 2);
-    puts_many(&chain, 45, 60000);
-    puts_many(&small, 3, 10);
-    assert_int_equal(f->subject.ops->trim(f->subject.log, 0, 5), 0);
-}
-
 /* From the beginning to the end, and it is the only thing there. */
 static void copy_whole(fixture *f, log_copier *copier) {
-    assert_int_equal(copier_begin(copier), 0);
-    for (uint32_t i = 0; i < 3; i++)
-        assert_int_equal(copier_fill(copier, i), 0);
-    copier_refused(copier, 0);
-    assert_int_equal(copier_end(copier, 1), 0);
-    copier_check(copier);
+    copier_whole(copier);
     assert_int_equal(fixture_count(f, "SELECT count(*) FROM %s_c_log_slot"),
                      fixture_count(f, "SELECT count(*) FROM %s_log_slot"));
 }
@@ -45,7 +28,7 @@ static void copy_whole(fixture *f, log_copier *copier) {
 static void test_killed_server(void **state) {
     fixture *f = *state;
     log_copier copier = copier_beside(f);
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&copier), 0);
     assert_int_equal(copier_fill(&copier, 0), 0);
     fixture_kill_server(f);
@@ -62,7 +45,7 @@ static void test_killed_server(void **state) {
 static void test_killed_session(void **state) {
     fixture *f = *state;
     log_copier copier = copier_beside(f);
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&copier), 0);
     assert_int_equal(copier_fill(&copier, 2), 0);
     fixture_kill_sessions(f);
@@ -76,7 +59,7 @@ static void test_killed_session(void **state) {
 static void test_end_unknown(void **state) {
     fixture *f = *state;
     log_copier copier = copier_beside(f);
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&copier), 0);
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(copier_fill(&copier, i), 0);
@@ -98,7 +81,7 @@ static void test_of_two(void **state) {
     fixture *f = *state;
     log_copier one = copier_beside(f);
     log_copier two = one;
-    fill_source(f);
+    copier_fill_source(&f->subject);
     assert_int_equal(copier_begin(&one), 0);
     assert_int_equal(copier_fill(&one, 2), 0);
     assert_int_equal(copier_begin(&two), ETX_EUNAVAILABLE); /* a transaction of the first is open */
