@@ -506,7 +506,11 @@ static int writer_turn(void *argument) {
     partition->job_was = job;
     uint32_t expected = job;
     atomic_compare_exchange_strong(&partition->job, &expected, ETX__JOB_NONE);
-    etx__shard_send(partition->shard, &partition->job_done);
+    if (job == ETX__JOB_PUT) {
+        etx__shard_report(partition->shard, &partition->job_done);
+    } else {
+        etx__shard_send(partition->shard, &partition->job_done);
+    }
     return 1;
 }
 

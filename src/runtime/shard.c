@@ -12,6 +12,8 @@
  * something is queued or is due before the sleeping thread would wake by itself.
  *
  * A put is done here if nothing else is to be done meanwhile, by the writer's thread otherwise.
+ * Where little is in progress the writer drives as well when its put is done: what follows from it
+ * is the next put, as a rule.
  * It is begun when the answers of the one before were all dealt with, or when dealing with them
  * takes longer than a put does. */
 
@@ -97,12 +99,16 @@ void etx__shard_ring(etx__shard *shard) {
     }
 }
 
+static int has_little(const etx__shard *shard) {
+    enum { LITTLE = 16 };
+    return atomic_load_explicit(&shard->live, memory_order_relaxed) <= LITTLE;
+}
+
 /* Little is in progress, and this thread has promised to look after the shard by itself. */
 static int is_lent(const etx__shard *shard) {
-    enum { LITTLE = 16 };
     return atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) ==
                (uintptr_t)pthread_self() &&
-           atomic_load_explicit(&shard->live, memory_order_relaxed) <= LITTLE;
+           has_little(shard);
 }
 
 void etx__shard_send(etx__shard *shard, etx__node *node) {
@@ -337,7 +343,7 @@ static int put_is_due(const etx__shard *shard) {
     return 0;
 }
 
-void etx__shard_help(etx__shard *shard) {
+static void help(etx__shard *shard, int puts) {
     if (etx__queue_empty(&shard->queue)) {
         return;
     }
@@ -350,7 +356,23 @@ void etx__shard_help(etx__shard *shard) {
         return;
     }
     (void)step_all(shard);
+    if (puts) {
+        (void)put_all(shard, 0);
+    }
     hand_back(shard, !drained(shard) || put_is_due(shard), next_wake(shard));
+}
+
+void etx__shard_help(etx__shard *shard) {
+    help(shard, 0);
+}
+
+void etx__shard_report(etx__shard *shard, etx__node *node) {
+    if (has_little(shard)) {
+        etx__queue_push(&shard->queue, node);
+        help(shard, 1);
+    } else {
+        etx__shard_send(shard, node);
+    }
 }
 
 static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {

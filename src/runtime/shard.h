@@ -61,6 +61,9 @@ uint64_t etx__shard_work(etx__shard *shard);
 int etx__shard_drive(etx__shard *shard, etx_tx *request);
 /* Does what is queued, but no put: for that the thread is woken. */
 void etx__shard_help(etx__shard *shard);
+/* A writer's thread says what its put came to. Where little is in progress and nobody else drives
+ * it does what follows by itself: so the shard's thread is not woken, nor the writer once more. */
+void etx__shard_report(etx__shard *shard, etx__node *node);
 void etx__shard_look(etx__shard *shard);           /* reads the clock */
 void etx__shard_refuse(etx__shard *shard, int rc); /* all that is queued */
 /* After queueing a request: refuses it if the shard was closed meanwhile. */
