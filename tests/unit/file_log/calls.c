@@ -36,6 +36,11 @@ void calls_fail(call_kind kind, int at, int error, const char *name) {
     calls_now()->fault[kind] = (struct call_fault){.at = at, .error = error, .name = name};
 }
 
+void calls_fail_here(call_kind kind, int at, int error) {
+    calls_fail(kind, at, error, NULL);
+    calls_now()->fault[kind].here = 1;
+}
+
 int calls_setup(void **state) {
     calls_clear();
     return fixture_setup(state);
@@ -55,7 +60,8 @@ static int ends_with(const char *path, const char *end) {
 /* 1: this call fails, with errno. */
 static int fails(call_kind kind, const char *path) {
     struct call_fault *fault = &calls_now()->fault[kind];
-    if (!fault->at || (fault->name && !(path && ends_with(path, fault->name))) || --fault->at)
+    if (!fault->at || (fault->here && !pthread_equal(calls_now()->thread, pthread_self())) ||
+        (fault->name && !(path && ends_with(path, fault->name))) || --fault->at)
         return 0;
     fault->struck++;
     errno = fault->error;

@@ -34,6 +34,7 @@ typedef struct calls {
         int at; /* the n-th from now fails; 0: none */
         int error;
         const char *name; /* only where the path ends so; NULL: all */
+        int here;         /* only of the thread that cleared all this */
         unsigned struck;
     } fault[CALL_KINDS];
     void *user;
@@ -55,6 +56,9 @@ calls *calls_now(void);
 void calls_clear(void);
 /* The `at`-th call of that kind from now, on what ends with `name` (NULL: anything), fails. */
 void calls_fail(call_kind kind, int at, int error, const char *name);
+/* The same, of those that this thread makes: the log's helper writes and syncs as well, as often as
+ * the machine lets it. */
+void calls_fail_here(call_kind kind, int at, int error);
 
 /* A fixture between two times of all off. */
 int calls_setup(void **state);

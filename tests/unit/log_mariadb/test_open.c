@@ -1,6 +1,7 @@
 /* Opening a MariaDB log: what its URL may say, what is refused and in which words, and that the
  * process is left as it was. Runs beside scripts/with-mariadb --durable. */
 #include "../../conformance/log_leases.h"
+#include "../../conformance/server_pause.h"
 #include "fixture.h"
 
 #include <etx/log_mariadb.h>
@@ -269,7 +270,7 @@ static void test_guest(void **state) {
     chain_put_surely(&chain);
     assert_true(each_socket(f, expect_closed_by_exec) >= 3);
     assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
-    assert_int_equal(kill(fixture_server(), SIGSTOP), 0);
+    server_pause(fixture_server());
     each_socket(f, shut_writing);
     etx_put_result result = chain_put_next(&chain, &put);
     assert_int_equal(kill(fixture_server(), SIGCONT), 0);

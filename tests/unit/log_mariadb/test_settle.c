@@ -1,5 +1,6 @@
 /* What a put comes to when the server, the session or another writer gets in between. Runs beside
  * scripts/with-mariadb --durable. */
+#include "../../conformance/server_pause.h"
 #include "fixture.h"
 
 #include <signal.h>
@@ -16,7 +17,7 @@ static void test_hung_server(void **state) {
     chain_put_surely(&chain);
     pid_t server = fixture_server();
     assert_true(server > 1);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    server_pause(server);
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     /* now it has no connection, and none is to be had */

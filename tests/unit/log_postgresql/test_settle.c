@@ -1,5 +1,6 @@
 /* What a put comes to when the server, the session or another writer gets in between. Runs beside
  * scripts/with-postgres --durable. */
+#include "../../conformance/server_pause.h"
 #include "fixture.h"
 
 #include <signal.h>
@@ -73,7 +74,7 @@ static void test_hung_server(void **state) {
     chain_put_surely(&chain);
     pid_t backend = (pid_t)strtol(fixture_ask(f, put_backend), NULL, 10);
     assert_true(backend > 1);
-    assert_int_equal(kill(backend, SIGSTOP), 0);
+    server_pause(backend);
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(kill(backend, SIGCONT), 0);
     chain_put_surely(&chain);

@@ -1,5 +1,6 @@
 /* What a put comes to when the server, the session or another writer gets in between. Runs beside
  * scripts/with-redis --durable. */
+#include "../../conformance/server_pause.h"
 #include "fixture.h"
 #include "relay.h"
 
@@ -48,7 +49,7 @@ static void test_hung_server(void **state) {
     etx_put put;
     chain_put_surely(&chain);
     pid_t server = fixture_server(f);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    server_pause(server);
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_UNKNOWN);
     assert_int_equal(put.error, ETX_EUNAVAILABLE);
     assert_non_null(strstr(put.message, "not answered"));
@@ -318,7 +319,7 @@ static void test_restored(void **state) {
     chain_put_surely(&chain);
     chain_put_surely(&chain);
     pid_t server = fixture_server(f);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    server_pause(server);
     run_shell("cd \"$REDIS_DIR\" && rm -r appendonlydir && mv backup appendonlydir");
     assert_int_equal(kill(server, SIGKILL), 0);
     assert_string_equal(fixture_ask(f, "HGET {%s}:0 newest", f->prefix), "0000000000000000002");

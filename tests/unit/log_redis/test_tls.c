@@ -1,5 +1,6 @@
 /* A log over TLS: whose certificates are taken, and what is carried. Runs beside
  * scripts/with-redis --tls. */
+#include "../../conformance/server_pause.h"
 #include "fixture.h"
 
 #include <signal.h>
@@ -109,7 +110,7 @@ static void test_no_tls_there(void **state) {
     snprintf(place, sizeof place, "redis://%.80s", getenv("REDIS_TLS"));
     assert_int_equal(open_at(f, &other, place, ""), ETX_EUNAVAILABLE);
     pid_t server = fixture_server(f);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    server_pause(server);
     refuse(f, "&ca_file=%s/one.pem", ETX_EUNAVAILABLE, "does not go on with TLS");
     assert_int_equal(kill(server, SIGCONT), 0);
 }
