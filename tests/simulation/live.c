@@ -2,6 +2,7 @@
  * operator parked, and restarts a node only where a rule says that nothing else helps. */
 #include <string.h>
 
+#include "nest.h"
 #include "operator.h"
 #include "sim.h"
 
@@ -132,25 +133,34 @@ static int some_regressed(const sim *s) {
     return 0;
 }
 
+static const char *why_restart_for_children(const sim *s, const sim_truth *truth) {
+    if (!has_children(truth)) {
+        return NULL;
+    }
+    if (some_regressed(s)) {
+        return "its child's store went back";
+    }
+    return !s->leased && !owns_all(s, owner_of(s, truth->store, truth->partition))
+               ? "another node owns its child's partition"
+               : NULL;
+}
+
 /* The three rules by which an operator restarts a node, so that it takes all:
  * 1. a partition without leases that nobody owns any more: each of two owners was superseded by
  *    what the other wrote, and what one of them wrote was never acknowledged and vanished;
  * 2. a transaction that has a transaction for a branch, and its child belongs to a partition that
- *    another node owns: without leases nobody knows whom to ask;
+ *    another node owns: without leases nobody knows whom to ask. What is held meanwhile, another
+ *    child of that one, waits with it;
  * 3. one whose child belongs to a store that went back: who noticed decides nothing there any more,
  *    and begins nothing, until he is told to go on: with leases by a record in that store. */
-static const char *why_restart(const sim *s, const sim_truth *truth) {
-    const sim_node *owner = owner_of(s, truth->store, truth->partition);
-    if (owner == NULL) {
+static const char *why_restart(sim *s, const sim_truth *truth) {
+    if (owner_of(s, truth->store, truth->partition) == NULL) {
         return truth->store->disk == NULL && !truth->store->leased ? "nobody owns its partition"
                                                                    : NULL;
     }
-    if (has_children(truth) && some_regressed(s)) {
-        return "its child's store went back";
-    }
-    return has_children(truth) && !s->leased && !owns_all(s, owner)
-               ? "another node owns its child's partition"
-               : NULL;
+    const sim_truth *parent = truth->held ? sim_nest_parent(s, truth) : NULL;
+    int waits = parent != NULL && is_waited_for(parent);
+    return why_restart_for_children(s, waits ? parent : truth);
 }
 
 static void accept_losses(sim *s) {

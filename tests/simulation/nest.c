@@ -211,20 +211,34 @@ int sim_nest_hopeless(sim *s, const sim_truth *parent, uint32_t place) {
            (child->forced && child->decided != 0 && child->decided != parent->decided);
 }
 
-int sim_nest_orphaned(sim *s, const sim_truth *child, int *ret_commit) {
+/* ... and in which of its places. */
+static const sim_truth *parent_find(sim *s, const sim_truth *child, uint32_t *ret_place) {
     char gid[ETX_GID_MAX + 1];
     for (const sim_truth *parent = s->truths; parent != NULL; parent = parent->next) {
-        int lost = parent->store != NULL && parent->store->regressed;
         for (uint32_t i = 0; parent->plan != NULL && i < parent->plan->branches; i++) {
-            int settled = parent->decided != 0 && parent->row[i].settled;
-            if ((lost || settled) && parent->plan->branch[i].nests &&
-                child_find(s, parent, i, gid) == child) {
-                *ret_commit = !lost && parent->decided == 2;
-                return 1;
+            if (parent->plan->branch[i].nests && child_find(s, parent, i, gid) == child) {
+                *ret_place = i;
+                return parent;
             }
         }
     }
-    return 0;
+    return NULL;
+}
+
+const sim_truth *sim_nest_parent(sim *s, const sim_truth *child) {
+    uint32_t place;
+    return parent_find(s, child, &place);
+}
+
+int sim_nest_orphaned(sim *s, const sim_truth *child, int *ret_commit) {
+    uint32_t place;
+    const sim_truth *parent = parent_find(s, child, &place);
+    if (parent == NULL) {
+        return 0;
+    }
+    int lost = parent->store != NULL && parent->store->regressed;
+    *ret_commit = !lost && parent->decided == 2;
+    return lost || (parent->decided != 0 && parent->row[place].settled);
 }
 
 /* A child ends as its parent does. */

@@ -13,6 +13,8 @@ int sim_nest_hopeless(sim *s, const sim_truth *parent, uint32_t place);
 /* Will nobody end this child, because its parent is in a store that has regressed, or because its
  * branch there has been declared done by hand? Then *ret_commit says how it should end. */
 int sim_nest_orphaned(sim *s, const sim_truth *child, int *ret_commit);
+/* Whose branch this child is, or NULL. */
+const sim_truth *sim_nest_parent(sim *s, const sim_truth *child);
 void sim_nest_audit(sim *s, const sim_truth *parent, uint32_t place);
 
 #endif

@@ -137,6 +137,9 @@ static int faulty_get(etx_log *head,
                       size_t message_size) {
     rig_log *log = log_of(head);
     int shared = head->ops == rig_shared_ops(); /* then another engine may put meanwhile */
+    if (log->on_get != NULL) {
+        log->on_get(log, partition);
+    }
     if (shared) {
         pthread_mutex_lock(&log->lock);
     }

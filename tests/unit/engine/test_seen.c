@@ -297,6 +297,64 @@ static void a_later_loss_is_another_one(void **state) {
     shop_end(&shop);
 }
 
+/* The claim of who accepted it says it too, and so does one that is said again: here because nobody
+ * renewed the lease for a while. */
+static void a_loss_is_said_with_each_claim(void **state) {
+    struct shop shop;
+    int before = 0;
+    int after = 0;
+    (void)state;
+    shop_make(&shop);
+    lose_partition_2(&shop);
+    accept_loss(&shop, 2, host_now_ms());
+    etx_engine *one = node_start(&shop, "one", shop.state);
+    await_whole(one, 2);
+    commit_in(one, "later", 2);
+    rig_log_records(&shop.log, 2, 0, count_losses, &before);
+    atomic_store(&shop.log.away, 1);
+    usleep(LEASE_MS * 1500);
+    atomic_store(&shop.log.away, 0);
+    for (uint64_t until = host_now_ms() + 60000; after <= before;) {
+        assert_true(host_now_ms() < until);
+        usleep(5000);
+        after = 0;
+        rig_log_records(&shop.log, 2, 0, count_losses, &after);
+    }
+    commit_in(one, "again", 2);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+static void note_claim(const etx_slot *slot, const etx_record *record, void *user) {
+    if (record->type == ETX_RECORD_OWN) {
+        *(uint64_t *)user = slot->slot;
+    }
+}
+
+/* What this node was acknowledged last is not there any more, since another has trimmed it. */
+static void what_was_trimmed_is_not_lost(void **state) {
+    struct shop shop;
+    uint64_t claim = 0;
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = node_start(&shop, "one", shop.state);
+    commit_in(one, "before", 2);
+    rig_close(one, ETX_CLOSE_FINISH);
+    etx_engine *two = node_start(&shop, "two", NULL);
+    await_here(two, 2);
+    commit_in(two, "after", 2);
+    rig_close(two, ETX_CLOSE_FINISH);
+    rig_log_records(&shop.log, 2, 0, note_claim, &claim);
+    assert_true(claim > 2);
+    assert_int_equal(shop.log.ops->trim(shop.log.inner, 2, claim), 0);
+    one = node_start(&shop, "one", shop.state);
+    await_whole(one, 2);
+    assert_int_equal(atomic_load(&shop.regressed), 0);
+    commit_in(one, "later", 2);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* What a running node has noticed: without a state directory, too. */
 static void it_goes_on_where_it_was_noticed(void **state) {
     struct shop shop;
@@ -584,6 +642,8 @@ int main(void) {
         cmocka_unit_test(another_store_is_named),
         cmocka_unit_test(another_slot_in_its_place_is_a_loss),
         cmocka_unit_test(who_accepts_goes_on),
+        cmocka_unit_test(a_loss_is_said_with_each_claim),
+        cmocka_unit_test(what_was_trimmed_is_not_lost),
         cmocka_unit_test(a_later_loss_is_another_one),
         cmocka_unit_test(it_goes_on_where_it_was_noticed),
         cmocka_unit_test(what_is_lost_is_handed_to_nobody),

@@ -193,6 +193,71 @@ static void a_node_with_another_list_stays_out(void **state) {
     cluster_end(&cluster);
 }
 
+enum { OVER = 2 };
+
+/* A read of partition 0 that takes longer than its lease; at the next one, how often it was claimed
+ * by then. */
+struct slow_read {
+    int taken; /* another has it meanwhile */
+    unsigned claims[2];
+    atomic_uint reads;
+};
+
+static void count_claims(const etx_slot *slot, const etx_record *record, void *user) {
+    (void)slot;
+    *(unsigned *)user += record->type == ETX_RECORD_OWN;
+}
+
+static void let_another_have(rig_log *log, uint32_t partition, uint64_t time_ms) {
+    pthread_mutex_lock(&log->lock);
+    snprintf(log->lease[partition].node, sizeof log->lease[partition].node, "another");
+    log->lease[partition].until_ms = host_now_ms() + time_ms;
+    pthread_mutex_unlock(&log->lock);
+}
+
+static void read_slowly(rig_log *log, uint32_t partition) {
+    struct slow_read *slow = log->watcher;
+    if (partition != 0 || atomic_load(&slow->reads) == OVER) {
+        return;
+    }
+    unsigned number = atomic_fetch_add(&slow->reads, 1);
+    rig_log_records(log, 0, 0, count_claims, &slow->claims[number]);
+    if (number == 0 && slow->taken) {
+        let_another_have(log, 0, LEASE_MS);
+        usleep(LEASE_MS * 500); /* it is renewed four times a lease, and that is refused */
+    } else if (number == 0) {
+        atomic_store(&log->away, 1);
+        usleep(LEASE_MS * 1200);
+        atomic_store(&log->away, 0);
+    }
+}
+
+static void read_for_too_long(int taken) {
+    struct slow_read slow = {.taken = taken, .reads = OVER};
+    struct cluster cluster;
+    etx_outcome outcome;
+    cluster_make(&cluster);
+    cluster.log.watcher = &slow;
+    cluster.log.on_get = read_slowly;
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    atomic_store(&slow.reads, 0);
+    let_another_have(&cluster.log, 0, LEASE_MS);
+    assert_true(host_wait_for(&slow.reads, OVER));
+    assert_int_equal(slow.claims[0], 1);
+    assert_int_equal(slow.claims[1], 1);
+    cluster_wait_for(one, PARTITIONS);
+    rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* By then it is another's to claim. */
+static void who_reads_longer_than_its_lease_does_not_claim(void **state) {
+    (void)state;
+    read_for_too_long(0);
+    read_for_too_long(1);
+}
+
 static void who_leaves_hands_over_at_once(void **state) {
     struct cluster cluster;
     char gid[32];
@@ -341,6 +406,7 @@ int main(void) {
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(a_home_of_one_node_is_named),
         cmocka_unit_test(a_node_with_another_list_stays_out),
+        cmocka_unit_test(who_reads_longer_than_its_lease_does_not_claim),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
