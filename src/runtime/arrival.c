@@ -105,6 +105,7 @@ static void publish(etx__home *home) {
     etx__home_join(home);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         pthread_mutex_unlock(&engine->shard[i].drive);
+        etx__shard_ring(&engine->shard[i]); /* who came meanwhile has left it to who drives */
     }
 }
 
