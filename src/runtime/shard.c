@@ -415,6 +415,8 @@ void etx__shard_stop(etx__shard *shard) {
         etx__thread_join(shard->thread);
         shard->has_thread = 0;
     }
+    pthread_mutex_lock(&shard->drive); /* who drives still gives no writer a job after this */
+    pthread_mutex_unlock(&shard->drive);
 }
 
 void etx__shard_refuse(etx__shard *shard, int rc) {
