@@ -317,8 +317,10 @@ int etx__etcd_survey(etx_log *head,
     int rc = ask_all(log, &answer);
     if (!rc)
         etx__etcd_text_add(&kept, answer.data, answer.len);
-    if (!rc && kept.failed)
+    if (!rc && kept.failed) {
         rc = ETX_EIO;
+        etx__etcd_say(&log->care, rc, "out of memory");
+    }
     answer = (etx_bytes){kept.bytes, kept.len};
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 0), tell_node, survey);
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 1), tell_lease, survey);

@@ -287,8 +287,11 @@ static int connect_to(etx__etcd_session *session, uint32_t host) {
     etx__etcd_drop(session);
     session->host = host;
     begin(&request);
-    if (make_handle(session) || request.failed)
+    if (make_handle(session) || request.failed) {
+        etx__etcd_text_free(&request);
+        etx__etcd_say(session, ETX_ENOMEM, "out of memory");
         return ETX_ENOMEM;
+    }
     session->may_connect = 1;
     CURLcode code = call(session, "Maintenance/Status", &request,
                          limit_ms > CONNECT_MIN_MS ? limit_ms : CONNECT_MIN_MS);

@@ -70,6 +70,7 @@ static int read_all(row_reader *reader,
     int rc = etx__maria_run(session, level);
     if (rc && !session->conn) /* lost by that: a new one is tried at once */
         rc = etx__maria_run(session, level);
+    session->pinned = 1; /* another connection would read another moment */
     rc = rc ? rc : etx__maria_run(session, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
     if (rc)
         return say(reader, rc, session->text);
@@ -95,6 +96,7 @@ int etx__maria_get(etx_log *head,
         return say(&reader, ETX_EINVALID, "there is no such partition");
     etx__maria_partition *partition = &log->partition[number];
     int rc = read_all(&reader, &partition->session, from, &mark);
+    partition->session.pinned = 0;
     if (rc) { /* what is not read to its end is of no use */
         etx__maria_drop(&partition->session);
         return rc;

@@ -39,6 +39,7 @@ typedef struct etx__pg_session {
     uint8_t patient;  /* the server lets statements take as long as they do */
     uint8_t warned;   /* a warning came with the last statement: `text` has it */
     uint8_t farewell; /* the server has ended the idle session */
+    uint8_t pinned;   /* a transaction is open: no other connection goes on with it */
     int rc;           /* ETX_E...: why the last statement failed */
     char state[6];    /* SQLSTATE, or "" */
     char text[300];   /* in words that say what to do; never a password */

@@ -133,14 +133,17 @@ static int fail_make(etx__pg_log *log, int rc) {
 static int make(etx__pg_log *log) {
     int found = 0;
     int rc = etx__pg_run(&log->care, "BEGIN", NULL);
+    log->care.pinned = 1;
     rc = rc ? rc : make_all(log, NULL, &found);
     rc = rc ? rc : etx__pg_run(&log->care, "COMMIT", NULL);
+    log->care.pinned = 0;
     return fail_make(log, rc);
 }
 
 int etx__pg_schema_begin(etx__pg_log *log, const char *id) {
     int found = 0;
     int rc = etx__pg_run(&log->care, "BEGIN", NULL);
+    log->care.pinned = 1; /* until it is closed */
     rc = rc ? rc : etx__pg_run(&log->care, "SET LOCAL statement_timeout = 0", NULL);
     rc = rc ? rc : make_all(log, id, &found);
     if (!rc && found) {

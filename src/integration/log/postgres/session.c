@@ -248,6 +248,10 @@ int etx__pg_session_ready(etx__pg_session *session) {
     if (session->conn)
         return 0;
     session->state[0] = 0;
+    if (session->pinned) {
+        etx__pg_say(session, ETX_EUNAVAILABLE, "the connection was lost");
+        return session->rc;
+    }
     session->conn = connect_now(session->store);
     if (!session->conn || PQstatus(session->conn) != CONNECTION_OK) {
         etx__pg_unreachable(session, session->conn);
