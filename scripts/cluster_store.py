@@ -163,6 +163,7 @@ class EtcdStore(Store):
     """Three members: one that is lost costs nothing but an election."""
 
     PORTS = 6
+    DISK_MB = 2048  # each of the three keeps up to five files of 64 MiB of its log of writes
     GRADE = "replicated"
 
     def __init__(self, folder, ports, may_mount):
