@@ -154,6 +154,21 @@ static void test_a_copy_with_its_home(void **state) {
     copier.dest.ops->close(copier.dest.log, 1);
 }
 
+/* One that was interrupted before it had a home. */
+static void test_a_copy_without_its_home(void **state) {
+    log_fixture *fixture = *state;
+    log_copier copier = copier_to(fixture, "copy");
+    fixture_puts(fixture, 3, 100);
+    fixture_command("mkdir %s", fixture_path(fixture, "copy"));
+    fixture_command("touch %s", fixture_path(fixture, "copy/copying"));
+    assert_int_equal(copier_begin(&copier), 0);
+    assert_int_equal(copier_fill(&copier, 0), 0);
+    assert_int_equal(copier_end(&copier, 1), 0);
+    assert_int_equal(subject_open(&copier.dest, ETX_LOG_NO_CREATE), 0);
+    assert_int_equal(chain_check(&copier.dest, 0, 0, NULL), 3);
+    copier.dest.ops->close(copier.dest.log, 1);
+}
+
 /* ---- slots */
 
 /* Slots that the copy has no room for, and a disk that fails. */
@@ -222,6 +237,7 @@ int main(void) {
         CASE(test_places_that_are_none),
         CASE(test_a_copy_begun_anew),
         CASE(test_a_copy_with_its_home),
+        CASE(test_a_copy_without_its_home),
         CASE(test_slots_that_do_not_come),
         CASE(test_a_disk_that_fails),
     };
