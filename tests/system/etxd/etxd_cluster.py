@@ -449,6 +449,18 @@ class Cluster(Case):
         self.eventually(lambda: drained.get("/readyz").status == 200)
         self.assertFalse(drained.get("/v1/cluster").json["homes"][0]["drained"])
 
+    def test_a_drained_node_is_not_ready(self):
+        """Whatever other home it has."""
+        self.nodes["a"] = self.open("a")
+        self.nodes["b"] = self.open("b", homes=[f"file:{self.folder()}/local"])
+        self.shared_by(("a", "b"))
+        self.etx("drain", "b", "--server", self.url("a"))
+        ready = self.nodes["b"].get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("drained", ready.text)
+        self.etx("drain", "b", "--undo", "--server", self.url("b"))
+        self.eventually(lambda: self.nodes["b"].get("/readyz").status == 200)
+
     def test_command(self):
         self.open_all(("a", "b"))
         url = f"http://{self.nodes['a'].listen}"
