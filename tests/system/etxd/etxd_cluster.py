@@ -353,6 +353,11 @@ class Cluster(Case):
                 self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
             self.nodes["a"].process.send_signal(signal.SIGHUP)
             self.nodes["a"].wait_log("taken up anew")
+        shown = {**os.environ, "ETX_CA": certificate}
+        for more, code in (({}, 2), ({"ETX_CERTIFICATE": certificate, "ETX_KEY": key}, 0)):
+            self.assertEqual(subprocess.run(
+                [ETX, "cluster", "status", "--server", "https://" + places["a"]], check=False,
+                capture_output=True, env={**shown, **more}, timeout=120).returncode, code)
 
     def etx(self, *args, code=0):
         """Runs `etx cluster ...`, and insists on its exit code."""
