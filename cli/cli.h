@@ -112,6 +112,9 @@ void etx__cli_span(uint64_t ms, char *text, size_t size);
 uint64_t etx__cli_now_ms(void);
 /* "file:DIR", "file:DIR?options" -> DIR; 0, or -1 if the URL is none of a file log. */
 int etx__cli_file_dir(const char *url, char *dir, size_t size);
+/* A directory or URL as it may be shown: without the user's password, and options that are one. Its
+ * other options say which log it is, and stay. What is too long ends with "...". */
+void etx__cli_show_url(const char *url, char *to, size_t size);
 /* Fills in *who, and insists on `why`. CLI_OK or CLI_BAD. */
 int etx__cli_who(cli_context *cli, const char **who, const char *why);
 

@@ -103,3 +103,47 @@ int etx__cli_file_dir(const char *url, char *dir, size_t size) {
     dir[len] = '\0';
     return 0;
 }
+
+/* Where the user's password ends: the last '@' of the authority. A password that is written as it
+ * should not be, with a '/' in it, ends at an '@' behind that. */
+static const char *find_at(const char *start) {
+    const char *at = NULL;
+    size_t len = strcspn(start, "/?");
+    for (size_t i = 0; i < len; i++) {
+        at = start[i] == '@' ? start + i : at;
+    }
+    if (at == NULL) {
+        const char *next = strchr(start, '@');
+        at = next != NULL && (size_t)(next - start) < strcspn(start, "?") ? next : NULL;
+    }
+    return at;
+}
+
+/* "password=...", and libpq's "sslpassword=..."; not the name of a file. */
+static int is_secret(const char *option, size_t len) {
+    static const char word[] = "password";
+    size_t name = strcspn(option, "=&");
+    return name < len && name >= sizeof word - 1 &&
+           memcmp(option + name - (sizeof word - 1), word, sizeof word - 1) == 0;
+}
+
+void etx__cli_show_url(const char *url, char *to, size_t size) {
+    const char *start = strstr(url, "://");
+    const char *at = start != NULL ? find_at(start + 3) : NULL;
+    const char *colon = at != NULL ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
+    const char *from = colon != NULL ? at : url;
+    const char *option = from + strcspn(from, "?");
+    int len = snprintf(to, size, "%.*s%.*s", colon != NULL ? (int)(colon - url) : 0, url,
+                       (int)(option - from), from);
+    for (char mark = '?'; *option != '\0' && len < (int)size;) {
+        size_t span = strcspn(++option, "&");
+        if (!is_secret(option, span)) {
+            len += snprintf(to + len, size - (size_t)len, "%c%.*s", mark, (int)span, option);
+            mark = '&';
+        }
+        option += span;
+    }
+    if (len >= (int)size && size > 3) {
+        memcpy(to + size - 4, "...", 4);
+    }
+}

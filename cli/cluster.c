@@ -103,6 +103,9 @@ static uint64_t count_partitions(const json_t *home, const char *node) {
 /* What is wrong with it, and what it does not promise. */
 static void print_home(cli_context *cli, const json_t *home) {
     const char *remark = etx__server_word(home, "remark");
+    const json_t *row;
+    unsigned lost = 0;
+    size_t i;
     if (json_is_false(json_object_get(home, "usable"))) {
         char since[40];
         etx__cli_moment(number_of(home, "since_ms"), since, sizeof since);
@@ -112,6 +115,16 @@ static void print_home(cli_context *cli, const json_t *home) {
     if (remark[0] != '\0') {
         fprintf(cli->out, "home %s %s: %s\n", etx__server_word(home, "id"),
                 etx__server_word(home, "url"), remark);
+    }
+    json_array_foreach(json_object_get(home, "partitions"), i, row) {
+        lost += json_is_true(json_object_get(row, "regressed"));
+    }
+    if (lost > 0) {
+        fprintf(cli->out,
+                "home %s %s: the store has lost something of %u partition%s: 'etx cluster "
+                "partitions'\n",
+                etx__server_word(home, "id"), etx__server_word(home, "url"), lost,
+                lost > 1 ? "s" : "");
     }
 }
 

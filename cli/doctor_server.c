@@ -62,7 +62,7 @@ static void look_at_clock(doctor *self, server *from) {
     if (ahead > SKEW_S || ahead < -SKEW_S) {
         (void)etx__doctor_note(self, "clock-differs", "set both clocks by NTP",
                                "the server's clock is %.0f s %s this machine's",
-                               ahead > 0 ? ahead : -ahead, ahead > 0 ? "before" : "behind");
+                               ahead > 0 ? ahead : -ahead, ahead > 0 ? "ahead of" : "behind");
     }
 }
 
@@ -109,7 +109,7 @@ static void look_at_home(doctor *self, const metrics_row *row) {
         etx__doctor_room(self, where, row->value);
     } else if (is_down(row)) {
         (void)etx__doctor_note(self, "home-down",
-                               "GET /readyz and the server's log say why; it is tried again",
+                               "'etx homes' and the server's log say why; it is tried again",
                                "%s takes no new transactions", where);
     }
 }
@@ -164,6 +164,46 @@ static int look_at_metrics(doctor *self, server *from) {
     return CLI_OK;
 }
 
+/* ---- what is shared with other nodes */
+
+static void look_at_store(doctor *self, const json_t *home) {
+    const json_t *row;
+    const char *why = "";
+    unsigned lost = 0;
+    size_t i;
+    json_array_foreach(json_object_get(home, "partitions"), i, row) {
+        if (json_is_true(json_object_get(row, "regressed"))) {
+            why = lost++ == 0 ? etx__server_word(row, "why") : why;
+        }
+    }
+    if (lost > 0) {
+        json_t *finding = etx__doctor_note(self, "log-regressed",
+                                           "look for a newer copy of the store; 'etx cluster "
+                                           "partitions' has the commands for each partition",
+                                           "%u partition%s of home %s: %s", lost,
+                                           lost > 1 ? "s" : "", etx__server_word(home, "id"), why);
+        etx__out_number(finding, "partitions", lost);
+    }
+    if (json_is_true(json_object_get(home, "shared")) &&
+        strcmp(etx__server_word(home, "durability"), "volatile") == 0) {
+        (void)etx__doctor_note(self, "log-volatile", "set the store up to be durable",
+                               "home %s can lose what it acknowledged: %s",
+                               etx__server_word(home, "id"), etx__server_word(home, "remark"));
+    }
+}
+
+/* A token that is for some gids may not ask: then nothing is said. */
+static void look_at_cluster(doctor *self, server *from) {
+    const json_t *answer;
+    const json_t *home;
+    size_t i;
+    if (etx__server_ask(from, "/v1/cluster", NULL, &answer) == 0) {
+        json_array_foreach(json_object_get(answer, "homes"), i, home) {
+            look_at_store(self, home);
+        }
+    }
+}
+
 int etx__doctor_server(doctor *self) {
     server *from = NULL;
     tx_client *client = NULL;
@@ -173,6 +213,9 @@ int etx__doctor_server(doctor *self) {
     }
     code = look_at_readiness(self, from);
     code = code != CLI_OK ? code : look_at_metrics(self, from);
+    if (code == CLI_OK) {
+        look_at_cluster(self, from);
+    }
     etx__server_close(from);
     code = code != CLI_OK ? code : etx__tx_open_server(self->cli, self->options.server, &client);
     if (code == CLI_OK) {

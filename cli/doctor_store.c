@@ -47,7 +47,7 @@ static void look_at_clock(doctor *self, etx_log *log) {
             (void)etx__doctor_note(self, "clock-differs", "set both clocks by NTP",
                                    "the store's clock is %.0f s %s this machine's",
                                    (ahead > 0 ? ahead : -ahead) / 1000,
-                                   ahead > 0 ? "before" : "behind");
+                                   ahead > 0 ? "ahead of" : "behind");
         }
     }
 }

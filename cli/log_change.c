@@ -12,7 +12,7 @@
  * leaves a source that nobody opens but this command, which begins anew, or finds that the copy is
  * whole. */
 
-enum { WORDS_MAX = 400, SHOWN_MAX = 160, PROGRESS_MS = 200 };
+enum { WORDS_MAX = 400, SHOWN_MAX = 240, PROGRESS_MS = 200 };
 
 typedef struct change_options {
     int force;
@@ -31,6 +31,7 @@ typedef struct change_run {
     cli_context *cli;
     change_options options;
     const char *source_url, *dest_url;
+    char source_shown[SHOWN_MAX], dest_shown[SHOWN_MAX];
     etx_log *source, *copy;
     etx_log_info info;  /* the source's */
     etx_retirement was; /* ... before this command */
@@ -73,33 +74,17 @@ static const cli_command command = {
 
 /* ---- words */
 
-/* The URL without what may be secret: user's password, and options that name one. */
-static void show_url(const char *url, char *to, size_t size) {
-    const char *start = strstr(url, "//");
-    const char *at = start != NULL ? strchr(start, '@') : NULL;
-    const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
-    size_t plain = strcspn(url, "?");
-    if (colon != NULL && (size_t)(at - url) < plain) {
-        snprintf(to, size, "%.*s%.*s", (int)(colon - url), url, (int)(plain - (size_t)(at - url)),
-                 at);
-    } else {
-        snprintf(to, size, "%.*s", (int)plain, url);
-    }
-}
-
 static void say_retired(const change_run *run, etx_retirement what, char words[WORDS_MAX + 1]) {
-    char url[SHOWN_MAX];
-    show_url(run->dest_url, url, sizeof url);
     if (what == ETX_RETIRE_MOVED) {
         snprintf(words, WORDS_MAX + 1,
                  "'etx log copy' has moved this log to %s: use that one. Only if that is gone, or "
                  "was never used: 'etx log copy --take-back'",
-                 url);
+                 run->dest_shown);
     } else {
         snprintf(words, WORDS_MAX + 1,
                  "'etx log copy' was copying this log to %s, and has not finished: run it again, "
                  "or 'etx log copy --take-back'",
-                 url);
+                 run->dest_shown);
     }
 }
 
@@ -169,7 +154,7 @@ static int has_the_same(change_run *run, etx_log *log) {
 
 static int refuse_source(change_run *run) {
     return etx__cli_fail(run->cli, NULL, "%s: a log of this kind cannot be the source of a copy",
-                         run->source_url);
+                         run->source_shown);
 }
 
 static etx_retirement state_of(const etx_log_info *info) {
@@ -206,7 +191,7 @@ static int open_source(change_run *run) {
     }
     if (run->info.flags & ETX_LOG_LOOK) {
         return etx__cli_fail(run->cli, NULL, "%s is a copy to be looked at only (--new-id)",
-                             run->source_url);
+                             run->source_shown);
     }
     return check_idle(run);
 }
@@ -224,7 +209,7 @@ static void restore(change_run *run) {
     char message[LOG_MESSAGE_MAX];
     memcpy(message, run->message, sizeof message);
     if (run->was == ETX_RETIRE_NOT && retire(run, ETX_RETIRE_NOT) != 0) {
-        fprintf(run->cli->err, "%s stays retired: %s\n", run->source_url, run->message);
+        fprintf(run->cli->err, "%s stays retired: %s\n", run->source_shown, run->message);
     }
     memcpy(run->message, message, sizeof message);
 }
@@ -275,7 +260,7 @@ static int fill_copy(change_run *run) {
     show_progress(run, run->info.partitions, 1);
     if (rc == 0 && !has_the_same(run, run->source)) {
         snprintf(run->message, sizeof run->message,
-                 "%s was written to while it was copied: stop what works on it", run->source_url);
+                 "%s was written to while it was copied: stop what works on it", run->source_shown);
         rc = ETX_EBUSY;
     }
     int ended = run->copy->ops->copy_end(run->copy, rc == 0, rc == 0 ? run->message : NULL,
@@ -293,7 +278,7 @@ static int compare_copy(change_run *run) {
     }
     if (!has_the_same(run, log)) {
         snprintf(run->message, sizeof run->message, "%s has not got what was copied into it",
-                 run->dest_url);
+                 run->dest_shown);
         rc = ETX_ECORRUPT;
     }
     log->ops->close(log, 0);
@@ -301,8 +286,6 @@ static int compare_copy(change_run *run) {
 }
 
 static void print_done(change_run *run, const char *what) {
-    char url[SHOWN_MAX];
-    show_url(run->dest_url, url, sizeof url);
     if (run->options.json) {
         json_t *object = json_object();
         etx__out_text(object, "result", what);
@@ -317,7 +300,7 @@ static void print_done(change_run *run, const char *what) {
             "%s: home %s, %u partitions, %llu slots, %llu bytes. Start the programs with %s: the "
             "old log is retired.\n",
             what, run->info.id, run->info.partitions, (unsigned long long)run->all.slots,
-            (unsigned long long)run->all.bytes, url);
+            (unsigned long long)run->all.bytes, run->dest_shown);
 }
 
 static int copy(change_run *run) {
@@ -355,14 +338,14 @@ static int copy(change_run *run) {
 static int take_back(change_run *run) {
     int rc;
     if (run->was == ETX_RETIRE_NOT) {
-        fprintf(run->cli->err, "%s was not retired: it can be used as it is\n", run->source_url);
+        fprintf(run->cli->err, "%s was not retired: it can be used as it is\n", run->source_shown);
         return CLI_NO;
     }
     rc = retire(run, ETX_RETIRE_NOT);
     if (rc != 0) {
         return fail_rc(run, run->source_url, rc);
     }
-    fprintf(run->cli->out, "%s can be used again: never beside its copy\n", run->source_url);
+    fprintf(run->cli->out, "%s can be used again: never beside its copy\n", run->source_shown);
     return CLI_OK;
 }
 
@@ -374,7 +357,7 @@ static int run_command(change_run *run) {
     if (run->was == ETX_RETIRE_MOVED && !run->options.force) {
         return etx__cli_fail(run->cli,
                              "if that copy is gone, or was never used, --force makes another",
-                             "%s was copied before: another log has its place", run->source_url);
+                             "%s was copied before: another log has its place", run->source_shown);
     }
     run->parts = calloc(run->info.partitions, sizeof *run->parts);
     run->again = calloc(run->info.partitions, sizeof *run->again);
@@ -400,6 +383,8 @@ int etx__command_log_copy(cli_context *cli, int argc, char **argv) {
     }
     run.source_url = args.values[0];
     run.dest_url = args.count > 1 ? args.values[1] : "";
+    etx__cli_show_url(run.source_url, run.source_shown, sizeof run.source_shown);
+    etx__cli_show_url(run.dest_url, run.dest_shown, sizeof run.dest_shown);
     run.shows = !run.options.json && isatty(STDERR_FILENO);
     code = run_command(&run);
     if (run.source != NULL) {

@@ -1,5 +1,6 @@
 /* `etx log backup` and `etx log repair`: copies of a log, whole or what is sound of it. */
 #include "log_command.h"
+#include "log_open.h"
 
 typedef struct copy_options {
     int new_id;
@@ -88,6 +89,22 @@ static void print_copy(copy_run *run, int json, const char *verb, const etx_file
     etx__out_line(run->cli->out, object);
 }
 
+/* Both work on directories. CLI_OK, or says what there is for a store. */
+static int check_directories(cli_context *cli, const cli_args *args) {
+    char url[240];
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        if (etx__cli_is_store(args->values[i])) {
+            etx__cli_show_url(args->values[i], url, sizeof url);
+            return etx__cli_fail(cli,
+                                 "back up a store by its own means; 'etx log copy' moves a log "
+                                 "from or to one",
+                                 "%s is no directory", url);
+        }
+    }
+    return CLI_OK;
+}
+
 int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
     copy_options options = {0};
     copy_run run = {cli, NULL, 0};
@@ -96,7 +113,8 @@ int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
     cli_args args;
     int code = etx__cli_parse(cli, &backup_command, argc, argv, &options, &args);
     int rc;
-    if (code != CLI_RUN) {
+    code = code == CLI_RUN ? check_directories(cli, &args) : code;
+    if (code != CLI_OK || args.count == 0) {
         return code;
     }
     rc = etx_log_file_backup(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
@@ -133,7 +151,8 @@ int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
     cli_args args;
     int code = etx__cli_parse(cli, &repair_command, argc, argv, &options, &args);
     int rc;
-    if (code != CLI_RUN) {
+    code = code == CLI_RUN ? check_directories(cli, &args) : code;
+    if (code != CLI_OK || args.count == 0) {
         return code;
     }
     run.findings = options.json ? json_array() : NULL;

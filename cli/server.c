@@ -256,8 +256,17 @@ static const char *choose_url(const char *url) {
     return url != NULL ? url : usual != NULL && usual[0] != '\0' ? usual : "http://127.0.0.1:7830";
 }
 
+/* What the environment names, if anything: an empty variable counts as none. */
+static const char *file_of(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
 int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
-    const net_tls_options tls = {.size = sizeof tls, .authorities = getenv("ETX_CA")};
+    const net_tls_options tls = {.size = sizeof tls,
+                                 .certificate = file_of("ETX_CERTIFICATE"),
+                                 .key = file_of("ETX_KEY"),
+                                 .authorities = file_of("ETX_CA")};
     const net_client_options options = {.size = sizeof options};
     const char *token = getenv("ETX_TOKEN");
     const char *why = NULL;

@@ -15,18 +15,23 @@ int etxd_get_health(etxd_exchange *x) {
     return 0;
 }
 
-/* Whether new transactions find a home, and if not, why. */
+/* Whether new transactions find a home and the node is not drained; and if not, why. */
 static int has_home(etxd *server, char *why, size_t size) {
     etx_home_status home = {.size = sizeof home};
     unsigned place;
     snprintf(why, size, "no home can be written to\n");
+    int found = 0;
     for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
-        if (home.usable) {
-            return 1;
+        if (home.drained) { /* it is about to be taken away, whatever other homes it has */
+            snprintf(why, size, "home %s: %s\n", home.url, home.why);
+            return 0;
         }
-        snprintf(why, size, "home %s: %s\n", home.url, home.why);
+        if (!home.usable && !found) {
+            snprintf(why, size, "home %s: %s\n", home.url, home.why);
+        }
+        found = found || home.usable;
     }
-    return 0;
+    return found;
 }
 
 int etxd_get_ready(etxd_exchange *x) {

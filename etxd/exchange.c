@@ -97,7 +97,8 @@ int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
     etxd_code code = etxd_problem_of(rc);
     if (reason != NULL && reason[0] != '\0') {
         snprintf(message, sizeof message, "%s", reason);
-    } else if (x->server->engine != NULL) {
+    } else if (x->server->engine != NULL && rc != ETX_EUNKNOWN) {
+        /* whose patience is over may find another request's: that which was said last */
         etx_engine_message(x->server->engine, message, sizeof message);
     }
     if (code == ETXD_INTERNAL_PROBLEM) {

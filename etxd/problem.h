@@ -53,7 +53,7 @@
       "repeat the same request after Retry-After")                                                \
     X(FULL, 503, "full", "There is no space left for new transactions",                           \
       "what has begun will end; an operator must make room")                                      \
-    X(UNAVAILABLE, 503, "unavailable", "No home can take it now; nothing was begun",              \
+    X(UNAVAILABLE, 503, "unavailable", "It cannot be done now; this request began nothing",       \
       "repeat the same request after Retry-After")                                                \
     X(UNKNOWN, 503, "unknown", "The outcome is not known yet",                                    \
       "ask by gid, or repeat the same request with the same gid; never guess")                    \

@@ -353,6 +353,11 @@ class Cluster(Case):
                 self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
             self.nodes["a"].process.send_signal(signal.SIGHUP)
             self.nodes["a"].wait_log("taken up anew")
+        shown = {**os.environ, "ETX_CA": certificate}
+        for more, code in (({}, 2), ({"ETX_CERTIFICATE": certificate, "ETX_KEY": key}, 0)):
+            self.assertEqual(subprocess.run(
+                [ETX, "cluster", "status", "--server", "https://" + places["a"]], check=False,
+                capture_output=True, env={**shown, **more}, timeout=120).returncode, code)
 
     def etx(self, *args, code=0):
         """Runs `etx cluster ...`, and insists on its exit code."""
@@ -448,6 +453,18 @@ class Cluster(Case):
         self.shared_by(NAMES)
         self.eventually(lambda: drained.get("/readyz").status == 200)
         self.assertFalse(drained.get("/v1/cluster").json["homes"][0]["drained"])
+
+    def test_a_drained_node_is_not_ready(self):
+        """Whatever other home it has."""
+        self.nodes["a"] = self.open("a")
+        self.nodes["b"] = self.open("b", homes=[f"file:{self.folder()}/local"])
+        self.shared_by(("a", "b"))
+        self.etx("drain", "b", "--server", self.url("a"))
+        ready = self.nodes["b"].get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("drained", ready.text)
+        self.etx("drain", "b", "--undo", "--server", self.url("b"))
+        self.eventually(lambda: self.nodes["b"].get("/readyz").status == 200)
 
     def test_command(self):
         self.open_all(("a", "b"))

@@ -134,7 +134,7 @@ class Doctor(Case):
         between, findings = self.behind()
         self.assertEqual(findings(), {})
         between.ahead = 3600
-        self.assertIn("before", findings()["clock-differs"]["what"])
+        self.assertIn("ahead of", findings()["clock-differs"]["what"])
         between.ahead = -3600
         self.assertIn("behind", findings()["clock-differs"]["what"])
         between.ahead = 0

@@ -103,7 +103,10 @@ class State(Case):
         self.assertEqual({line["partition"] for line in told}, set(range(PARTITIONS)))
         url = f"http://{self.server.host}:{self.server.port}"
         self.assertIn("regressed: the store", self.etx("cluster", "partitions", "--server", url))
-        self.assertIn("down since", self.etx("cluster", "status", "--server", url))
+        status = self.etx("cluster", "status", "--server", url)
+        self.assertIn("down since", status)
+        self.assertIn(f"lost something of {PARTITIONS} partitions", status)
+        self.assertIn("log-regressed", self.etx("doctor", "--server", url, code=1))
 
         accept = ("log", "accept-loss", self.home, "--state", state, "--who", "ann")
         self.assertIn("--why", self.etx(*accept, "--all", code=2))

@@ -107,6 +107,34 @@ static void test_spans_and_urls(void **state) {
     assert_int_equal(etx__cli_file_dir("file:", text, sizeof text), -1);
 }
 
+static void test_urls_as_they_are_shown(void **state) {
+    static const struct {
+        const char *url, *shown;
+    } rows[] = {
+        {"/var/lib/log", "/var/lib/log"},
+        {"file:/a:b@c?segment=1M", "file:/a:b@c?segment=1M"},
+        {"postgresql://u:pw@h:5432/d?schema=s", "postgresql://u@h:5432/d?schema=s"},
+        {"postgresql://u@h/d", "postgresql://u@h/d"},
+        {"postgresql://h/d?options=a:b@c", "postgresql://h/d?options=a:b@c"},
+        {"redis://:pw@h/0?prefix=p", "redis://@h/0?prefix=p"},
+        {"mariadb://u:a@b@h/d", "mariadb://u@h/d"},
+        {"mariadb://u:a/b@h/d?prefix=p", "mariadb://u@h/d?prefix=p"},
+        {"mariadb://u@h/d?password=x&prefix=p", "mariadb://u@h/d?prefix=p"},
+        {"postgresql://h/d?schema=s&sslpassword=x", "postgresql://h/d?schema=s"},
+        {"etcd://h/p?password_file=/f&tls=on", "etcd://h/p?password_file=/f&tls=on"},
+        {"etcd://h/p?", "etcd://h/p?"},
+    };
+    char text[64];
+    size_t i;
+    (void)state;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        etx__cli_show_url(rows[i].url, text, sizeof text);
+        assert_string_equal(text, rows[i].shown);
+    }
+    etx__cli_show_url("redis://u:pw@host/0?prefix=one", text, 22);
+    assert_string_equal(text, "redis://u@host/0?p...");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram_is_one_per_cent_exact),
@@ -115,6 +143,7 @@ int main(void) {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_suggestions),
         cmocka_unit_test(test_spans_and_urls),
+        cmocka_unit_test(test_urls_as_they_are_shown),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
 }

@@ -61,6 +61,19 @@ static void test_not_ours(void **state) {
     assert_int_equal(put.error, ETX_ECORRUPT);
 }
 
+/* Slots whose log is not named any more are nobody's to write over; marks that one has left who
+ * did not end making a log are. */
+static void test_left_behind(void **state) {
+    fixture *f = *state;
+    fixture_do(f, "etcdctl del %s/log", f->prefix);
+    fixture_do(f, "etcdctl put %s/p/002/s/0000000000000007 slot", f->prefix);
+    fixture_refuse(f, f->subject.url, 0, ETX_EINVALID, "another prefix");
+    fixture_do(f, "etcdctl del --prefix %s/p/002/s/", f->prefix);
+    log_subject other = f->subject;
+    assert_int_equal(subject_open(&other, 0), 0);
+    other.ops->close(other.log, 1);
+}
+
 /* As many as a transaction has no room for. */
 static void test_many_partitions(void **state) {
     fixture *f = *state;
@@ -288,6 +301,7 @@ int main(void) {
         CASE(test_urls),
         CASE(test_unreachable),
         CASE(test_not_ours),
+        CASE(test_left_behind),
         CASE(test_many_partitions),
         CASE(test_grade),
         CASE(test_users),

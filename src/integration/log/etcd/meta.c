@@ -73,6 +73,38 @@ int etx__etcd_meta_put_marks(etx__etcd_log *log) {
     return rc;
 }
 
+static int is_mark(etx_bytes key) {
+    static const char end[] = "/below";
+    size_t len = sizeof end - 1;
+    return key.len > len && memcmp((const char *)key.data + key.len - len, end, len) == 0;
+}
+
+/* Marks may be there, of one that made a log and did not end it. Slots are those of a log whose
+ * PREFIX/log is gone; or another has made it meanwhile. */
+static int check_place(etx__etcd_log *log) {
+    etx__etcd_text *to = etx__etcd_begin(&log->care);
+    etx__etcd_field one;
+    etx_bytes answer;
+    int foreign = 0;
+    etx__etcd_key(to, RANGE_KEY, &log->store, "p/");
+    etx__etcd_key(to, RANGE_END, &log->store, "p0");
+    etx__etcd_number(to, RANGE_LIMIT, ETX__STORE_PARTITIONS_MAX + 1);
+    etx__etcd_number(to, RANGE_KEYS_ONLY, 1);
+    int rc = etx__etcd_run(&log->care, "KV/Range", &answer);
+    while (rc == 0 && etx__etcd_next(&answer, &one))
+        foreign |= one.field == RANGE_KVS && !is_mark(etx__etcd_part_of(one.bytes, KV_KEY, 0));
+    if (!foreign)
+        return rc;
+    rc = etx__etcd_meta_find(log);
+    if (rc != ETX_ENOTFOUND)
+        return rc ? rc : ETX_EBUSY;
+    etx__etcd_say(&log->care, ETX_EINVALID,
+                  "there are slots or other keys below %s/p/, and the key %s/log is not there: "
+                  "restore a backup that has it, or name another prefix",
+                  log->store.place.path, log->store.place.path);
+    return ETX_EINVALID;
+}
+
 static int make(etx__etcd_log *log) {
     char id[ETX_HOME_ID_LEN + 1];
     char value[ETX__ETCD_META_MAX + 1];
@@ -82,7 +114,8 @@ static int make(etx__etcd_log *log) {
     }
     snprintf(value, sizeof value, "etx-log version=%d id=%s partitions=%u", ETX__ETCD_VERSION, id,
              log->store.common.partitions);
-    int rc = etx__etcd_meta_put_marks(log);
+    int rc = check_place(log);
+    rc = rc ? rc : etx__etcd_meta_put_marks(log);
     rc = rc ? rc : etx__etcd_meta_change(log, value, NULL);
     return rc == ETX_EBUSY ? 0 : rc; /* another has made it meanwhile */
 }

@@ -31,7 +31,8 @@ static const failure *failure_of(unsigned int code) {
     enum { WRITE_FAILED = 3, STATEMENT_TIMEOUT = 1969 };
     static const char read_only[] =
         "the server is read-only: name the primary, or several hosts of which one is";
-    static const char rights[] = "this user lacks a right: see GRANT in docs/mariadb-log.md";
+    static const char rights[] =
+        "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON the database to this user";
     static const char login[] = "check user, password and host, or name a password_file=";
     static const char foreign[] = "the tables are not those of an ETX log: name another prefix=";
     static const char crowded[] = "the server lets no more connections in: see max_connections";

@@ -25,7 +25,8 @@ static const failure *failure_of(const char *state) {
         {"25006", ETX_EUNAVAILABLE,
          "the server or its database is read-only: name the primary, or several hosts"},
         {"40", ETX_EBUSY, "the transaction was rolled back, and may be tried again"},
-        {"42501", ETX_EINVALID, "this user lacks a right: see GRANT in docs/postgresql-log.md"},
+        {"42501", ETX_EINVALID,
+         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN the log's SCHEMA to this user"},
         {"42P01", ETX_EINVALID, "a table of the log is gone: was the schema dropped?"},
         {"42", ETX_EINVALID, "the tables are not those of an ETX log: name another schema="},
         {"3F", ETX_EINVALID, "the schema is not there"},
@@ -88,8 +89,11 @@ void etx__pg_unreachable(etx__pg_session *session, const PGconn *conn) {
     const char *all = conn ? PQerrorMessage(conn) : "";
     int refusal = conn && is_refusal(conn, all);
     snprintf(words, sizeof words, "%s", all);
-    for (char *at = words; (at = strchr(at, '\n')) != NULL;)
-        *at = at[1] ? ' ' : 0;
+    for (char *at = words; (at = strpbrk(at, "\n\t")) != NULL;)
+        if (at[1] == '\t' || !at[1]) /* libpq goes on in a line of its own, behind a tab */
+            memmove(at, at + 1, strlen(at));
+        else
+            *at = ' ';
     session->state[0] = 0;
     const char *advice = "";
     if (conn && PQconnectionNeedsPassword(conn))
