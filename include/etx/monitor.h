@@ -34,7 +34,9 @@ extern "C" {
     X(WORKERS_STUCK, 21, "workers-stuck", 1)   /* all are in calls past their timeout */        \
     X(PARTITION_LEFT, 22, "partition-left", 0) /* handed over to another node */                \
     X(STATE_FAILED, 23, "state-failed", 1)     /* the state directory: damaged, or unwritten */ \
-    X(LOSS_ACCEPTED, 24, "loss-accepted", 1)   /* somebody goes on without what was lost */
+    X(LOSS_ACCEPTED, 24, "loss-accepted", 1)   /* somebody goes on without what was lost */     \
+    X(HOME_GRADED, 25, "home-graded", 1)       /* its durability is another than it was */      \
+    X(CLOCK_OFF, 26, "clock-off", 1)           /* this machine's, beside that of the store */
 
 typedef enum etx_event_type {
 #define X(name, number, text, alarm) ETX_EVENT_##name = number,

@@ -185,6 +185,20 @@ static void glance(etx_tx *request) {
     etx__request_answer(request, 0);
 }
 
+/* Without its lease this node does not know whether another has gone on: only what was decided
+ * stays so. */
+static int is_outdated(const etx_tx *request) {
+    const etx__partition *partition = request->partition;
+    if (request->ask != ETX__ASK_STATUS || partition->memory == NULL ||
+        etx__partition_has_lease(partition)) {
+        return 0;
+    }
+    const etx__core *core = partition->memory->core;
+    const etx__entry *entry =
+        etx__core_find(core, (etx_bytes){request->gid, request->gid_len}, request->hash);
+    return entry != NULL && etx__core_durable_state(core, entry) == ETX_ACTIVE;
+}
+
 void etx__ask_handle(etx_tx *request) {
     if (request->ask == ETX__ASK_GLANCE) {
         glance(request);
@@ -192,6 +206,12 @@ void etx__ask_handle(etx_tx *request) {
     }
     if (request->ask == ETX__ASK_LIST) {
         list_slice(request);
+        return;
+    }
+    if (is_outdated(request)) {
+        etx__request_refuse(request, ETX_EUNAVAILABLE,
+                            "this node has not heard of the store for longer than its lease: "
+                            "another may have gone on. Ask again later");
         return;
     }
     request->waiter.kind = ETX__WAITER_REQUEST;

@@ -176,7 +176,7 @@ void etx__tales_tell(etx__partition *partition, etx__batch *batch) {
         event.marks = tale->marks;
         event.reason = tale->reason;
         event.begin_ms = tale->begin_ms;
-        event.durability = partition->home->info.grade;
+        event.durability = etx__home_grade(partition->home);
         event.home = partition->home->info.id;
         event.partition = partition->number;
         etx__monitor_tell(partition->home->engine, &event);

@@ -89,15 +89,67 @@ static int refuse_look(etx_engine *engine, const etx__home *home) {
         home->url);
 }
 
-/* What the adapter says, and what this node cannot see. */
-static void note_remark(etx__home *home) {
-    const char *remark = home->info.remark != NULL ? home->info.remark : "";
-    int blind = etx__home_shared(home) && home->engine->seen == NULL;
-    snprintf(home->remark, sizeof home->remark, "%.200s%s%s", remark,
-             remark[0] != 0 && blind ? "; " : "",
-             blind ? "without a state directory an older backup that is restored while no node "
-                     "runs is not noticed"
-                   : "");
+/* What the adapter says, how far the clocks are apart, and what this node cannot see. */
+static void note_remark(etx__home *home, const etx_log_info *info, const char *clock) {
+    const char *all[] = {info->remark != NULL ? info->remark : "", clock,
+                         etx__home_shared(home) && home->engine->seen == NULL
+                             ? "without a state directory an older backup that is restored while "
+                               "no node runs is not noticed"
+                             : ""};
+    size_t len = 0;
+    pthread_mutex_lock(&home->lock);
+    home->remark[0] = 0;
+    for (int i = 0; i < 3; i++) {
+        if (all[i][0] != 0 && len < sizeof home->remark) {
+            len += (size_t)snprintf(home->remark + len, sizeof home->remark - len, "%s%.200s",
+                                    len > 0 ? "; " : "", all[i]);
+        }
+    }
+    pthread_mutex_unlock(&home->lock);
+    atomic_store(&home->grade, info->grade);
+}
+
+/* In words how far this machine's clock is from the store's, or "". What the answer took is not
+ * known to the side of either. */
+static void compare_clocks(etx__home *home, char *ret_words, size_t size) {
+    enum { FAR_MS = 10000 };
+    uint64_t store = 0;
+    uint64_t before = etx__clock_wall_ms();
+    int rc = home->ops->clock(home->log, &store);
+    uint64_t after = etx__clock_wall_ms();
+    uint64_t ahead = before > store ? before - store : 0;
+    uint64_t behind = store > after ? store - after : 0;
+    ret_words[0] = 0;
+    if (rc == 0 && (ahead > FAR_MS || behind > FAR_MS)) {
+        snprintf(
+            ret_words, size,
+            "this machine's clock is %llu s %s the store's: deadlines are judged by it. Set it",
+            (unsigned long long)((ahead > 0 ? ahead : behind) / 1000),
+            ahead > 0 ? "ahead of" : "behind");
+    }
+}
+
+void etx__home_look(etx__home *home) {
+    static const char *const grades[] = {"", "volatile", "local", "replicated"};
+    char clock[160];
+    etx_log_info info = {.size = sizeof info};
+    if (home->ops->info(home->log, &info) != 0) {
+        return; /* what the keeper asks next says why */
+    }
+    etx_durability was = etx__home_grade(home);
+    compare_clocks(home, clock, sizeof clock);
+    note_remark(home, &info, clock);
+    if (info.grade != was) {
+        char why[300];
+        snprintf(why, sizeof why, "it promises '%s' from now on, and '%s' before%s%.200s",
+                 grades[info.grade & 3], grades[was & 3], info.remark != NULL ? ": " : "",
+                 info.remark != NULL ? info.remark : "");
+        etx__monitor_home(home, 0, ETX_EVENT_HOME_GRADED, why);
+    }
+    if (clock[0] != 0 && !home->clock_off) {
+        etx__monitor_home(home, 0, ETX_EVENT_CLOCK_OFF, clock);
+    }
+    home->clock_off = clock[0] != 0;
 }
 
 static int open_log(etx__home *home) {
@@ -122,8 +174,8 @@ static int open_log(etx__home *home) {
         !(engine->options.flags & (ETX_ALLOW_VOLATILE | ETX_INSPECT))) {
         return etx__engine_fail(
             engine, ETX_EINVALID,
-            "home %s promises durability 'volatile' only (%s): allow it with "
-            "ETX_ALLOW_VOLATILE, or use a directory on a disk",
+            "home %s promises durability 'volatile' only (%s): set it up durable, or allow it with "
+            "ETX_ALLOW_VOLATILE (etxd: --allow-volatile)",
             home->url,
             home->info.remark != NULL ? home->info.remark : "it forgets with the process");
     }
@@ -131,7 +183,7 @@ static int open_log(etx__home *home) {
         return refuse_look(engine, home);
     }
     if (rc == 0) {
-        note_remark(home);
+        note_remark(home, &home->info, "");
         rc = etx__seen_home(home);
         if (rc != 0) {
             return rc;
@@ -254,7 +306,7 @@ etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
     etx__home *held = NULL;
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
-        if (!atomic_load(&home->opened) || home->info.grade < durability) {
+        if (!atomic_load(&home->opened) || etx__home_grade(home) < durability) {
             continue;
         }
         uint32_t health = health_now(home);
@@ -285,7 +337,7 @@ int etx__home_none(etx_engine *engine, etx_durability durability, char *ret_why,
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__home *home = engine->home[i];
         char why[ETX_REASON_MAX + 1];
-        if (atomic_load(&home->opened) && home->info.grade < durability) {
+        if (atomic_load(&home->opened) && etx__home_grade(home) < durability) {
             continue; /* of one that is away nobody knows */
         }
         int one = etx__home_why(home, why, sizeof why);
@@ -400,11 +452,8 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
     etx_home_status status = {.size = ret_status->size};
     memcpy(status.url, home->url, sizeof status.url);
     memcpy(status.id, etx__home_id(home), sizeof status.id);
-    status.grade = opened ? home->info.grade : ETX_DURABILITY_DEFAULT;
+    status.grade = opened ? etx__home_grade(home) : ETX_DURABILITY_DEFAULT;
     status.usable = health_now(home) != ETX__HOME_DOWN;
-    if (opened) {
-        memcpy(status.remark, home->remark, sizeof status.remark);
-    }
     status.in_use = etx__home_best(engine, engine->options.durability) == home;
     status.chosen = engine->chosen_home == place;
     status.partitions = home->partition_count;
@@ -414,6 +463,9 @@ int etx_engine_home_status(etx_engine *engine, unsigned place, etx_home_status *
         status.in_flight += atomic_load(&home->partition[i]->live);
     }
     pthread_mutex_lock(&home->lock);
+    if (opened) {
+        memcpy(status.remark, home->remark, sizeof status.remark);
+    }
     snprintf(status.why, sizeof status.why, "%s", status.usable ? "" : home->why);
     pthread_mutex_unlock(&home->lock);
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);

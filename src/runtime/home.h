@@ -20,6 +20,7 @@ struct etx__home {
     uint32_t place;
     etx__partition **partition;
     _Atomic uint32_t partition_count; /* 0 until it is opened */
+    _Atomic uint32_t grade;           /* what it promises, as its adapter said last */
     _Atomic uint32_t health;
     _Atomic uint64_t since_ms;          /* wall */
     _Atomic uint64_t well_ms;           /* monotonic */
@@ -29,6 +30,7 @@ struct etx__home {
     _Atomic uint32_t drains;            /* of a shared home: this node is to have no partition */
     uint32_t turn;                      /* so many gids in a row prefer the same partition */
     uint8_t stuck;                      /* closed while a put had not come back */
+    uint8_t clock_off;                  /* beside the store's, and that was told */
     struct etx__survey *survey;         /* of a shared home; else NULL */
     struct etx__keeper *keeper;         /* of a shared home; else NULL */
     _Atomic uint32_t opened;            /* it is part of the engine */
@@ -38,13 +40,17 @@ struct etx__home {
     etx_seen seen;
     uint8_t seen_changed; /* since it was written */
     char identity[160];   /* of the store that is there */
-    pthread_mutex_t lock; /* of why and why_rc, of `seen`, and of what the keeper has seen */
+    pthread_mutex_t lock; /* of why, why_rc, remark, `seen`, and what the keeper has seen */
     char why[160];
     int why_rc; /* ETX_EFULL: there is no space, and that alone; else ETX_EUNAVAILABLE */
     char remark[320];
     char url[256];  /* as it may be shown */
     char *open_url; /* as it was given */
 };
+
+static inline etx_durability etx__home_grade(const etx__home *home) {
+    return (etx_durability)atomic_load_explicit(&home->grade, memory_order_relaxed);
+}
 
 /* The length of a URL's scheme; 0: it has none. That of "rediss:", which is redis over TLS and of
  * the same adapter, is that of "redis". */
@@ -61,6 +67,9 @@ void etx__home_join(etx__home *home);
 /* Its id, or what it was when it was seen last; "" where nothing is known. */
 const char *etx__home_id(const etx__home *home);
 void etx__home_close(etx__home *home, int clean);
+/* Asks the store of a shared home what it promises by now, and what time it is: both may have
+ * changed since it was opened. What is amiss is told once, and stands in the remark. */
+void etx__home_look(etx__home *home);
 void etx__home_free(etx__home *home);
 /* New transactions do not go there any more / may go there again. */
 void etx__home_down(etx__home *home, int rc, const char *why);

@@ -375,6 +375,7 @@ static int one_round(etx__keeper *keeper) {
     if (rc == 0 && now >= keeper->renew_us) {
         rc = renew_all(keeper);
         if (rc == 0) {
+            etx__home_look(keeper->home);
             keeper->renew_us = now + engine_of(keeper)->options.lease_ms * 250ull;
         }
     }

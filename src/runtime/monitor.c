@@ -45,7 +45,7 @@ void etx__monitor_home(etx__home *home,
     etx_event event = {.size = sizeof event, .type = type};
     event.home = etx__home_id(home);
     event.partition = partition;
-    event.durability = atomic_load(&home->opened) ? home->info.grade : ETX_DURABILITY_DEFAULT;
+    event.durability = atomic_load(&home->opened) ? etx__home_grade(home) : ETX_DURABILITY_DEFAULT;
     event.reason = reason;
     etx__monitor_tell(home->engine, &event);
 }

@@ -69,7 +69,7 @@ static void tell(etx__partition *partition, const etx__told *told) {
     event.operation = (etx_operation)told->operation;
     event.attempt = told->attempt;
     event.reason = told->reason;
-    event.durability = partition->home->info.grade;
+    event.durability = etx__home_grade(partition->home);
     event.home = partition->home->info.id;
     event.partition = partition->number;
     etx__monitor_tell(engine, &event);
@@ -232,8 +232,7 @@ static void batch_durable(etx__partition *partition) {
 
 /* ---- putting */
 
-/* Without its lease a partition starts no new put. */
-static int has_lease(const etx__partition *partition) {
+int etx__partition_has_lease(const etx__partition *partition) {
     return partition->shard->now.mono_us <
            atomic_load_explicit(&partition->lease_us, memory_order_relaxed);
 }
@@ -247,7 +246,7 @@ int etx__partition_put_due(const etx__partition *partition) {
         return now >= partition->retry_ms;
     }
     const etx__batch *first = partition->first;
-    return first != NULL && has_lease(partition) && now >= partition->retry_ms &&
+    return first != NULL && etx__partition_has_lease(partition) && now >= partition->retry_ms &&
            (first->wanted || now >= first->since_ms + partition->home->engine->options.flush_ms);
 }
 
@@ -566,7 +565,8 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
         uint64_t flush = partition->first->since_ms + partition->home->engine->options.flush_ms;
         uint64_t due = partition->first->wanted ? 0 : flush;
         due = due > partition->retry_ms ? due : partition->retry_ms;
-        wake = has_lease(partition) ? sooner(wake, due) : wake; /* the keeper rings */
+        wake =
+            etx__partition_has_lease(partition) ? sooner(wake, due) : wake; /* the keeper rings */
     }
     return wake;
 }

@@ -157,6 +157,8 @@ void etx__partition_step(etx__partition *partition, etx__event *event);
  * begun or done. */
 int etx__partition_put(etx__partition *partition, int may_inline);
 int etx__partition_put_due(const etx__partition *partition);
+/* Without its lease a partition starts no new put, and does not say what may be over by now. */
+int etx__partition_has_lease(const etx__partition *partition);
 /* How long after the `retries`-th failure in a row a put, or a reopening, is tried again. */
 uint64_t etx__partition_pause_ms(uint32_t retries);
 /* What the writer's job came to. */

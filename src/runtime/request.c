@@ -265,7 +265,7 @@ void etx__outcome_fill(const etx__partition *partition,
     int known = state != ETX_NONE;
     outcome->state = state;
     outcome->marks = known ? etx__entry_marks(entry) : 0;
-    outcome->durability = known ? partition->home->info.grade : ETX_DURABILITY_DEFAULT;
+    outcome->durability = known ? etx__home_grade(partition->home) : ETX_DURABILITY_DEFAULT;
     memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
     say(outcome->reason, state == (etx_state)entry->state ? etx__entry_reason(entry) : "");
 }

@@ -28,7 +28,7 @@ void etx__status_fill(const etx__partition *partition,
     status->state = (etx_state)entry->state;
     status->marks = etx__entry_marks(entry);
     status->mode = ETX_SUBMITTED;
-    status->durability = partition->home->info.grade;
+    status->durability = etx__home_grade(partition->home);
     memcpy(status->home, partition->home->info.id, sizeof status->home);
     status->partition = partition->number;
     status->begin_ms = entry->begin_ms;

@@ -41,8 +41,8 @@ void etx__survey_say(const etx_engine *engine, char *ret_text, size_t size) {
     for (uint32_t i = 0; i < engine->home_count; i++) {
         const etx__home *home = engine->home[i];
         size_t len = strlen(ret_text);
-        if (atomic_load(&home->opened) && home->keeper == NULL && home->info.grade > ETX_VOLATILE &&
-            len + ETX_HOME_ID_LEN + 2 <= size) {
+        if (atomic_load(&home->opened) && home->keeper == NULL &&
+            etx__home_grade(home) > ETX_VOLATILE && len + ETX_HOME_ID_LEN + 2 <= size) {
             snprintf(ret_text + len, size - len, " %s", home->info.id);
         }
     }

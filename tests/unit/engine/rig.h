@@ -25,11 +25,12 @@ enum { RIG_PARTITIONS = 16, RIG_MEMBERS = 8 };
 typedef struct rig_log {
     char url[64]; /* to give to etx_engine_home */
     char inner_url[HOST_PATH_MAX + 64];
-    etx_durability grade; /* what it says of itself */
-    char class;           /* the first character of its id */
-    _Atomic int fault;    /* rig_fault of the puts to come */
-    _Atomic int times;    /* so many puts fail; below 0: all */
-    _Atomic int full;     /* what `space` says */
+    _Atomic etx_durability grade; /* what it says of itself */
+    _Atomic int64_t clock_off_ms; /* its store's clock, beside the machine's */
+    char class;                   /* the first character of its id */
+    _Atomic int fault;            /* rig_fault of the puts to come */
+    _Atomic int times;            /* so many puts fail; below 0: all */
+    _Atomic int full;             /* what `space` says */
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
     atomic_uint faults, puts, reopened, trims, hanging, closed;

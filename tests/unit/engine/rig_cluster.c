@@ -7,12 +7,18 @@ static void on_event(const etx_event *event, void *user) {
         atomic_fetch_add(&cluster->lost, 1);
     } else if (event->type == ETX_EVENT_HOME_DOWN) {
         atomic_fetch_add(&cluster->down, 1);
+    } else if (event->type == ETX_EVENT_HOME_GRADED) {
+        atomic_fetch_add(&cluster->graded, 1);
+    } else if (event->type == ETX_EVENT_CLOCK_OFF) {
+        atomic_fetch_add(&cluster->clock_off, 1);
     }
 }
 
 void cluster_make(struct cluster *cluster) {
     atomic_store(&cluster->lost, 0);
     atomic_store(&cluster->down, 0);
+    atomic_store(&cluster->graded, 0);
+    atomic_store(&cluster->clock_off, 0);
     rig_log_make(&cluster->log, NULL, "partitions=4");
     snprintf(cluster->url, sizeof cluster->url, "shared%s", strchr(cluster->log.url, ':'));
     rig_bank_make(&cluster->bank, 1000);

@@ -12,6 +12,7 @@ struct cluster {
     char url[64];
     atomic_uint lost; /* partitions, as the nodes tell */
     atomic_uint down; /* homes */
+    atomic_uint graded, clock_off;
 };
 
 void cluster_make(struct cluster *cluster);

@@ -150,8 +150,11 @@ static int shared_survey(etx_log *head,
 }
 
 static int shared_clock(etx_log *head, uint64_t *ret_ms) {
-    (void)head;
-    *ret_ms = host_now_ms();
+    const shared *ours = (const shared *)(const void *)head;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *ret_ms = (uint64_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000 +
+                         atomic_load(&ours->log->clock_off_ms));
     return 0;
 }
 
