@@ -56,8 +56,8 @@ static void test_enums(void **state) {
                  "call-nonsense", "call-slow", "finish-refused", "stalled", "parked", "resumed",
                  "forced", "unregistered", "home-down", "home-up", "log-poisoned", "log-full",
                  "log-room", "partition-owned", "partition-lost", "log-regressed", "clock-stepped",
-                 "workers-stuck", "partition-left", "state-failed", "loss-accepted",
-                 "home-graded", "clock-off");
+                 "workers-stuck", "partition-left", "state-failed", "loss-accepted", "home-graded",
+                 "clock-off");
 }
 
 static void test_operations(void **state) {
