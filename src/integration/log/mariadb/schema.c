@@ -222,6 +222,17 @@ int etx__maria_schema_renew(etx__maria_log *log) {
     return rc ? log->care.rc : 0;
 }
 
+/* A right that is missing would be noticed when it is needed first, or, as a trim and the end of a
+ * lease may fail, by nobody. Nothing is changed; the server says which right it is. */
+static const char use_rights[] =
+    "BEGIN NOT ATOMIC"
+    " UPDATE #partition SET below = below WHERE FALSE;"
+    " INSERT INTO #slot SELECT * FROM #slot WHERE FALSE; DELETE FROM #slot WHERE FALSE;"
+    " UPDATE #lease SET node = node, until = until WHERE FALSE;"
+    " INSERT INTO #node SELECT * FROM #node WHERE FALSE;"
+    " UPDATE #node SET address = address, process = process, until = until WHERE FALSE;"
+    " DELETE FROM #node WHERE FALSE; END";
+
 int etx__maria_schema_open(etx__maria_log *log, uint32_t flags) {
     etx__maria_session *care = &log->care;
     MYSQL_RES *result = NULL;
@@ -238,5 +249,5 @@ int etx__maria_schema_open(etx__maria_log *log, uint32_t flags) {
                                                                                        : care->rc;
         mysql_free_result(result);
     }
-    return rc;
+    return rc || (flags & ETX_LOG_READ_ONLY) ? rc : etx__maria_run(care, "%s", use_rights);
 }
