@@ -86,6 +86,26 @@ static void test_not_ours(void **state) {
     subject_refused(&f->subject, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->prefix);
 }
 
+/* Another program's table of one such name: nothing is made beside it. */
+static void test_name_taken(void **state) {
+    static const char *const names[] = {"meta", "partition", "lease", "node", "slot"};
+    fixture *f = *state;
+    char url[600];
+    char sql[128];
+    snprintf(url, sizeof url, "%s_taken", f->subject.url);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(sql, sizeof sql, "CREATE TABLE %%s_taken_log_%s(id int)", names[i]);
+        fixture_say(f, sql);
+        subject_refused(&f->subject, url, 0, ETX_EINVALID, "another prefix=");
+        assert_int_equal(fixture_count(f,
+                                       "SELECT count(*) FROM information_schema.tables WHERE"
+                                       " table_schema = 'etx' AND table_name LIKE '%s_taken_log%'"),
+                         1);
+        snprintf(sql, sizeof sql, "DROP TABLE %%s_taken_log_%s", names[i]);
+        fixture_say(f, sql);
+    }
+}
+
 /* What a crash has left half made is made by the next one. */
 static void test_half_made(void **state) {
     fixture *f = *state;
@@ -365,6 +385,7 @@ int main(void) {
         CASE(test_urls),
         CASE(test_unreachable),
         CASE(test_not_ours),
+        CASE(test_name_taken),
         CASE(test_half_made),
         CASE(test_made_at_once),
         CASE(test_rights),
