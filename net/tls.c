@@ -84,14 +84,28 @@ static BIO_METHOD *make_method(void) {
 
 /* ---- the context */
 
+/* Why the system did not let OpenSSL read a file; 0: it is something else that failed. OpenSSL's
+ * own last words on it are "system lib". */
+static int take_errno(void) {
+    unsigned long code;
+    int number = 0;
+    while ((code = ERR_get_error()) != 0) {
+        number = ERR_GET_LIB(code) == ERR_LIB_SYS ? ERR_GET_REASON(code) : number;
+    }
+    return number;
+}
+
 static int fail(char *message, const char *what, const char *file) {
     unsigned long code = ERR_peek_last_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
-    if (message != NULL) {
+    int number = take_errno();
+    if (message != NULL && file != NULL && number != 0) {
+        snprintf(message, NET_TLS_MESSAGE_MAX, "cannot read the %s %s: %s", what, file,
+                 strerror(number));
+    } else if (message != NULL) {
         snprintf(message, NET_TLS_MESSAGE_MAX, "%s %s: %s", what, file != NULL ? file : "",
                  reason != NULL ? reason : "not readable");
     }
-    ERR_clear_error();
     return NET_ETLS;
 }
 
@@ -115,6 +129,7 @@ static int select_protocol(SSL *ssl,
 }
 
 static int load_files(SSL_CTX *context, const net_tls_options *options, char *message) {
+    ERR_clear_error(); /* what is found there afterwards is of these files */
     if (options->certificate != NULL) {
         if (SSL_CTX_use_certificate_chain_file(context, options->certificate) != 1) {
             return fail(message, "certificate", options->certificate);

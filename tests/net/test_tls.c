@@ -1,11 +1,13 @@
 /* TLS on both sides: who is trusted, who is not, and certificates that are changed under way. */
 #include "rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 typedef struct tls_test {
@@ -319,6 +321,39 @@ static void test_options(void **state) {
     net_tls_free(NULL);
 }
 
+static void expect_words(const net_tls_options *options, const char *words) {
+    net_tls *tls;
+    char message[NET_TLS_MESSAGE_MAX];
+    assert_int_equal(net_tls_create(options, message, &tls), NET_ETLS);
+    if (strncmp(message, words, strlen(words)) != 0) {
+        fail_msg("%s, and not %s", message, words);
+    }
+}
+
+/* What the system says is told in its words, what OpenSSL finds in a file in OpenSSL's. */
+static void test_files(void **state) {
+    tls_test self = {.done = 0};
+    char certificate[200];
+    char key[200];
+    char other[200];
+    snprintf(self.folder, sizeof self.folder, "%s", (const char *)*state);
+    path_in(&self, "server.pem", certificate, sizeof certificate);
+    path_in(&self, "server.key", key, sizeof key);
+    path_in(&self, "client.key", other, sizeof other);
+    net_tls_options options = {.size = sizeof options, .certificate = "/nowhere/c", .key = key};
+    expect_words(&options, "cannot read the certificate /nowhere/c: No such file or directory");
+    options.certificate = certificate;
+    options.key = "/nowhere/k";
+    expect_words(&options, "cannot read the key /nowhere/k: No such file or directory");
+    options.key = other;
+    expect_words(&options, "key ");
+    options = (net_tls_options){.size = sizeof options, .authorities = "/nowhere/a"};
+    expect_words(&options, "cannot read the authorities /nowhere/a: No such file or directory");
+    options.authorities = key;
+    ERR_raise(ERR_LIB_SYS, ENOENT); /* an earlier failure, of something else */
+    expect_words(&options, "authorities ");
+}
+
 static int make_certificates(void **state) {
     char *folder = strdup("/tmp/etx-net-XXXXXX");
     char command[512];
@@ -341,7 +376,7 @@ int main(void) {
         cmocka_unit_test(test_trust),    cmocka_unit_test(test_no_trust),
         cmocka_unit_test(test_clients),  cmocka_unit_test(test_reload),
         cmocka_unit_test(test_versions), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_options),  cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

@@ -98,8 +98,8 @@ class Configuration(unittest.TestCase):
         self.bad("t:1: a line begins with sha256:", "--check-config", "--token-file",
                  self.file("t", "secret\n"))
         self.bad("No such file", "--check-config", "--token-file", "/nowhere/t")
-        self.bad("/nowhere/c", "--check-config", "--tls-certificate", "/nowhere/c", "--tls-key",
-                 "/nowhere/k")
+        self.bad("cannot read the certificate /nowhere/c: No such file or directory",
+                 "--check-config", "--tls-certificate", "/nowhere/c", "--tls-key", "/nowhere/k")
 
     def test_a_second_server_says_what_is_wrong(self):
         server = Server()

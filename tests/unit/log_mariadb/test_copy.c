@@ -100,6 +100,30 @@ static void test_of_two(void **state) {
     copier_check(&two);
 }
 
+/* Another program's table of such a name keeps its rows, and nothing is made beside it. */
+static void test_name_taken(void **state) {
+    static const char *const names[] = {"node", "slot"};
+    fixture *f = *state;
+    log_copier copier = copier_beside(f);
+    char sql[128];
+    copier_fill_source(&f->subject);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(sql, sizeof sql, "CREATE TABLE %%s_c_log_%s AS SELECT 7 AS id", names[i]);
+        fixture_say(f, sql);
+        assert_int_equal(copier_begin(&copier), ETX_EBUSY);
+        assert_non_null(strstr(copier.dest.message, "name another prefix="));
+        snprintf(sql, sizeof sql, "SELECT id FROM %%s_c_log_%s", names[i]);
+        assert_int_equal(fixture_count(f, sql), 7);
+        assert_int_equal(fixture_count(f,
+                                       "SELECT count(*) FROM information_schema.tables WHERE"
+                                       " table_schema = 'etx' AND table_name LIKE '%s_c_log%'"),
+                         1);
+        snprintf(sql, sizeof sql, "DROP TABLE %%s_c_log_%s", names[i]);
+        fixture_say(f, sql);
+    }
+    copy_whole(f, &copier);
+}
+
 static void test_packet(void **state) {
     fixture *f = *state;
     log_copier copier = copier_beside(f);
@@ -156,13 +180,10 @@ static void test_older_tables_of_the_poor(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_killed_server),
-        CASE(test_killed_session),
-        CASE(test_end_unknown),
-        CASE(test_of_two),
-        CASE(test_packet),
-        CASE(test_older_tables),
-        CASE(test_older_tables_of_the_poor),
+        CASE(test_killed_server), CASE(test_killed_session),
+        CASE(test_end_unknown),   CASE(test_of_two),
+        CASE(test_name_taken),    CASE(test_packet),
+        CASE(test_older_tables),  CASE(test_older_tables_of_the_poor),
     };
     return cmocka_run_group_tests_name("log_mariadb_copy", tests, NULL, NULL);
 }

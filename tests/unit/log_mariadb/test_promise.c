@@ -84,6 +84,8 @@ static void test_statements_in_the_binlog(void **state) {
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(put.error, ETX_EINVALID);
     assert_non_null(strstr(put.message, "set binlog_format to MIXED or ROW"));
+    subject_refused(&f->subject, f->subject.url, 0, ETX_EINVALID,
+                    "set binlog_format to MIXED or ROW");
 }
 
 static void test_batch_max(void **state) {

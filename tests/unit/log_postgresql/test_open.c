@@ -59,6 +59,32 @@ static void test_not_ours(void **state) {
     subject_refused(&f->subject, f->subject.url, ETX_LOG_NO_CREATE, ETX_ENOTFOUND, f->schema);
 }
 
+/* Without one of the rights that serving takes no log is opened for writing, and one is for
+ * reading; the user has all of them before and afterwards. */
+static void lack_each_right(fixture *f, const char *url) {
+    static const char *const rights[][2] = {
+        {"partition", "SELECT"}, {"partition", "UPDATE"}, {"slot", "INSERT"},  {"slot", "DELETE"},
+        {"lease", "SELECT"},     {"lease", "INSERT"},     {"lease", "UPDATE"}, {"lease", "DELETE"},
+        {"node", "SELECT"},      {"node", "INSERT"},      {"node", "UPDATE"},  {"node", "DELETE"}};
+    log_subject other = f->subject;
+    char sql[128];
+    char words[128];
+    snprintf(other.url, sizeof other.url, "%s", url);
+    for (size_t i = 0; i < sizeof rights / sizeof rights[0]; i++) {
+        snprintf(sql, sizeof sql, "REVOKE %s ON %%s.etx_log_%s FROM poor", rights[i][1],
+                 rights[i][0]);
+        fixture_say(f, sql);
+        snprintf(words, sizeof words,
+                 "lacks %s ON etx_log_%s: GRANT SELECT, INSERT, UPDATE, DELETE", rights[i][1],
+                 rights[i][0]);
+        subject_refused(&f->subject, url, 0, ETX_EINVALID, words);
+        assert_int_equal(subject_open(&other, ETX_LOG_READ_ONLY), 0);
+        other.ops->close(other.log, 1);
+        snprintf(sql, sizeof sql, "GRANT %s ON %%s.etx_log_%s TO poor", rights[i][1], rights[i][0]);
+        fixture_say(f, sql);
+    }
+}
+
 static void test_rights(void **state) {
     fixture *f = *state;
     char url[256];
@@ -70,7 +96,10 @@ static void test_rights(void **state) {
     subject_refused(&f->subject, url, 0, ETX_EINVALID, "GRANT USAGE");
     fixture_say(f, "GRANT USAGE ON SCHEMA %s TO poor");
     subject_refused(&f->subject, url, 0, ETX_EINVALID, "GRANT");
+    fixture_say(f, "GRANT SELECT ON ALL TABLES IN SCHEMA %s TO poor");
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, f->schema); /* with the list cut short */
     fixture_say(f, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO poor");
+    lack_each_right(f, url);
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
     assert_int_equal(subject_open(&other, 0), 0);

@@ -46,7 +46,10 @@ static void test_urls(void **state) {
     refuse(f, "rediss://?socket=/s", 0, ETX_EINVALID, "no TLS on a Unix socket");
     refuse(f, "rediss://h?cert_file=/x", 0, ETX_EINVALID, "go together");
     refuse(f, "rediss://h?ca_file=", 0, ETX_EINVALID, "name files");
-    refuse(f, "rediss://u:secret@h?ca_file=/nowhere/x", 0, ETX_EINVALID, "/nowhere/x");
+    refuse(f, "rediss://u:secret@h?ca_file=/nowhere/x", 0, ETX_EINVALID,
+           "cannot read /nowhere/x: No such file or directory");
+    refuse(f, "rediss://u:secret@h?cert_file=/nowhere/c&key_file=/nowhere/k", 0, ETX_EINVALID,
+           "cannot read /nowhere/c: No such file or directory");
 }
 
 static void test_unreachable(void **state) {

@@ -13,19 +13,23 @@
 
 enum { EVERY_MS = 1000, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20, ASK_MAX = 10 };
 
-/* The quota stands only among etcd's metrics; who does not show them is not asked for ever. */
+/* The quota stands only among etcd's metrics; who does not show them is not asked for ever. Where
+ * there was no memory for them, a later look asks as if this one had not. */
 static void read_quota(etx__etcd_log *log) {
     static const char name[] = "\netcd_server_quota_backend_bytes ";
     etx__etcd_session *care = &log->care;
     int64_t time;
     if (log->quota_asked == ASK_MAX)
         return;
-    log->quota_asked++;
-    if (etx__etcd_page(care, "/metrics", &time))
+    int rc = etx__etcd_page(care, "/metrics", &time);
+    if (!rc)
+        etx__etcd_text_add(&care->answer, "", 1);
+    if (rc == ETX_ENOMEM || (!rc && care->answer.failed))
         return;
-    log->quota_asked = ASK_MAX;
-    etx__etcd_text_add(&care->answer, "", 1);
-    const char *at = care->answer.failed ? NULL : strstr(care->answer.bytes, name);
+    log->quota_asked = (uint8_t)(rc ? log->quota_asked + 1 : ASK_MAX);
+    if (rc)
+        return;
+    const char *at = strstr(care->answer.bytes, name);
     double quota = at ? strtod(at + sizeof name - 1, NULL) : 0;
     if (isfinite(quota) && quota >= 1 && quota < 1e15)
         log->quota_bytes = (uint64_t)quota;

@@ -142,9 +142,24 @@ static int fill(etx__maria_log *log) {
     return rc ? rc : fill_rows(log);
 }
 
+/* `may_lack`: those that are there. */
+static int look_at_all(etx__maria_session *care, int may_lack) {
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof look_at_tables / sizeof look_at_tables[0]; i++) {
+        MYSQL_RES *result = NULL;
+        rc = etx__maria_ask(care, &result, "%s", look_at_tables[i]) == ETX__MARIA_DONE ? 0
+                                                                                       : care->rc;
+        mysql_free_result(result);
+        if (rc && may_lack && care->code == ER_NO_SUCH_TABLE)
+            rc = 0;
+    }
+    return rc;
+}
+
+/* Where another program has a table of such a name, none is made, and none of its rows goes. */
 static int make_tables(etx__maria_log *log) {
     etx__maria_session *care = &log->care;
-    int rc = 0;
+    int rc = look_at_all(care, 1);
     for (size_t i = 0; !rc && i < sizeof create_tables / sizeof create_tables[0]; i++)
         rc = etx__maria_run(care, "%s", create_tables[i]);
     if (rc && care->code == ER_TABLEACCESS_DENIED_ERROR) {
@@ -222,9 +237,19 @@ int etx__maria_schema_renew(etx__maria_log *log) {
     return rc ? log->care.rc : 0;
 }
 
+/* A right that is missing would be noticed when it is needed first, or, as a trim and the end of a
+ * lease may fail, by nobody. Nothing is changed; the server says which right it is. */
+static const char use_rights[] =
+    "BEGIN NOT ATOMIC"
+    " UPDATE #partition SET below = below WHERE FALSE;"
+    " INSERT INTO #slot SELECT * FROM #slot WHERE FALSE; DELETE FROM #slot WHERE FALSE;"
+    " UPDATE #lease SET node = node, until = until WHERE FALSE;"
+    " INSERT INTO #node SELECT * FROM #node WHERE FALSE;"
+    " UPDATE #node SET address = address, process = process, until = until WHERE FALSE;"
+    " DELETE FROM #node WHERE FALSE; END";
+
 int etx__maria_schema_open(etx__maria_log *log, uint32_t flags) {
     etx__maria_session *care = &log->care;
-    MYSQL_RES *result = NULL;
     int rc = find(log, flags);
     if (rc == ETX_ENOTFOUND && !(flags & (ETX_LOG_READ_ONLY | ETX_LOG_NO_CREATE))) {
         rc = make(log);
@@ -233,10 +258,6 @@ int etx__maria_schema_open(etx__maria_log *log, uint32_t flags) {
     if (rc == ETX_ENOTFOUND)
         etx__maria_say(care, rc, "there is no log in tables %s_log_... of the database %s",
                        log->store.prefix, log->store.place.path);
-    for (size_t i = 0; !rc && i < sizeof look_at_tables / sizeof look_at_tables[0]; i++) {
-        rc = etx__maria_ask(care, &result, "%s", look_at_tables[i]) == ETX__MARIA_DONE ? 0
-                                                                                       : care->rc;
-        mysql_free_result(result);
-    }
-    return rc;
+    rc = rc ? rc : look_at_all(care, 0);
+    return rc || (flags & ETX_LOG_READ_ONLY) ? rc : etx__maria_run(care, "%s", use_rights);
 }

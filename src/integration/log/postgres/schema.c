@@ -181,6 +181,30 @@ static int take_meta(etx__pg_log *log, const PGresult *result, uint32_t flags) {
     return 0;
 }
 
+/* A right that is missing would be noticed when it is needed first, or, as a trim and the end of a
+ * lease may fail, by nobody. That of one column is enough for the statements of ETX. */
+static int check_rights(etx__pg_log *log) {
+    static const char list_missing[] =
+        "SELECT string_agg(r || ' ON ' || t, ', ') FROM (VALUES"
+        " ('etx_log_partition', 'SELECT'), ('etx_log_partition', 'UPDATE'),"
+        " ('etx_log_lease', 'SELECT'), ('etx_log_lease', 'INSERT'), ('etx_log_lease', 'UPDATE'),"
+        " ('etx_log_lease', 'DELETE'), ('etx_log_node', 'SELECT'), ('etx_log_node', 'INSERT'),"
+        " ('etx_log_node', 'UPDATE'), ('etx_log_node', 'DELETE'), ('etx_log_slot', 'INSERT'),"
+        " ('etx_log_slot', 'DELETE')) AS needed(t, r) WHERE NOT CASE r"
+        " WHEN 'DELETE' THEN has_table_privilege(t, r) ELSE has_any_column_privilege(t, r) END";
+    PGresult *result = NULL;
+    if (etx__pg_exec(&log->care, list_missing, NULL, &result) != ETX__PG_DONE)
+        return log->care.rc;
+    int rc = PQgetisnull(result, 0, 0) ? 0 : ETX_EINVALID;
+    if (rc) /* so that the advice fits */
+        etx__pg_say(&log->care, rc,
+                    "this user lacks %.100s: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN "
+                    "SCHEMA %s to it",
+                    PQgetvalue(result, 0, 0), log->store.schema);
+    PQclear(result);
+    return rc;
+}
+
 int etx__pg_schema_open(etx__pg_log *log, uint32_t flags) {
     /* a log that was made before there was such a column has none */
     static const char read_meta[] =
@@ -200,5 +224,5 @@ int etx__pg_schema_open(etx__pg_log *log, uint32_t flags) {
         rc = log->care.rc;
     rc = rc ? rc : take_meta(log, result, flags);
     PQclear(result);
-    return rc;
+    return rc || (flags & ETX_LOG_READ_ONLY) ? rc : check_rights(log);
 }

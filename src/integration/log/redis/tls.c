@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { PIECE = 16 << 10 };
 
@@ -19,8 +20,24 @@ static const char *reason(void) {
     return text ? text : "no reason is given";
 }
 
+/* Why a file is not taken. That the system does not let OpenSSL read it is told in the system's
+ * words: OpenSSL's own last ones on it are "system lib". */
+static void say_file(char *why, size_t size, const char *file) {
+    unsigned long last = ERR_peek_last_error();
+    unsigned long code;
+    int number = 0;
+    while ((code = ERR_get_error()) != 0)
+        number = ERR_GET_LIB(code) == ERR_LIB_SYS ? ERR_GET_REASON(code) : number;
+    const char *text = last ? ERR_reason_error_string(last) : NULL;
+    if (number)
+        snprintf(why, size, "cannot read %s: %s", file, strerror(number));
+    else
+        snprintf(why, size, "%s: %s", file, text ? text : "no reason is given");
+}
+
 static int read_files(SSL_CTX *tls, const etx__redis_tls_files *files, char *why, size_t size) {
     const char *bad = NULL;
+    ERR_clear_error(); /* what is found there afterwards is of these files */
     if (files->authorities[0] ? SSL_CTX_load_verify_locations(tls, files->authorities, NULL) != 1
                               : SSL_CTX_set_default_verify_paths(tls) != 1)
         bad = files->authorities[0] ? files->authorities : "what the system trusts";
@@ -32,7 +49,7 @@ static int read_files(SSL_CTX *tls, const etx__redis_tls_files *files, char *why
               SSL_CTX_check_private_key(tls) != 1))
         bad = files->key;
     if (bad)
-        snprintf(why, size, "%s: %s", bad, reason());
+        say_file(why, size, bad);
     return bad ? ETX_EINVALID : 0;
 }
 
