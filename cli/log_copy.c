@@ -89,7 +89,7 @@ static void print_copy(copy_run *run, int json, const char *verb, const etx_file
     etx__out_line(run->cli->out, object);
 }
 
-/* Both work on directories. CLI_OK, or says what there is for a store. */
+/* Both work on directories. CLI_RUN, or says what there is for a store. */
 static int check_directories(cli_context *cli, const cli_args *args) {
     char url[240];
     size_t i;
@@ -102,7 +102,7 @@ static int check_directories(cli_context *cli, const cli_args *args) {
                                  "%s is no directory", url);
         }
     }
-    return CLI_OK;
+    return CLI_RUN;
 }
 
 int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
@@ -114,7 +114,7 @@ int etx__command_log_backup(cli_context *cli, int argc, char **argv) {
     int code = etx__cli_parse(cli, &backup_command, argc, argv, &options, &args);
     int rc;
     code = code == CLI_RUN ? check_directories(cli, &args) : code;
-    if (code != CLI_OK || args.count == 0) {
+    if (code != CLI_RUN) {
         return code;
     }
     rc = etx_log_file_backup(etx__log_dir(args.values[0]), etx__log_dir(args.values[1]),
@@ -152,7 +152,7 @@ int etx__command_log_repair(cli_context *cli, int argc, char **argv) {
     int code = etx__cli_parse(cli, &repair_command, argc, argv, &options, &args);
     int rc;
     code = code == CLI_RUN ? check_directories(cli, &args) : code;
-    if (code != CLI_OK || args.count == 0) {
+    if (code != CLI_RUN) {
         return code;
     }
     run.findings = options.json ? json_array() : NULL;
