@@ -52,8 +52,10 @@ typedef struct rig_log {
         uint64_t until_ms;
         const void *process; /* who said so last */
     } member[RIG_MEMBERS];
-    _Atomic int away;             /* leases and members cannot be asked for, nor can it be opened */
-    _Atomic int open_rc;          /* what opening it comes to */
+    _Atomic int away;    /* leases and members cannot be asked for, nor can it be opened */
+    _Atomic int open_rc; /* what opening it comes to */
+    _Atomic int get_rc;  /* ... and reading a partition, unless it is 0 */
+    atomic_uint gets_failed;
     char id[ETX_HOME_ID_LEN + 1]; /* as it was told first; what is restored has the same */
     const char *identity;         /* of its store; NULL: it does not say */
     etx_log *backup;
@@ -78,6 +80,10 @@ void rig_log_put(rig_log *log, uint32_t partition, uint64_t nonce, etx_bytes bat
 void rig_log_backup(rig_log *log);
 void rig_log_restore(rig_log *log);
 const etx_log_ops *rig_log_ops(void);
+/* A node that is no engine: it is there for so long (0: not any more), and takes nothing; or has a
+ * lease. */
+void rig_member_be(rig_log *log, const char *name, uint64_t time_ms);
+void rig_lease_take(rig_log *log, uint32_t partition, uint64_t time_ms);
 /* The same log, which several engines may share by leases: its URL is that with "shared". */
 const etx_log_ops *rig_shared_ops(void);
 

@@ -140,6 +140,11 @@ static int faulty_get(etx_log *head,
     if (log->on_get != NULL) {
         log->on_get(log, partition);
     }
+    if (atomic_load(&log->get_rc) != 0) {
+        atomic_fetch_add(&log->gets_failed, 1);
+        snprintf(message, message_size, "the store does not answer");
+        return atomic_load(&log->get_rc);
+    }
     if (shared) {
         pthread_mutex_lock(&log->lock);
     }

@@ -55,18 +55,35 @@ static int is_away(const shared *ours) {
     return atomic_load(&ours->log->away);
 }
 
-static struct rig_member *member_of(const shared *ours) {
+static struct rig_member *member_named(rig_log *log, const char *name) {
     struct rig_member *free_one = NULL;
     for (int i = 0; i < RIG_MEMBERS; i++) {
-        struct rig_member *member = &ours->log->member[i];
-        if (strcmp(member->name, ours->node) == 0) {
+        struct rig_member *member = &log->member[i];
+        if (strcmp(member->name, name) == 0) {
             return member;
         }
         free_one = free_one == NULL && member->name[0] == 0 ? member : free_one;
     }
     assert_non_null(free_one);
-    snprintf(free_one->name, sizeof free_one->name, "%s", ours->node);
+    snprintf(free_one->name, sizeof free_one->name, "%s", name);
     return free_one;
+}
+
+static struct rig_member *member_of(const shared *ours) {
+    return member_named(ours->log, ours->node);
+}
+
+void rig_member_be(rig_log *log, const char *name, uint64_t time_ms) {
+    pthread_mutex_lock(&log->lock);
+    member_named(log, name)->until_ms = time_ms > 0 ? host_now_ms() + time_ms : 0;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void rig_lease_take(rig_log *log, uint32_t partition, uint64_t time_ms) {
+    pthread_mutex_lock(&log->lock);
+    snprintf(log->lease[partition].node, sizeof log->lease[partition].node, "another");
+    log->lease[partition].until_ms = host_now_ms() + time_ms;
+    pthread_mutex_unlock(&log->lock);
 }
 
 static int shared_attend(etx_log *head,

@@ -65,6 +65,32 @@ static void one_is_moved(void **state) {
     cluster_end(&cluster);
 }
 
+/* Long before what cannot be read is tried again. */
+enum { SOON_MS = 8000 };
+
+/* It comes back when who was to have it is gone, a lease after it went. */
+static void one_is_moved_to_a_node_that_dies(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome;
+    (void)state;
+    cluster_make(&cluster);
+    rig_member_be(&cluster.log, "ghost", 600000);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for(one, PARTITIONS / 2);
+    uint32_t number = one_of(one);
+    for (uint64_t begin = host_now_ms();
+         is_here(one, number);) { /* once it knows that it owns it */
+        (void)etx_engine_move(one, 0, number, "ghost");
+        assert_true(host_now_ms() < begin + 60000);
+        usleep(2000);
+    }
+    rig_member_be(&cluster.log, "ghost", 0);
+    assert_true(cluster_wait_for(one, PARTITIONS) < SOON_MS);
+    rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* What cannot be moved, and why. */
 static void a_move_is_refused(void **state) {
     struct cluster cluster;
@@ -147,6 +173,7 @@ static void one_is_drained(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_is_moved),
+        cmocka_unit_test(one_is_moved_to_a_node_that_dies),
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
     };

@@ -208,13 +208,6 @@ static void count_claims(const etx_slot *slot, const etx_record *record, void *u
     *(unsigned *)user += record->type == ETX_RECORD_OWN;
 }
 
-static void let_another_have(rig_log *log, uint32_t partition, uint64_t time_ms) {
-    pthread_mutex_lock(&log->lock);
-    snprintf(log->lease[partition].node, sizeof log->lease[partition].node, "another");
-    log->lease[partition].until_ms = host_now_ms() + time_ms;
-    pthread_mutex_unlock(&log->lock);
-}
-
 static void read_slowly(rig_log *log, uint32_t partition) {
     struct slow_read *slow = log->watcher;
     if (partition != 0 || atomic_load(&slow->reads) == OVER) {
@@ -223,7 +216,7 @@ static void read_slowly(rig_log *log, uint32_t partition) {
     unsigned number = atomic_fetch_add(&slow->reads, 1);
     rig_log_records(log, 0, 0, count_claims, &slow->claims[number]);
     if (number == 0 && slow->taken) {
-        let_another_have(log, 0, LEASE_MS);
+        rig_lease_take(log, 0, LEASE_MS);
         usleep(LEASE_MS * 500); /* it is renewed four times a lease, and that is refused */
     } else if (number == 0) {
         atomic_store(&log->away, 1);
@@ -241,7 +234,7 @@ static void read_for_too_long(int taken) {
     cluster.log.on_get = read_slowly;
     etx_engine *one = cluster_node_start(&cluster, "one", "");
     atomic_store(&slow.reads, 0);
-    let_another_have(&cluster.log, 0, LEASE_MS);
+    rig_lease_take(&cluster.log, 0, LEASE_MS);
     assert_true(host_wait_for(&slow.reads, OVER));
     assert_int_equal(slow.claims[0], 1);
     assert_int_equal(slow.claims[1], 1);

@@ -103,11 +103,34 @@ static void who_is_cut_off_does_not_say_that_it_is_active(void **state) {
     cluster_end(&cluster);
 }
 
+/* That is no fault of this node's, for which others should have the partition for a while. */
+static void what_could_not_be_read_meanwhile_is_read_soon(void **state) {
+    enum { TIMES = 6, SOON_MS = 8000 };
+    struct cluster cluster;
+    etx_outcome outcome;
+    (void)state;
+    cluster_make(&cluster);
+    rig_member_be(&cluster.log, "another", 600000);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for(one, PARTITIONS / 2);
+    atomic_store(&cluster.log.get_rc, ETX_EUNAVAILABLE);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        rig_lease_take(&cluster.log, i, LEASE_MS);
+    }
+    assert_true(host_wait_for(&cluster.log.gets_failed, TIMES * PARTITIONS / 2));
+    atomic_store(&cluster.log.get_rc, 0);
+    assert_true(cluster_wait_for(one, PARTITIONS / 2) < SOON_MS);
+    rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_promise_that_changes_is_told),
         cmocka_unit_test(a_clock_that_is_hours_off_is_told),
         cmocka_unit_test(who_is_cut_off_does_not_say_that_it_is_active),
+        cmocka_unit_test(what_could_not_be_read_meanwhile_is_read_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
