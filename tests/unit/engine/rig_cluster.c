@@ -70,6 +70,16 @@ unsigned cluster_count_here(etx_engine *engine) {
     return count;
 }
 
+void cluster_give_away_rest(struct cluster *cluster, etx_engine *engine) {
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        etx_partition_status status = {.size = sizeof status};
+        rig_must(engine, etx_engine_partition_status(engine, 0, i, &status), "status");
+        if (!status.here) {
+            rig_lease_take(&cluster->log, i, 600000);
+        }
+    }
+}
+
 uint64_t cluster_wait_for(etx_engine *engine, unsigned count) {
     uint64_t begin = host_now_ms();
     while (cluster_count_here(engine) != count) {

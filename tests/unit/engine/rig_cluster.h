@@ -28,6 +28,8 @@ unsigned cluster_count_here(etx_engine *engine);
 /* Waits until the engine works on so many; a minute at most. How long it took. */
 uint64_t cluster_wait_for(etx_engine *engine, unsigned count);
 int cluster_run(etx_engine *engine, const char *gid, etx_outcome *outcome);
+/* What the engine has not is another's, for ten minutes. */
+void cluster_give_away_rest(struct cluster *cluster, etx_engine *engine);
 /* Two nodes have half of the partitions each, and both know it. */
 void cluster_wait_for_halves(etx_engine *one, etx_engine *two);
 /* Gids of the caller's own, until one was begun at this engine; else where it should go. */
