@@ -12,10 +12,9 @@
  * something is queued or is due before the sleeping thread would wake by itself.
  *
  * A put is done here if nothing else is to be done meanwhile, by the writer's thread otherwise.
- * Where little is in progress the writer drives as well when its put is done: what follows from it
- * is the next put, as a rule.
  * It is begun when the answers of the one before were all dealt with, or when dealing with them
- * takes longer than a put does. */
+ * takes longer than a put does. Where little is in progress the writer drives as well once its put
+ * is done: what follows from it is the next put, as a rule. */
 
 static int64_t read_clocks(etx__now *now) {
     now->mono_us = etx__clock_us();

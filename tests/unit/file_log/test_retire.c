@@ -106,6 +106,15 @@ static void test_places_that_are_none(void **state) {
     expect_begin(fixture, "empty", ETX_EIO, "cannot list");
 }
 
+/* Fills what was begun, and it has so many slots. */
+static void finish_copy(log_copier *copier, int slots) {
+    assert_int_equal(copier_fill(copier, 0), 0);
+    assert_int_equal(copier_end(copier, 1), 0);
+    assert_int_equal(subject_open(&copier->dest, ETX_LOG_NO_CREATE), 0);
+    assert_int_equal(chain_check(&copier->dest, 0, 0, NULL), slots);
+    copier->dest.ops->close(copier->dest.log, 1);
+}
+
 /* An unfinished copy is begun anew, but not beside who still makes it; and what its directory
  * refuses is told. */
 static void test_a_copy_begun_anew(void **state) {
@@ -126,11 +135,7 @@ static void test_a_copy_begun_anew(void **state) {
     }
     calls_clear();
     assert_int_equal(rc, 0);
-    assert_int_equal(copier_fill(&again, 0), 0);
-    assert_int_equal(copier_end(&again, 1), 0);
-    assert_int_equal(subject_open(&again.dest, ETX_LOG_NO_CREATE), 0);
-    assert_int_equal(chain_check(&again.dest, 0, 0, NULL), 20);
-    again.dest.ops->close(again.dest.log, 1);
+    finish_copy(&again, 20);
 }
 
 /* A copy whose home was written and whose end was not is an unfinished one. */
@@ -147,11 +152,7 @@ static void test_a_copy_with_its_home(void **state) {
     assert_int_equal(calls_now()->fault[CALL_RENAME].struck, 1);
     calls_clear();
     assert_int_equal(copier_begin(&copier), 0);
-    assert_int_equal(copier_fill(&copier, 0), 0);
-    assert_int_equal(copier_end(&copier, 1), 0);
-    assert_int_equal(subject_open(&copier.dest, ETX_LOG_NO_CREATE), 0);
-    assert_int_equal(chain_check(&copier.dest, 0, 0, NULL), 3);
-    copier.dest.ops->close(copier.dest.log, 1);
+    finish_copy(&copier, 3);
 }
 
 /* One that was interrupted before it had a home. */
@@ -162,11 +163,7 @@ static void test_a_copy_without_its_home(void **state) {
     fixture_command("mkdir %s", fixture_path(fixture, "copy"));
     fixture_command("touch %s", fixture_path(fixture, "copy/copying"));
     assert_int_equal(copier_begin(&copier), 0);
-    assert_int_equal(copier_fill(&copier, 0), 0);
-    assert_int_equal(copier_end(&copier, 1), 0);
-    assert_int_equal(subject_open(&copier.dest, ETX_LOG_NO_CREATE), 0);
-    assert_int_equal(chain_check(&copier.dest, 0, 0, NULL), 3);
-    copier.dest.ops->close(copier.dest.log, 1);
+    finish_copy(&copier, 3);
 }
 
 /* ---- slots */
