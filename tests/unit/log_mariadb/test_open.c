@@ -256,6 +256,12 @@ static void test_passwords(void **state) {
     other.ops->close(other.log, 1);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0);
+    /* what the server tells has the password; but not of a short one in each word that has it */
+    subject_refused(&f->subject, url_of(f, "not_there:not_there", "etx", ""), 0, ETX_EINVALID,
+                    "user '***'");
+    subject_refused(&f->subject, url_of(f, "keyed:e", "etx", ""), 0, ETX_EINVALID,
+                    "user 'keyed'");
+    subject_refused(&f->subject, url_of(f, "e:e", "etx", ""), 0, ETX_EINVALID, "user '***'");
 }
 
 static void test_tls(void **state) {
@@ -278,6 +284,64 @@ static void test_tls(void **state) {
     log_chain chain = chain_make(&other, 7);
     chain_put_surely(&chain);
     other.ops->close(other.log, 1);
+}
+
+/* Somebody between the two who hides that the server offers TLS. */
+typedef struct stripper {
+    pthread_t thread;
+    char dir[32];
+    char path[64];
+    int listener;
+    int told; /* how much of the client's second message there was: it asked without TLS */
+} stripper;
+
+static ssize_t strip_message(int from, int to, int greeting) {
+    enum { CLIENT_SSL_BYTE = 0x08, AFTER_VERSION = 4 + 8 + 1 + 1 }; /* of the capabilities */
+    char bytes[4096];
+    ssize_t len = read(from, bytes, sizeof bytes);
+    if (len > 0 && greeting)
+        bytes[5 + strlen(bytes + 5) + 1 + AFTER_VERSION] &= ~CLIENT_SSL_BYTE;
+    return len > 0 && write(to, bytes, (size_t)len) == len ? len : -1;
+}
+
+static void *strip(void *user) {
+    stripper *s = user;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int client = accept(s->listener, NULL, NULL);
+    int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", getenv("MARIADB_SOCKET"));
+    if (connect(server, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        strip_message(server, client, 1) > 0) {
+        s->told = (int)strip_message(client, server, 0);
+        while (strip_message(server, client, 0) > 0 && strip_message(client, server, 0) > 0) {
+        }
+    }
+    close(client);
+    close(server);
+    return NULL;
+}
+
+/* libmariadb alone would go on in the clear. */
+static void test_tls_taken_away(void **state) {
+    fixture *f = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    stripper s = {.dir = "/tmp/etx-strip-XXXXXX"};
+    char url[300];
+    assert_non_null(mkdtemp(s.dir));
+    snprintf(s.path, sizeof s.path, "%s/socket", s.dir);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", s.path);
+    s.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s.listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(s.listener, 1), 0);
+    assert_int_equal(pthread_create(&s.thread, NULL, strip, &s), 0);
+    snprintf(url, sizeof url, "mariadb://etx@/etx?socket=%s&tls=require&prefix=%s", s.path,
+             f->prefix);
+    subject_refused(&f->subject, url, 0, ETX_EINVALID, "does not offer TLS");
+    assert_int_equal(pthread_join(s.thread, NULL), 0);
+    assert_true(s.told > 0);
+    close(s.listener);
+    assert_int_equal(unlink(s.path), 0);
+    assert_int_equal(rmdir(s.dir), 0);
 }
 
 /* ---- a guest in its process */
@@ -391,6 +455,7 @@ int main(void) {
         CASE(test_rights),
         CASE(test_passwords),
         CASE(test_tls),
+        CASE(test_tls_taken_away),
         CASE(test_guest),
         CASE(test_damaged),
         CASE(test_nodes),

@@ -55,6 +55,16 @@ static void set_options(MYSQL *conn, const etx__maria_store *store) {
     set_tls(conn, store);
 }
 
+/* libmariadb goes on in the clear where the server offers no TLS, unless it is to verify. */
+static int check_tls(etx__maria_session *session) {
+    if (session->store->tls == ETX__MARIA_TLS_OFF || mysql_get_ssl_cipher(session->conn))
+        return 0;
+    etx__maria_say(session, ETX_EINVALID,
+                   "MariaDB does not offer TLS, and the URL's tls asks for it: set ssl_cert and "
+                   "ssl_key there (SHOW VARIABLES LIKE 'have_ssl' says YES then)");
+    return session->rc;
+}
+
 static int connect_host(etx__maria_session *session, uint32_t number) {
     const etx__maria_store *store = session->store;
     const etx__store_host *host = store->place.host_count ? &store->place.host[number] : NULL;
@@ -77,7 +87,7 @@ static int connect_host(etx__maria_session *session, uint32_t number) {
         return session->rc;
     }
     (void)fcntl((int)mysql_get_socket(session->conn), F_SETFD, FD_CLOEXEC);
-    return 0;
+    return check_tls(session);
 }
 
 /* ---- what kind of server it is */

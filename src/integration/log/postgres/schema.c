@@ -185,7 +185,8 @@ static int take_meta(etx__pg_log *log, const PGresult *result, uint32_t flags) {
  * lease may fail, by nobody. That of one column is enough for the statements of ETX. */
 static int check_rights(etx__pg_log *log) {
     static const char list_missing[] =
-        "SELECT string_agg(r || ' ON ' || t, ', ') FROM (VALUES"
+        "SELECT array_to_string((array_agg(r || ' ON ' || t))[1:3], ', ')"
+        " || CASE WHEN count(*) > 3 THEN ' and ' || count(*) - 3 || ' more' ELSE '' END FROM (VALUES"
         " ('etx_log_partition', 'SELECT'), ('etx_log_partition', 'UPDATE'),"
         " ('etx_log_lease', 'SELECT'), ('etx_log_lease', 'INSERT'), ('etx_log_lease', 'UPDATE'),"
         " ('etx_log_lease', 'DELETE'), ('etx_log_node', 'SELECT'), ('etx_log_node', 'INSERT'),"
@@ -196,7 +197,7 @@ static int check_rights(etx__pg_log *log) {
     if (etx__pg_exec(&log->care, list_missing, NULL, &result) != ETX__PG_DONE)
         return log->care.rc;
     int rc = PQgetisnull(result, 0, 0) ? 0 : ETX_EINVALID;
-    if (rc) /* so that the advice fits */
+    if (rc)
         etx__pg_say(&log->care, rc,
                     "this user lacks %.100s: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN "
                     "SCHEMA %s to it",

@@ -1,6 +1,7 @@
 /* Reads what the URLs of stores on a network have in common. */
 #include "store.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,14 +79,27 @@ void etx__store_free(etx__store *store) {
     store->password = NULL;
 }
 
+static int is_word(char c) {
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* A short one stands in many a word, and a word with *** for a part of it tells which part. */
+static int is_told(const char *text, const char *at, size_t len) {
+    enum { SHORT = 8 };
+    return len >= SHORT || ((at == text || !is_word(at[-1])) && !is_word(at[len]));
+}
+
 void etx__store_redact(const etx__store *store, char *text, size_t size) {
     size_t len = store->password ? strlen(store->password) : 0;
-    char *at = len ? strstr(text, store->password) : NULL;
-    while (at) {
+    for (char *at = text; len && (at = strstr(at, store->password));) {
+        if (!is_told(text, at, len)) {
+            at++;
+            continue;
+        }
         char rest[400];
         snprintf(rest, sizeof rest, "%s", at + len);
         snprintf(at, size - (size_t)(at - text), "***%s", rest);
-        at = strstr(at + 3, store->password);
+        at += strnlen(at, 3);
     }
 }
 
