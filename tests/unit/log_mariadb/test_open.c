@@ -259,8 +259,7 @@ static void test_passwords(void **state) {
     /* what the server tells has the password; but not of a short one in each word that has it */
     subject_refused(&f->subject, url_of(f, "not_there:not_there", "etx", ""), 0, ETX_EINVALID,
                     "user '***'");
-    subject_refused(&f->subject, url_of(f, "keyed:e", "etx", ""), 0, ETX_EINVALID,
-                    "user 'keyed'");
+    subject_refused(&f->subject, url_of(f, "keyed:e", "etx", ""), 0, ETX_EINVALID, "user 'keyed'");
     subject_refused(&f->subject, url_of(f, "e:e", "etx", ""), 0, ETX_EINVALID, "user '***'");
 }
 

@@ -186,7 +186,8 @@ static int take_meta(etx__pg_log *log, const PGresult *result, uint32_t flags) {
 static int check_rights(etx__pg_log *log) {
     static const char list_missing[] =
         "SELECT array_to_string((array_agg(r || ' ON ' || t))[1:3], ', ')"
-        " || CASE WHEN count(*) > 3 THEN ' and ' || count(*) - 3 || ' more' ELSE '' END FROM (VALUES"
+        " || CASE WHEN count(*) > 3 THEN ' and ' || count(*) - 3 || ' more' ELSE '' END FROM "
+        "(VALUES"
         " ('etx_log_partition', 'SELECT'), ('etx_log_partition', 'UPDATE'),"
         " ('etx_log_lease', 'SELECT'), ('etx_log_lease', 'INSERT'), ('etx_log_lease', 'UPDATE'),"
         " ('etx_log_lease', 'DELETE'), ('etx_log_node', 'SELECT'), ('etx_log_node', 'INSERT'),"
