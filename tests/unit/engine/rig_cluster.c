@@ -19,6 +19,7 @@ void cluster_make(struct cluster *cluster) {
     atomic_store(&cluster->down, 0);
     atomic_store(&cluster->graded, 0);
     atomic_store(&cluster->clock_off, 0);
+    cluster->flags = 0;
     rig_log_make(&cluster->log, NULL, "partitions=4");
     snprintf(cluster->url, sizeof cluster->url, "shared%s", strchr(cluster->log.url, ':'));
     rig_bank_make(&cluster->bank, 1000);
@@ -41,6 +42,7 @@ etx_engine *cluster_node_start_with(struct cluster *cluster,
     monitor.user = cluster;
     options.monitor = &monitor;
     options.node = name;
+    options.flags |= cluster->flags;
     options.address = address;
     options.lease_ms = LEASE_MS;
     assert_int_equal(etx_engine_create(&options, &engine), 0);

@@ -13,6 +13,7 @@ struct cluster {
     atomic_uint lost; /* partitions, as the nodes tell */
     atomic_uint down; /* homes */
     atomic_uint graded, clock_off;
+    uint32_t flags; /* of all nodes that are started from now on */
 };
 
 void cluster_make(struct cluster *cluster);

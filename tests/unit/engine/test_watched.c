@@ -42,6 +42,46 @@ static void a_promise_that_changes_is_told(void **state) {
     cluster_end(&cluster);
 }
 
+static int enlist_xa(etx_tx *tx, const char *name) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = "xa";
+    branch.name = name;
+    return etx_tx_enlist(tx, &branch);
+}
+
+/* What is taken follows the promise of now, both ways: no matter what it was when the partition was
+ * read. */
+static void what_is_taken_follows_the_promise(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    (void)state;
+    cluster_make(&cluster);
+    cluster.flags = ETX_ALLOW_VOLATILE;
+    atomic_store(&cluster.log.grade, ETX_VOLATILE);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    rig_bank_register(&cluster.bank, one, "xa", ETX_XA, ETX_INLINE);
+    options.durability = ETX_VOLATILE;
+    options.gid = "mine";
+    rig_must(one, etx_tx_begin(one, &options, &tx), "begin");
+    host_says(one, enlist_xa(tx, "a"), ETX_EINVALID, "a volatile home refuses XA");
+    assert_int_equal(cluster_run(one, "first", &outcome), ETX_EUNAVAILABLE);
+    atomic_store(&cluster.log.grade, ETX_LOCAL);
+    assert_true(host_wait_for(&cluster.graded, 1));
+    rig_must(one, enlist_xa(tx, "b"), "enlist");
+    rig_must(one, cluster_run(one, "second", &outcome), "run");
+    atomic_store(&cluster.log.grade, ETX_VOLATILE);
+    assert_true(host_wait_for(&cluster.graded, 2));
+    host_says(one, enlist_xa(tx, "c"), ETX_EINVALID, "a volatile home refuses XA");
+    rig_must(one, enlist_xa(tx, "b"), "enlist again");
+    assert_int_equal(cluster_run(one, "third", &outcome), ETX_EUNAVAILABLE);
+    rig_must(one, cluster_run(one, "second", &outcome), "run again");
+    rig_must(one, etx_tx_abort(tx, &outcome), "abort");
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* Told once, in words that stay until the clock is set. */
 static void a_clock_that_is_hours_off_is_told(void **state) {
     struct cluster cluster;
@@ -133,6 +173,7 @@ static void what_could_not_be_read_meanwhile_is_read_soon(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_promise_that_changes_is_told),
+        cmocka_unit_test(what_is_taken_follows_the_promise),
         cmocka_unit_test(a_clock_that_is_hours_off_is_told),
         cmocka_unit_test(who_is_cut_off_does_not_say_that_it_is_active),
         cmocka_unit_test(what_could_not_be_read_meanwhile_is_read_soon),
