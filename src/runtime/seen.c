@@ -280,19 +280,21 @@ static void name_state(const etx_engine *engine, char *text, size_t size) {
     }
 }
 
-/* Does all of it fit? */
+/* `state` is "" where no node's directory can show it. Does all of it fit? */
 static int say_lost(etx__partition *partition,
                     const char *end,
                     const char *stores,
                     const char *state) {
     etx_seen_mark mark = etx__seen_of(partition);
+    int shown = state[0] != 0;
     int len =
         snprintf(partition->message, sizeof partition->message,
                  "the store has lost what it acknowledged in partition %u: slot %llu (%08x) is not "
-                 "there, %s.%s 'etx log diff URL%s' shows it; restore the newest backup, or 'etx "
-                 "log accept-loss URL%s --partition %u' goes on without",
+                 "there, %s.%s%s%s%s Restore the newest backup, or 'etx log accept-loss URL%s "
+                 "--partition %u' goes on without",
                  partition->number, (unsigned long long)mark.slot, mark.checksum, end, stores,
-                 state, state, partition->number);
+                 shown ? " 'etx log diff URL" : "", state, shown ? "' shows it." : "",
+                 shown ? state : " --without-proof", partition->number);
     return len < (int)sizeof partition->message;
 }
 

@@ -111,7 +111,9 @@ class State(Case):
         accept = ("log", "accept-loss", self.home, "--state", state, "--who", "ann")
         self.assertIn("--why", self.etx(*accept, "--all", code=2))
         self.assertIn("partition 1: accepted", self.etx(*accept, "--partition", "1", "--why", "x"))
-        self.assertIn("accepted", self.etx(*accept, "--partition", "1", "--why", "x", code=1))
+        again = self.etx(*accept, "--partition", "1", "--why", "x", code=1)
+        self.assertIn("partition 1: accepted", again)
+        self.assertIn("Nothing is lost: nothing was written.", again)
         self.eventually(lambda: self.partitions()[1]["here"])
         self.assertTrue(self.partitions()[0]["regressed"])
         self.etx(*accept, "--all", "--why", "the disk burnt")
@@ -126,11 +128,28 @@ class State(Case):
 
     def test_the_acceptance_holds_without_a_state_directory(self):
         self.lose()
-        self.etx("log", "accept-loss", self.home, "--all", "--why", "x", code=2)
+        accept = ("log", "accept-loss", self.home, "--why", "x")
+        self.assertIn("--state", self.etx(*accept, "--all", code=2))
+        self.assertIn("for one", self.etx(*accept, "--all", "--without-proof", code=2))
         for i in range(PARTITIONS):
-            self.etx("log", "accept-loss", self.home, "--partition", str(i), "--why", "x")
+            self.etx(*accept, "--partition", str(i), "--without-proof")
         self.open()
         self.eventually(self.all_here)
+
+    def test_what_is_whole_is_left_as_it_is(self):
+        self.open()
+        self.commit(*[f"before{i}" for i in range(40)])
+        self.assertEqual(self.server.end(), 0)
+        state = os.path.join(self.folder, "etx-state-one")
+        accept = ("log", "accept-loss", self.home, "--partition", "1", "--why", "x")
+        self.assertIn("--without-proof", self.etx(*accept, code=2))
+        refused = self.etx(*accept, "--state", state, code=1)
+        self.assertIn("partition 1: there", refused)
+        self.assertIn("Nothing is lost: nothing was written.", refused)
+        self.etx("log", "show", self.home, "--type", "loss", code=1)
+        for proof in ((), ("--state", state)):  # who says so in words has it
+            self.assertIn("accepted", self.etx(*accept, "--without-proof", *proof))
+        self.assertEqual(self.etx("log", "show", self.home, "--type", "loss").count(": x"), 2)
 
     def test_a_database_that_is_away_is_waited_for(self):
         self.open()

@@ -80,7 +80,7 @@ static void expect_commands(struct shop *shop, const char *state) {
     etx_engine *one = shop_node_start(shop, "one", shop->state);
     shop_await_regressed(one, 2);
     etx_partition_status status = shop_partition(one, 2);
-    snprintf(diff, sizeof diff, "'etx log diff URL --state %s' shows it", state);
+    snprintf(diff, sizeof diff, "'etx log diff URL --state %s' shows it.", state);
     snprintf(accept, sizeof accept,
              "'etx log accept-loss URL --state %s --partition 2' goes on without", state);
     assert_non_null(strstr(status.why, diff));
