@@ -105,6 +105,33 @@ static void a_clock_that_is_hours_off_is_told(void **state) {
     cluster_end(&cluster);
 }
 
+/* What was never away does not come back. */
+static void a_first_opening_is_no_return(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=1");
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    assert_true(host_wait_for(&cluster.first, 1));
+    assert_int_equal(atomic_load(&cluster.back), 0);
+    atomic_store(&cluster.log.away, 1);
+    assert_true(host_wait_for(&cluster.down, 1));
+    atomic_store(&cluster.log.away, 0);
+    assert_true(host_wait_for(&cluster.back, 1));
+    assert_int_equal(atomic_load(&cluster.first), 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    atomic_store(&cluster.log.away, 1);
+    one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+    assert_true(host_wait_for(&cluster.down, 2)); /* away at start is away */
+    atomic_store(&cluster.log.away, 0);
+    assert_true(host_wait_for(&cluster.back, 2));
+    assert_int_equal(atomic_load(&cluster.first), 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 /* Asks until the answer is that. */
 static void await_answer(etx_engine *engine, const char *gid, int rc, etx_status *status) {
     for (uint64_t until = host_now_ms() + 60000; etx_query(engine, gid, status) != rc;) {
@@ -175,6 +202,7 @@ int main(void) {
         cmocka_unit_test(a_promise_that_changes_is_told),
         cmocka_unit_test(what_is_taken_follows_the_promise),
         cmocka_unit_test(a_clock_that_is_hours_off_is_told),
+        cmocka_unit_test(a_first_opening_is_no_return),
         cmocka_unit_test(who_is_cut_off_does_not_say_that_it_is_active),
         cmocka_unit_test(what_could_not_be_read_meanwhile_is_read_soon),
     };
