@@ -9,6 +9,7 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import random
+import socket
 import subprocess
 
 import etxd_common
@@ -41,9 +42,9 @@ class State(Case):
     def go(self):
         os.unlink(self.sockets)
 
-    def open(self, *homes, wait=True):
+    def open(self, *homes, wait=True, env=None):
         self.server = Server("--node", "one", "--lease", "1s", "--retry-first", "20",
-                             home=self.folder, homes=[self.home, *homes], wait=wait)
+                             home=self.folder, homes=[self.home, *homes], wait=wait, env=env)
         self.addCleanup(self.server.close)
         return self.server
 
@@ -156,16 +157,29 @@ class State(Case):
         self.commit("before")
         self.assertEqual(self.server.end(), 0)
         self.go()
-        self.open(wait=True)
+        path = os.path.join(self.folder, "notify")
+        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(systemd.close)
+        systemd.bind(path)
+        systemd.settimeout(20)
+        self.open(wait=True, env={"NOTIFY_SOCKET": path})
         ready = self.server.get("/readyz")
         self.assertEqual(ready.status, 503)
         self.assertIn("postgresql://", ready.text)
+        told = self.server.told_ready()
+        self.assertEqual(told["message"], "not ready")
+        self.assertIn("postgresql://", told["why"])
+        # it has started all the same: nobody is to kill it for that
+        self.assertEqual(systemd.recv(1024).decode(),
+                         f"READY=1\nSTATUS=not ready: {told['why']}")
         home = self.server.get("/v1/cluster").json["homes"][0]
         self.assertEqual((home["usable"], home["shared"], home["partitions"]), (False, True, []))
         self.assertNotEqual(home["id"], "")  # by what it remembers
         self.expect(self.server.get("/v1/transactions/before"), 503, "unavailable")
         self.come()
         self.eventually(lambda: self.server.get("/readyz").status == 200)
+        self.eventually(lambda: self.server.told_ready()["message"] == "ready")
+        self.assertEqual(systemd.recv(1024), b"STATUS=serving")
         self.eventually(lambda: self.server.get("/v1/transactions/before").status == 200)
         self.commit("later")
         self.assertEqual(self.server.end(), 0)
