@@ -17,6 +17,7 @@ typedef struct accept_options {
     const char *why;
     uint64_t partition; /* UINT64_MAX: none is named */
     int all;
+    int unproved; /* nothing need show that something is lost */
     int json;
 } accept_options;
 
@@ -28,6 +29,8 @@ static const cli_option options_table[] = {
     {"state", 's', CLI_TEXT, offsetof(accept_options, state), "DIR",
      "the state directory of the node that noticed it:\nwhat has lost nothing stays as it is", 0,
      0},
+    {"without-proof", 0, CLI_FLAG, offsetof(accept_options, unproved), NULL,
+     "of one partition, although no state directory shows\nthat anything is lost there", 0, 0},
     {"who", 0, CLI_TEXT, offsetof(accept_options, who), "NAME", "who does it (default: $USER)", 0,
      0},
     {"why", 0, CLI_TEXT, offsetof(accept_options, why), "TEXT",
@@ -37,18 +40,20 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "URL (--partition N | --all) [--state DIR] [--who NAME] --why TEXT [--json]",
+    "URL (--partition N | --all) (--state DIR | --without-proof) [--who NAME] --why TEXT\n"
+    "       [--json]",
     "Goes on in a partition although the store of a shared home has lost what it acknowledged\n"
     "there. Transactions that were lost with it are as if they had never been, those that were\n"
     "decided since may be decided otherwise, and participants may have been told more than the\n"
     "log says: compare their own records first. Restoring the newest backup is better. Who and\n"
-    "why are recorded in the log. A node that waits goes on within seconds.",
+    "why are recorded in the log. A node that waits goes on within seconds.\n"
+    "Where --state shows no loss nothing is written: a later loss could pass for accepted.",
     options_table,
     "  etx log diff 'postgresql://etx@db/shop' --state /var/lib/etxd/state\n"
     "  etx log accept-loss 'postgresql://etx@db/shop' --state /var/lib/etxd/state --all \\\n"
     "      --who ann --why 'disk of db1 lost, backup of 03:00 restored'\n",
     "  0  accepted\n"
-    "  1  nothing is lost there, and nothing was written\n"
+    "  1  nothing is lost there, as --state shows: nothing was written\n"
     "  2  bad usage; no log or no state there; it cannot be read or written\n",
     1,
     1,
@@ -58,9 +63,14 @@ static int check(cli_context *cli, accept_options *options) {
     if ((options->partition == UINT64_MAX) == (options->all == 0)) {
         return etx__cli_fail(cli, NULL, "say --partition N, or --all");
     }
-    if (options->all && options->state == NULL) {
-        return etx__cli_fail(cli, "or name one --partition",
-                             "--all needs --state DIR, which tells what is lost");
+    if (options->all && options->unproved) {
+        return etx__cli_fail(cli, NULL, "--without-proof is for one --partition");
+    }
+    if (options->state == NULL && !options->unproved) {
+        return etx__cli_fail(cli,
+                             "where no node remembers: --partition N --without-proof; "
+                             "on what has lost nothing a later loss could pass for accepted",
+                             "--state DIR is needed, which shows what is lost");
     }
     if (etx__cli_who(cli, &options->who, options->why) != CLI_OK) {
         return CLI_BAD;
@@ -163,7 +173,7 @@ static int accept_one(cli_context *cli,
     if (code != CLI_OK) {
         return code;
     }
-    if (seen != NULL && !etx__loss_is_lost(&scan)) {
+    if (!options->unproved && !etx__loss_is_lost(&scan)) {
         if (!options->all) {
             etx__loss_print(cli, options->json, &scan, etx__loss_state(&scan));
         }
@@ -199,7 +209,7 @@ static int accept_all(cli_context *cli, etx_log *log, const accept_options *opti
         }
     }
     etx_seen_free(&seen);
-    if (code == CLI_NO && options->all && !options->json) {
+    if (code == CLI_NO && !options->json) {
         fputs("Nothing is lost: nothing was written.\n", cli->out);
     }
     return code;

@@ -16,36 +16,62 @@ int etxd_get_health(etxd_exchange *x) {
 }
 
 /* Whether new transactions find a home and the node is not drained; and if not, why. */
-static int has_home(etxd *server, char *why, size_t size) {
+static etxd_readiness look_at_homes(etxd *server, char *why, size_t size) {
     etx_home_status home = {.size = sizeof home};
     unsigned place;
-    snprintf(why, size, "no home can be written to\n");
+    snprintf(why, size, "no home can be written to");
     int found = 0;
     for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
         if (home.drained) { /* it is about to be taken away, whatever other homes it has */
-            snprintf(why, size, "home %s: %s\n", home.url, home.why);
-            return 0;
+            snprintf(why, size, "home %s: %s", home.url,
+                     home.usable ? "this node is being drained: ask another" : home.why);
+            return ETXD_DRAINED;
         }
         if (!home.usable && !found) {
-            snprintf(why, size, "home %s: %s\n", home.url, home.why);
+            snprintf(why, size, "home %s: %s", home.url,
+                     home.why[0] != '\0' ? home.why : "this node has no partition of it yet");
         }
         found = found || home.usable;
     }
-    return found;
+    return found ? ETXD_READY : ETXD_UNREADY;
 }
 
 int etxd_get_ready(etxd_exchange *x) {
     char why[512] = "";
     etxd_phase phase = x->server->phase;
-    if (phase == ETXD_SERVING && has_home(x->server, why, sizeof why)) {
+    if (phase != ETXD_SERVING) {
+        answer_text(x, 503, phase == ETXD_STARTING ? "the log is being read\n" : "ending\n");
+    } else if (look_at_homes(x->server, why, sizeof why - 1) == ETXD_READY) {
         answer_text(x, 200, "ready\n");
     } else {
-        answer_text(x, 503,
-                    phase == ETXD_STARTING   ? "the log is being read\n"
-                    : phase == ETXD_DRAINING ? "ending\n"
-                                             : why);
+        memcpy(why + strlen(why), "\n", 2);
+        answer_text(x, 503, why);
     }
     return 0;
+}
+
+void etxd_tell_ready(etxd *server, const char *to_systemd) {
+    char why[512] = "";
+    char undo[ETX_NAME_MAX + 64] = "";
+    char text[600];
+    etxd_readiness now = look_at_homes(server, why, sizeof why);
+    int first = server->readiness == ETXD_UNTOLD;
+    if (now == server->readiness) {
+        return;
+    }
+    server->readiness = now;
+    if (now == ETXD_DRAINED) {
+        snprintf(undo, sizeof undo, "'etx cluster drain %s --undo', asked of this node",
+                 server->config.node);
+    }
+    const etxd_field fields[] = {{"ms", first ? NULL : "", etxd_now_ms() - server->started_ms},
+                                 {"why", now != ETXD_READY ? why : "", 0},
+                                 {"undo", undo, 0}};
+    snprintf(text, sizeof text, "%sSTATUS=%s%.500s", to_systemd,
+             now == ETXD_READY ? "serving" : "not ready: ", now == ETXD_READY ? "" : why);
+    etxd_notify(text);
+    etxd_log_line(&server->log, ETXD_INFO, now == ETXD_READY ? "ready" : "not ready", fields,
+                  sizeof fields / sizeof *fields);
 }
 
 int etxd_get_version(etxd_exchange *x) {

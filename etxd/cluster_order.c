@@ -210,6 +210,9 @@ static int drain_here(etxd_exchange *x, int undo) {
             }
         }
     }
+    if (!undo) { /* else there is a home first */
+        etxd_homes_changed(x->server);
+    }
     etxd_text_put(&body, "{");
     etxd_text_member(&body, "node", x->server->config.node);
     etxd_text_member_flag(&body, "drained", !undo);

@@ -71,6 +71,9 @@ typedef struct etxd_pressure {
 
 typedef enum etxd_phase { ETXD_STARTING, ETXD_SERVING, ETXD_DRAINING } etxd_phase;
 
+/* What /readyz says while it serves, and what the log was told last. */
+typedef enum etxd_readiness { ETXD_UNTOLD, ETXD_READY, ETXD_UNREADY, ETXD_DRAINED } etxd_readiness;
+
 struct etxd {
     etxd_config config;
     etxd_log log;
@@ -89,6 +92,7 @@ struct etxd {
     etxd_counts counts;
     etxd_confinement confinement;
     etxd_phase phase;
+    etxd_readiness readiness;
     etxd_pressure pressure;
     uint64_t started_ms;           /* since 1970 */
     struct etxd_life *life;        /* of start.c */
@@ -204,10 +208,15 @@ void etxd_events_end(etxd_events *events);
 void etxd_events_free(etxd_events *events);
 unsigned etxd_events_streams(const etxd_events *events);
 
-/* ---- start.c, reload.c, notify.c */
+/* ---- start.c, reload.c, notify.c, about.c */
 
 int etxd_start(etxd *server, char *message);
 void etxd_stop(etxd *server);
+/* What /readyz says may be another than it was. Any thread. */
+void etxd_homes_changed(etxd *server);
+/* Tells log and systemd what /readyz says, if it was not told; `to_systemd` goes before that, ""
+ * or lines. On the loop's thread. */
+void etxd_tell_ready(etxd *server, const char *to_systemd);
 int etxd_engine_options(etxd *server, char *message);
 /* What options borrow that was read from files. */
 typedef struct etxd_secrets {

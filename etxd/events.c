@@ -131,6 +131,9 @@ void etxd_events_take(const etx_event *event, void *user) {
     if (event->type > ETX_EVENT_ENDED) {
         tell_log(server, event);
     }
+    if (event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_HOME_DOWN) {
+        etxd_homes_changed(server);
+    }
     etxd_trace_event(server->trace, event);
     pthread_mutex_lock(&events->lock);
     to = &events->ring[events->count++ % events->size];

@@ -23,6 +23,8 @@ typedef struct etxd_life {
     net_task started; /* from the thread that starts the engine to the loop */
     net_task closed;  /* ... that closes it */
     net_task turn;    /* at the end of every turn of the loop */
+    net_task homes;   /* from a thread of the engine: one may be another than it was */
+    _Atomic int homes_posted;
     pthread_t thread;
     int threaded; /* the thread is to be joined */
     int rc;
@@ -114,6 +116,23 @@ static void help_engine(net_task *task) {
     etx_engine_help(LIFE_OF(task, turn)->server->engine);
 }
 
+static void look_at_homes(net_task *task) {
+    etxd_life *life = LIFE_OF(task, homes);
+    atomic_store(&life->homes_posted, 0);
+    if (life->server->phase == ETXD_SERVING) {
+        etxd_tell_ready(life->server, "");
+    }
+}
+
+void etxd_homes_changed(etxd *server) {
+    etxd_life *life = server->life;
+    if (atomic_exchange(&life->homes_posted, 1) == 0) {
+        life->homes.run = look_at_homes;
+        net_loop_post(server->loop, &life->homes);
+    }
+}
+
+/* To systemd it has started, whatever a home that nodes share comes to. */
 static void after_start(net_task *task) {
     etxd_life *life = LIFE_OF(task, started);
     etxd *server = life->server;
@@ -128,13 +147,11 @@ static void after_start(net_task *task) {
         return;
     }
     if (server->phase == ETXD_STARTING) {
-        const etxd_field field = {"ms", NULL, etxd_now_ms() - server->started_ms};
         server->phase = ETXD_SERVING;
         life->turn.run = help_engine;
         net_loop_each_turn(server->loop, &life->turn);
         (void)etx_engine_lend(server->engine, 1);
-        etxd_notify("READY=1\nSTATUS=serving");
-        etxd_log_line(&server->log, ETXD_INFO, "ready", &field, 1);
+        etxd_tell_ready(server, "READY=1\n");
     }
 }
 

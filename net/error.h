@@ -17,7 +17,8 @@
     X(NET_ETLS, -10, "TLS failed")                                       \
     X(NET_ECLOSED, -11, "the connection ended before the answer's end")  \
     X(NET_EPROTOCOL, -12, "the peer does not speak HTTP/1.1 as it must") \
-    X(NET_ETOOBIG, -13, "the answer is larger than allowed")
+    X(NET_ETOOBIG, -13, "the answer is larger than allowed")             \
+    X(NET_ECERTIFICATE, -14, "the peer wants a certificate that it accepts")
 
 typedef enum net_error {
 #define NET_ERROR_ENUM(name, number, text) name = number,

@@ -66,6 +66,10 @@ static void fail(net__link *link, int error, const char *detail) {
     net__call_fail(link->call, error, net__link_has_sent(link), stale, detail);
 }
 
+static int tls_error(const net__link *link) {
+    return link->transport.unwelcome ? NET_ECERTIFICATE : NET_ETLS;
+}
+
 /* The connection has ended before the answer did. */
 static void lose(net__link *link) {
     net__call *call = link->call;
@@ -79,7 +83,7 @@ static void lose(net__link *link) {
         return;
     }
     int tls = link->transport.ssl != NULL && link->transport.reason != NULL;
-    fail(link, tls ? NET_ETLS : NET_ECLOSED,
+    fail(link, tls ? tls_error(link) : NET_ECLOSED,
          tls ? link->transport.reason : "the connection ended before the answer's end");
 }
 
@@ -342,7 +346,7 @@ static void shake(net__link *link) {
     int rc = net__transport_shake(&link->transport);
     link->state = NET__LINK_SHAKING;
     if (rc == NET__BROKEN) {
-        fail(link, NET_ETLS, link->transport.reason);
+        fail(link, tls_error(link), link->transport.reason);
     } else if (rc == NET__AGAIN) {
         ask_loop(link);
     } else {

@@ -37,6 +37,23 @@ void net__transport_close(net__transport *transport) {
     }
 }
 
+/* Is it what a peer says of the certificate that it was shown, or was not? */
+static int is_of_ours(unsigned long code) {
+    switch (ERR_GET_REASON(code)) {
+        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+        case SSL_R_SSLV3_ALERT_NO_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+        case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+        case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+            return ERR_GET_LIB(code) == ERR_LIB_SSL;
+        default:
+            return 0;
+    }
+}
+
 /* What a call of OpenSSL came to that did not succeed. */
 static int judge(net__transport *transport, int rc, uint8_t *blocked, int blocking) {
     switch (SSL_get_error(transport->ssl, rc)) {
@@ -53,6 +70,7 @@ static int judge(net__transport *transport, int rc, uint8_t *blocked, int blocki
     }
     unsigned long code = ERR_peek_error();
     long verified = SSL_get_verify_result(transport->ssl);
+    transport->unwelcome = (uint8_t)is_of_ours(code);
     transport->reason = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
                         : code != 0           ? ERR_reason_error_string(code)
                                               : "the connection was lost";

@@ -24,6 +24,7 @@ typedef struct net__transport {
     uint8_t reads_to_write; /* TLS: writing waits for the socket to be readable, ... */
     uint8_t writes_to_read; /* ... and the other way round */
     uint8_t wants_write;    /* the last write was not taken whole */
+    uint8_t unwelcome;      /* the peer wants another certificate of ours, or one at all */
     const char *reason;     /* of NET__BROKEN by TLS: static, or OpenSSL's */
 } net__transport;
 

@@ -66,7 +66,7 @@ static int new_refused(const etx__core *core, const etx__event *event) {
 
 /* A gid of the caller's own belongs to one home, whatever that promises. */
 static int grade_refused(const etx__core *core, const etx_record_begin *begin) {
-    if (core->options.grade == 0 || begin->durability <= core->options.grade) {
+    if (core->grade == 0 || begin->durability <= core->grade) {
         return 0;
     }
     return etx__refuse(
@@ -181,7 +181,7 @@ static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return etx__refuse(core, ETX_ESTATE, "its commit is asked for, or its deadline has passed");
     }
-    if (core->options.grade == ETX_VOLATILE && record.u.enlist.branch.kind == ETX_XA) {
+    if (core->grade == ETX_VOLATILE && record.u.enlist.branch.kind == ETX_XA) {
         return etx__refuse(core, ETX_EINVALID,
                            "a volatile home refuses XA: what is prepared would stay so for ever if "
                            "the process died. Begin it with durability local");

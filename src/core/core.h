@@ -33,7 +33,6 @@ typedef struct etx__core_options {
     uint8_t inspect;
     uint8_t read_only; /* nothing is put: what was folded is all that is known */
     uint8_t history_strict;
-    uint8_t grade;         /* an etx_durability: what the log promises; 0: whatever is asked for */
     uint64_t first_serial; /* of calls: no other core of the partition gave it */
     uint64_t memory_max;   /* bytes, with those of etx__core.others; 0: pool_size */
     size_t pool_size;      /* bytes for transactions, payloads and results in this core */
@@ -238,8 +237,9 @@ typedef struct etx__core {
         uint32_t first, last;
     } list[2];
     uint32_t named_mask;
-    etx__others others;                      /* set before what may begin */
-    etx__tx *buried;                         /* ended: freed at the next step */
+    etx__others others; /* set before what may begin */
+    uint8_t grade;      /* ... an etx_durability: the log promises it; 0: all that is asked for */
+    etx__tx *buried;    /* ended: freed at the next step */
     etx__waiter *absent_first, *absent_last; /* asked about what is not live; by seq */
     uint8_t started;                         /* recovered: acts */
     uint8_t offset_known;

@@ -284,7 +284,9 @@ void etx__home_well(etx__home *home) {
     int first = home->keeper != NULL && !was_well; /* it was not yet used: nothing is held down */
     atomic_store(&home->since_ms, etx__clock_wall_ms());
     atomic_store(&home->health, first ? ETX__HOME_UP : ETX__HOME_HELD);
-    etx__monitor_home(home, 0, ETX_EVENT_HOME_UP, "well again");
+    etx__monitor_home(
+        home, 0, ETX_EVENT_HOME_UP,
+        first && !atomic_load(&home->told_down) ? "opened: this node has its part" : "well again");
 }
 
 /* Held for long enough? */

@@ -1,5 +1,6 @@
-/* Limits: what all of the engine has in flight and in memory, so that each core judges a begin by
- * it. */
+/* Limits: what all of the engine has in flight and in memory, and what the home promises by now, so
+ * that each core judges a begin by it. */
+#include "home.h"
 #include "shard.h"
 
 /* transactions_max and memory_max hold for the engine, and each core counts its own. A shard looks
@@ -32,9 +33,11 @@ void etx__limits_tell(etx__partition *partition) {
         bytes + shard->others.bytes + near_bytes >= o->memory_max) {
         etx__limits_look(shard);
     }
-    etx__others *others = &partition->memory->core->others;
+    etx__core *core = partition->memory->core;
+    etx__others *others = &core->others;
     others->live =
         shard->others.live + live - atomic_load_explicit(&partition->live, memory_order_relaxed);
     others->bytes = shard->others.bytes + bytes -
                     atomic_load_explicit(&partition->memory_used, memory_order_relaxed);
+    core->grade = (uint8_t)etx__home_grade(partition->home);
 }

@@ -162,7 +162,6 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
         .inspect = (o->flags & ETX_INSPECT) != 0,
         .read_only = (o->flags & ETX_READ_ONLY) != 0,
         .history_strict = (o->flags & ETX_HISTORY_STRICT) != 0,
-        .grade = (uint8_t)etx__home_grade(partition->home),
         .first_serial = partition->generation << 40,
         .memory_max = o->memory_max,
         .pool_size = part_of(partition, o->memory_max, BYTES_LEAST) & ~(uint64_t)(ETX__SPAN - 1),

@@ -280,11 +280,30 @@ static void name_state(const etx_engine *engine, char *text, size_t size) {
     }
 }
 
+/* `state` is "" where no node's directory can show it. Does all of it fit? */
+static int say_lost(etx__partition *partition,
+                    const char *end,
+                    const char *stores,
+                    const char *state) {
+    etx_seen_mark mark = etx__seen_of(partition);
+    int shown = state[0] != 0;
+    int len =
+        snprintf(partition->message, sizeof partition->message,
+                 "the store has lost what it acknowledged in partition %u: slot %llu (%08x) is not "
+                 "there, %s.%s%s%s%s Restore the newest backup, or 'etx log accept-loss URL%s "
+                 "--partition %u' goes on without",
+                 partition->number, (unsigned long long)mark.slot, mark.checksum, end, stores,
+                 shown ? " 'etx log diff URL" : "", state, shown ? "' shows it." : "",
+                 shown ? state : " --without-proof", partition->number);
+    return len < (int)sizeof partition->message;
+}
+
+/* The commands stand there whole, whatever else there is no room for. */
 int etx__seen_refuse(etx__partition *partition, uint64_t trimmed) {
     const etx__home *home = partition->home;
     etx_seen_mark mark = etx__seen_of(partition);
     char stores[200];
-    char state[160];
+    char state[sizeof partition->message];
     char end[64] = "the log is empty";
     name_stores(home, stores, sizeof stores);
     name_state(home->engine, state, sizeof state);
@@ -295,12 +314,9 @@ int etx__seen_refuse(etx__partition *partition, uint64_t trimmed) {
             snprintf(end, sizeof end, "another slot is in its place");
         }
     }
-    snprintf(partition->message, sizeof partition->message,
-             "the store has lost what it acknowledged in partition %u: slot %llu (%08x) is not "
-             "there, %s.%s 'etx log diff URL%s' shows it; restore the newest backup, or 'etx log "
-             "accept-loss URL%s --partition %u' goes on without",
-             partition->number, (unsigned long long)mark.slot, mark.checksum, end, stores, state,
-             state, partition->number);
+    if (!say_lost(partition, end, stores, state) && !say_lost(partition, end, "", state)) {
+        (void)say_lost(partition, end, "", " --state DIR");
+    }
     return ETX_EREGRESSED;
 }
 

@@ -71,7 +71,8 @@ void etx__shard_refuse_late(etx__shard *shard);
 
 /* Looks at what the other shards have in flight and in memory. */
 void etx__limits_look(etx__shard *shard);
-/* Tells the partition's core what all others have, before what may begin. */
+/* Tells the partition's core what all others have, and what its home promises by now, before what
+ * may begin or enlist. */
 void etx__limits_tell(etx__partition *partition);
 
 etx__pending *etx__shard_pending_take(etx__shard *shard);

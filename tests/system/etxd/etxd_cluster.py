@@ -463,8 +463,13 @@ class Cluster(Case):
         ready = self.nodes["b"].get("/readyz")
         self.assertEqual(ready.status, 503)
         self.assertIn("drained", ready.text)
+        self.eventually(lambda: self.nodes["b"].told_ready()["message"] == "not ready")
+        told = self.nodes["b"].told_ready()
+        self.assertIn("drained", told["why"])
+        self.assertIn("etx cluster drain b --undo", told["undo"])
         self.etx("drain", "b", "--undo", "--server", self.url("b"))
         self.eventually(lambda: self.nodes["b"].get("/readyz").status == 200)
+        self.eventually(lambda: self.nodes["b"].told_ready()["message"] == "ready")
 
     def test_command(self):
         self.open_all(("a", "b"))

@@ -65,7 +65,7 @@ class Server:
         self.host, port = line["address"].rsplit(":", 1)
         self.port = int(port)
         if wait:
-            self.wait_log("ready")
+            self.wait_log(("ready", "not ready"))
 
     def log(self):
         with open(self.log_path, encoding="utf-8") as log:
@@ -73,7 +73,7 @@ class Server:
             return log.read()
 
     def wait_log(self, message, seconds=30):
-        """The newest line with that message, or a failure with the log."""
+        """The first line with that message, or one of those; or a failure with the log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for line in self.log().splitlines():
@@ -87,6 +87,11 @@ class Server:
                 break
             time.sleep(0.01)
         raise AssertionError(f"no '{message}' in the log:\n{self.log()}")
+
+    def told_ready(self):
+        """What the log says last of whether it is ready."""
+        return [line for line in map(json.loads, self.log().splitlines())
+                if line["message"] in ("ready", "not ready")][-1]
 
     def ask(self, method, path, body=None, headers=None, timeout=30):
         connection = (http.client.HTTPSConnection(self.host, self.port, timeout=timeout,

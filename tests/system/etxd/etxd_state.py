@@ -9,6 +9,7 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import random
+import socket
 import subprocess
 
 import etxd_common
@@ -41,9 +42,9 @@ class State(Case):
     def go(self):
         os.unlink(self.sockets)
 
-    def open(self, *homes, wait=True):
+    def open(self, *homes, wait=True, env=None):
         self.server = Server("--node", "one", "--lease", "1s", "--retry-first", "20",
-                             home=self.folder, homes=[self.home, *homes], wait=wait)
+                             home=self.folder, homes=[self.home, *homes], wait=wait, env=env)
         self.addCleanup(self.server.close)
         return self.server
 
@@ -111,7 +112,9 @@ class State(Case):
         accept = ("log", "accept-loss", self.home, "--state", state, "--who", "ann")
         self.assertIn("--why", self.etx(*accept, "--all", code=2))
         self.assertIn("partition 1: accepted", self.etx(*accept, "--partition", "1", "--why", "x"))
-        self.assertIn("accepted", self.etx(*accept, "--partition", "1", "--why", "x", code=1))
+        again = self.etx(*accept, "--partition", "1", "--why", "x", code=1)
+        self.assertIn("partition 1: accepted", again)
+        self.assertIn("Nothing is lost: nothing was written.", again)
         self.eventually(lambda: self.partitions()[1]["here"])
         self.assertTrue(self.partitions()[0]["regressed"])
         self.etx(*accept, "--all", "--why", "the disk burnt")
@@ -126,27 +129,57 @@ class State(Case):
 
     def test_the_acceptance_holds_without_a_state_directory(self):
         self.lose()
-        self.etx("log", "accept-loss", self.home, "--all", "--why", "x", code=2)
+        accept = ("log", "accept-loss", self.home, "--why", "x")
+        self.assertIn("--state", self.etx(*accept, "--all", code=2))
+        self.assertIn("for one", self.etx(*accept, "--all", "--without-proof", code=2))
         for i in range(PARTITIONS):
-            self.etx("log", "accept-loss", self.home, "--partition", str(i), "--why", "x")
+            self.etx(*accept, "--partition", str(i), "--without-proof")
         self.open()
         self.eventually(self.all_here)
+
+    def test_what_is_whole_is_left_as_it_is(self):
+        self.open()
+        self.commit(*[f"before{i}" for i in range(40)])
+        self.assertEqual(self.server.end(), 0)
+        state = os.path.join(self.folder, "etx-state-one")
+        accept = ("log", "accept-loss", self.home, "--partition", "1", "--why", "x")
+        self.assertIn("--without-proof", self.etx(*accept, code=2))
+        refused = self.etx(*accept, "--state", state, code=1)
+        self.assertIn("partition 1: there", refused)
+        self.assertIn("Nothing is lost: nothing was written.", refused)
+        self.etx("log", "show", self.home, "--type", "loss", code=1)
+        for proof in ((), ("--state", state)):  # who says so in words has it
+            self.assertIn("accepted", self.etx(*accept, "--without-proof", *proof))
+        self.assertEqual(self.etx("log", "show", self.home, "--type", "loss").count(": x"), 2)
 
     def test_a_database_that_is_away_is_waited_for(self):
         self.open()
         self.commit("before")
         self.assertEqual(self.server.end(), 0)
         self.go()
-        self.open(wait=True)
+        path = os.path.join(self.folder, "notify")
+        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(systemd.close)
+        systemd.bind(path)
+        systemd.settimeout(20)
+        self.open(wait=True, env={"NOTIFY_SOCKET": path})
         ready = self.server.get("/readyz")
         self.assertEqual(ready.status, 503)
         self.assertIn("postgresql://", ready.text)
+        told = self.server.told_ready()
+        self.assertEqual(told["message"], "not ready")
+        self.assertIn("postgresql://", told["why"])
+        # it has started all the same: nobody is to kill it for that
+        self.assertEqual(systemd.recv(1024).decode(),
+                         f"READY=1\nSTATUS=not ready: {told['why']}")
         home = self.server.get("/v1/cluster").json["homes"][0]
         self.assertEqual((home["usable"], home["shared"], home["partitions"]), (False, True, []))
         self.assertNotEqual(home["id"], "")  # by what it remembers
         self.expect(self.server.get("/v1/transactions/before"), 503, "unavailable")
         self.come()
         self.eventually(lambda: self.server.get("/readyz").status == 200)
+        self.eventually(lambda: self.server.told_ready()["message"] == "ready")
+        self.assertEqual(systemd.recv(1024), b"STATUS=serving")
         self.eventually(lambda: self.server.get("/v1/transactions/before").status == 200)
         self.commit("later")
         self.assertEqual(self.server.end(), 0)

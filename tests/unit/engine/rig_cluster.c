@@ -7,6 +7,9 @@ static void on_event(const etx_event *event, void *user) {
         atomic_fetch_add(&cluster->lost, 1);
     } else if (event->type == ETX_EVENT_HOME_DOWN) {
         atomic_fetch_add(&cluster->down, 1);
+    } else if (event->type == ETX_EVENT_HOME_UP) {
+        atomic_fetch_add(
+            strcmp(event->reason, "well again") == 0 ? &cluster->back : &cluster->first, 1);
     } else if (event->type == ETX_EVENT_HOME_GRADED) {
         atomic_fetch_add(&cluster->graded, 1);
     } else if (event->type == ETX_EVENT_CLOCK_OFF) {
@@ -17,8 +20,11 @@ static void on_event(const etx_event *event, void *user) {
 void cluster_make(struct cluster *cluster) {
     atomic_store(&cluster->lost, 0);
     atomic_store(&cluster->down, 0);
+    atomic_store(&cluster->first, 0);
+    atomic_store(&cluster->back, 0);
     atomic_store(&cluster->graded, 0);
     atomic_store(&cluster->clock_off, 0);
+    cluster->flags = 0;
     rig_log_make(&cluster->log, NULL, "partitions=4");
     snprintf(cluster->url, sizeof cluster->url, "shared%s", strchr(cluster->log.url, ':'));
     rig_bank_make(&cluster->bank, 1000);
@@ -41,6 +47,7 @@ etx_engine *cluster_node_start_with(struct cluster *cluster,
     monitor.user = cluster;
     options.monitor = &monitor;
     options.node = name;
+    options.flags |= cluster->flags;
     options.address = address;
     options.lease_ms = LEASE_MS;
     assert_int_equal(etx_engine_create(&options, &engine), 0);

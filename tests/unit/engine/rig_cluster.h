@@ -10,9 +10,11 @@ struct cluster {
     rig_log log;
     rig_bank bank;
     char url[64];
-    atomic_uint lost; /* partitions, as the nodes tell */
-    atomic_uint down; /* homes */
+    atomic_uint lost;        /* partitions, as the nodes tell */
+    atomic_uint down;        /* homes */
+    atomic_uint first, back; /* homes that are well: as they open, and again */
     atomic_uint graded, clock_off;
+    uint32_t flags; /* of all nodes that are started from now on */
 };
 
 void cluster_make(struct cluster *cluster);

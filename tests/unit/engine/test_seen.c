@@ -74,6 +74,43 @@ static void another_store_is_named(void **state) {
     shop_end(&shop);
 }
 
+static void expect_commands(struct shop *shop, const char *state) {
+    char diff[600];
+    char accept[600];
+    etx_engine *one = shop_node_start(shop, "one", shop->state);
+    shop_await_regressed(one, 2);
+    etx_partition_status status = shop_partition(one, 2);
+    snprintf(diff, sizeof diff, "'etx log diff URL --state %s' shows it.", state);
+    snprintf(accept, sizeof accept,
+             "'etx log accept-loss URL --state %s --partition 2' goes on without", state);
+    assert_non_null(strstr(status.why, diff));
+    assert_non_null(strstr(status.why, accept));
+    rig_close(one, ETX_CLOSE_FINISH);
+}
+
+/* What there is no room for is left out, and no command is cut. */
+static void the_commands_stand_there_whole(void **state) {
+    static const char then[] = "system 1 in a house with a name that goes on and on and on and on";
+    static const char now[] = "system 9 in a house with a name that goes on and on and on and on";
+    struct shop shop;
+    size_t len;
+    (void)state;
+    shop_make(&shop);
+    len = strlen(shop.state);
+    memset(shop.state + len, 'x', 80 - len);
+    shop.log.identity = then;
+    shop_lose_partition_2(&shop);
+    shop.log.identity = now;
+    expect_commands(&shop, shop.state);
+    shop_end(&shop);
+    shop_make(&shop);
+    len = strlen(shop.state);
+    memset(shop.state + len, 'x', 170 - len);
+    shop_lose_partition_2(&shop);
+    expect_commands(&shop, "DIR");
+    shop_end(&shop);
+}
+
 /* Somebody who remembered less has gone on: as far as before, and otherwise. */
 static void another_slot_in_its_place_is_a_loss(void **state) {
     struct shop shop;
@@ -340,6 +377,7 @@ int main(void) {
         cmocka_unit_test(an_older_backup_is_noticed_at_start),
         cmocka_unit_test(a_copy_that_has_all_is_no_loss),
         cmocka_unit_test(another_store_is_named),
+        cmocka_unit_test(the_commands_stand_there_whole),
         cmocka_unit_test(another_slot_in_its_place_is_a_loss),
         cmocka_unit_test(who_accepts_goes_on),
         cmocka_unit_test(a_loss_is_said_with_each_claim),

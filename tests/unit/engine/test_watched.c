@@ -42,6 +42,46 @@ static void a_promise_that_changes_is_told(void **state) {
     cluster_end(&cluster);
 }
 
+static int enlist_xa(etx_tx *tx, const char *name) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = "xa";
+    branch.name = name;
+    return etx_tx_enlist(tx, &branch);
+}
+
+/* What is taken follows the promise of now, both ways: no matter what it was when the partition was
+ * read. */
+static void what_is_taken_follows_the_promise(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    (void)state;
+    cluster_make(&cluster);
+    cluster.flags = ETX_ALLOW_VOLATILE;
+    atomic_store(&cluster.log.grade, ETX_VOLATILE);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    rig_bank_register(&cluster.bank, one, "xa", ETX_XA, ETX_INLINE);
+    options.durability = ETX_VOLATILE;
+    options.gid = "mine";
+    rig_must(one, etx_tx_begin(one, &options, &tx), "begin");
+    host_says(one, enlist_xa(tx, "a"), ETX_EINVALID, "a volatile home refuses XA");
+    assert_int_equal(cluster_run(one, "first", &outcome), ETX_EUNAVAILABLE);
+    atomic_store(&cluster.log.grade, ETX_LOCAL);
+    assert_true(host_wait_for(&cluster.graded, 1));
+    rig_must(one, enlist_xa(tx, "b"), "enlist");
+    rig_must(one, cluster_run(one, "second", &outcome), "run");
+    atomic_store(&cluster.log.grade, ETX_VOLATILE);
+    assert_true(host_wait_for(&cluster.graded, 2));
+    host_says(one, enlist_xa(tx, "c"), ETX_EINVALID, "a volatile home refuses XA");
+    rig_must(one, enlist_xa(tx, "b"), "enlist again");
+    assert_int_equal(cluster_run(one, "third", &outcome), ETX_EUNAVAILABLE);
+    rig_must(one, cluster_run(one, "second", &outcome), "run again");
+    rig_must(one, etx_tx_abort(tx, &outcome), "abort");
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* Told once, in words that stay until the clock is set. */
 static void a_clock_that_is_hours_off_is_told(void **state) {
     struct cluster cluster;
@@ -62,6 +102,33 @@ static void a_clock_that_is_hours_off_is_told(void **state) {
     assert_true(host_wait_for(&cluster.clock_off, 2));
     assert_non_null(strstr(home_of(one).remark, " s behind the store's"));
     rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* What was never away does not come back. */
+static void a_first_opening_is_no_return(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=1");
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    assert_true(host_wait_for(&cluster.first, 1));
+    assert_int_equal(atomic_load(&cluster.back), 0);
+    atomic_store(&cluster.log.away, 1);
+    assert_true(host_wait_for(&cluster.down, 1));
+    atomic_store(&cluster.log.away, 0);
+    assert_true(host_wait_for(&cluster.back, 1));
+    assert_int_equal(atomic_load(&cluster.first), 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    atomic_store(&cluster.log.away, 1);
+    one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+    assert_true(host_wait_for(&cluster.down, 2)); /* away at start is away */
+    atomic_store(&cluster.log.away, 0);
+    assert_true(host_wait_for(&cluster.back, 2));
+    assert_int_equal(atomic_load(&cluster.first), 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
     cluster_end(&cluster);
 }
 
@@ -133,7 +200,9 @@ static void what_could_not_be_read_meanwhile_is_read_soon(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_promise_that_changes_is_told),
+        cmocka_unit_test(what_is_taken_follows_the_promise),
         cmocka_unit_test(a_clock_that_is_hours_off_is_told),
+        cmocka_unit_test(a_first_opening_is_no_return),
         cmocka_unit_test(who_is_cut_off_does_not_say_that_it_is_active),
         cmocka_unit_test(what_could_not_be_read_meanwhile_is_read_soon),
     };

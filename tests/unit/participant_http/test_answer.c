@@ -95,10 +95,10 @@ static void test_body(void **state) {
 static void test_errors(void **state) {
     static const struct {
         int error, ill, local;
-    } errors[] = {{NET_ETIMEOUT, 1, 0},  {NET_ECONNECT, 1, 0},   {NET_ERESOLVE, 1, 0},
-                  {NET_ECLOSED, 1, 0},   {NET_EPROTOCOL, 1, 0},  {NET_ETOOBIG, 0, 0},
-                  {NET_EBUSY, 0, 1},     {NET_ECANCELLED, 0, 1}, {NET_ENOMEM, 0, 1},
-                  {NET_EFORBIDDEN, 0, 1}};
+    } errors[] = {{NET_ETIMEOUT, 1, 0},   {NET_ECONNECT, 1, 0},    {NET_ERESOLVE, 1, 0},
+                  {NET_ECLOSED, 1, 0},    {NET_EPROTOCOL, 1, 0},   {NET_ETOOBIG, 0, 0},
+                  {NET_EBUSY, 0, 1},      {NET_ECANCELLED, 0, 1},  {NET_ENOMEM, 0, 1},
+                  {NET_EFORBIDDEN, 0, 1}, {NET_ECERTIFICATE, 1, 0}};
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         net_result result = {.error = errors[i].error, .detail = "d"};

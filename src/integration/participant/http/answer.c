@@ -121,7 +121,8 @@ static void judge_error(const net_result *result, const char *target, etx__http_
     verdict->ill = !verdict->local && result->error != NET_ETOOBIG;
     snprintf(begin, sizeof begin, "%s: ", net_strerror(result->error));
     write_reason(verdict->reason, begin, target, "");
-    if (result->error == NET_EPROTOCOL || result->error == NET_ETLS) {
+    if (result->error == NET_EPROTOCOL || result->error == NET_ETLS ||
+        result->error == NET_ECERTIFICATE) {
         write_reason(verdict->reason, begin, target, result->detail);
     }
 }
