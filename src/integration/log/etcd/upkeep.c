@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVERY_MS = 1000, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20, ASK_MAX = 10 };
+enum { EVERY_MS = 1000, FULL_MS = 300, RESERVE_PART = 16, RESERVE_LEAST = 4 << 20, ASK_MAX = 10 };
 
 /* The quota stands only among etcd's metrics; who does not show them is not asked for ever. Where
  * there was no memory for them, a later look asks as if this one had not. */
@@ -81,6 +81,7 @@ int etx__etcd_upkeep(etx__etcd_log *log) {
 }
 
 void etx__etcd_upkeep_now_and_then(etx__etcd_log *log) {
-    if (etx__etcd_now_ms() - log->upkeep_ms >= EVERY_MS)
+    uint64_t pause_ms = atomic_load(&log->full) ? FULL_MS : EVERY_MS;
+    if (etx__etcd_now_ms() - log->upkeep_ms >= pause_ms)
         (void)etx__etcd_upkeep(log);
 }

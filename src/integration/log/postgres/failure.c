@@ -50,6 +50,13 @@ static int is_definite(const char *severity, const char *state) {
            strncmp(state, "57P", 3) != 0 && strcmp(state, "40003") != 0;
 }
 
+/* So many of the server's words that the advice behind them fits into what is told of a home. */
+static int words_room(const failure *known) {
+    enum { WHY = 159, FRAME = sizeof "PostgreSQL says:  (12345): " - 1, LEAST = 60, MOST = 150 };
+    int room = known ? WHY - FRAME - (int)strlen(known->advice) : MOST;
+    return room < LEAST ? LEAST : room;
+}
+
 etx__pg_outcome etx__pg_failed(etx__pg_session *session, const PGresult *result) {
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -61,8 +68,9 @@ etx__pg_outcome etx__pg_failed(etx__pg_session *session, const PGresult *result)
         return ETX__PG_LOST;
     }
     snprintf(session->state, sizeof session->state, "%s", state);
-    etx__pg_say(session, known ? known->rc : ETX_EUNAVAILABLE, "PostgreSQL says: %.150s (%s)%s%s",
-                words ? words : "nothing", state, known ? ": " : "", known ? known->advice : "");
+    etx__pg_say(session, known ? known->rc : ETX_EUNAVAILABLE, "PostgreSQL says: %.*s (%s)%s%s",
+                words_room(known), words ? words : "nothing", state, known ? ": " : "",
+                known ? known->advice : "");
     int definite = is_definite(severity, state);
     /* one that only reads now: the next connection looks for the primary again */
     if (!definite || strcmp(state, "25006") == 0)

@@ -48,6 +48,7 @@ static void take_memory(etx__redis_log *log, const char *info, settings *s) {
     s->memory_most = info_number(info, "maxmemory");
     s->memory_used = info_number(info, "used_memory");
     int64_t most = (int64_t)(s->memory_most / 100 * FULL_PERCENT);
+    log->weighed_ms = etx__redis_now_ms();
     atomic_store(&log->room, most ? most - (int64_t)s->memory_used : INT64_MAX);
 }
 

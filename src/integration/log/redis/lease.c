@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNTIL = 16, PROCESS = 16 };
+/* WEIGH_MS: its memory is full; is it still? */
+enum { UNTIL = 16, PROCESS = 16, WEIGH_MS = 300 };
 
 #define NOW                          \
     "local t = redis.call('TIME')\n" \
@@ -202,6 +203,8 @@ int etx__redis_survey(etx_log *head,
     int rc = care(log, &command, &reply);
     if (rc)
         tell_failure(log, message, message_size);
+    else if (atomic_load(&log->room) <= 0 && etx__redis_now_ms() - log->weighed_ms >= WEIGH_MS)
+        etx__redis_weigh(log);
     pthread_mutex_unlock(&log->care_lock);
     if (!rc) {
         uint64_t now = etx__redis_number_at(reply, 0);

@@ -87,6 +87,7 @@ typedef struct etx__redis_log {
     uint8_t attended;
     /* bytes that the server's memory may still take: as it was seen last, less what was put */
     _Atomic int64_t room;
+    uint64_t weighed_ms; /* when that was asked */
 } etx__redis_log;
 
 /* ---- redis.c */
