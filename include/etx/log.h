@@ -126,7 +126,7 @@ typedef struct etx_log_space {
 typedef struct etx_log_node {
     size_t size;
     const char *name;    /* etx_log_config.node; borrowed for the call, as the next */
-    const char *address; /* where other nodes reach it, as it said; or "" */
+    const char *address; /* where other nodes reach it, and what else it said; or "" */
     uint64_t left_ms;    /* until it counts as gone, by the store's clock; never 0 */
 } etx_log_node;
 
@@ -195,7 +195,8 @@ struct etx_log_ops {
      * who may: that is what a put's predecessor is for. Errors beside those that are named:
      * ETX_EUNAVAILABLE, ETX_EIO; `message` as in open, or NULL. */
 
-    /* This node is there for ttl_ms from now on, at this address; 0: it leaves. ETX_ECONFLICT:
+    /* This node is there for ttl_ms from now on, at this address (and behind it what else the others
+     * are to hear: text of at most 375 bytes, kept as it is); 0: it leaves. ETX_ECONFLICT:
      * another process has said since that it is the node of this name; it is believed. */
     int (*attend)(etx_log *log,
                   const char *address,

@@ -34,6 +34,7 @@ struct etx__home {
     uint8_t clock_off;                  /* beside the store's, and that was told */
     struct etx__survey *survey;         /* of a shared home; else NULL */
     struct etx__keeper *keeper;         /* of a shared home; else NULL */
+    struct etx__witness *witness;       /* of a shared home; else NULL */
     _Atomic uint32_t opened;            /* it is part of the engine */
     char known_id[ETX_HOME_ID_LEN + 1]; /* while it is away: of what was there before; or "" */
     struct etx__arrival *arrival;       /* it was away at start; else NULL */

@@ -8,6 +8,7 @@
 #include "../protocol/hash.h"
 #include "shard.h"
 #include "survey.h"
+#include "witness.h"
 
 /* Who may write is settled in the log, by OWN and the predecessor of each put. Leases say when it
  * is polite to try. Each node looks at the same table, a moment of the store's clock, and computes
@@ -16,6 +17,8 @@
  * counted from before the lease was asked for, is over before the store's is. */
 
 enum { LOOK_MS = 60, LEAVE_MS = 1000 };
+/* What is told stands there for so long at least, so that nobody misses it. */
+enum { TELL_MS = 4 * LOOK_MS };
 /* What could not be read so often is left to others for so long, or until one of them has had it;
  * what was moved away for as long as a lease. So long one that was moved here is waited for. */
 enum { FAILURES_MAX = 6, SHUN_MS = 10000 };
@@ -40,6 +43,7 @@ struct etx__keeper {
     uint8_t absent;            /* ... and does not attend any more */
     uint8_t yields;            /* another process is the node of this name */
     uint8_t failing;           /* the store did not answer */
+    uint8_t hurries;           /* there is more to be told than what was */
     uint8_t has_thread;
     char message[200];
 };
@@ -99,8 +103,9 @@ static void lose_all(etx__keeper *keeper) {
 
 static int attend(etx__keeper *keeper) {
     etx__home *home = keeper->home;
-    char where[ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX];
-    etx__survey_say(home->engine, where, sizeof where);
+    char where[ETX__WHERE_MAX];
+    etx__survey_say(home->engine, where, ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX);
+    keeper->hurries = etx__witness_say(home, where, sizeof where) != 0;
     int rc = home->ops->attend(home->log, where, home->engine->options.lease_ms, keeper->message,
                                sizeof keeper->message);
     if (rc == ETX_ECONFLICT && !keeper->yields) {
@@ -364,6 +369,7 @@ static void note(etx__keeper *keeper, int rc) {
     int was = keeper->failing;
     keeper->failing = rc != 0;
     if (rc == 0 && was) {
+        etx__witness_doubt(keeper->home);
         etx__home_well(keeper->home);
     }
 }
@@ -376,10 +382,15 @@ static int one_round(etx__keeper *keeper) {
         rc = renew_all(keeper);
         if (rc == 0) {
             etx__home_look(keeper->home);
-            keeper->renew_us = now + engine_of(keeper)->options.lease_ms * 250ull;
+            uint64_t pause_us = engine_of(keeper)->options.lease_ms * 250ull;
+            keeper->renew_us = now + (keeper->hurries ? TELL_MS * 1000ull : pause_us);
         }
     }
-    return rc != 0 || keeper->yields ? rc : share(keeper);
+    rc = rc != 0 || keeper->yields ? rc : share(keeper);
+    if (rc == 0 && !keeper->yields && etx__witness_look(keeper->home)) {
+        keeper->renew_us = 0; /* the others are told at once */
+    }
+    return rc;
 }
 
 /* Gives up all leases, and its place: others may take them at once. */
@@ -426,7 +437,8 @@ int etx__keeper_make(etx__home *home) {
     }
     keeper->home = home;
     keeper->holding = etx__engine_alloc(engine, home->info.partitions * sizeof *keeper->holding);
-    return keeper->holding != NULL ? etx__survey_make(home) : ETX_ENOMEM;
+    int rc = keeper->holding != NULL ? etx__survey_make(home) : ETX_ENOMEM;
+    return rc != 0 ? rc : etx__witness_make(home);
 }
 
 int etx__keeper_first(etx__home *home) {
@@ -481,6 +493,7 @@ void etx__keeper_free(etx__home *home) {
     if (keeper == NULL) {
         return;
     }
+    etx__witness_free(home);
     etx__survey_free(home);
     etx__engine_release(home->engine, keeper->holding,
                         home->info.partitions * sizeof *keeper->holding);

@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "keeper.h"
-#include "shard.h"
 #include "seen.h"
+#include "shard.h"
+#include "slot.h"
+#include "witness.h"
 
 typedef struct reader {
     etx__partition *partition;
@@ -12,13 +14,19 @@ typedef struct reader {
     etx_record_room room;
     char *message;
     size_t message_size;
+    uint64_t slot; /* which is read */
+    int said;      /* what is wrong is in the message */
     etx_seen_mark remembered;
+    etx_seen_mark told; /* what another node remembers */
+    char told_by[ETX_NAME_MAX + 1];
     int found; /* what is remembered is there */
+    int told_found;
 } reader;
 
 static int fail(reader *r, int rc, uint64_t slot, const char *what) {
     snprintf(r->message, r->message_size, "slot %llu of partition %u: %s", (unsigned long long)slot,
              r->partition->number, what);
+    r->said = 1;
     return rc;
 }
 
@@ -64,7 +72,8 @@ static void keep_loss(etx__partition *partition, const etx_record_loss *loss) {
     }
 }
 
-static int read_record(reader *r, const etx_record *record, uint64_t slot, size_t at) {
+static int read_record(const etx_record *record, size_t at, void *user) {
+    reader *r = user;
     if (record->type == ETX_RECORD_OWN) {
         size_t len = record->u.own.chosen_home.len;
         if (len > 0 && len <= ETX_HOME_ID_LEN) {
@@ -77,47 +86,34 @@ static int read_record(reader *r, const etx_record *record, uint64_t slot, size_
     }
     int rc = etx__core_fold(r->core, record);
     if (rc == ETX_EBUSY) {
-        return fail_full(r, slot);
+        return fail_full(r, r->slot);
     }
-    return rc == 0 ? 0 : fail_at(r, rc, slot, at);
+    return rc == 0 ? 0 : fail_at(r, rc, r->slot, at);
 }
 
 static int read_batch(reader *r, const etx_slot *slot) {
-    const uint8_t *bytes = slot->batch.data;
-    const etx_codec *codec =
-        slot->batch.len > 0 ? etx__engine_codec_of(r->partition->home->engine, bytes[0]) : NULL;
-    if (codec == NULL) {
-        return fail(r, ETX_EVERSION, slot->slot,
-                    "written with a codec that is not here (etx_engine_codec)");
+    size_t at;
+    r->slot = slot->slot;
+    int rc = etx__slot_each(r->partition->home->engine, slot, &r->room, read_record, r, &at);
+    if (rc == 0 || r->said) {
+        return rc;
     }
-    for (size_t at = 1; at < slot->batch.len;) {
-        etx_record record;
-        size_t used = 0;
-        int rc =
-            codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, &r->room, &record, &used);
-        if (rc == ETX_EBUSY) {
-            if (etx_record_room_grow(&r->room) != 0) {
-                return fail(r, ETX_ENOMEM, slot->slot, "no memory for a record");
-            }
-            continue;
-        }
-        if (rc != 0) {
-            return fail_at(r, rc, slot->slot, at);
-        }
-        rc = read_record(r, &record, slot->slot, at);
-        if (rc != 0) {
-            return rc;
-        }
-        at += used;
-    }
-    return 0;
+    return at > 0 ? fail_at(r, rc, slot->slot, at)
+                  : fail(r, rc, slot->slot,
+                         "written with a codec that is not here (etx_engine_codec)");
+}
+
+/* Is it that slot? Of what is remembered here, or by another node. */
+static int is_marked(const etx_seen_mark *mark, const etx_slot *slot) {
+    return mark->slot == slot->slot && mark->checksum == slot->checksum;
 }
 
 static int read_slot(const etx_slot *slot, void *user) {
     reader *r = user;
     int rc = read_batch(r, slot);
     if (rc == 0) {
-        r->found |= r->remembered.slot == slot->slot && r->remembered.checksum == slot->checksum;
+        r->found |= is_marked(&r->remembered, slot);
+        r->told_found |= is_marked(&r->told, slot);
         r->partition->read_next = slot->slot + 1;
         r->partition->read_checksum = slot->checksum;
         etx__partition_mark(r->partition, slot->slot + 1, r->core->seq, slot->batch.len);
@@ -301,13 +297,26 @@ static void register_all(etx__partition *partition, etx__core *core) {
     }
 }
 
-/* Is what was acknowledged there, or trimmed? If not: was that accepted since? */
+static int is_lost(const etx_seen_mark *mark, int found, uint64_t trimmed) {
+    return mark->known && !found && mark->slot >= trimmed;
+}
+
+/* Is what was acknowledged there, or trimmed, as far as this node and others know? If not: was that
+ * accepted since? */
 static int judge_loss(const reader *all, uint64_t trimmed) {
     etx__partition *partition = all->partition;
-    const etx_seen_mark *remembered = &all->remembered;
-    int lost = remembered->known && !all->found && remembered->slot >= trimmed;
-    partition->loss_new = lost && partition->loss.time_ms > remembered->accepted_ms;
-    return lost && !partition->loss_new ? etx__seen_refuse(partition, trimmed) : 0;
+    uint64_t accepted_ms = partition->loss.time_ms;
+    int lost = is_lost(&all->remembered, all->found, trimmed);
+    int told = is_lost(&all->told, all->told_found, trimmed);
+    partition->loss_new = 0;
+    if (lost && accepted_ms <= all->remembered.accepted_ms) {
+        return etx__seen_refuse(partition, &all->remembered, "", trimmed);
+    }
+    if (told && accepted_ms <= all->told.accepted_ms) {
+        return etx__seen_refuse(partition, &all->told, all->told_by, trimmed);
+    }
+    partition->loss_new = lost || (told && atomic_load(&partition->regressed));
+    return 0;
 }
 
 static int read_into(etx__partition *partition) {
@@ -324,6 +333,8 @@ static int read_into(etx__partition *partition) {
     }
     all.core = partition->loaded->core;
     all.remembered = etx__seen_of(partition);
+    atomic_store(&partition->told_new, 0);
+    all.told = etx__witness_of(partition, all.told_by);
     partition->chosen_then[0] = 0;
     partition->loss = (etx_record_loss){0};
     partition->read_next = 0;

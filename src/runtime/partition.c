@@ -7,6 +7,7 @@
 #include "keeper.h"
 #include "shard.h"
 #include "seen.h"
+#include "witness.h"
 
 /* Happy path of a transaction: its BEGIN is stepped, encoded into the forming batch and put;
  * once the batch is durable, the core gives its calls; their answers bring the DECIDE into the
@@ -456,9 +457,27 @@ static void ask_the_log(etx__partition *partition) {
     }
 }
 
+/* Another node remembers what it did not find: it is read again, with that in mind, unless that was
+ * accepted before. */
+static void weigh(etx__partition *partition) {
+    char node[ETX_NAME_MAX + 1];
+    atomic_store(&partition->told_new, 0);
+    etx_seen_mark told = etx__witness_of(partition, node);
+    if (told.accepted_ms >= partition->loss.time_ms) {
+        atomic_store(&partition->state, ETX__ELSEWHERE);
+        etx__partition_forget(partition, ETX_EUNKNOWN);
+        partition->retries = 0;
+        partition->retry_ms = 0;
+    }
+}
+
 /* Does what the keeper wants. */
 static void obey(etx__partition *partition) {
     uint32_t wish = atomic_load_explicit(&partition->wish, memory_order_relaxed);
+    if (atomic_load_explicit(&partition->told_new, memory_order_relaxed) && !partition->busy &&
+        partition->state == ETX__OPEN) {
+        weigh(partition);
+    }
     if (wish == ETX__WISH_OWN && atomic_load_explicit(&partition->lapsed, memory_order_relaxed)) {
         ask_the_log(partition);
     }
@@ -483,7 +502,11 @@ void etx__partition_tick(etx__partition *partition) {
     }
     if (wants_load(partition) && now >= partition->retry_ms) {
         atomic_store(&partition->loading, 1);
-        etx__writer_give(partition, ETX__JOB_LOAD);
+        if (wants_load(partition)) { /* still: from now on the keeper sees that it is read */
+            etx__writer_give(partition, ETX__JOB_LOAD);
+        } else {
+            atomic_store(&partition->loading, 0);
+        }
     }
     if (partition->state != ETX__OPEN) {
         return;

@@ -132,7 +132,10 @@ struct etx__partition {
     uint64_t loaded_own;
     etx_record_loss loss; /* the newest that was accepted; time_ms 0: none was */
     char loss_who[ETX_NAME_MAX], loss_why[ETX_REASON_MAX];
-    uint8_t loss_new; /* what is remembered is not there, and that is accepted */
+    uint8_t loss_new;   /* what is remembered is not there, and that is accepted */
+    etx_seen_mark told; /* what another node remembers of it; changed with its home's lock */
+    char told_by[ETX_NAME_MAX + 1];
+    _Atomic uint32_t told_new; /* and that has not been weighed yet */
     _Atomic uint32_t regressed;
     char regress[480]; /* why; changed with its home's lock */
     char message[480];

@@ -12,7 +12,7 @@
 
 enum { ETX__SAID = 16 }; /* threads whose messages are kept */
 enum { ETX__PARTICIPANTS_MAX = 1024, ETX__HOMES_MAX = 8, ETX__LOGS_MAX = 16, ETX__SHARDS_MAX = 16 };
-enum { ETX__ADDRESS_MAX = 255, ETX__OWN_HOMES_MAX = 64 };
+enum { ETX__ADDRESS_MAX = 255, ETX__OWN_HOMES_MAX = 64, ETX__WHERE_MAX = 376 };
 
 typedef struct etx__shard etx__shard;
 typedef struct etx__home etx__home;

@@ -280,42 +280,54 @@ static void name_state(const etx_engine *engine, char *text, size_t size) {
     }
 }
 
+/* What is told of a loss. */
+typedef struct loss_story {
+    const etx_seen_mark *mark;
+    char whose[ETX_NAME_MAX + 32]; /* another node remembers it; or "" */
+    char end[64];
+} loss_story;
+
 /* `state` is "" where no node's directory can show it. Does all of it fit? */
 static int say_lost(etx__partition *partition,
-                    const char *end,
+                    const loss_story *story,
                     const char *stores,
                     const char *state) {
-    etx_seen_mark mark = etx__seen_of(partition);
     int shown = state[0] != 0;
-    int len =
-        snprintf(partition->message, sizeof partition->message,
-                 "the store has lost what it acknowledged in partition %u: slot %llu (%08x) is not "
-                 "there, %s.%s%s%s%s Restore the newest backup, or 'etx log accept-loss URL%s "
-                 "--partition %u' goes on without",
-                 partition->number, (unsigned long long)mark.slot, mark.checksum, end, stores,
-                 shown ? " 'etx log diff URL" : "", state, shown ? "' shows it." : "",
-                 shown ? state : " --without-proof", partition->number);
+    int len = snprintf(
+        partition->message, sizeof partition->message,
+        "the store has lost what it acknowledged in partition %u: slot %llu (%08x)%s is not "
+        "there, %s.%s%s%s%s Restore the newest backup, or 'etx log accept-loss URL%s "
+        "--partition %u' goes on without",
+        partition->number, (unsigned long long)story->mark->slot, story->mark->checksum,
+        story->whose, story->end, stores, shown ? " 'etx log diff URL" : "", state,
+        shown ? "' shows it." : "", shown ? state : " --without-proof", partition->number);
     return len < (int)sizeof partition->message;
 }
 
-/* The commands stand there whole, whatever else there is no room for. */
-int etx__seen_refuse(etx__partition *partition, uint64_t trimmed) {
-    const etx__home *home = partition->home;
-    etx_seen_mark mark = etx__seen_of(partition);
+/* The commands stand there whole, whatever else there is no room for. Of another node it is that
+ * one's directory. */
+int etx__seen_refuse(etx__partition *partition,
+                     const etx_seen_mark *mark,
+                     const char *node,
+                     uint64_t trimmed) {
+    loss_story story = {mark, "", "the log is empty"};
     char stores[200];
-    char state[sizeof partition->message];
-    char end[64] = "the log is empty";
-    name_stores(home, stores, sizeof stores);
-    name_state(home->engine, state, sizeof state);
+    char state[sizeof partition->message] = " --state DIR";
+    name_stores(partition->home, stores, sizeof stores);
+    if (node[0] != 0) {
+        snprintf(story.whose, sizeof story.whose, ", which node %s remembers,", node);
+    } else {
+        name_state(partition->home->engine, state, sizeof state);
+    }
     if (partition->read_next > trimmed) {
-        snprintf(end, sizeof end, "the log ends at slot %llu",
+        snprintf(story.end, sizeof story.end, "the log ends at slot %llu",
                  (unsigned long long)partition->read_next - 1);
-        if (partition->read_next > mark.slot) {
-            snprintf(end, sizeof end, "another slot is in its place");
+        if (partition->read_next > mark->slot) {
+            snprintf(story.end, sizeof story.end, "another slot is in its place");
         }
     }
-    if (!say_lost(partition, end, stores, state) && !say_lost(partition, end, "", state)) {
-        (void)say_lost(partition, end, "", " --state DIR");
+    if (!say_lost(partition, &story, stores, state) && !say_lost(partition, &story, "", state)) {
+        (void)say_lost(partition, &story, "", " --state DIR");
     }
     return ETX_EREGRESSED;
 }

@@ -25,9 +25,12 @@ void etx__seen_forget(etx__home *home);
 void etx__seen_note(etx__partition *partition, uint64_t slot, uint32_t checksum);
 /* What is remembered of the partition. */
 etx_seen_mark etx__seen_of(const etx__partition *partition);
-/* The partition is read from `trimmed` on, and not to be claimed: says so, in its message.
- * ETX_EREGRESSED. */
-int etx__seen_refuse(etx__partition *partition, uint64_t trimmed);
+/* The partition is read from `trimmed` on, and not to be claimed: what the node of that name ("":
+ * this one) remembers is not there. Says so, in its message. ETX_EREGRESSED. */
+int etx__seen_refuse(etx__partition *partition,
+                     const etx_seen_mark *mark,
+                     const char *node,
+                     uint64_t trimmed);
 
 /* It has lost what was acknowledged: told once, until it is claimed. The shard's, or at start. */
 void etx__partition_regress(etx__partition *partition, const char *why);

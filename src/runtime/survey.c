@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "witness.h"
+
 static int view_make(const etx__home *home, etx__view *ret_view) {
     size_t holders = home->info.partitions * sizeof *ret_view->holder;
     ret_view->node = etx__engine_alloc(home->engine, ETX__NODES_MAX * sizeof *ret_view->node);
@@ -48,15 +50,26 @@ void etx__survey_say(const etx_engine *engine, char *ret_text, size_t size) {
     }
 }
 
+/* Behind the homes is what it misses of its log (witness.c). */
 static void hear_where(etx__member *to, const char *text) {
     size_t len = strcspn(text, " ");
-    size_t homes = strlen(text + len);
+    const char *missing = strstr(text + len, " !");
+    size_t homes = missing != NULL ? (size_t)(missing - text) - len : strlen(text + len);
     snprintf(to->address, sizeof to->address, "%.*s", (int)len, text);
-    snprintf(to->homes, sizeof to->homes, "%s", homes < sizeof to->homes ? text + len : "");
+    snprintf(to->homes, sizeof to->homes, "%.*s", homes < sizeof to->homes ? (int)homes : 0,
+             text + len);
+}
+
+static int is_mine(const etx__home *home, const char *node) {
+    return strcmp(node, home->engine->node) == 0;
 }
 
 static void on_node(const etx_log_node *node, void *user) {
-    etx__view *next = &((etx__home *)user)->survey->next;
+    etx__home *home = user;
+    etx__view *next = &home->survey->next;
+    if (!is_mine(home, node->name)) {
+        etx__witness_hear(home, node->name, node->address);
+    }
     if (next->nodes < ETX__NODES_MAX) {
         etx__member *to = &next->node[next->nodes++];
         snprintf(to->name, sizeof to->name, "%s", node->name);
@@ -91,10 +104,6 @@ int etx__survey_take(etx__home *home, char *message, size_t size) {
 }
 
 /* ---- what is asked of it */
-
-static int is_mine(const etx__home *home, const char *node) {
-    return strcmp(node, home->engine->node) == 0;
-}
 
 static uint64_t left_ms(uint64_t until_us) {
     uint64_t now_us = etx__clock_us();

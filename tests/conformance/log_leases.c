@@ -61,6 +61,19 @@ static void await_survey(const log_subject *subject, const char *wanted) {
     assert_string_equal(all.text, wanted);
 }
 
+/* As long as it may be, it is told whole. */
+static void long_check(const log_subject *a) {
+    enum { LONGEST = 375 };
+    char where[LONGEST + 1];
+    char wanted[LONGEST + 64];
+    memset(where, 'x', LONGEST);
+    memcpy(where, "http://a ", 9);
+    memcpy(where + LONGEST - 8, " !3:4:5:", 9);
+    assert_int_equal(a->ops->attend(a->log, where, 60000, NULL, 0), 0);
+    snprintf(wanted, sizeof wanted, "a@%s b@http://b 1:a 2:b ", where);
+    expect_survey(a, wanted);
+}
+
 /* In the order of names, of one moment; who is not heard of is gone, and who leaves at once. */
 void nodes_check(const log_subject *subject) {
     log_subject a;
@@ -82,6 +95,7 @@ void nodes_check(const log_subject *subject) {
     assert_int_equal(ops->attend(a.log, "", 60000, message, sizeof message), ETX_ECONFLICT);
     assert_int_equal(ops->attend(a.log, "", 0, message, sizeof message), 0); /* not its own */
     assert_int_equal(ops->attend(again.log, "http://a", 60000, message, sizeof message), 0);
+    long_check(&again);
     assert_int_equal(ops->attend(again.log, "", 0, message, sizeof message), 0);
     expect_survey(&b, "b@http://b 1:a 2:b ");
     assert_int_equal(ops->attend(b.log, "", 1, message, sizeof message), 0);

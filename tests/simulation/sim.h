@@ -149,6 +149,7 @@ struct sim_store {
     uint32_t moves;                 /* of its partitions, that operators have ordered */
     uint64_t attends_us[SIM_NODES]; /* until then the node is there */
     uint32_t attends[SIM_NODES];    /* ... in this life */
+    char address[SIM_NODES][400];   /* ... and says so of itself */
     uint32_t slack;                 /* when nodes trim it */
     uint32_t batch_max;
     sim_shelf shelf[SIM_PARTITIONS];

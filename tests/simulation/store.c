@@ -376,7 +376,6 @@ static int store_attend(etx_log *log,
     sim_adapter *of = (sim_adapter *)(void *)log;
     sim_store *store = of->store;
     uint32_t place = of->node->place;
-    (void)address;
     sim_node_may_die(of->node);
     if (!reachable(of)) {
         return away(message, size);
@@ -386,6 +385,7 @@ static int store_attend(etx_log *log,
     }
     of->attended = 1;
     store->attends[place] = of->node->life;
+    snprintf(store->address[place], sizeof store->address[place], "%s", address);
     store->attends_us[place] = ttl_ms > 0 ? store->world->now_us + ttl_ms * 1000ull : 0;
     return 0;
 }
@@ -439,7 +439,7 @@ static int store_survey(etx_log *log, const etx_log_survey *survey, char *messag
     }
     for (uint32_t i = 0; i < s->nodes; i++) {
         if (store->attends_us[i] > s->now_us) {
-            etx_log_node node = {sizeof node, s->node[i].name, "",
+            etx_log_node node = {sizeof node, s->node[i].name, store->address[i],
                                  (store->attends_us[i] - s->now_us) / 1000 + 1};
             survey->on_node(&node, survey->user);
         }

@@ -49,7 +49,7 @@ typedef struct rig_log {
     } lease[RIG_PARTITIONS];
     struct rig_member {
         char name[ETX_NAME_MAX + 1];
-        char address[64];
+        char address[512];
         uint64_t until_ms;
         const void *process; /* who said so last */
     } member[RIG_MEMBERS];
