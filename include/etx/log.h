@@ -195,7 +195,7 @@ struct etx_log_ops {
      * who may: that is what a put's predecessor is for. Errors beside those that are named:
      * ETX_EUNAVAILABLE, ETX_EIO; `message` as in open, or NULL. */
 
-    /* This node is there for ttl_ms from now on, at this address (and behind it what else the others
+    /* This node is there for ttl_ms from now on, at this address (and behind it what else others
      * are to hear: text of at most 375 bytes, kept as it is); 0: it leaves. ETX_ECONFLICT:
      * another process has said since that it is the node of this name; it is believed. */
     int (*attend)(etx_log *log,

@@ -6,7 +6,8 @@
 
 #include "runtime.h"
 
-/* Takes a record, which begins at byte `at` of the batch and lives as long as the call; 0 goes on. */
+/* Takes a record, which begins at byte `at` of the batch and lives as long as the call. 0 goes
+ * on. */
 typedef int (*etx__record_fn)(const etx_record *record, size_t at, void *user);
 
 /* Gives each record of the slot's batch, in order. Returns 0, what `each` returned, or

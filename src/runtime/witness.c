@@ -11,10 +11,11 @@
 #include "slot.h"
 #include "survey.h"
 
-/* Where a store was restored from an older backup, a partition may be taken by a node that remembers
- * less of it than another. So each node looks whether the slot that it remembers is still there,
- * whenever somebody else has come to have the partition. If it is not, and nobody has accepted that,
- * it says so beside its address. Who has the partition reads it anew, with that in mind. */
+/* Where a store was restored from an older backup, a partition may be taken by a node that
+ * remembers less of it than another. So each node looks whether the slot that it remembers is still
+ * there, whenever somebody else has come to have the partition. If it is not, and nobody has
+ * accepted that, it says so beside its address. Who has the partition reads it anew, with that in
+ * mind. */
 
 enum { LOOK_US = 20000, AGAIN_US = 5000000, WORD_MAX = 64 };
 

@@ -150,8 +150,7 @@ struct sim_store {
     uint64_t attends_us[SIM_NODES]; /* until then the node is there */
     uint32_t attends[SIM_NODES];    /* ... in this life */
     char address[SIM_NODES][400];   /* ... and says so of itself */
-    uint32_t slack;                 /* when nodes trim it */
-    uint32_t batch_max;
+    uint32_t slack, batch_max;      /* when nodes trim it, and what it takes at once */
     sim_shelf shelf[SIM_PARTITIONS];
 };
 

@@ -1,5 +1,5 @@
-/* What one node remembers of a partition counts also where another has it: a store that was restored
- * from an older backup is noticed, whoever takes what. */
+/* What one node remembers of a partition counts also where another has it: a store that was
+ * restored from an older backup is noticed, whoever takes what. */
 #include "rig_seen.h"
 
 /* Node two alone has gone on with partition 2, and keeps it, when node one comes, who remembers
