@@ -136,6 +136,7 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
     size_t i;
     json_array_foreach(json_object_get(home, "nodes"), i, row) {
         uint64_t count = count_partitions(home, etx__server_word(row, "node"));
+        const char *remark = etx__server_word(row, "remark");
         char left[16];
         if (options->json) {
             json_t *object = json_copy((json_t *)row);
@@ -149,6 +150,9 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
         etx__cli_span(number_of(row, "left_ms"), left, sizeof left);
         fprintf(cli->out, "%10llu  %-7s  %s\n", (unsigned long long)count, left,
                 etx__server_word(home, "id"));
+        if (remark[0] != '\0') {
+            fprintf(cli->out, "    %s\n", remark);
+        }
     }
     if (!options->json) {
         print_home(cli, home);

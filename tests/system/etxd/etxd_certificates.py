@@ -89,6 +89,10 @@ class Certificates(Nodes):
         found = self.doctor(places["b"], certificate)
         self.assertEqual([one["node"] for one in found], ["a"])
         self.assertIn("set call-certificate and call-key of b", found[0]["what"])
+        shown = subprocess.run([ETX, "cluster", "status", "--server", "https://" + places["b"]],
+                               check=True, capture_output=True, text=True, timeout=120,
+                               env={**os.environ, "ETX_CA": certificate}).stdout
+        self.assertIn("set call-certificate and call-key of b", shown)
         with open(config, "w", encoding="utf-8") as file:
             file.write("".join(f"{name}: {value}\n" for name, value in shows.items()))
         asked.process.send_signal(signal.SIGHUP)
