@@ -100,6 +100,10 @@ static uint64_t count_partitions(const json_t *home, const char *node) {
     return count;
 }
 
+static void begin_home(cli_context *cli, const json_t *home) {
+    fprintf(cli->out, "home %s %s: ", etx__server_word(home, "id"), etx__server_word(home, "url"));
+}
+
 /* What is wrong with it, and what it does not promise. */
 static void print_home(cli_context *cli, const json_t *home) {
     const char *remark = etx__server_word(home, "remark");
@@ -109,21 +113,20 @@ static void print_home(cli_context *cli, const json_t *home) {
     if (json_is_false(json_object_get(home, "usable"))) {
         char since[40];
         etx__cli_moment(number_of(home, "since_ms"), since, sizeof since);
-        fprintf(cli->out, "home %s %s: down since %s: %s\n", etx__server_word(home, "id"),
-                etx__server_word(home, "url"), since, etx__server_word(home, "why"));
+        begin_home(cli, home);
+        fprintf(cli->out, "down since %s: %s\n", since, etx__server_word(home, "why"));
     }
     if (remark[0] != '\0') {
-        fprintf(cli->out, "home %s %s: %s\n", etx__server_word(home, "id"),
-                etx__server_word(home, "url"), remark);
+        begin_home(cli, home);
+        fprintf(cli->out, "%s\n", remark);
     }
     json_array_foreach(json_object_get(home, "partitions"), i, row) {
         lost += json_is_true(json_object_get(row, "regressed"));
     }
     if (lost > 0) {
+        begin_home(cli, home);
         fprintf(cli->out,
-                "home %s %s: the store has lost something of %u partition%s: 'etx cluster "
-                "partitions'\n",
-                etx__server_word(home, "id"), etx__server_word(home, "url"), lost,
+                "the store has lost something of %u partition%s: 'etx cluster partitions'\n", lost,
                 lost > 1 ? "s" : "");
     }
 }
@@ -133,6 +136,7 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
     size_t i;
     json_array_foreach(json_object_get(home, "nodes"), i, row) {
         uint64_t count = count_partitions(home, etx__server_word(row, "node"));
+        const char *remark = etx__server_word(row, "remark");
         char left[16];
         if (options->json) {
             json_t *object = json_copy((json_t *)row);
@@ -146,6 +150,9 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
         etx__cli_span(number_of(row, "left_ms"), left, sizeof left);
         fprintf(cli->out, "%10llu  %-7s  %s\n", (unsigned long long)count, left,
                 etx__server_word(home, "id"));
+        if (remark[0] != '\0') {
+            fprintf(cli->out, "    %s\n", remark);
+        }
     }
     if (!options->json) {
         print_home(cli, home);
@@ -220,13 +227,40 @@ static void print_home_row(cli_context *cli, const cluster_options *options, con
 
 /* ---- the commands */
 
-static int ask(cli_context *cli, const cluster_options *options, const char *head, home_fn print) {
-    server *from = NULL;
-    const json_t *answer = NULL;
+static void print_all(cli_context *cli,
+                      const cluster_options *options,
+                      const char *name,
+                      const json_t *homes,
+                      home_fn print) {
     const json_t *home;
     size_t i;
+    json_array_foreach(homes, i, home) {
+        print(cli, options, home);
+        if (!options->json && json_is_true(json_object_get(home, "drained"))) {
+            fprintf(cli->out,
+                    "%s is drained: it takes no partition of %s until 'etx cluster drain --undo'\n",
+                    name, etx__server_word(home, "id"));
+        }
+    }
+}
+
+/* All of them ask the same, and show other things of it. */
+static int show(cli_context *cli,
+                int argc,
+                char **argv,
+                const cli_command *command,
+                const char *head,
+                home_fn print) {
+    cluster_options options = {NULL, 0};
+    cli_args args;
+    server *from = NULL;
+    const json_t *answer = NULL;
     int rc;
-    int code = etx__server_open(cli, options->server, &from);
+    int code = etx__cli_parse(cli, command, argc, argv, &options, &args);
+    if (code != CLI_RUN) {
+        return code;
+    }
+    code = etx__server_open(cli, options.server, &from);
     if (code != CLI_OK) {
         return code;
     }
@@ -235,53 +269,30 @@ static int ask(cli_context *cli, const cluster_options *options, const char *hea
         const char *message = etx__server_message(from);
         code = etx__cli_fail(cli, NULL, "%s", message[0] != '\0' ? message : etx_strerror(rc));
     } else {
-        if (!options->json) {
+        if (!options.json) {
             print_head(cli, head);
         }
-        json_array_foreach(json_object_get(answer, "homes"), i, home) {
-            print(cli, options, home);
-            if (!options->json && json_is_true(json_object_get(home, "drained"))) {
-                fprintf(cli->out,
-                        "%s is drained: it takes no partition of %s until 'etx cluster "
-                        "drain --undo'\n",
-                        etx__server_name(from), etx__server_word(home, "id"));
-            }
-        }
+        print_all(cli, &options, etx__server_name(from), json_object_get(answer, "homes"), print);
     }
     etx__server_close(from);
     return code;
 }
 
 static int status(cli_context *cli, int argc, char **argv) {
-    cluster_options options = {NULL, 0};
-    cli_args args;
-    int code = etx__cli_parse(cli, &status_command, argc, argv, &options, &args);
-    return code != CLI_RUN ? code
-                           : ask(cli, &options,
-                                 "NODE              ADDRESS                           PARTITIONS  "
-                                 "LEFT     HOME",
-                                 print_nodes);
+    return show(cli, argc, argv, &status_command,
+                "NODE              ADDRESS                           PARTITIONS  LEFT     HOME",
+                print_nodes);
 }
 
 static int partitions(cli_context *cli, int argc, char **argv) {
-    cluster_options options = {NULL, 0};
-    cli_args args;
-    int code = etx__cli_parse(cli, &partitions_command, argc, argv, &options, &args);
-    return code != CLI_RUN
-               ? code
-               : ask(cli, &options, "PARTITION  NODE              LEFT     IN FLIGHT  HOME",
-                     print_partitions);
+    return show(cli, argc, argv, &partitions_command,
+                "PARTITION  NODE              LEFT     IN FLIGHT  HOME", print_partitions);
 }
 
 int etx__command_homes(cli_context *cli, int argc, char **argv) {
-    cluster_options options = {NULL, 0};
-    cli_args args;
-    int code = etx__cli_parse(cli, &homes_command, argc, argv, &options, &args);
-    return code != CLI_RUN ? code
-                           : ask(cli, &options,
-                                 "PLACE  ID        STATE   DURABILITY  IN FLIGHT  SINCE"
-                                 "                     URL",
-                                 print_home_row);
+    return show(cli, argc, argv, &homes_command,
+                "PLACE  ID        STATE   DURABILITY  IN FLIGHT  SINCE                     URL",
+                print_home_row);
 }
 
 static const cli_entry commands[] = {

@@ -193,6 +193,23 @@ static void look_at_store(doctor *self, const json_t *home) {
     }
 }
 
+/* It cannot send on to them what is asked here. */
+static void look_at_nodes(doctor *self, const json_t *home) {
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(home, "nodes"), i, row) {
+        const char *remark = etx__server_word(row, "remark");
+        if (remark[0] != '\0') {
+            json_t *finding = etx__doctor_note(
+                self, "node-certificate",
+                "set it, and have that server read it (SIGHUP): until then what belongs to another "
+                "node is refused there (503)",
+                "node %s: %s", etx__server_word(row, "node"), remark);
+            etx__out_text(finding, "node", etx__server_word(row, "node"));
+        }
+    }
+}
+
 /* A token that is for some gids may not ask: then nothing is said. */
 static void look_at_cluster(doctor *self, server *from) {
     const json_t *answer;
@@ -201,6 +218,7 @@ static void look_at_cluster(doctor *self, server *from) {
     if (etx__server_ask(from, "/v1/cluster", NULL, &answer) == 0) {
         json_array_foreach(json_object_get(answer, "homes"), i, home) {
             look_at_store(self, home);
+            look_at_nodes(self, home);
         }
     }
 }

@@ -1,5 +1,5 @@
 /* GET /v1/cluster: the nodes that share a home, and who has which partition. */
-#include "etxd.h"
+#include "refusal.h"
 
 /* Their ids stand behind a space each. */
 static void write_own_homes(etxd_text *body, const char *at) {
@@ -13,7 +13,8 @@ static void write_own_homes(etxd_text *body, const char *at) {
     etxd_text_put(body, "]");
 }
 
-static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
+static void write_nodes(etxd_text *body, etxd *server, unsigned place) {
+    etx_engine *engine = server->engine;
     etx_node_status node = {.size = sizeof node};
     uint32_t i;
     etxd_text_name(body, "nodes");
@@ -25,6 +26,7 @@ static void write_nodes(etxd_text *body, etx_engine *engine, unsigned place) {
         etxd_text_member_flag(body, "here", node.here);
         etxd_text_member_number(body, "left_ms", node.left_ms);
         write_own_homes(body, node.homes);
+        etxd_text_member(body, "remark", etxd_refusal_of(server, node.node));
         etxd_text_put(body, "}");
     }
     etxd_text_put(body, "]");
@@ -88,7 +90,7 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_member(&body, "why", home.why);
         etxd_text_member(&body, "remark", home.remark);
         etxd_text_member_flag(&body, "drained", home.drained);
-        write_nodes(&body, server->engine, place);
+        write_nodes(&body, server, place);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");
     }

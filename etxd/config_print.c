@@ -23,7 +23,7 @@ static void hide_options(char *shown, size_t size) {
 const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     const char *rest = strstr(url, "://");
     const char *host = rest != NULL ? rest + 3 : NULL;
-    const char *at = host != NULL ? memchr(host, '@', strcspn(host, "/?#")) : NULL;
+    const char *at = host != NULL ? memrchr(host, '@', strcspn(host, "/?#")) : NULL;
     const char *colon = at != NULL ? memchr(host, ':', (size_t)(at - host)) : NULL;
     if (colon == NULL) {
         snprintf(shown, size, "%s", url);

@@ -23,6 +23,7 @@ typedef struct etxd_exchange etxd_exchange;
 typedef struct etxd_pool etxd_pool;
 typedef struct etxd_events etxd_events;
 typedef struct etxd_forwarder etxd_forwarder;
+typedef struct etxd_refusal etxd_refusal;
 typedef struct etxd_letter etxd_letter;
 
 /* A handler answers now or later, and returns 0; or sets the exchange's problem and returns -1. It
@@ -88,6 +89,7 @@ struct etxd {
     etxd_events *events;
     etxd_stories *stories;     /* NULL: none is kept */
     etxd_forwarder *forwarder; /* NULL: no home is shared */
+    etxd_refusal *refusals;    /* of other nodes: refusal.h */
     etxd_trace *trace;         /* NULL: nobody wants traces */
     etxd_counts counts;
     etxd_confinement confinement;

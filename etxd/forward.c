@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../net/client.h"
+#include "refusal.h"
 #include "tx.h"
 
 /* Happy path. Before a request is handled the engine is asked who has the gid's partition. If that
@@ -197,29 +198,40 @@ static void go_on(etxd_exchange *x) {
     }
 }
 
+static void refuse_unanswered(etxd_exchange *x, const net_result *result) {
+    const char *why = result->detail[0] != '\0' ? result->detail : net_strerror(result->error);
+    /* who is not welcome was not listened to, whatever was sent */
+    int unwelcome = result->error == NET_ECERTIFICATE;
+    int lost = result->sent && !unwelcome;
+    atomic_fetch_add(&x->server->counts.forwards[lost ? ETXD_FORWARD_LOST : ETXD_FORWARD_UNREACHED],
+                     1);
+    if (unwelcome) {
+        etxd_refusal_note(x->server, x->node, why);
+        why = etxd_refusal_of(x->server, x->node);
+    }
+    (void)etxd_problem_set(
+        &x->problem, lost ? ETXD_UNKNOWN_PROBLEM : ETXD_UNAVAILABLE_PROBLEM,
+        "node %s is to be asked, and %s: %.300s", x->node,
+        lost ? "may have got the request, but did not answer" : "could not be reached", why);
+    etxd_refuse(x);
+}
+
 static void on_answer(uint64_t id, const net_result *result, void *user) {
     etxd_exchange *x = user;
-    etxd_counts *counts = &x->server->counts;
     (void)id;
     etxd_wait_end(x);
     unlink_asking(x);
-    if (result->error == 0) {
-        atomic_fetch_add(&counts->forwards[ETXD_FORWARD_ANSWERED], 1);
-        if (result->status < 300 && x->then != NULL) {
-            go_on(x);
-        } else {
-            relay(x, result);
-        }
+    if (result->error != 0) {
+        refuse_unanswered(x, result);
         return;
     }
-    atomic_fetch_add(&counts->forwards[result->sent ? ETXD_FORWARD_LOST : ETXD_FORWARD_UNREACHED],
-                     1);
-    (void)etxd_problem_set(
-        &x->problem, result->sent ? ETXD_UNKNOWN_PROBLEM : ETXD_UNAVAILABLE_PROBLEM,
-        "node %s is to be asked, and %s: %.200s", x->node,
-        result->sent ? "may have got the request, but did not answer" : "could not be reached",
-        result->detail[0] != '\0' ? result->detail : net_strerror(result->error));
-    etxd_refuse(x);
+    etxd_refusal_note(x->server, x->node, NULL);
+    atomic_fetch_add(&x->server->counts.forwards[ETXD_FORWARD_ANSWERED], 1);
+    if (result->status < 300 && x->then != NULL) {
+        go_on(x);
+    } else {
+        relay(x, result);
+    }
 }
 
 /* Takes the letter. 1, or -1 and a problem. */
@@ -369,6 +381,7 @@ void etxd_forwarder_trust(etxd_forwarder *forwarder, net_tls *tls) {
     if (forwarder != NULL) {
         net_tls_free(forwarder->tls);
         forwarder->tls = tls;
+        etxd_refusals_forget(forwarder->server);
     }
 }
 
@@ -388,6 +401,7 @@ int etxd_forwarder_create(etxd *server, char *message) {
         return -1;
     }
     server->forwarder->server = server;
+    etxd_refusal_warn(server);
     return etxd_forwarder_tls(&server->config, &server->forwarder->tls, message);
 }
 
@@ -396,6 +410,7 @@ void etxd_forwarder_free(etxd_forwarder *forwarder) {
         net_client_free(forwarder->client);
         net_timer_stop(forwarder->server->loop, &forwarder->hurry);
         net_tls_free(forwarder->tls);
+        etxd_refusals_forget(forwarder->server);
         free(forwarder);
     }
 }

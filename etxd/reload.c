@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "forward.h"
+#include "refusal.h"
 
 /* ---- who calls participants */
 
@@ -211,6 +212,7 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
         net_tls_free(trust);
     }
     exchange_settings(&server->config, fresh);
+    etxd_refusal_warn(server);
     etxd_tokens_free(&server->tokens);
     server->tokens = tokens;
     atomic_store(&server->log.level, etxd_log_level(server->config.log_level));

@@ -13,10 +13,19 @@ size_t etx__url_scheme(const char *url) {
     return strncmp(url, tls, strlen(tls)) == 0 ? strlen("redis") : (size_t)(colon - url);
 }
 
+/* Where the user's password ends: the last '@' of the authority, as adapters read it. One that is
+ * written as it should not be, with a '/' in it, ends at an '@' behind that. */
+static const char *find_at(const char *start) {
+    size_t len = strcspn(start, "/?");
+    const char *at = memrchr(start, '@', len);
+    const char *next = at == NULL ? strchr(start, '@') : NULL;
+    return next != NULL && (size_t)(next - start) < strcspn(start, "?") ? next : at;
+}
+
 /* What stands between "//" and '@' may be a password, and an option may have one. */
 void etx__url_show(const char *url, char *to, size_t size) {
     const char *start = strstr(url, "//");
-    const char *at = start != NULL ? strchr(start, '@') : NULL;
+    const char *at = start != NULL ? find_at(start + 2) : NULL;
     const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
     if (colon != NULL) {
         snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);

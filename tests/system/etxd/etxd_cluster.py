@@ -8,9 +8,7 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import random
-import signal
 import socket
-import ssl
 import subprocess
 import threading
 
@@ -56,7 +54,9 @@ class Deaf:
                 self.heads.append(peer.recv(65536).decode())
 
 
-class Cluster(Case):
+class Nodes(Case):
+    """Servers that share the log."""
+
     def setUp(self):
         self.part = Participant()
         self.addCleanup(self.part.close)
@@ -64,6 +64,11 @@ class Cluster(Case):
         self.flags = ("--retry-first", "20", "--retry-cap", "200", "--lease", "1s")
         schema = f"cluster_{os.getpid()}_{random.randrange(1 << 30)}"
         self.home = f"postgresql://?schema={schema}&partitions={PARTITIONS}"
+
+    def folder(self):
+        made = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
+        self.addCleanup(etxd_common.shutil.rmtree, made)
+        return made
 
     def open(self, name, *flags, advertise=None, at=None, context=None, homes=()):
         at = at or reserve()
@@ -114,6 +119,8 @@ class Cluster(Case):
                 return f"{prefix}{i}"
         raise AssertionError("no gid is of node " + name)
 
+
+class Cluster(Nodes):
     def test_each_gives_the_same_answer(self):
         self.open_all()
         for i in range(6):
@@ -292,11 +299,6 @@ class Cluster(Case):
         waits.join(60)
         self.expect(answers[0], 503, "unknown")
 
-    def folder(self):
-        made = etxd_common.tempfile.mkdtemp(prefix="etx-etxd-")
-        self.addCleanup(etxd_common.shutil.rmtree, made)
-        return made
-
     def make_token(self, path, *more):
         return subprocess.run([ETX, "token", "create", "--file", path, "--scope",
                                "submit,read,operate", *more], check=True, capture_output=True,
@@ -327,37 +329,6 @@ class Cluster(Case):
                 self.assertTrue(self.expect(answer, 200).json["gid"].startswith("shop-"))
             self.assertIn('etxd_forwards_total{result="answered"} 0', node.get("/metrics").text)
         self.expect(self.nodes["a"].get("/v1/cluster", headers=bound), 403, "scope")
-
-    def test_certificates(self):
-        """Over TLS, both sides with certificates; also after they were read anew."""
-        folder = self.folder()
-        places = {"a": reserve(), "b": reserve()}
-        names = ",".join("IP:" + at.split(":")[0] for at in places.values())
-        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-                        "-days", "2", "-subj", "/CN=etx", "-addext", "subjectAltName=" + names],
-                       check=True, capture_output=True, timeout=60)
-        context = ssl.create_default_context(cafile=certificate)
-        context.load_cert_chain(certificate, key)
-        flags = ("--tls-certificate", certificate, "--tls-key", key, "--tls-client-ca",
-                 certificate, "--call-ca", certificate, "--call-certificate", certificate,
-                 "--call-key", key)
-        self.nodes = {name: self.open(name, *flags, advertise="https://" + at, at=at,
-                                      context=context) for name, at in places.items()}
-        self.shared_by(("a", "b"))
-        gid = self.gid_of("b")
-        body = {"gid": gid, "branches": [self.part.tcc("x")], "wait": "ended"}
-        for _ in range(2):
-            for answer in self.at_each("POST", "/v1/transactions", body):
-                self.assertEqual(self.expect(answer, 200).json["state"], "COMMITTED")
-            self.nodes["a"].process.send_signal(signal.SIGHUP)
-            self.nodes["a"].wait_log("taken up anew")
-        shown = {**os.environ, "ETX_CA": certificate}
-        for more, code in (({}, 2), ({"ETX_CERTIFICATE": certificate, "ETX_KEY": key}, 0)):
-            self.assertEqual(subprocess.run(
-                [ETX, "cluster", "status", "--server", "https://" + places["a"]], check=False,
-                capture_output=True, env={**shown, **more}, timeout=120).returncode, code)
 
     def etx(self, *args, code=0):
         """Runs `etx cluster ...`, and insists on its exit code."""

@@ -50,6 +50,25 @@ static void test_threads_hear_their_own(void **state) {
     host_engine_end(engine);
 }
 
+/* Of a URL the user's password stays unsaid, also one that should have been written otherwise. */
+static void test_no_password_is_said(void **state) {
+    static const char *const urls[][2] = {
+        {"x://u:secret@h/n", "'x://u:***@h/n'"},
+        {"x://u:se@cret@h/n", "'x://u:***@h/n'"},
+        {"x://u:se/cret@h/n", "'x://u:***@h/n'"},
+        {"x://h:1/n?user=a@b", "'x://h:1/n?user=a@b'"},
+        {"x://u@h/n?password=secret&a=b", "'x://u@h/n?password=***&a=b'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        etx_options options = host_options();
+        etx_engine *engine = NULL;
+        assert_int_equal(etx_engine_create(&options, &engine), 0);
+        host_says(engine, etx_engine_home(engine, urls[i][0]), ETX_EINVALID, urls[i][1]);
+        etx_engine_free(engine);
+    }
+}
+
 static void test_each_error_has_one(void **state) {
     (void)state;
     host_bank bank;
@@ -221,6 +240,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_hear_their_own),
         cmocka_unit_test(test_each_error_has_one),
+        cmocka_unit_test(test_no_password_is_said),
         cmocka_unit_test(test_what_is_not_valid_is_said),
         cmocka_unit_test(test_an_initiator_that_cannot_be_asked),
         cmocka_unit_test(test_no_handle_with_an_error),

@@ -248,6 +248,7 @@ static void test_settings(void **state) {
     assert_int_equal(etxd_config_read(2, argv, no_environment, &config, message), -1);
     etxd_config_free(&config);
     assert_string_equal(etxd_config_mask("x://u:p@h/y", shown, sizeof shown), "x://u:***@h/y");
+    assert_string_equal(etxd_config_mask("x://u:p@q@h/y", shown, sizeof shown), "x://u:***@h/y");
     assert_string_equal(etxd_config_mask("x://h:80/@", shown, sizeof shown), "x://h:80/@");
     assert_string_equal(etxd_config_mask("file:a@b", shown, sizeof shown), "file:a@b");
 }
