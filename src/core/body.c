@@ -72,7 +72,7 @@ static void branch_fill(etx__branch *branch,
     s->kind = from->kind;
     s->flags = from->flags;
     branch->r.participant = ETX__NOBODY;
-    at->at = start + branch_bytes(from, digest);
+    at->at = start + round_up((size_t)(at->at - start) + 1); /* as branch_bytes says */
 }
 
 static size_t body_size(const etx_record_begin *begin, const etx_record_progress *progress) {

@@ -24,13 +24,11 @@ static int says_more(const etx__tx *tx, const etx__branch *branch, int commit) {
            (!commit || row->commit || is_wanted(tx, branch->s.place));
 }
 
+/* Of what is answered and not recorded. */
 static int is_recorded(const etx__entry *entry,
                        etx__branch *branch,
                        uint8_t operation,
                        etx__recorded which) {
-    if (!(branch->r.dirty & (1u << operation))) {
-        return 0;
-    }
     if (operation != ETX_FORWARD) {
         return which == ETX__RECORD_ALL;
     }
@@ -49,7 +47,8 @@ void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which
         etx__branch *branch = tx->branch[i];
         for (uint8_t operation = ETX_FORWARD; branch->r.dirty && operation <= ETX_UNDO;
              operation++) {
-            if (!is_recorded(entry, branch, operation, which)) {
+            if (!(branch->r.dirty & (1u << operation)) ||
+                !is_recorded(entry, branch, operation, which)) {
                 continue;
             }
             int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;

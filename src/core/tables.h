@@ -30,7 +30,9 @@ void etx__list_remove(etx__core *core, etx__list list, etx__tx *tx);
 /* UINT64_MAX takes it away. */
 void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms);
 /* When the next is due; UINT64_MAX: none. */
-uint64_t etx__timer_next(const etx__core *core);
+static inline uint64_t etx__timer_next(const etx__core *core) {
+    return core->timer_count > 0 ? core->timer[0].due_ms : UINT64_MAX;
+}
 
 /* ---- what is remembered */
 /* An entry that has ended enters the history under its ended_no. Returns it, or NULL: that number
