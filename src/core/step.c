@@ -297,7 +297,12 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
     etx__next(core, entry, now, &todo);
     if (todo.decide != 0) {
         do_decide(core, entry, &todo, now);
-        etx__next(core, entry, now, &todo);
+        /* Nothing is done before that is durable: what has a time until then are calls that are
+         * out. */
+        todo.wake_ms = UINT64_MAX;
+        if (entry->tx->r.calls > 0) {
+            etx__next(core, entry, now, &todo);
+        }
     }
     if (entry->rests_on <= core->durable) {
         if (todo.end && do_end(core, entry, now)) {
