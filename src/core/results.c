@@ -52,14 +52,15 @@ void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which
                 continue;
             }
             int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;
-            etx_record record = {.type = ETX_RECORD_RESULT, .gid = {entry->gid, entry->gid_len}};
-            record.u.result.branch = i;
-            record.u.result.operation = operation;
-            record.u.result.reply = operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
-            record.u.result.bytes =
+            etx_record *record = etx__record_next(core, ETX_RECORD_RESULT, etx__gid_of(entry));
+            record->u.result.branch = i;
+            record->u.result.operation = operation;
+            record->u.result.reply =
+                operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
+            record->u.result.bytes =
                 (etx_bytes){branch->r.result, has_bytes ? branch->r.result_len : 0};
             /* What a call may be given is durable before any later call leaves. */
-            int rc = etx__append(core, entry, &record, waited || has_bytes, waited, NULL);
+            int rc = etx__append(core, entry, record, waited || has_bytes, waited);
             etx_assert(rc == 0);
         }
     }
