@@ -15,8 +15,8 @@ static size_t round_up(size_t size) {
 }
 
 static int has_rare(const etx_record_branch *branch, uint64_t digest) {
-    return digest != 0 || branch->attempts_max != 0 || branch->call_timeout_ms != 0 ||
-           branch->retry_first_ms != 0 || branch->retry_cap_ms != 0;
+    return (digest | branch->attempts_max | branch->call_timeout_ms | branch->retry_first_ms |
+            branch->retry_cap_ms) != 0;
 }
 
 static size_t branch_bytes(const etx_record_branch *branch, uint64_t digest) {
