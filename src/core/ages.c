@@ -48,7 +48,3 @@ void etx__ages_remove(etx__ages *ages, uint64_t begin_ms) {
         ages->used--;
     }
 }
-
-uint64_t etx__ages_oldest(const etx__ages *ages) {
-    return ages->used > 0 ? ages->age[0].from_ms : 0;
-}

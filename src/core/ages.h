@@ -21,6 +21,8 @@ void etx__ages_add(etx__ages *ages, uint64_t begin_ms);
 /* One that was added. */
 void etx__ages_remove(etx__ages *ages, uint64_t begin_ms);
 /* 0: there is none. */
-uint64_t etx__ages_oldest(const etx__ages *ages);
+static inline uint64_t etx__ages_oldest(const etx__ages *ages) {
+    return ages->used > 0 ? ages->age[0].from_ms : 0;
+}
 
 #endif

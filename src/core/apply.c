@@ -22,6 +22,7 @@ static uint8_t kind_with(uint8_t kind, uint32_t branches_before, uint8_t more) {
 
 static etx__entry *entry_live(etx__core *core,
                               etx_bytes gid,
+                              uint32_t hash,
                               const etx_record_begin *begin,
                               const etx_record_progress *progress,
                               int *ret_rc) {
@@ -30,7 +31,7 @@ static etx__entry *entry_live(etx__core *core,
         return NULL;
     }
     etx__tx *tx = etx__body_make(core, begin, progress);
-    etx__entry *entry = tx != NULL ? etx__entry_make(core, gid, etx__core_hash(gid)) : NULL;
+    etx__entry *entry = tx != NULL ? etx__entry_make(core, gid, hash) : NULL;
     if (entry == NULL) {
         if (tx != NULL) {
             etx__body_free(core, tx);
@@ -55,6 +56,7 @@ static etx__entry *entry_live(etx__core *core,
 
 static etx__entry *apply_begin(etx__core *core,
                                etx__entry *known,
+                               uint32_t hash,
                                const etx_record *record,
                                uint64_t seq,
                                int *ret_rc) {
@@ -64,7 +66,7 @@ static etx__entry *apply_begin(etx__core *core,
     if (known != NULL) {
         remembered_remove(core, known);
     }
-    etx__entry *entry = entry_live(core, record->gid, &record->u.begin, NULL, ret_rc);
+    etx__entry *entry = entry_live(core, record->gid, hash, &record->u.begin, NULL, ret_rc);
     if (entry != NULL) {
         etx__entry_renew(core, entry, seq);
     }
@@ -178,10 +180,11 @@ static uint64_t moment_of_end(uint64_t time_ms) {
 /* The recorded abort of a gid that nobody had begun: it counts as ended at once. Its END only
  * says its number, which cannot be counted any more once what stood before it is trimmed. */
 static etx__entry *apply_never_begun(etx__core *core,
+                                     uint32_t hash,
                                      const etx_record *record,
                                      uint64_t seq,
                                      int *ret_rc) {
-    etx__entry *entry = etx__entry_make(core, record->gid, etx__core_hash(record->gid));
+    etx__entry *entry = etx__entry_make(core, record->gid, hash);
     if (entry == NULL) {
         *ret_rc = ETX_EBUSY;
         return NULL;
@@ -319,7 +322,10 @@ static int fill_progress(etx__core *core, etx__tx *tx, const etx_record_move *mo
     return 0;
 }
 
-static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *ret_rc) {
+static etx__entry *entry_moved(etx__core *core,
+                               uint32_t hash,
+                               const etx_record *record,
+                               int *ret_rc) {
     const etx_record_move *move = &record->u.move;
     int ended = move->state == ETX_COMMITTED || move->state == ETX_ABORTED;
     etx__entry *entry;
@@ -328,7 +334,7 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
         return NULL;
     }
     if (!ended) {
-        entry = entry_live(core, record->gid, &move->begin, move->progress, ret_rc);
+        entry = entry_live(core, record->gid, hash, &move->begin, move->progress, ret_rc);
         if (entry == NULL) {
             return NULL;
         }
@@ -336,7 +342,7 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
         *ret_rc = fill_progress(core, entry->tx, move);
         reason_keep(core, entry, move->reason, ret_rc);
     } else {
-        entry = etx__entry_make(core, record->gid, etx__core_hash(record->gid));
+        entry = etx__entry_make(core, record->gid, hash);
         if (entry == NULL) {
             *ret_rc = ETX_EBUSY;
             return NULL;
@@ -356,6 +362,7 @@ static etx__entry *entry_moved(etx__core *core, const etx_record *record, int *r
 /* Live, the state stands as it is, and only needs nothing older any more. */
 static etx__entry *apply_move(etx__core *core,
                               etx__entry *known,
+                              uint32_t hash,
                               const etx_record *record,
                               uint64_t seq,
                               int *ret_rc) {
@@ -369,7 +376,7 @@ static etx__entry *apply_move(etx__core *core,
     } else if (known != NULL) {
         remembered_remove(core, known);
     }
-    etx__entry *entry = entry_moved(core, record, ret_rc);
+    etx__entry *entry = entry_moved(core, hash, record, ret_rc);
     if (entry == NULL) {
         return NULL;
     }
@@ -421,6 +428,7 @@ static void apply_to_live(etx__core *core,
 
 etx__entry *etx__apply(etx__core *core,
                        etx__entry *known,
+                       uint32_t hash,
                        const etx_record *record,
                        uint64_t seq,
                        int *ret_rc) {
@@ -428,15 +436,15 @@ etx__entry *etx__apply(etx__core *core,
         return NULL;
     }
     if (record->type == ETX_RECORD_BEGIN) {
-        return apply_begin(core, known, record, seq, ret_rc);
+        return apply_begin(core, known, hash, record, seq, ret_rc);
     }
     if (record->type == ETX_RECORD_MOVE) {
-        return apply_move(core, known, record, seq, ret_rc);
+        return apply_move(core, known, hash, record, seq, ret_rc);
     }
     if (known == NULL) {
         int never = record->type == ETX_RECORD_DECIDE && !record->u.decide.commit &&
                     (record->u.decide.marks & ETX_MARK_NEVER_BEGUN);
-        return never ? apply_never_begun(core, record, seq, ret_rc) : NULL;
+        return never ? apply_never_begun(core, hash, record, seq, ret_rc) : NULL;
     }
     if (record->type == ETX_RECORD_END) {
         return apply_end(core, known, &record->u.end);

@@ -15,8 +15,8 @@ static size_t round_up(size_t size) {
 }
 
 static int has_rare(const etx_record_branch *branch, uint64_t digest) {
-    return digest != 0 || branch->attempts_max != 0 || branch->call_timeout_ms != 0 ||
-           branch->retry_first_ms != 0 || branch->retry_cap_ms != 0;
+    return (digest | branch->attempts_max | branch->call_timeout_ms | branch->retry_first_ms |
+            branch->retry_cap_ms) != 0;
 }
 
 static size_t branch_bytes(const etx_record_branch *branch, uint64_t digest) {
@@ -72,7 +72,7 @@ static void branch_fill(etx__branch *branch,
     s->kind = from->kind;
     s->flags = from->flags;
     branch->r.participant = ETX__NOBODY;
-    at->at = start + branch_bytes(from, digest);
+    at->at = start + round_up((size_t)(at->at - start) + 1); /* as branch_bytes says */
 }
 
 static size_t body_size(const etx_record_begin *begin, const etx_record_progress *progress) {

@@ -305,14 +305,14 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
         tx->r.commit_asked = 1;
         return;
     }
-    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = {entry->gid, entry->gid_len}};
     static const char refused[] = "the initiator's answer was no";
-    record.u.decide.time_ms = event->now.wall_ms;
-    record.u.decide.reason = event->u.reply.reason.len > 0
-                                 ? event->u.reply.reason
-                                 : (etx_bytes){refused, sizeof refused - 1};
     etx__record_results(core, entry, ETX__RECORD_BYTES, 0);
-    int rc = etx__append(core, entry, &record, 1, 1, NULL);
+    etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, etx__gid_of(entry));
+    record->u.decide.time_ms = event->now.wall_ms;
+    record->u.decide.reason = event->u.reply.reason.len > 0
+                                  ? event->u.reply.reason
+                                  : (etx_bytes){refused, sizeof refused - 1};
+    int rc = etx__append(core, entry, record, 1, 1);
     etx_assert(rc == 0);
     etx__attempts_restart(tx);
 }

@@ -86,11 +86,11 @@ static void on_begin(etx__core *core, const etx__event *event) {
         etx__await_absent(core, event);
         return;
     }
-    etx_record record = {.type = ETX_RECORD_BEGIN, .gid = event->gid};
-    record.u.begin = *event->u.begin.begin;
+    etx_record *record = etx__record_next(core, ETX_RECORD_BEGIN, event->gid);
+    record->u.begin = *event->u.begin.begin;
     int rc = new_refused(core, event);
-    rc = rc != 0 ? rc : grade_refused(core, &record.u.begin);
-    rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, &entry);
+    rc = rc != 0 ? rc : grade_refused(core, &record->u.begin);
+    rc = rc != 0 ? rc : etx__append_first(core, event, record, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
         return;
@@ -167,33 +167,32 @@ static int enlist_depends(const etx__core *core,
 }
 
 static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
-    etx_record record = {.type = ETX_RECORD_ENLIST, .gid = event->gid};
+    etx_record *record = etx__record_next(core, ETX_RECORD_ENLIST, event->gid);
     if (entry->state != ETX_ACTIVE) {
         return etx__refuse(core, ETX_ESTATE, "it is decided: etx_query says how");
     }
-    record.u.enlist.branch = *event->u.enlist.branch;
-    record.u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
+    record->u.enlist.branch = *event->u.enlist.branch;
+    record->u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
     etx__branch *known = etx__branch_named(entry->tx, event->u.enlist.branch->name);
     if (known != NULL) {
         uint64_t digest = known->s.rare != NULL ? known->s.rare->digest : 0;
-        return digest == record.u.enlist.digest ? 0 : ETX_ECONFLICT;
+        return digest == record->u.enlist.digest ? 0 : ETX_ECONFLICT;
     }
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return etx__refuse(core, ETX_ESTATE, "its commit is asked for, or its deadline has passed");
     }
-    if (core->grade == ETX_VOLATILE && record.u.enlist.branch.kind == ETX_XA) {
+    if (core->grade == ETX_VOLATILE && record->u.enlist.branch.kind == ETX_XA) {
         return etx__refuse(core, ETX_EINVALID,
                            "a volatile home refuses XA: what is prepared would stay so for ever if "
                            "the process died. Begin it with durability local");
     }
     int rc = enlist_depends(core, entry->tx, event, core->places,
-                            &record.u.enlist.branch.depends_on_count);
-    record.u.enlist.branch.depends_on = core->places;
-    rc = rc != 0 ? rc : etx__append(core, entry, &record, 1, 1, NULL);
+                            &record->u.enlist.branch.depends_on_count);
+    record->u.enlist.branch.depends_on = core->places;
+    rc = rc != 0 ? rc : etx__append(core, entry, record, 1, 1);
     if (rc == 0) { /* the outputs must not point into scratch */
         const etx__branch *made = entry->tx->branch[entry->tx->s.branch_count - 1];
-        etx_record *kept = &core->out->record[core->out->record_count - 1];
-        kept->u.enlist.branch.depends_on = made->s.depends_on;
+        record->u.enlist.branch.depends_on = made->s.depends_on;
     }
     return rc;
 }
@@ -223,12 +222,12 @@ static int record_result(etx__core *core, etx__entry *entry, const etx__event *e
     if (entry->state != ETX_ACTIVE) {
         return etx__refuse(core, ETX_ESTATE, "it is decided: etx_query says how");
     }
-    etx_record record = {.type = ETX_RECORD_RESULT, .gid = event->gid};
-    record.u.result.branch = branch->s.place;
-    record.u.result.operation = ETX_FORWARD;
-    record.u.result.reply = event->u.result.reply;
-    record.u.result.bytes = event->u.result.bytes;
-    int rc = etx__append(core, entry, &record, 1, 1, NULL);
+    etx_record *record = etx__record_next(core, ETX_RECORD_RESULT, event->gid);
+    record->u.result.branch = branch->s.place;
+    record->u.result.operation = ETX_FORWARD;
+    record->u.result.reply = event->u.result.reply;
+    record->u.result.bytes = event->u.result.bytes;
+    int rc = etx__append(core, entry, record, 1, 1);
     return rc != 0 ? rc : event->u.result.reply;
 }
 
@@ -250,11 +249,11 @@ static void on_hold(etx__core *core, const etx__event *event) {
     if (rc == 0 && entry->state != ETX_ACTIVE) {
         rc = ETX_ESTATE; /* an operator was faster: what its parent hears is the decision */
     } else if (rc == 0 && !(entry->marks & ETX_MARK_HELD)) {
-        etx_record record = {.type = ETX_RECORD_HELD, .gid = event->gid};
         etx__record_results(core, entry, ETX__RECORD_ALL, 0);
+        etx_record *record = etx__record_next(core, ETX_RECORD_HELD, event->gid);
         rc = etx__deadline_over(core, entry->tx, &event->now)
                  ? ETX_ESTATE
-                 : etx__append(core, entry, &record, 1, 1, NULL);
+                 : etx__append(core, entry, record, 1, 1);
     }
     finish_command(core, entry, event, rc);
 }
@@ -312,20 +311,20 @@ static void abort_unknown(etx__core *core, const etx__event *event) {
         etx__await_absent(core, event);
         return;
     }
-    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
-    record.u.decide.time_ms = event->now.wall_ms;
-    record.u.decide.marks = ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN;
-    record.u.decide.reason = (etx_bytes){reason, sizeof reason - 1};
+    etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, event->gid);
+    record->u.decide.time_ms = event->now.wall_ms;
+    record->u.decide.marks = ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN;
+    record->u.decide.reason = (etx_bytes){reason, sizeof reason - 1};
     int rc = new_refused(core, event);
-    rc = rc != 0 ? rc : etx__append(core, NULL, &record, 1, 1, &entry);
+    rc = rc != 0 ? rc : etx__append_first(core, event, record, &entry);
     if (rc != 0) {
         etx__answer(core, event->waiter, rc, NULL);
         return;
     }
-    etx_record end = {.type = ETX_RECORD_END, .gid = event->gid};
-    end.u.end.time_ms = event->now.wall_ms;
-    end.u.end.ended_no = entry->ended_no;
-    rc = etx__append(core, entry, &end, 0, 0, NULL);
+    etx_record *end = etx__record_next(core, ETX_RECORD_END, event->gid);
+    end->u.end.time_ms = event->now.wall_ms;
+    end->u.end.ended_no = entry->ended_no;
+    rc = etx__append(core, entry, end, 0, 0);
     etx_assert(rc == 0);
     etx__await(core, entry, event->waiter, 0);
 }
@@ -343,11 +342,11 @@ static void on_abort(etx__core *core, const etx__event *event) {
     int rc =
         event->u.decide.run != 0 ? run_refused(core, entry, event->u.decide.run, &event->now) : 0;
     if (rc == 0 && entry->state == ETX_ACTIVE && !core->options.inspect) {
-        etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
-        record.u.decide.time_ms = event->now.wall_ms;
-        record.u.decide.reason = event->u.decide.reason;
         etx__record_results(core, entry, ETX__RECORD_BYTES, 0);
-        rc = etx__append(core, entry, &record, 1, 1, NULL);
+        etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, event->gid);
+        record->u.decide.time_ms = event->now.wall_ms;
+        record->u.decide.reason = event->u.decide.reason;
+        rc = etx__append(core, entry, record, 1, 1);
         etx__attempts_restart(entry->tx);
     }
     finish_command(core, entry, event, rc);

@@ -97,8 +97,9 @@ int etx__core_fold(etx__core *core, const etx_record *record) {
     }
     core->seq++;
     core->durable = core->seq;
-    etx__entry *known = etx__entry_find(core, record->gid, etx__core_hash(record->gid));
-    etx__entry *entry = etx__apply(core, known, record, core->seq, &rc);
+    uint32_t hash = etx__core_hash(record->gid);
+    etx__entry *known = etx__entry_find(core, record->gid, hash);
+    etx__entry *entry = etx__apply(core, known, hash, record, core->seq, &rc);
     if (entry != NULL) {
         entry->last_seq = core->seq;
     }

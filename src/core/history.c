@@ -30,9 +30,9 @@ static void forget_number(etx__core *core, uint64_t number) {
     etx__entry_forget(core, entry);
 }
 
-static uint64_t oldest_wanted(const etx__core *core) {
-    uint64_t max = core->options.history_max;
-    return core->ended_last >= max ? core->ended_last - max + 1 : 1;
+/* Are there more numbers than are remembered? */
+static int too_many(const etx__core *core) {
+    return core->ended_last + 1 - core->ended_oldest > core->options.history_max;
 }
 
 /* Makes `number` the newest: the ring has a place for it. */
@@ -99,8 +99,7 @@ static void prefetch_rest(const etx__core *core, uint64_t number) {
 }
 
 void etx__history_trim(etx__core *core) {
-    uint64_t wanted = oldest_wanted(core);
-    while (core->ended_oldest < wanted && forgettable(core, core->ended_oldest)) {
+    while (too_many(core) && forgettable(core, core->ended_oldest)) {
         prefetch_number(core, core->ended_oldest + 8);
         prefetch_rest(core, core->ended_oldest + 4);
         forget_number(core, core->ended_oldest++);

@@ -1,25 +1,14 @@
 /* The kinds table, and what follows from a row. */
 #include "kinds.h"
 
-#include "../protocol/assert.h"
-
-static const etx__kind_row rows[] = {
+const etx__kind_row etx__kinds[] = {
     [ETX_TCC] = {1, 1, 1, 0, 0, 0},          [ETX_SAGA] = {1, 0, 1, 0, 1, 0},
     [ETX_XA] = {1, 1, 1, 0, 0, 0},           [ETX_MESSAGE] = {0, 1, 0, 0, 0, 0},
     [ETX_NOTIFICATION] = {0, 1, 0, 1, 0, 3},
 };
 
-const etx__kind_row *etx__kind_of(uint8_t kind) {
-    etx_assert(kind >= ETX_TCC && kind <= ETX_NOTIFICATION);
-    return &rows[kind];
-}
-
-int etx__branch_by_etx(const etx__branch *branch) {
-    return rows[branch->s.kind].forward && !(branch->s.flags & ETX_BY_INITIATOR);
-}
-
 static int needs_undo(const etx__branch *branch, int ours) {
-    if (!rows[branch->s.kind].undo) {
+    if (!etx__kind_of(branch->s.kind)->undo) {
         return 0;
     }
     if (branch->r.forward == ETX_REFUSED && (branch->s.flags & ETX_KEEPS_REFUSALS)) {
@@ -33,5 +22,6 @@ int etx__branch_needs(const etx__branch *branch, etx_operation operation, int ou
     if (branch->r.finish != 0) {
         return 0;
     }
-    return operation == ETX_COMMIT ? rows[branch->s.kind].commit : needs_undo(branch, ours);
+    return operation == ETX_COMMIT ? etx__kind_of(branch->s.kind)->commit
+                                   : needs_undo(branch, ours);
 }

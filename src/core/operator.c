@@ -17,20 +17,20 @@ static int mark(etx__core *core,
                 etx__entry *entry,
                 const etx__event *event,
                 etx_force_action action) {
-    etx_record record = {.type = ETX_RECORD_FORCE, .gid = event->gid};
-    record.u.force.time_ms = event->now.wall_ms;
-    record.u.force.action = (uint8_t)action;
-    record.u.force.who = event->u.operate.who;
-    record.u.force.why = event->u.operate.why;
+    etx_record *record = etx__record_next(core, ETX_RECORD_FORCE, event->gid);
+    record->u.force.time_ms = event->now.wall_ms;
+    record->u.force.action = (uint8_t)action;
+    record->u.force.who = event->u.operate.who;
+    record->u.force.why = event->u.operate.why;
     if (action == ETX_FORCE_SETTLE) {
         const etx__branch *branch = etx__branch_named(entry->tx, event->u.operate.branch);
         if (branch == NULL) {
             return ETX_ENOTFOUND;
         }
-        record.u.force.branch = branch->s.place;
-        record.u.force.operation = event->u.operate.operation;
+        record->u.force.branch = branch->s.place;
+        record->u.force.operation = event->u.operate.operation;
     }
-    return etx__append(core, entry, &record, 1, 1, NULL);
+    return etx__append(core, entry, record, 1, 1);
 }
 
 static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
@@ -50,17 +50,17 @@ static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
 }
 
 static int force_decision(etx__core *core, etx__entry *entry, const etx__event *event, int commit) {
-    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = event->gid};
-    record.u.decide.time_ms = event->now.wall_ms;
-    record.u.decide.commit = (uint8_t)commit;
-    record.u.decide.marks = ETX_MARK_FORCED;
-    record.u.decide.reason = event->u.operate.why;
-    record.u.decide.who = event->u.operate.who;
     if (entry->state != ETX_ACTIVE) {
         return ETX_ESTATE;
     }
     etx__record_results(core, entry, ETX__RECORD_ALL, 0);
-    int rc = etx__append(core, entry, &record, 1, 1, NULL);
+    etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, event->gid);
+    record->u.decide.time_ms = event->now.wall_ms;
+    record->u.decide.commit = (uint8_t)commit;
+    record->u.decide.marks = ETX_MARK_FORCED;
+    record->u.decide.reason = event->u.operate.why;
+    record->u.decide.who = event->u.operate.who;
+    int rc = etx__append(core, entry, record, 1, 1);
     if (rc == 0) {
         etx__attempts_restart(entry->tx);
     }

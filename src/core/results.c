@@ -24,13 +24,11 @@ static int says_more(const etx__tx *tx, const etx__branch *branch, int commit) {
            (!commit || row->commit || is_wanted(tx, branch->s.place));
 }
 
+/* Of what is answered and not recorded. */
 static int is_recorded(const etx__entry *entry,
                        etx__branch *branch,
                        uint8_t operation,
                        etx__recorded which) {
-    if (!(branch->r.dirty & (1u << operation))) {
-        return 0;
-    }
     if (operation != ETX_FORWARD) {
         return which == ETX__RECORD_ALL;
     }
@@ -49,18 +47,20 @@ void etx__record_results(etx__core *core, etx__entry *entry, etx__recorded which
         etx__branch *branch = tx->branch[i];
         for (uint8_t operation = ETX_FORWARD; branch->r.dirty && operation <= ETX_UNDO;
              operation++) {
-            if (!is_recorded(entry, branch, operation, which)) {
+            if (!(branch->r.dirty & (1u << operation)) ||
+                !is_recorded(entry, branch, operation, which)) {
                 continue;
             }
             int has_bytes = operation == ETX_FORWARD && branch->r.result_len > 0;
-            etx_record record = {.type = ETX_RECORD_RESULT, .gid = {entry->gid, entry->gid_len}};
-            record.u.result.branch = i;
-            record.u.result.operation = operation;
-            record.u.result.reply = operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
-            record.u.result.bytes =
+            etx_record *record = etx__record_next(core, ETX_RECORD_RESULT, etx__gid_of(entry));
+            record->u.result.branch = i;
+            record->u.result.operation = operation;
+            record->u.result.reply =
+                operation == ETX_FORWARD ? branch->r.forward : branch->r.finish;
+            record->u.result.bytes =
                 (etx_bytes){branch->r.result, has_bytes ? branch->r.result_len : 0};
             /* What a call may be given is durable before any later call leaves. */
-            int rc = etx__append(core, entry, &record, waited || has_bytes, waited, NULL);
+            int rc = etx__append(core, entry, record, waited || has_bytes, waited);
             etx_assert(rc == 0);
         }
     }

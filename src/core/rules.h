@@ -17,11 +17,12 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).
- * `known`: what the gid names now, or NULL. *ret_rc is set to ETX_EBUSY where there was no room
- * for a BEGIN, ENLIST, MOVE or result, and in recovery for a reason; to ETX_ECORRUPT where no core
- * would have written it. */
+ * `known`: what the gid names now, or NULL; `hash`: of the gid, for an entry that is made. *ret_rc
+ * is set to ETX_EBUSY where there was no room for a BEGIN, ENLIST, MOVE or result, and in recovery
+ * for a reason; to ETX_ECORRUPT where no core would have written it. */
 etx__entry *etx__apply(etx__core *core,
                        etx__entry *known,
+                       uint32_t hash,
                        const etx_record *record,
                        uint64_t seq,
                        int *ret_rc);
@@ -70,14 +71,17 @@ int etx__deadline_over(const etx__core *core, const etx__tx *tx, const etx__now 
 int etx__is_call_out(const etx__tx *tx);
 
 /* ---- step's parts */
+/* The next record of the outputs, zero but for these two: filled and appended before another one
+ * is asked for, or left. */
+etx_record *etx__record_next(etx__core *core, etx_record_type type, etx_bytes gid);
 /* Judges, numbers, applies, hands out. 0 or what admit says. `waited`: what is done next of the
  * transaction rests on it; `want`: start a put for it. */
-int etx__append(etx__core *core,
-                etx__entry *known,
-                const etx_record *record,
-                int waited,
-                int want,
-                etx__entry **ret_entry);
+int etx__append(etx__core *core, etx__entry *entry, etx_record *record, int waited, int want);
+/* The same of a gid that names nothing yet: waited for, and wanted. */
+int etx__append_first(etx__core *core,
+                      const etx__event *event,
+                      etx_record *record,
+                      etx__entry **ret_entry);
 /* Does all that next says, until it says nothing more that may be done now. */
 void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now);
 /* After a decision: other operations, counted and timed anew. */

@@ -5,59 +5,6 @@
 
 #include "../protocol/assert.h"
 
-/* What is new leaves whole spans for what has begun, whatever the size of its blocks; and what
- * lasts (results, reasons) leaves some for calls, without which nothing ends. */
-static uint32_t spans_to_keep(const etx__core *core, const etx_record *record) {
-    int is_new =
-        record->type == ETX_RECORD_BEGIN || record->type == ETX_RECORD_ENLIST ||
-        (record->type == ETX_RECORD_DECIDE && (record->u.decide.marks & ETX_MARK_NEVER_BEGUN));
-    return etx__spans_for_calls(core) * (is_new ? 2 : 1);
-}
-
-int etx__append(etx__core *core,
-                etx__entry *known,
-                const etx_record *record,
-                int waited,
-                int want,
-                etx__entry **ret_entry) {
-    int rc = etx__admit(core, known, record);
-    if (rc != 0) {
-        return rc;
-    }
-    etx__out *out = core->out;
-    etx_assert(out->record_count < ETX__OUT_MAX);
-    etx_record *kept = &out->record[out->record_count];
-    *kept = *record;
-    const etx__tx *body = known != NULL && kept->type == ETX_RECORD_END ? known->tx : NULL;
-    core->pool.spans_kept = spans_to_keep(core, record);
-    etx__entry *entry = etx__apply(core, known, kept, core->seq + 1, &rc);
-    core->pool.spans_kept = 0;
-    if (rc != 0) {
-        etx_assert(rc == ETX_EBUSY); /* what was admitted lacks nothing but memory */
-        return etx__refuse(core, rc, "memory_max is used up: try again later");
-    }
-    etx_assert(entry != NULL);
-    if (kept->type == ETX_RECORD_DECIDE && entry->tx != NULL) { /* as much as is kept */
-        kept->u.decide.reason = (etx_bytes){entry->tx->s.reason, entry->tx->s.reason_len};
-    }
-    kept->gid = (etx_bytes){entry->gid, entry->gid_len};
-    out->record_body[out->record_count] = body;
-    out->record_entry[out->record_count++] = etx__entry_number(core, entry);
-    core->seq++;
-    entry->last_seq = core->seq;
-    if (waited) {
-        entry->rests_on = core->seq;
-    }
-    if (kept->type == ETX_RECORD_DECIDE && entry->tx != NULL) {
-        entry->tx->r.decided_seq = core->seq;
-    }
-    out->want |= (uint8_t)(want != 0);
-    if (ret_entry != NULL) {
-        *ret_entry = entry;
-    }
-    return 0;
-}
-
 void etx__tell(etx__core *core,
                etx_event_type type,
                const etx__entry *entry,
@@ -243,19 +190,19 @@ static void do_decide(etx__core *core,
                       const etx__todo *todo,
                       const etx__now *now) {
     int commit = todo->decide - 1;
-    etx_record record = {.type = ETX_RECORD_DECIDE, .gid = {entry->gid, entry->gid_len}};
-    if (todo->reason != NULL) {
-        record.u.decide.reason = (etx_bytes){todo->reason, strlen(todo->reason)};
-    }
-    record.u.decide.time_ms = now->wall_ms;
-    record.u.decide.commit = (uint8_t)commit;
     etx__record_results(core, entry,
                         entry->tx->s.mode == ETX_RESUMED ? ETX__RECORD_ALL
                         : commit                         ? ETX__RECORD_FOR_COMMIT
                                                          : ETX__RECORD_BYTES,
                         0);
+    etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, etx__gid_of(entry));
+    if (todo->reason != NULL) {
+        record->u.decide.reason = (etx_bytes){todo->reason, strlen(todo->reason)};
+    }
+    record->u.decide.time_ms = now->wall_ms;
+    record->u.decide.commit = (uint8_t)commit;
     int want = operations_follow(entry->tx, commit) || entry->tx->r.waiters != NULL;
-    int rc = etx__append(core, entry, &record, 1, want, NULL);
+    int rc = etx__append(core, entry, record, 1, want);
     etx_assert(rc == 0);
     etx__attempts_restart(entry->tx);
 }
@@ -265,12 +212,12 @@ static int do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
     if (entry->tx->r.running > 0 && etx__body_lend_gid(core, entry) != 0) {
         return 0;
     }
-    etx_record record = {.type = ETX_RECORD_END, .gid = {entry->gid, entry->gid_len}};
-    record.u.end.time_ms = now->wall_ms;
-    record.u.end.ended_no = core->ended_last + 1;
+    etx_record *record = etx__record_next(core, ETX_RECORD_END, etx__gid_of(entry));
+    record->u.end.time_ms = now->wall_ms;
+    record->u.end.ended_no = core->ended_last + 1;
     etx__waiter *waiters = entry->tx->r.waiters;
     entry->tx->r.waiters = NULL;
-    int rc = etx__append(core, entry, &record, 0, 0, NULL);
+    int rc = etx__append(core, entry, record, 0, 0);
     etx_assert(rc == 0);
     while (waiters != NULL) {
         etx__waiter *waiter = waiters;
@@ -297,7 +244,12 @@ void etx__settle(etx__core *core, etx__entry *entry, const etx__now *now) {
     etx__next(core, entry, now, &todo);
     if (todo.decide != 0) {
         do_decide(core, entry, &todo, now);
-        etx__next(core, entry, now, &todo);
+        /* Nothing is done before that is durable: what has a time until then are calls that are
+         * out. */
+        todo.wake_ms = UINT64_MAX;
+        if (entry->tx->r.calls > 0) {
+            etx__next(core, entry, now, &todo);
+        }
     }
     if (entry->rests_on <= core->durable) {
         if (todo.end && do_end(core, entry, now)) {
@@ -499,9 +451,9 @@ static void on_move(etx__core *core, const etx__event *event) {
         if (entry->first_seq >= event->u.move.seq || entry->last_seq > core->durable) {
             return;
         }
-        etx_record record = {.type = ETX_RECORD_MOVE, .gid = {entry->gid, entry->gid_len}};
-        etx__core_image(core, entry, core->image_branch, core->image_progress, &record);
-        int rc = etx__append(core, entry, &record, 0, 0, NULL);
+        etx_record *record = etx__record_next(core, ETX_RECORD_MOVE, etx__gid_of(entry));
+        etx__core_image(core, entry, core->image_branch, core->image_progress, record);
+        int rc = etx__append(core, entry, record, 0, 0);
         etx_assert(rc == 0);
         if (entry->tx != NULL) {
             break; /* its image fills the room */

@@ -12,6 +12,9 @@ etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash);
 void etx__entry_forget(etx__core *core, etx__entry *entry);
 etx__entry *etx__entry_find(const etx__core *core, etx_bytes gid, uint32_t hash);
 uint32_t etx__entry_number(const etx__core *core, const etx__entry *entry);
+static inline etx_bytes etx__gid_of(const etx__entry *entry) {
+    return (etx_bytes){entry->gid, entry->gid_len};
+}
 /* Makes it the newest by first_seq: its state stands in the record `seq`, and needs nothing
  * before. */
 void etx__entry_renew(etx__core *core, etx__entry *entry, uint64_t seq);
@@ -30,7 +33,9 @@ void etx__list_remove(etx__core *core, etx__list list, etx__tx *tx);
 /* UINT64_MAX takes it away. */
 void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms);
 /* When the next is due; UINT64_MAX: none. */
-uint64_t etx__timer_next(const etx__core *core);
+static inline uint64_t etx__timer_next(const etx__core *core) {
+    return core->timer_count > 0 ? core->timer[0].due_ms : UINT64_MAX;
+}
 
 /* ---- what is remembered */
 /* An entry that has ended enters the history under its ended_no. Returns it, or NULL: that number

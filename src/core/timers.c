@@ -78,7 +78,3 @@ void etx__timer_set(etx__core *core, etx__tx *tx, uint64_t due_ms) {
         sift_down(core, at, timer);
     }
 }
-
-uint64_t etx__timer_next(const etx__core *core) {
-    return core->timer_count > 0 ? core->timer[0].due_ms : UINT64_MAX;
-}

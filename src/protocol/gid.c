@@ -8,12 +8,13 @@
 
 #define BYTES(n) (0x0101010101010101u * (n))
 
-/* Is each of eight bytes within '!' to '~'? No carry or borrow leaves a byte: the first sum is
- * only trusted where no byte has its upper bit, and the difference starts with all of them set. */
-static inline int word_is_printable(uint64_t word) {
-    uint64_t above = (word | (word + BYTES(1))) & BYTES(0x80);            /* 0x7f and up */
-    uint64_t reaches = ((word | BYTES(0x80)) - BYTES('!')) & BYTES(0x80); /* '!' and up */
-    return above == 0 && reaches == BYTES(0x80);
+/* Is each of eight bytes within '!' to '~'? The upper bit of each byte that is not is set. No carry
+ * or borrow leaves a byte: the sum is only trusted where no byte has its upper bit, and the
+ * difference starts with all of them set. */
+static inline uint64_t not_printable(uint64_t word) {
+    uint64_t above = word | (word + BYTES(1));             /* 0x7f and up */
+    uint64_t below = ~((word | BYTES(0x80)) - BYTES('!')); /* less than '!' */
+    return (above | below) & BYTES(0x80);
 }
 
 static inline uint64_t load_word(const unsigned char *at) {
@@ -22,22 +23,29 @@ static inline uint64_t load_word(const unsigned char *at) {
     return word;
 }
 
+/* One to seven bytes as eight: some stand there twice. */
+static inline uint64_t load_short(const unsigned char *at, size_t len) {
+    if (len >= 4) {
+        uint32_t first, last;
+        memcpy(&first, at, sizeof first);
+        memcpy(&last, at + len - 4, sizeof last);
+        return first | (uint64_t)last << 32;
+    }
+    return BYTES('!') << 24 | (uint64_t)at[len - 1] << 16 | (uint64_t)at[len / 2] << 8 | at[0];
+}
+
 static int name_is_valid(const unsigned char *at, size_t len, size_t max) {
     if (len - 1 >= max || at == NULL) { /* 0 wraps around */
         return 0;
     }
     if (len < 8) {
-        int bad = 0;
-        for (size_t i = 0; i < len; i++) {
-            bad |= at[i] < '!' || at[i] > '~';
-        }
-        return !bad;
+        return not_printable(load_short(at, len)) == 0;
     }
-    int good = word_is_printable(load_word(at + len - 8));
+    uint64_t bad = not_printable(load_word(at + len - 8));
     for (size_t i = 0; i + 8 < len; i += 8) {
-        good &= word_is_printable(load_word(at + i));
+        bad |= not_printable(load_word(at + i));
     }
-    return good;
+    return bad == 0;
 }
 
 int etx_gid_check(const void *gid, size_t len) {

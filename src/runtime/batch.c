@@ -190,6 +190,8 @@ void etx__tales_tell(etx__partition *partition, etx__batch *batch) {
 typedef struct etx__given_up {
     char (*gid)[ETX_GID_MAX + 1];
     uint32_t count, room;
+    uint32_t *place; /* of gids + 1, by their hashes; at most half full */
+    uint32_t places; /* a power of 2 */
     etx_record_room decode;
 } etx__given_up;
 
@@ -254,13 +256,37 @@ static int note_begin(etx__partition *partition,
     return 0;
 }
 
-static int is_given_up(const etx__given_up *up, etx_bytes gid) {
-    for (uint32_t i = 0; i < up->count; i++) {
-        if (strlen(up->gid[i]) == gid.len && memcmp(up->gid[i], gid.data, gid.len) == 0) {
-            return 1;
+/* Where the gid stands, or would. */
+static uint32_t *place_of(const etx__given_up *up, etx_bytes gid) {
+    uint32_t at = etx__core_hash(gid) & (up->places - 1);
+    for (; up->place[at] != 0; at = (at + 1) & (up->places - 1)) {
+        const char *other = up->gid[up->place[at] - 1];
+        if (strncmp(other, gid.data, gid.len) == 0 && other[gid.len] == 0) {
+            break;
         }
     }
+    return &up->place[at];
+}
+
+/* Once all are noted: there may be as many as records that are looked for. */
+static int index_noted(const etx_engine *engine, etx__given_up *up) {
+    up->places = 2;
+    while (up->places < 2 * up->count) {
+        up->places *= 2;
+    }
+    up->place = etx__engine_alloc(engine, up->places * sizeof *up->place);
+    if (up->place == NULL) {
+        return ETX_ENOMEM;
+    }
+    memset(up->place, 0, up->places * sizeof *up->place);
+    for (uint32_t i = 0; i < up->count; i++) {
+        *place_of(up, (etx_bytes){up->gid[i], strlen(up->gid[i])}) = i + 1;
+    }
     return 0;
+}
+
+static int is_given_up(const etx__given_up *up, etx_bytes gid) {
+    return gid.len > 0 && *place_of(up, gid) != 0; /* a claim has none */
 }
 
 /* A batch while what is given up is taken out of it. */
@@ -362,6 +388,7 @@ int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error
          batch = batch->next) {
         rc = each_record(partition, batch, &up.decode, note_begin, &up);
     }
+    rc = rc != 0 ? rc : index_noted(partition->home->engine, &up);
     if (rc == 0) {
         *from = NULL;
         old->next = flew ? partition->first : old->next;
@@ -376,6 +403,7 @@ int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error
         }
     }
     etx__engine_release(partition->home->engine, up.gid, up.room * sizeof *up.gid);
+    etx__engine_release(partition->home->engine, up.place, up.places * sizeof *up.place);
     etx_record_room_free(&up.decode);
     return rc;
 }

@@ -119,7 +119,7 @@ const char *etx_tx_gid(etx_tx *tx) {
     if (tx == NULL || *tx->engine->alive == 0) {
         return NULL;
     }
-    if (tx->gid_len == 0 && etx__request_place(tx) != 0) {
+    if (tx->gid_len == 0 && etx__request_place(tx, etx__clock_wall_ms()) != 0) {
         return NULL;
     }
     tx->shown = 1;
@@ -230,7 +230,7 @@ static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
         name = place_name(place + sizeof place, tx->begin.branch_count);
     }
     size_t len = strnlen(name, ETX_NAME_MAX + 1);
-    if (etx_name_check(name, len) != 0) {
+    if (name == from->name && etx_name_check(name, len) != 0) {
         return etx__request_fail(tx, ETX_EINVALID,
                                  "a branch's name is 1 to 64 printable characters, no space");
     }
@@ -278,6 +278,20 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
     return 0;
 }
 
+static int add_to_new(etx_tx *tx, const etx_branch *branch) {
+    if (tx->begun) {
+        return etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
+    }
+    for (uint16_t i = 0; branch->name != NULL && i < tx->begin.branch_count; i++) {
+        const etx_bytes *name = &tx->branch[i].name;
+        if (strlen(branch->name) == name->len && memcmp(branch->name, name->data, name->len) == 0) {
+            return etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s",
+                                     branch->name);
+        }
+    }
+    return etx__branch_add(tx, branch);
+}
+
 int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch) {
     etx_branch ours = ETX_BRANCH_INIT;
     int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
@@ -288,25 +302,16 @@ int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch) {
         return etx__request_fail(tx, ETX_EINVALID,
                                  "the branch's size is not known: use ETX_BRANCH_INIT");
     }
-    if (tx->begun) {
-        return etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
-    }
-    for (uint16_t i = 0; ours.name != NULL && i < tx->begin.branch_count; i++) {
-        const etx_bytes *name = &tx->branch[i].name;
-        if (strlen(ours.name) == name->len && memcmp(ours.name, name->data, name->len) == 0) {
-            return etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s",
-                                     ours.name);
-        }
-    }
-    return etx__branch_add(tx, &ours);
+    return add_to_new(tx, &ours);
 }
 
 int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len) {
     etx_branch branch = ETX_BRANCH_INIT;
+    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
     branch.participant = participant;
     branch.payload = payload;
     branch.payload_len = len;
-    return etx_tx_add_branch(tx, &branch);
+    return rc != 0 ? rc : add_to_new(tx, &branch);
 }
 
 /* ---- settling the order */
@@ -398,10 +403,14 @@ int etx__branches_settle(etx_tx *tx) {
     return any_given ? check_cycles(tx) : 0;
 }
 
-void etx__request_begin(etx_tx *tx) {
-    tx->begin.time_ms = etx__clock_wall_ms();
-    tx->begin.deadline_ms = tx->deadline_ms > 0 ? tx->begin.time_ms + tx->deadline_ms : 0;
-    tx->begin.digest = etx_record_begin_digest(&tx->begin);
+/* It begins now; so says its gid too, if it has none yet. */
+static int place_and_time(etx_tx *tx) {
+    uint64_t wall_ms = etx__clock_wall_ms();
+    int rc = tx->gid_len == 0 ? etx__request_place(tx, wall_ms) : 0;
+    tx->begin.time_ms = wall_ms;
+    tx->begin.deadline_ms = tx->deadline_ms > 0 ? wall_ms + tx->deadline_ms : 0;
+    tx->begin.digest = rc == 0 ? etx_record_begin_digest(&tx->begin) : 0;
+    return rc;
 }
 
 /* ---- run and submit */
@@ -417,13 +426,7 @@ static int ready(etx_tx *tx) {
     }
     rc = rc != 0 ? rc : etx__branches_settle(tx);
     etx__request_raise(tx);
-    if (rc == 0 && tx->gid_len == 0) {
-        rc = etx__request_place(tx);
-    }
-    if (rc == 0) {
-        etx__request_begin(tx);
-    }
-    return rc;
+    return rc != 0 ? rc : place_and_time(tx);
 }
 
 /* Why is said where it went wrong, in the transaction's own outcome. */
@@ -489,17 +492,14 @@ static int begin_make(etx_engine *engine, const etx_tx_options *options, etx_tx 
     tx->begin.resume_ms =
         ours.mode == ETX_RESUMED ? (ours.resume_ms > 0 ? ours.resume_ms : 10000) : 0;
     tx->deadline_ms = tx->deadline_ms > 0 ? tx->deadline_ms : engine->options.deadline_ms;
-    if (tx->gid_len == 0) {
-        rc = etx__request_place(tx);
-    }
+    tx->begin.branches = tx->branch;
+    rc = place_and_time(tx);
     if (rc != 0) {
         etx__request_free(tx);
         return rc;
     }
-    tx->begin.branches = tx->branch;
     tx->begun = 1;
     tx->shown = 1;
-    etx__request_begin(tx);
     *ret_tx = tx;
     return 0;
 }

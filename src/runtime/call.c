@@ -273,27 +273,48 @@ static void reply_step(etx__partition *partition, etx__memory *memory, etx__even
     etx__partition_step(partition, event);
 }
 
-static void run_now(etx__shard *shard, const etx__due *due) {
+/* ---- the ring of calls to be made here */
+
+static etx__due *due_at(const etx__shard *shard, uint32_t place) {
+    return &shard->due[(shard->due_first + place) & (shard->due_room - 1)];
+}
+
+/* Its place is another's as soon as anything is stepped. */
+static void due_pop(etx__shard *shard) {
+    shard->due_first = (shard->due_first + 1) & (shard->due_room - 1);
+    shard->due_count--;
+}
+
+/* Makes the oldest call. */
+static void run_now(etx__shard *shard) {
+    const etx__due *due = due_at(shard, 0);
+    etx__partition *partition = due->partition;
+    etx__memory *memory = due->memory;
     etx_call call;
     etx_reply reply = call_make(&call, due, shard->engine);
-    etx__event event = {.type = ETX__EV_REPLY};
-    event.u.reply.serial = due->call.serial;
-    event.u.reply.entry = due->call.entry;
-    event.u.reply.place = due->call.place;
-    event.u.reply.reply = (uint8_t)reply;
-    event.u.reply.returned = 1;
-    event.u.reply.retry_after_ms = call.retry_after_ms;
-    event.u.reply.bytes = (etx_bytes){call.result, call.result_len};
-    event.u.reply.reason = (etx_bytes){call.reason, call.reason_len};
-    event.u.reply.tx = due->call.tx;
-    event.u.reply.results = due->call.results;
-    if (!forgotten(due->partition, due->memory) && call.result_len > 0 &&
-        !reply_fits(due->partition,
-                    &event)) { /* without the bytes, then: they are asked for again */
+    etx__event event = {
+        .type = ETX__EV_REPLY,
+        .u.reply =
+            {
+                .serial = due->call.serial,
+                .entry = due->call.entry,
+                .place = due->call.place,
+                .reply = (uint8_t)reply,
+                .returned = 1,
+                .retry_after_ms = call.retry_after_ms,
+                .bytes = {call.result, call.result_len},
+                .reason = {call.reason, call.reason_len},
+                .tx = due->call.tx,
+                .results = due->call.results,
+            },
+    };
+    due_pop(shard);
+    if (!forgotten(partition, memory) && call.result_len > 0 &&
+        !reply_fits(partition, &event)) { /* without the bytes, then: they are asked for again */
         event.u.reply.bytes = (etx_bytes){NULL, 0};
         event.u.reply.reply = (uint8_t)(reply == ETX_LATER ? ETX_LATER : ETX_RETRY);
     }
-    reply_step(due->partition, due->memory, &event);
+    reply_step(partition, memory, &event);
     etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
 }
 
@@ -301,36 +322,39 @@ static int is_inline(const etx_engine *engine, uint32_t participant) {
     return (engine->registered[participant]->p.flags & ETX_INLINE) != 0;
 }
 
+/* Does what may follow from the call find room? */
+static int due_fits(const etx__due *due) {
+    return forgotten(due->partition, due->memory) ||
+           etx__room_make(due->partition, etx__need_of(due->partition, due->call.tx), 0);
+}
+
 int etx__call_run_inline(etx__shard *shard) {
-    etx__due due = shard->due[shard->due_first];
-    int here = is_inline(shard->engine, due.call.participant);
-    if (here ? !forgotten(due.partition, due.memory) &&
-                   !etx__room_make(due.partition, etx__need_of(due.partition, due.call.tx), 0)
-             : etx__workers_give(shard->engine, &due) != 0) {
-        return 0; /* for lack of memory: later */
+    const etx__due *due = due_at(shard, 0);
+    if (!is_inline(shard->engine, due->call.participant)) {
+        if (etx__workers_give(shard->engine, due) != 0) {
+            return 0; /* for lack of memory: later */
+        }
+        due_pop(shard);
+        return 1;
     }
-    shard->due_first = (shard->due_first + 1) & (shard->due_room - 1);
-    shard->due_count--;
-    if (here) {
-        run_now(shard, &due);
+    if (!due_fits(due)) {
+        return 0;
     }
+    run_now(shard);
     return 1;
 }
 
-static void due_push(etx__shard *shard, const etx__due *due) {
-    etx_assert(shard->due_count < shard->due_room); /* there was room before the step */
-    shard->due[(shard->due_first + shard->due_count++) & (shard->due_room - 1)] = *due;
-}
-
 void etx__call_send(etx__partition *partition, const etx__call *call) {
-    etx_engine *engine = partition->home->engine;
-    etx__due due = {partition, partition->memory, *call};
+    etx__shard *shard = partition->shard;
+    etx_assert(shard->due_count < shard->due_room); /* there was room before the step */
     /* No action before its record is durable. */
     etx_assert(call->rests_on <= partition->memory->core->durable);
+    etx__due *due = due_at(shard, shard->due_count);
+    *due = (etx__due){partition, partition->memory, *call};
     partition->memory->running++;
     etx__count(&partition->calls, 1);
-    if (is_inline(engine, call->participant) || etx__workers_give(engine, &due) != 0) {
-        due_push(partition->shard, &due);
+    if (is_inline(shard->engine, call->participant) || etx__workers_give(shard->engine, due) != 0) {
+        shard->due_count++;
     }
 }
 

@@ -17,7 +17,7 @@ int etx__request_elsewhere(etx_tx *request) {
         !atomic_compare_exchange_strong(&request->state, &waiting, ETX__MOVING)) {
         return 0;
     }
-    int placed = etx__request_place(request) == 0 &&
+    int placed = etx__request_place(request, etx__clock_wall_ms()) == 0 &&
                  (request->partition->home != home ||
                   (partition->state == ETX__ELSEWHERE && request->partition != partition));
     atomic_store(&request->state, ETX__WAITING);
@@ -56,7 +56,8 @@ static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *beg
     copy->begin.initiator_payload =
         etx__request_keep(copy, begin->initiator_payload.data, begin->initiator_payload.len);
     if (!good || copy->begin.initiator.data == NULL || copy->begin.initiator_payload.data == NULL ||
-        etx__request_place(copy) != 0 || copy->partition->home == partition->home) {
+        etx__request_place(copy, etx__clock_wall_ms()) != 0 ||
+        copy->partition->home == partition->home) {
         etx__request_free(copy);
         return NULL;
     }

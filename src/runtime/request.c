@@ -17,9 +17,10 @@ etx_tx *etx__request_make(etx_engine *engine) {
     if (request == NULL) {
         return NULL;
     }
-    /* Whoever answered its last life may still read these two: they are stored atomically. */
-    atomic_store(&request->state, ETX__WAITING);
-    atomic_store(&request->driving, 0);
+    /* Whoever answered its last life may still read these two: they are stored atomically. In
+     * which order is the queue's to say. */
+    atomic_store_explicit(&request->state, ETX__WAITING, memory_order_relaxed);
+    atomic_store_explicit(&request->driving, 0, memory_order_relaxed);
     memset(&request->waiter, 0, offsetof(etx_tx, outcome) - offsetof(etx_tx, waiter));
     request->node.kind = ETX__NODE_REQUEST;
     request->engine = engine;
@@ -155,7 +156,7 @@ void etx__request_raise(etx_tx *request) {
     }
 }
 
-int etx__request_place(etx_tx *request) {
+int etx__request_place(etx_tx *request, uint64_t wall_ms) {
     etx_engine *engine = request->engine;
     etx_durability durability = (etx_durability)request->begin.durability;
     etx__home *home = etx__home_best(engine, durability);
@@ -168,7 +169,7 @@ int etx__request_place(etx_tx *request) {
     }
     uint64_t counter = atomic_fetch_add_explicit(&partition->counter, 1, memory_order_relaxed);
     request->gid_len =
-        (uint8_t)etx__gid_make(request->gid, etx__clock_wall_ms(), home->info.id, partition->number,
+        (uint8_t)etx__gid_make(request->gid, wall_ms, home->info.id, partition->number,
                                atomic_load(&partition->nonce), counter);
     request->hash = etx__core_hash((etx_bytes){request->gid, request->gid_len});
     request->partition = partition;

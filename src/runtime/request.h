@@ -117,7 +117,7 @@ int etx__request_bind(etx_tx *request, const char *gid, size_t len);
 /* With an XA branch local is asked for at least: what is prepared outlives the process. */
 void etx__request_raise(etx_tx *request);
 /* Makes a gid in the best home. Errors: ETX_EUNAVAILABLE, ETX_EFULL. */
-int etx__request_place(etx_tx *request);
+int etx__request_place(etx_tx *request, uint64_t wall_ms);
 /* Copies an outcome to a caller whose struct may be of another version's size. */
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from);
 /* A request of a command on a gid; NULL and *ret_rc on an error. */
@@ -161,7 +161,5 @@ void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const 
 int etx__branch_add(etx_tx *tx, const etx_branch *branch);
 /* Resolves names, checks for cycles, fills `begin`. outcome->reason says what is wrong. */
 int etx__branches_settle(etx_tx *tx);
-/* Sets `begin` and the deadline for sending now. */
-void etx__request_begin(etx_tx *tx);
 
 #endif

@@ -47,8 +47,14 @@ etx__batch *etx__spare_take(etx__partition *partition, size_t bytes) {
     return batch_make(partition, bytes + 1);
 }
 
-/* As many spare ones of that size. 0: there are not, and cannot be. */
-static int spares(etx__partition *partition, size_t room, size_t count) {
+/* Spare ones that hold so many bytes, `count` times. 0: there are not, and cannot be. */
+static int spares(etx__partition *partition, size_t bytes, size_t count) {
+    size_t most = partition->home->info.batch_max;
+    size_t room = bytes + 1;
+    if (room > most) { /* two that follow one another hold more than one is large */
+        count *= 2 * (bytes / (most - 1)) + 2;
+        room = most;
+    }
     for (const etx__batch *batch = partition->spare; batch != NULL && count > 0;
          batch = batch->next) {
         count -= usable(partition, batch) >= room;
@@ -93,15 +99,9 @@ static int ring_has_room(etx__shard *shard) {
 /* ---- what a step needs */
 
 int etx__room_make(etx__partition *partition, size_t need, int begins) {
-    size_t most = partition->home->info.batch_max;
     int fits = etx__room_left(partition) >= need;
-    size_t count = (fits ? 0u : 1u) + (begins ? 1u : 0u);
-    size_t room = need + 1;
-    if (room > most) { /* two that follow one another hold more than one is large */
-        count *= 2 * (need / (most - 1)) + 2;
-        room = most;
-    }
-    return (count == 0 || spares(partition, room, count)) && ring_has_room(partition->shard);
+    return ((fits && !begins) || spares(partition, need, (fits ? 0u : 1u) + (begins ? 1u : 0u))) &&
+           ring_has_room(partition->shard);
 }
 
 size_t etx__need_bytes(const etx__partition *partition, size_t bytes) {
