@@ -87,8 +87,9 @@ static void look_at_alarms(doctor *self, const metrics *now) {
     }
     if (count_event(now, "log-full") > count_event(now, "log-room")) {
         (void)etx__doctor_note(self, "log-full",
-                               "make room where the log is: only what has begun can end until then",
-                               "the log is full: new transactions are refused");
+                               "make room where the log is ('etx homes' says which, and why): only "
+                               "what has begun can end until then",
+                               "the log is full: new transactions go elsewhere or are refused");
     }
 }
 

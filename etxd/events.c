@@ -90,8 +90,7 @@ static void keep_text(char *to, size_t size, const char *from) {
 
 /* Does it happen to one partition of its home? */
 static int is_of_partition(const etx_event *event) {
-    static const uint32_t types = 1U << ETX_EVENT_LOG_POISONED | 1U << ETX_EVENT_LOG_FULL |
-                                  1U << ETX_EVENT_LOG_ROOM | 1U << ETX_EVENT_PARTITION_OWNED |
+    static const uint32_t types = 1U << ETX_EVENT_LOG_POISONED | 1U << ETX_EVENT_PARTITION_OWNED |
                                   1U << ETX_EVENT_PARTITION_LOST | 1U << ETX_EVENT_PARTITION_LEFT |
                                   1U << ETX_EVENT_LOG_REGRESSED | 1U << ETX_EVENT_LOSS_ACCEPTED;
     return (unsigned)event->type < 32 && (types >> event->type & 1);

@@ -257,6 +257,9 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
         atomic_store(&home->since_ms, etx__clock_wall_ms());
         etx__monitor_home(home, 0, ETX_EVENT_HOME_DOWN, why);
     }
+    if (rc == ETX_EFULL && atomic_exchange(&home->told_full, 1) == 0) {
+        etx__monitor_home(home, 0, ETX_EVENT_LOG_FULL, why);
+    }
 }
 
 /* Of a shared home: all that this node is to have, but for what the store has lost; and it has
@@ -265,7 +268,7 @@ static int all_open(const etx__home *home) {
     uint32_t open = 0;
     for (uint32_t i = 0; i < home->partition_count; i++) {
         const etx__partition *partition = home->partition[i];
-        if (partition->state == ETX__OPEN && !partition->full) {
+        if (partition->state == ETX__OPEN && !etx__partition_is_full(partition)) {
             open++;
         } else if (home->keeper == NULL ||
                    (partition->wish == ETX__WISH_OWN && !partition->regressed)) {
@@ -284,6 +287,9 @@ void etx__home_well(etx__home *home) {
     int first = home->keeper != NULL && !was_well; /* it was not yet used: nothing is held down */
     atomic_store(&home->since_ms, etx__clock_wall_ms());
     atomic_store(&home->health, first ? ETX__HOME_UP : ETX__HOME_HELD);
+    if (atomic_exchange(&home->told_full, 0) != 0) {
+        etx__monitor_home(home, 0, ETX_EVENT_LOG_ROOM, "there is room again");
+    }
     etx__monitor_home(home, 0, ETX_EVENT_HOME_UP, "well again");
 }
 

@@ -27,6 +27,7 @@ struct etx__home {
     _Atomic uint32_t placed;            /* gids made so far */
     _Atomic uint32_t unfit;             /* of a shared home: this node must not take part */
     _Atomic uint32_t told_down;         /* once at least */
+    _Atomic uint32_t told_full;         /* since there was room last */
     _Atomic uint32_t drains;            /* of a shared home: this node is to have no partition */
     uint32_t turn;                      /* so many gids in a row prefer the same partition */
     uint8_t stuck;                      /* closed while a put had not come back */

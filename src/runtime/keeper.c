@@ -359,7 +359,7 @@ static int share(etx__keeper *keeper) {
 
 static void note(etx__keeper *keeper, int rc) {
     if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
-        etx__home_down(keeper->home, ETX_EUNAVAILABLE, keeper->message);
+        etx__home_down(keeper->home, rc, keeper->message);
     }
     int was = keeper->failing;
     keeper->failing = rc != 0;

@@ -242,8 +242,7 @@ static int claim_nothing(etx__partition *partition) {
     return 0;
 }
 
-/* The claim, and the newest loss that was accepted, in as many bytes as `room` has. */
-static etx_bytes own_batch(const etx__partition *partition, uint64_t nonce, uint8_t *room) {
+etx_bytes etx__own_batch(const etx__partition *partition, uint64_t nonce, uint8_t *room) {
     const etx_codec *codec = partition->home->engine->options.codec;
     etx_record own = own_record(partition, nonce);
     room[0] = codec->id;
@@ -256,11 +255,11 @@ static etx_bytes own_batch(const etx__partition *partition, uint64_t nonce, uint
 }
 
 static int claim(etx__partition *partition) {
-    uint8_t room[2048];
+    uint8_t room[ETX__OWN_ROOM];
     uint64_t nonce = etx__random();
     etx__owner *owner = &partition->owner;
     etx_put *put = &partition->put;
-    etx_bytes batch = own_batch(partition, nonce, room);
+    etx_bytes batch = etx__own_batch(partition, nonce, room);
     etx__owner_claim(owner, partition->number, nonce, partition->read_next,
                      partition->read_checksum);
     etx__owner_fill(owner, batch, put);

@@ -176,35 +176,11 @@ static int looks_for_room(const etx__partition *partition) {
     return (partition->full || partition->fresh) && !partition->busy;
 }
 
-static void watch_room(etx__partition *partition) {
-    etx_log_space space = {.size = sizeof space};
-    etx__home *home = partition->home;
-    if (home->ops->space == NULL || home->ops->space(home->log, partition->number, &space) != 0) {
-        return;
-    }
-    partition->unit = space.trim_unit;
-    partition->room =
-        space.bytes_total > space.bytes_used ? space.bytes_total - space.bytes_used : 0;
-    if (space.full == partition->full) {
-        return;
-    }
-    partition->full = space.full;
-    if (space.full) {
-        static const char why[] =
-            "no space left: only what has begun can end. Free space there; records that nothing "
-            "needs go by themselves if there is room to";
-        etx__home_down(home, ETX_EFULL, why);
-        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_FULL, why);
-    } else {
-        etx__home_well(home);
-        etx__monitor_home(home, partition->number, ETX_EVENT_LOG_ROOM, "there is room again");
-    }
-}
-
 static void batch_durable(etx__partition *partition) {
     etx__batch *batch = partition->flying;
     uint64_t took = etx__clock_us() - partition->put_start_us;
-    size_t len = batch->len - batch->moves;
+    size_t written = batch->len;
+    size_t len = written - batch->moves;
     etx__histogram_add(&partition->put_us, took);
     etx__histogram_add(&partition->put_batch, batch->records);
     if (took > atomic_load_explicit(&partition->put_max_us, memory_order_relaxed)) {
@@ -223,7 +199,8 @@ static void batch_durable(etx__partition *partition) {
     uint64_t seq = batch->last_seq;
     etx__batch_recycle(partition, batch);
     step_durable(partition, seq);
-    watch_room(partition);
+    etx__full_look(partition);
+    etx__full_took(partition, written);
     if (failed) {
         etx__home_well(partition->home);
     }
@@ -269,6 +246,7 @@ static void judge(etx__partition *partition);
 int etx__partition_put(etx__partition *partition, int may_inline) {
     if (!partition->again) {
         take_off(partition);
+        etx__full_pad(partition, partition->flying);
     }
     partition->again = 0;
     etx__batch *batch = partition->flying;
@@ -311,6 +289,7 @@ static void put_later(etx__partition *partition, uint8_t again) {
     partition->again = again;
     partition->retry_ms =
         partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
+    etx__full_again(partition);
 }
 
 static void poisoned(etx__partition *partition) {
@@ -359,6 +338,9 @@ static void judge(etx__partition *partition) {
         etx__owner_judge(&partition->owner, &partition->put, partition->put_result);
     if (verdict != ETX__DURABLE) {
         etx__count(&partition->put_failures, 1);
+        if (partition->put.error == ETX_EFULL) {
+            etx__full_note(partition);
+        }
     }
     switch (verdict) {
         case ETX__DURABLE:
@@ -374,6 +356,7 @@ static void judge(etx__partition *partition) {
         case ETX__GIVE_BACK:
             etx__home_down(partition->home, partition->put.error, partition->put.message);
             put_later(partition, 0);
+            etx__full_unpad(partition->flying);
             if (etx__batch_give_back(partition, &partition->flying, partition->put.error) != 0) {
                 partition->again = 1; /* then the same is put again */
             }
@@ -407,7 +390,7 @@ void etx__partition_job_done(etx__partition *partition) {
     } else if (partition->job_was == ETX__JOB_TRIM && partition->job_rc == 0) {
         partition->trimmed = partition->trim_to;
         etx__count(&partition->trims, 1);
-        watch_room(partition);
+        etx__full_look(partition);
     } else if (partition->job_was == ETX__JOB_LOAD) {
         atomic_store(&partition->loading, 0);
         if (!etx__partition_ours(partition)) { /* given up meanwhile */
@@ -432,7 +415,7 @@ void etx__partition_job_done(etx__partition *partition) {
         }
         partition->retry_ms =
             partition->shard->now.mono_ms + etx__partition_pause_ms(partition->retries++);
-        etx__home_down(partition->home, ETX_EUNAVAILABLE, partition->message);
+        etx__home_down(partition->home, partition->job_rc, partition->message);
     }
 }
 
@@ -507,6 +490,7 @@ void etx__partition_tick(etx__partition *partition) {
     if (partition->unsettled) {
         step_durable(partition, partition->memory->core->durable);
     }
+    etx__full_probe(partition);
     for (int i = 0; i < 256 && partition->wake_ms <= now; i++) {
         const etx__core *core = partition->memory->core;
         uint32_t due = core->timer_count > 0 ? core->timer[0].entry : ETX__NOBODY;
@@ -523,7 +507,7 @@ void etx__partition_tick(etx__partition *partition) {
     if (looks_for_room(partition) && now >= partition->room_ms) {
         partition->fresh = 0;
         partition->room_ms = now + 200;
-        watch_room(partition);
+        etx__full_look(partition);
         etx__partition_trim(partition, 0);
     }
     etx__partition_gauges(partition);

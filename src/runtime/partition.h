@@ -37,6 +37,7 @@ typedef struct etx__batch {
     uint32_t begun, ended;
     uint32_t committed[ETX_METRICS_KINDS], aborted[ETX_METRICS_KINDS]; /* by kind */
     uint8_t wanted;                                                    /* somebody waits for it */
+    uint8_t padded; /* no record in it, but the claim: to see whether there is room */
     etx__tale *tale;
     uint32_t tales, tales_room;
 } etx__batch;
@@ -105,6 +106,10 @@ struct etx__partition {
     uint64_t room;     /* bytes that the log can take without more space from its store */
     uint64_t unit;     /* bytes that go at once when it is trimmed; 0: not known */
     uint32_t retries;
+    _Atomic uint32_t lacks; /* a put was refused: bytes to be written until there is room again */
+    uint32_t piece;         /* ... with each put */
+    uint32_t relapses;      /* it was refused again soon after */
+    uint64_t room_was_ms;   /* when there was room again last. monotonic */
     /* trimming */
     etx__mark mark[ETX__MARKS];
     uint32_t mark_first, marks;
@@ -133,7 +138,7 @@ struct etx__partition {
     char message[480];
     uint8_t has_writer;
     uint8_t stuck; /* its writer has not come back */
-    uint8_t full;
+    uint8_t full;  /* as its log says */
     uint8_t whole; /* its core has room for all that the engine may have */
     uint8_t fresh; /* opened a moment ago: look for room once, at room_ms */
     /* metrics */
@@ -188,6 +193,9 @@ void etx__partition_install(etx__partition *partition);
 void etx__partition_regress_says(const etx__partition *partition, char *ret_text, size_t size);
 /* Appends once more what the claim said: its slot will be trimmed. The shard's. */
 void etx__partition_own_again(etx__partition *partition);
+/* The claim, and the newest loss that was accepted, in at most ETX__OWN_ROOM bytes of `room`. */
+enum { ETX__OWN_ROOM = 2048 };
+etx_bytes etx__own_batch(const etx__partition *partition, uint64_t nonce, uint8_t *room);
 /* The home for chosen gids, as a claim of this partition says it; "" where none is known. */
 const char *etx__chosen_recorded(const etx__partition *partition);
 /* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
@@ -220,6 +228,25 @@ int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error
 /* Keeps the events that a record is, if somebody wants them. */
 void etx__tales_keep(etx__partition *partition, const etx_record *record, const etx__entry *entry);
 void etx__tales_tell(etx__partition *partition, etx__batch *batch);
+
+/* ---- space: what the log has of it (full.c). The shard's */
+/* Asks the log whether it is full. */
+void etx__full_look(etx__partition *partition);
+/* A put came to nothing for lack of space. */
+void etx__full_note(etx__partition *partition);
+/* ... and is not put again as late as one that failed otherwise. */
+void etx__full_again(etx__partition *partition);
+/* Sees to it that something is put while there was no room, although nobody comes. */
+void etx__full_probe(etx__partition *partition);
+/* Makes a batch without a record as large as what was refused; takes that back. */
+void etx__full_pad(etx__partition *partition, etx__batch *batch);
+void etx__full_unpad(etx__batch *batch);
+/* So many bytes were written. */
+void etx__full_took(etx__partition *partition, size_t len);
+/* Does it take nothing new for lack of space? */
+static inline int etx__partition_is_full(const etx__partition *partition) {
+    return partition->full || atomic_load_explicit(&partition->lacks, memory_order_relaxed) > 0;
+}
 
 /* ---- room: before each step that can bring records or calls */
 /* Sees to it that records of so many bytes, and a step's calls, find room; `begins`: and that a

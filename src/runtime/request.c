@@ -505,7 +505,7 @@ void etx__request_handle(etx_tx *request) {
         etx__request_refuse(request, ETX_ESTATE, "the engine only reads (ETX_READ_ONLY)");
         return;
     }
-    if (begin && (partition->state != ETX__OPEN || partition->full) &&
+    if (begin && (partition->state != ETX__OPEN || etx__partition_is_full(partition)) &&
         etx__request_elsewhere(request)) {
         return;
     }
@@ -516,7 +516,7 @@ void etx__request_handle(etx_tx *request) {
         return;
     }
     size_t bound = begin ? begin_bound(request) : 0;
-    if (begin && partition->full && could_begin(request)) {
+    if (begin && etx__partition_is_full(partition) && could_begin(request)) {
         char why[ETX_REASON_MAX + 1];
         etx__home_why(partition->home, why, sizeof why);
         etx__request_refuse(request, ETX_EFULL, why);

@@ -13,6 +13,7 @@ typedef enum rig_fault {
     RIG_UNKNOWN_WRITTEN, /* unknown, although it was written */
     RIG_NOT_WRITTEN,     /* a promise that it was not */
     RIG_FULL,            /* the same: no space */
+    RIG_CROWDED,         /* the same, for what is not RIG_SMALL: that finds some room yet */
     RIG_BROKEN,          /* unknown with ETX_EIO: the log is to be reopened; not written */
     RIG_BROKEN_WRITTEN,  /* the same, although it was written */
     RIG_HANGS,           /* does not come back until `gate` is posted; then it is written */
@@ -20,7 +21,7 @@ typedef enum rig_fault {
     RIG_RACED            /* another owner's bytes come first */
 } rig_fault;
 
-enum { RIG_PARTITIONS = 16, RIG_MEMBERS = 8 };
+enum { RIG_PARTITIONS = 16, RIG_MEMBERS = 8, RIG_SMALL = 512 };
 
 typedef struct rig_log {
     char url[64]; /* to give to etx_engine_home */
@@ -52,7 +53,9 @@ typedef struct rig_log {
         uint64_t until_ms;
         const void *process; /* who said so last */
     } member[RIG_MEMBERS];
-    _Atomic int away;    /* leases and members cannot be asked for, nor can it be opened */
+    /* 1: leases and members cannot be asked for, nor can it be opened; an error: no lease is given,
+     * and no member taken in, because of that */
+    _Atomic int away;
     _Atomic int open_rc; /* what opening it comes to */
     _Atomic int get_rc;  /* ... and reading a partition, unless it is 0 */
     atomic_uint gets_failed;

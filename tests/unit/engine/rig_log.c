@@ -73,10 +73,12 @@ static etx_put_result inner_put(rig_log *log, etx_put *put) {
 
 /* Partitions put at the same time: who takes the last one takes it alone, else `times` would fall
  * below 0, and all puts would fail from then on. */
-static bool fails_now(rig_log *log) {
+static bool fails_now(rig_log *log, const etx_put *put) {
     int times = atomic_load(&log->times);
     do {
-        if (atomic_load(&log->fault) == RIG_WELL || times == 0) {
+        int fault = atomic_load(&log->fault);
+        if (fault == RIG_WELL || times == 0 ||
+            (fault == RIG_CROWDED && put->batch.len <= RIG_SMALL)) {
             return false;
         }
     } while (times > 0 && !atomic_compare_exchange_weak(&log->times, &times, times - 1));
@@ -90,7 +92,7 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
     if (put->batch.len > atomic_load(&log->largest)) {
         atomic_store(&log->largest, put->batch.len);
     }
-    if (!fails_now(log)) {
+    if (!fails_now(log, put)) {
         return inner_put(log, put);
     }
     rig_fault fault = (rig_fault)atomic_load(&log->fault);
@@ -103,6 +105,7 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
         case RIG_NOT_WRITTEN:
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it is away");
         case RIG_FULL:
+        case RIG_CROWDED:
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EFULL, "no space");
         case RIG_BROKEN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk is broken");

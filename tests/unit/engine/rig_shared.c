@@ -52,7 +52,13 @@ static int leave(shared *ours, int rc) {
 }
 
 static int is_away(const shared *ours) {
-    return atomic_load(&ours->log->away);
+    return atomic_load(&ours->log->away) > 0;
+}
+
+/* ... or refuse what is to be written. */
+static int refuses(const shared *ours) {
+    int away = atomic_load(&ours->log->away);
+    return away > 0 ? ETX_EUNAVAILABLE : away;
 }
 
 static struct rig_member *member_named(rig_log *log, const char *name) {
@@ -93,9 +99,9 @@ static int shared_attend(etx_log *head,
                          size_t message_size) {
     shared *ours = enter(head);
     struct rig_member *member = member_of(ours);
-    if (is_away(ours)) {
-        snprintf(message, message_size, "the store is away");
-        return leave(ours, ETX_EUNAVAILABLE);
+    if (refuses(ours)) {
+        snprintf(message, message_size, "the store %s", is_away(ours) ? "is away" : "has no space");
+        return leave(ours, refuses(ours));
     }
     if (ours->attended && member->process != ours) {
         return leave(ours, ETX_ECONFLICT);
@@ -111,8 +117,8 @@ static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
     shared *ours = enter(head);
     struct rig_lease *lease = &ours->log->lease[partition];
     uint64_t now = host_now_ms();
-    if (is_away(ours)) {
-        return leave(ours, ETX_EUNAVAILABLE);
+    if (refuses(ours)) {
+        return leave(ours, refuses(ours));
     }
     if (lease->until_ms > now && strcmp(lease->node, ours->node) != 0) {
         return leave(ours, ETX_EBUSY);

@@ -211,7 +211,7 @@ static void test_memory_full(void **state) {
     fixture_set(f, "maxmemory", "1000");
     expect_refusal(&chain, ETX_EFULL, "maxmemory");
     fixture_set(f, "maxmemory", "0");
-    for (int i = 0; i < 6000 && space_full(f); i++) {
+    for (int i = 0; i < 2000 && space_full(f); i++) {
         assert_int_equal(ops->survey(log, &survey, NULL, 0), 0);
         usleep(10000);
     }
