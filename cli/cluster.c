@@ -22,8 +22,9 @@ static const cli_option options_table[] = {
 static const cli_command status_command = {
     "[--server URL] [--json]",
     "Lists the nodes that share a home, as the server that is asked knows them: where each is\n"
-    "reached, how many partitions it has, and when it counts as gone unless it is heard of; which\n"
-    "homes are down, since when and why, and what they do not promise.",
+    "reached, how many partitions it has, and when it counts as gone unless it is heard of; nodes\n"
+    "that are gone, and which homes of their own wait for them; which homes are down, since when\n"
+    "and why, and what they do not promise.",
     options_table,
     "  etx cluster status\n"
     "  etx cluster status --server https://etx.example:7830 --json | jq -r .address\n",
@@ -131,6 +132,33 @@ static void print_home(cli_context *cli, const json_t *home) {
     }
 }
 
+/* Nodes that are missed: what they have at homes of their own waits for them. */
+static void print_gone(cli_context *cli, const cluster_options *options, const json_t *home) {
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(home, "gone"), i, row) {
+        const json_t *id;
+        size_t k;
+        if (options->json) {
+            json_t *object = json_copy((json_t *)row);
+            json_object_set_new(object, "gone", json_true());
+            print_object(cli, home, object);
+            json_decref(object);
+            continue;
+        }
+        print_word(cli, row, "node", 16);
+        print_word(cli, row, "address", 32);
+        fprintf(cli->out, "%10d  %-7s  %s\n", 0, "gone", etx__server_word(home, "id"));
+        json_array_foreach(json_object_get(row, "homes"), k, id) {
+            const char *text = json_string_value(id);
+            fprintf(cli->out,
+                    "           what is unfinished at its own home %s waits for it: start it "
+                    "again, with its directory\n",
+                    text != NULL ? text : "");
+        }
+    }
+}
+
 static void print_nodes(cli_context *cli, const cluster_options *options, const json_t *home) {
     const json_t *row;
     size_t i;
@@ -154,6 +182,7 @@ static void print_nodes(cli_context *cli, const cluster_options *options, const 
             fprintf(cli->out, "    %s\n", remark);
         }
     }
+    print_gone(cli, options, home);
     if (!options->json) {
         print_home(cli, home);
     }

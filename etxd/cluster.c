@@ -13,13 +13,20 @@ static void write_own_homes(etxd_text *body, const char *at) {
     etxd_text_put(body, "]");
 }
 
-static void write_nodes(etxd_text *body, etxd *server, unsigned place) {
+typedef int (*node_fn)(etx_engine *engine, unsigned place, uint32_t number, etx_node_status *ret);
+
+/* Those that attend, or those that are gone. */
+static void write_nodes(etxd_text *body,
+                        etxd *server,
+                        unsigned place,
+                        const char *name,
+                        node_fn status_of) {
     etx_engine *engine = server->engine;
     etx_node_status node = {.size = sizeof node};
     uint32_t i;
-    etxd_text_name(body, "nodes");
+    etxd_text_name(body, name);
     etxd_text_put(body, "[");
-    for (i = 0; etx_engine_node_status(engine, place, i, &node) == 0; i++) {
+    for (i = 0; status_of(engine, place, i, &node) == 0; i++) {
         etxd_text_put(body, i > 0 ? ",{" : "{");
         etxd_text_member(body, "node", node.node);
         etxd_text_member(body, "address", node.address);
@@ -90,7 +97,8 @@ int etxd_get_cluster(etxd_exchange *x) {
         etxd_text_member(&body, "why", home.why);
         etxd_text_member(&body, "remark", home.remark);
         etxd_text_member_flag(&body, "drained", home.drained);
-        write_nodes(&body, server, place);
+        write_nodes(&body, server, place, "nodes", etx_engine_node_status);
+        write_nodes(&body, server, place, "gone", etx_engine_gone_status);
         write_partitions(&body, server, place, home.partitions);
         etxd_text_put(&body, "}");
     }

@@ -51,6 +51,9 @@ int etxd_is_elsewhere(const etxd_exchange *x, const char *gid) {
 }
 
 static int refuse(etxd_exchange *x, const etx_partition_status *where) {
+    if (where->why[0] != '\0') {
+        return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM, "%s", where->why);
+    }
     return etxd_problem_set(&x->problem, ETXD_ELSEWHERE_PROBLEM,
                             "partition %u of %s home is with node %s%s%s", where->number,
                             where->shared ? "the shared" : "a local", where->node,

@@ -193,7 +193,7 @@ typedef struct etx_partition_status {
     uint32_t place, number;      /* of the home, and of the partition in it */
     uint8_t elsewhere;           /* another node has it: a request here is ETX_EELSEWHERE */
     uint8_t regressed;           /* the store has lost what it acknowledged: it is not claimed */
-    char why[480];               /* ... what, and what shows and ends it; else empty */
+    char why[480];               /* ... what, and what shows and ends it; or see gid_status */
 } etx_partition_status;
 /* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
  * ETX_EINVALID. Any thread; from inline callbacks. */
@@ -202,7 +202,8 @@ ETX_API int etx_engine_partition_status(etx_engine *engine,
                                         uint32_t number,
                                         etx_partition_status *ret_status);
 /* The partition to which a gid belongs, whether there is such a transaction or not. Of a home that
- * another node has for itself: `elsewhere`, and a place beyond the last. Errors: as etx_query, but
+ * another node has for itself: `elsewhere`, and a place beyond the last; if that node is not there,
+ * without address, and `why` says what to do. Errors: as etx_query, but
  * for ETX_ENOTFOUND. Any thread; from inline callbacks. */
 ETX_API int etx_engine_gid_status(etx_engine *engine,
                                   const char *gid,
@@ -220,6 +221,15 @@ typedef struct etx_node_status {
 /* Node `number`, in the order of names, of the home at `place`. Errors: ETX_ENOTFOUND (past the
  * last; the home is not shared), ETX_ECLOSED, ETX_EINVALID. Any thread; from inline callbacks. */
 ETX_API int etx_engine_node_status(etx_engine *engine,
+                                   unsigned place,
+                                   uint32_t number,
+                                   etx_node_status *ret_status);
+
+/* A node that is not there any more and had homes of its own, as it said then: what is unfinished
+ * there waits until it is started again, or another that has them. Known for thirty days. Node
+ * `number` of the home at `place`; its left_ms is 0. Errors: as etx_engine_node_status. Any thread;
+ * from inline callbacks. */
+ETX_API int etx_engine_gone_status(etx_engine *engine,
                                    unsigned place,
                                    uint32_t number,
                                    etx_node_status *ret_status);

@@ -127,7 +127,7 @@ typedef struct etx_log_node {
     size_t size;
     const char *name;    /* etx_log_config.node; borrowed for the call, as the next */
     const char *address; /* where other nodes reach it, and what else it said; or "" */
-    uint64_t left_ms;    /* until it counts as gone, by the store's clock; never 0 */
+    uint64_t left_ms;    /* until it counts as gone, by the store's clock; 0: it is */
 } etx_log_node;
 
 /* A partition that a node has for a time. */
@@ -144,6 +144,10 @@ typedef struct etx_log_survey {
     void (*on_node)(const etx_log_node *node, void *user);
     void (*on_lease)(const etx_log_lease *lease, void *user);
     void *user;
+    /* Nodes that do not attend any more, whether they left or were not heard of, whose address has
+     * a space: told for thirty days, in any order, with left_ms 0. NULL, or beyond `size`: nobody
+     * asks. */
+    void (*on_gone)(const etx_log_node *node, void *user);
 } etx_log_survey;
 
 /* An adapter. New members go to the end; a NULL beyond its `version` is as if absent. Unless a
@@ -196,8 +200,9 @@ struct etx_log_ops {
      * ETX_EUNAVAILABLE, ETX_EIO; `message` as in open, or NULL. */
 
     /* This node is there for ttl_ms from now on, at this address (and behind it what else others
-     * are to hear: text of at most 375 bytes, kept as it is); 0: it leaves. ETX_ECONFLICT:
-     * another process has said since that it is the node of this name; it is believed. */
+     * are to hear: text of at most 375 bytes, kept as it is); 0: it leaves, and where it was is
+     * told on (etx_log_survey.on_gone). ETX_ECONFLICT: another process has said since that it is
+     * the node of this name; it is believed. */
     int (*attend)(etx_log *log,
                   const char *address,
                   uint32_t ttl_ms,

@@ -83,10 +83,13 @@ int etx_engine_gid_status(etx_engine *engine, const char *gid, etx_partition_sta
     return 0;
 }
 
-int etx_engine_node_status(etx_engine *engine,
-                           unsigned place,
-                           uint32_t number,
-                           etx_node_status *ret_status) {
+typedef int (*node_fn)(etx__home *home, uint32_t number, etx_node_status *ret_status);
+
+static int node_status(etx_engine *engine,
+                       unsigned place,
+                       uint32_t number,
+                       etx_node_status *ret_status,
+                       node_fn find) {
     int rc = etx__engine_serves(engine);
     if (rc != 0) {
         return rc;
@@ -96,12 +99,25 @@ int etx_engine_node_status(etx_engine *engine,
     }
     etx_node_status status = {.size = ret_status->size};
     if (place >= engine->home_count || !atomic_load(&engine->home[place]->opened) ||
-        engine->home[place]->keeper == NULL ||
-        !etx__survey_node(engine->home[place], number, &status)) {
+        engine->home[place]->keeper == NULL || !find(engine->home[place], number, &status)) {
         return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home or node");
     }
     memcpy(ret_status, &status, status.size < sizeof status ? status.size : sizeof status);
     return 0;
+}
+
+int etx_engine_node_status(etx_engine *engine,
+                           unsigned place,
+                           uint32_t number,
+                           etx_node_status *ret_status) {
+    return node_status(engine, place, number, ret_status, etx__survey_node);
+}
+
+int etx_engine_gone_status(etx_engine *engine,
+                           unsigned place,
+                           uint32_t number,
+                           etx_node_status *ret_status) {
+    return node_status(engine, place, number, ret_status, etx__survey_gone);
 }
 
 /* The home at that place, if nodes share it. */

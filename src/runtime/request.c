@@ -105,8 +105,11 @@ static int not_ours(etx_tx *request, const char *home_id) {
                                  "the gid belongs to a volatile home that is gone");
     }
     if (etx__survey_finds(request->engine, home_id, &where)) {
-        return etx__request_fail(request, ETX_EELSEWHERE, "home %s is with node %s%s%s", home_id,
-                                 where.node, where.address[0] != 0 ? " at " : "", where.address);
+        return where.why[0] != 0
+                   ? etx__request_fail(request, ETX_EELSEWHERE, "%s", where.why)
+                   : etx__request_fail(request, ETX_EELSEWHERE, "home %s is with node %s%s%s",
+                                       home_id, where.node, where.address[0] != 0 ? " at " : "",
+                                       where.address);
     }
     return etx__request_fail(request, ETX_EUNAVAILABLE,
                              "the gid belongs to home %s, which is not among the homes%s, nor with "

@@ -9,12 +9,14 @@
 static int view_make(const etx__home *home, etx__view *ret_view) {
     size_t holders = home->info.partitions * sizeof *ret_view->holder;
     ret_view->node = etx__engine_alloc(home->engine, ETX__NODES_MAX * sizeof *ret_view->node);
+    ret_view->gone = etx__engine_alloc(home->engine, ETX__GONE_MAX * sizeof *ret_view->gone);
     ret_view->holder = etx__engine_alloc(home->engine, holders);
-    return ret_view->node != NULL && ret_view->holder != NULL;
+    return ret_view->node != NULL && ret_view->gone != NULL && ret_view->holder != NULL;
 }
 
 static void view_free(const etx__home *home, etx__view *of) {
     etx__engine_release(home->engine, of->node, ETX__NODES_MAX * sizeof *of->node);
+    etx__engine_release(home->engine, of->gone, ETX__GONE_MAX * sizeof *of->gone);
     etx__engine_release(home->engine, of->holder, home->info.partitions * sizeof *of->holder);
 }
 
@@ -78,6 +80,21 @@ static void on_node(const etx_log_node *node, void *user) {
     }
 }
 
+/* What it missed counts as before. */
+static void on_gone(const etx_log_node *node, void *user) {
+    etx__home *home = user;
+    etx__view *next = &home->survey->next;
+    if (!is_mine(home, node->name)) {
+        etx__witness_hear(home, node->name, node->address);
+    }
+    if (next->gones < ETX__GONE_MAX) {
+        etx__member *to = &next->gone[next->gones++];
+        snprintf(to->name, sizeof to->name, "%s", node->name);
+        hear_where(to, node->address);
+        to->until_us = 0;
+    }
+}
+
 static void on_lease(const etx_log_lease *told, void *user) {
     const etx__home *home = user;
     if (told->partition < home->partition_count) {
@@ -89,8 +106,9 @@ static void on_lease(const etx_log_lease *told, void *user) {
 
 int etx__survey_take(etx__home *home, char *message, size_t size) {
     struct etx__survey *survey = home->survey;
-    etx_log_survey asked = {sizeof asked, on_node, on_lease, home};
+    etx_log_survey asked = {sizeof asked, on_node, on_lease, home, on_gone};
     survey->next.nodes = 0;
+    survey->next.gones = 0;
     memset(survey->next.holder, 0, home->partition_count * sizeof *survey->next.holder);
     int rc = home->ops->survey(home->log, &asked, message, size);
     if (rc == 0) {
@@ -128,17 +146,22 @@ uint64_t etx__survey_who(etx__home *home,
     return left;
 }
 
+static void tell_member(const etx__home *home,
+                        const etx__member *node,
+                        etx_node_status *ret_status) {
+    memcpy(ret_status->node, node->name, sizeof node->name);
+    memcpy(ret_status->address, node->address, sizeof node->address);
+    memcpy(ret_status->homes, node->homes, sizeof node->homes);
+    ret_status->left_ms = left_ms(node->until_us);
+    ret_status->here = (uint8_t)is_mine(home, node->name);
+}
+
 int etx__survey_node(etx__home *home, uint32_t number, etx_node_status *ret_status) {
     const etx__view *seen = &home->survey->seen;
     pthread_mutex_lock(&home->lock);
     int there = number < seen->nodes;
     if (there) {
-        const etx__member *node = &seen->node[number];
-        memcpy(ret_status->node, node->name, sizeof node->name);
-        memcpy(ret_status->address, node->address, sizeof node->address);
-        memcpy(ret_status->homes, node->homes, sizeof node->homes);
-        ret_status->left_ms = left_ms(node->until_us);
-        ret_status->here = (uint8_t)is_mine(home, node->name);
+        tell_member(home, &seen->node[number], ret_status);
     }
     pthread_mutex_unlock(&home->lock);
     return there;
@@ -149,25 +172,75 @@ static int has_home(const etx__member *node, const char *home_id) {
     return at != NULL && at[-1] == ' ' && (at[ETX_HOME_ID_LEN] == ' ' || at[ETX_HOME_ID_LEN] == 0);
 }
 
-int etx__survey_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status) {
-    int found = 0;
-    for (uint32_t i = 0; !found && i < engine->home_count; i++) {
-        etx__home *home = engine->home[i];
-        const etx__view *seen =
-            atomic_load(&home->opened) && home->survey != NULL ? &home->survey->seen : NULL;
-        pthread_mutex_lock(&home->lock);
-        for (uint32_t k = 0; seen != NULL && !found && k < seen->nodes; k++) {
-            const etx__member *node = &seen->node[k];
-            if (!is_mine(home, node->name) && has_home(node, home_id)) {
-                memcpy(ret_status->node, node->name, sizeof node->name);
-                memcpy(ret_status->address, node->address, sizeof node->address);
-                ret_status->node_left_ms = left_ms(node->until_us);
-                found = 1;
-            }
+/* The first of them that has it and is not this node; or NULL. */
+static const etx__member *member_with(const etx__home *home,
+                                      const etx__member *nodes,
+                                      uint32_t count,
+                                      const char *home_id) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_mine(home, nodes[i].name) && has_home(&nodes[i], home_id)) {
+            return &nodes[i];
         }
-        pthread_mutex_unlock(&home->lock);
     }
+    return NULL;
+}
+
+/* Has it a home that nobody who is there has, nor this node itself? */
+static int is_missed(const etx__home *home, const etx__member *gone) {
+    const etx__view *seen = &home->survey->seen;
+    for (const char *at = gone->homes; at[0] == ' '; at += 1 + ETX_HOME_ID_LEN) {
+        char id[ETX_HOME_ID_LEN + 1];
+        snprintf(id, sizeof id, "%s", at + 1);
+        if (member_with(home, seen->node, seen->nodes, id) == NULL &&
+            etx__home_of(home->engine, id) == NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int etx__survey_gone(etx__home *home, uint32_t number, etx_node_status *ret_status) {
+    const etx__view *seen = &home->survey->seen;
+    int found = 0;
+    pthread_mutex_lock(&home->lock);
+    for (uint32_t i = 0; !found && i < seen->gones; i++) {
+        if (is_missed(home, &seen->gone[i]) && number-- == 0) {
+            tell_member(home, &seen->gone[i], ret_status);
+            found = 1;
+        }
+    }
+    pthread_mutex_unlock(&home->lock);
     return found;
+}
+
+static int find_in(etx__home *home, const char *home_id, int gone, etx_partition_status *ret) {
+    const etx__view *seen = &home->survey->seen;
+    pthread_mutex_lock(&home->lock);
+    const etx__member *node = member_with(home, gone ? seen->gone : seen->node,
+                                          gone ? seen->gones : seen->nodes, home_id);
+    if (node != NULL) {
+        memcpy(ret->node, node->name, sizeof node->name);
+        memcpy(ret->address, gone ? "" : node->address, gone ? 1 : sizeof node->address);
+        ret->node_left_ms = left_ms(node->until_us);
+    }
+    if (node != NULL && gone) {
+        snprintf(ret->why, sizeof ret->why,
+                 "home %s is with node %s, which is not there: start it again, with its directory",
+                 home_id, node->name);
+    }
+    pthread_mutex_unlock(&home->lock);
+    return node != NULL;
+}
+
+int etx__survey_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status) {
+    for (uint32_t i = 0; i < 2 * engine->home_count; i++) {
+        etx__home *home = engine->home[i % engine->home_count];
+        if (atomic_load(&home->opened) && home->survey != NULL &&
+            find_in(home, home_id, i >= engine->home_count, ret_status)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int etx__survey_says(etx__home *home, uint32_t number, char *ret_text, size_t size) {

@@ -4,7 +4,7 @@
 
 #include "home.h"
 
-enum { ETX__NODES_MAX = 256 };
+enum { ETX__NODES_MAX = 256, ETX__GONE_MAX = 64 };
 
 typedef struct etx__member {
     char name[ETX_NAME_MAX + 1];
@@ -21,7 +21,9 @@ typedef struct etx__lease {
 /* What a survey has shown. */
 typedef struct etx__view {
     uint32_t nodes;
+    uint32_t gones;
     etx__member *node;  /* at most ETX__NODES_MAX */
+    etx__member *gone;  /* that had homes of their own; at most ETX__GONE_MAX */
     etx__lease *holder; /* by partition */
 } etx__view;
 
@@ -46,8 +48,10 @@ uint64_t etx__survey_who(etx__home *home,
                          char ret_address[ETX__ADDRESS_MAX + 1]);
 /* A node that attends, in the order of names; 0: there are not so many. Any thread. */
 int etx__survey_node(etx__home *home, uint32_t number, etx_node_status *ret_status);
-/* Which other node has the home of this id for itself: its name, address and left_ms; 0: none that
- * attends. Any thread. */
+/* One that is gone, and has a home that no other has taken over. The same. */
+int etx__survey_gone(etx__home *home, uint32_t number, etx_node_status *ret_status);
+/* Which other node has the home of this id for itself: its name, address and left_ms; if it is
+ * gone, without address, and `why` says what to do. 0: none is known. Any thread. */
 int etx__survey_finds(etx_engine *engine, const char *home_id, etx_partition_status *ret_status);
 /* Who has the partition, in words; 1: another node, 0: nobody that is known. Any thread. */
 int etx__survey_says(etx__home *home, uint32_t number, char *ret_text, size_t size);

@@ -1,12 +1,14 @@
 /* Nodes and leases, as every store that several engines may share has them. */
 #include "log_leases.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { AWAIT_STEPS = 6000 };
+enum { AWAIT_STEPS = 6000, GONE_STEPS = 1000 };
 
 static int open_as(const log_subject *subject, log_subject *other, const char *node) {
     *other = *subject;
@@ -21,6 +23,8 @@ static int open_as(const log_subject *subject, log_subject *other, const char *n
 typedef struct seen {
     char text[512];
     size_t len;
+    char gone[512];
+    size_t gone_len;
 } seen;
 
 static void see_node(const etx_log_node *node, void *user) {
@@ -37,8 +41,15 @@ static void see_lease(const etx_log_lease *lease, void *user) {
                                  lease->partition, lease->node);
 }
 
+static void see_gone(const etx_log_node *node, void *user) {
+    seen *all = user;
+    assert_int_equal(node->left_ms, 0);
+    all->gone_len += (size_t)snprintf(all->gone + all->gone_len, sizeof all->gone - all->gone_len,
+                                      "%s@%s ", node->name, node->address);
+}
+
 static void take_survey(const log_subject *subject, seen *all) {
-    etx_log_survey survey = {sizeof survey, see_node, see_lease, all};
+    etx_log_survey survey = {sizeof survey, see_node, see_lease, all, see_gone};
     *all = (seen){.len = 0};
     assert_int_equal(subject->ops->survey(subject->log, &survey, NULL, 0), 0);
 }
@@ -128,4 +139,52 @@ void leases_check(const log_subject *subject) {
     assert_true(off > -60 && off < 60);
     ops->close(a.log, 1);
     ops->close(b.log, 1);
+}
+
+/* Until it is told that these are gone. */
+static void await_gone(const log_subject *subject, const char *wanted) {
+    seen all = {.len = 0};
+    for (int i = 0; i < GONE_STEPS; i++) {
+        take_survey(subject, &all);
+        if (strcmp(all.gone, wanted) == 0)
+            return;
+        usleep(10000);
+    }
+    assert_string_equal(all.gone, wanted);
+}
+
+/* Where a node was is told after it left, and after it was not heard of any more, if it had said
+ * more than its address; until it is there again. */
+void gone_check(const log_subject *subject) {
+    log_subject a;
+    log_subject b;
+    log_subject again;
+    const etx_log_ops *ops = subject->ops;
+    assert_int_equal(open_as(subject, &a, "a"), 0);
+    assert_int_equal(open_as(subject, &b, "b"), 0);
+    assert_int_equal(ops->attend(b.log, "http://b", 60000, NULL, 0), 0);
+    assert_int_equal(ops->attend(a.log, "http://a f000001 f000002", 60000, NULL, 0), 0);
+    await_gone(&b, "");
+    assert_int_equal(ops->attend(b.log, "", 0, NULL, 0), 0);
+    expect_survey(&b, "a@http://a f000001 f000002 ");
+    await_gone(&b, ""); /* it had none */
+    assert_int_equal(ops->attend(a.log, "", 0, NULL, 0), 0);
+    expect_survey(&b, "");
+    await_gone(&b, "a@http://a f000001 f000002 ");
+    ops->close(a.log, 1);
+    assert_int_equal(open_as(subject, &again, "a"), 0); /* there again, with one of them */
+    assert_int_equal(ops->attend(again.log, " f000002", 60000, NULL, 0), 0);
+    expect_survey(&b, "a@ f000002 ");
+    await_gone(&b, "");
+    assert_int_equal(ops->attend(again.log, " f000002", 1, NULL, 0), 0);
+    await_gone(&b, "a@ f000002 ");
+    const etx_log_survey older = {offsetof(etx_log_survey, on_gone), see_node, see_lease,
+                                  &(seen){.len = 0}, (void (*)(const etx_log_node *, void *))abort};
+    assert_int_equal(ops->survey(b.log, &older, NULL, 0), 0); /* who does not ask is not told */
+    assert_int_equal(ops->attend(again.log, "http://a", 60000, NULL, 0), 0);
+    assert_int_equal(ops->attend(again.log, "", 0, NULL, 0), 0);
+    expect_survey(&b, "");
+    await_gone(&b, "");
+    ops->close(b.log, 1);
+    ops->close(again.log, 1);
 }

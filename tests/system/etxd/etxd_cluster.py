@@ -170,7 +170,23 @@ class Cluster(Nodes):
         again = self.expect(asked.get(path, headers={"Etx-Forwarded-By": "c"}), 421, "elsewhere")
         self.assertIn("of a local home is with node a", again.json["detail"])
         self.assertEqual(self.nodes.pop("a").end(), 0)
-        self.eventually(lambda: asked.get(path).status == 503)
+        self.is_missed(asked, path, home)
+        self.assertEqual(asked.end(), 0)
+        self.nodes["b"] = asked = self.open("b")  # all others have been started anew
+        self.is_missed(asked, path, home)
+        self.expect(asked.get(path.replace(home, "f000000")), 503, "unavailable")
+
+    def is_missed(self, asked, path, home):
+        """What is at home of a node that is gone is still said to be there."""
+        self.eventually(lambda: asked.get("/v1/cluster").json["homes"][0]["gone"])
+        again = self.expect(asked.get(path), 421, "elsewhere")
+        self.assertIn(f"home {home} is with node a, which is not there: start it again",
+                      again.json["detail"])
+        gone = asked.get("/v1/cluster").json["homes"][0]["gone"]
+        self.assertEqual([(one["node"], one["homes"]) for one in gone], [("a", [home])])
+        shown = self.etx("status", "--server", f"http://{asked.listen}")
+        self.assertRegex(shown, r"(?m)^a .* gone ")
+        self.assertIn(f"its own home {home} waits for it", shown)
 
     def test_the_answer_that_is_not_yet(self):
         """202 with its Location, headers along, and what operators do, at the wrong node."""

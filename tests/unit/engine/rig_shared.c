@@ -109,7 +109,9 @@ static int shared_attend(etx_log *head,
     ours->attended = 1;
     member->process = ours;
     member->until_ms = ttl_ms > 0 ? host_now_ms() + ttl_ms : 0;
-    snprintf(member->address, sizeof member->address, "%s", address);
+    if (ttl_ms > 0) {
+        snprintf(member->address, sizeof member->address, "%s", address);
+    }
     return leave(ours, 0);
 }
 
@@ -160,6 +162,9 @@ static int shared_survey(etx_log *head,
             etx_log_node node = {sizeof node, sorted[i].name, sorted[i].address,
                                  sorted[i].until_ms - now};
             survey->on_node(&node, survey->user);
+        } else if (strchr(sorted[i].address, ' ') != NULL && survey->on_gone != NULL) {
+            etx_log_node node = {sizeof node, sorted[i].name, sorted[i].address, 0};
+            survey->on_gone(&node, survey->user);
         }
     }
     for (uint32_t i = 0; i < RIG_PARTITIONS; i++) {

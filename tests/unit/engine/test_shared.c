@@ -166,6 +166,75 @@ static void a_home_of_one_node_is_named(void **state) {
     cluster_end(&cluster);
 }
 
+static void wait_until_missed(etx_engine *engine, int missed) {
+    etx_node_status gone = {.size = sizeof gone};
+    uint64_t end = host_now_ms() + 60000;
+    while ((etx_engine_gone_status(engine, 0, 0, &gone) == 0) != missed) {
+        assert_true(host_now_ms() < end);
+        usleep(1000);
+    }
+}
+
+/* It says who has it, that this node is not there, and what to do. */
+static void expect_missed(etx_engine *engine, const char *gid, const char *home_id) {
+    etx_status status = {.size = sizeof status};
+    etx_partition_status where = {.size = sizeof where};
+    etx_node_status gone = {.size = sizeof gone};
+    char words[200];
+    wait_until_missed(engine, 1);
+    assert_int_equal(etx_query(engine, gid, &status), ETX_EELSEWHERE);
+    etx_engine_message(engine, words, sizeof words);
+    assert_non_null(strstr(words, "is with node one, which is not there: start it again"));
+    rig_must(engine, etx_engine_gid_status(engine, gid, &where), "gid status");
+    assert_string_equal(where.node, "one");
+    assert_string_equal(where.address, "");
+    assert_int_equal(where.elsewhere, 1);
+    assert_int_equal(where.node_left_ms, 0);
+    assert_non_null(strstr(where.why, home_id));
+    rig_must(engine, etx_engine_gone_status(engine, 0, 0, &gone), "gone");
+    assert_string_equal(gone.node, "one");
+    assert_string_equal(gone.address, "http://one:1");
+    assert_string_equal(gone.homes + 1, home_id);
+    assert_int_equal(gone.left_ms, 0);
+    assert_int_equal(etx_engine_gone_status(engine, 0, 1, &gone), ETX_ENOTFOUND);
+    rig_must(engine, etx_engine_node_status(engine, 0, 0, &gone), "node");
+    assert_string_not_equal(gone.node, "one");
+}
+
+/* What a node has begun at a home of its own is its own when it is gone, left or not heard of, and
+ * all others have been started anew. */
+static void a_home_of_a_node_that_is_gone(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_status status = {.size = sizeof status};
+    etx_home_status home = {.size = sizeof home};
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    for (int dies = 0; dies < 2; dies++) {
+        etx_engine *one = cluster_node_start_with(&cluster, "one", "http://one:1", own.url, 1);
+        etx_engine *two = cluster_node_start(&cluster, "two", "");
+        cluster_wait_for(two, PARTITIONS / 2);
+        wait_until_missed(two, 0);
+        rig_must(one, etx_tx_run(rig_pair(one, "bank", NULL, 'D'), &outcome), "run");
+        rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+        rig_close(one, dies ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        expect_missed(two, outcome.gid, home.id);
+        rig_close(two, ETX_CLOSE_FINISH);
+        etx_engine *three = cluster_node_start(&cluster, "three", "");
+        expect_missed(three, outcome.gid, home.id);
+        rig_close(three, ETX_CLOSE_FINISH);
+    }
+    /* who has taken the home over is asked: here this node itself */
+    etx_engine *four = cluster_node_start_with(&cluster, "four", "", own.url, 1);
+    wait_until_missed(four, 0);
+    assert_int_equal(etx_query(four, outcome.gid, &status), 0);
+    rig_close(four, ETX_CLOSE_FINISH);
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 /* A node for which chosen gids belong to another home says so, and takes nothing that others would
  * then miss. */
 static void a_node_with_another_list_stays_out(void **state) {
@@ -398,6 +467,7 @@ int main(void) {
         cmocka_unit_test(each_lists_its_own),
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(a_home_of_one_node_is_named),
+        cmocka_unit_test(a_home_of_a_node_that_is_gone),
         cmocka_unit_test(a_node_with_another_list_stays_out),
         cmocka_unit_test(who_reads_longer_than_its_lease_does_not_claim),
         cmocka_unit_test(who_leaves_hands_over_at_once),

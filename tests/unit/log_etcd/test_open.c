@@ -253,6 +253,7 @@ static void test_compacted_while_read(void **state) {
 
 static void test_nodes(void **state) {
     fixture *f = *state;
+    gone_check(&f->subject);
     nodes_check(&f->subject);
 }
 

@@ -434,6 +434,7 @@ static void test_damaged(void **state) {
 
 static void test_nodes(void **state) {
     fixture *f = *state;
+    gone_check(&f->subject);
     nodes_check(&f->subject);
 }
 

@@ -114,6 +114,8 @@ typedef struct etx__etcd_log {
     etx__etcd_lease lease[ETX__ETCD_LEASES];
     etx__etcd_seen seen[ETX__ETCD_SEEN];
     uint8_t attended;
+    char word[400];            /* what is told of this node when it is gone, as it was put last */
+    uint64_t word_ms;          /* when that was looked at; 0: never */
     uint64_t upkeep_ms;        /* when it was last looked how full the store is */
     uint64_t db_bytes;         /* of the store's database, with what is free in it */
     uint64_t quota_bytes;      /* that it may have; 0: not known */

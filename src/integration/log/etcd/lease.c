@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRIES = 4, SEEN_MS = 1000 };
+enum { TRIES = 4, SEEN_MS = 1000, WORD_MS = 3600 * 1000 };
 
 /* A key of a node or of a partition. */
 typedef struct holder {
@@ -168,6 +168,31 @@ static int try_attend(etx__etcd_log *log, const char *key, const char *value, ui
     return rc;
 }
 
+/* What is told of this node when it is gone hangs on a lease of its own, which lasts long. Where
+ * another was faster, it is put when the node says next that it is there. */
+static int keep_word(etx__etcd_log *log, const char *value) {
+    char key[ETX_NAME_MAX + 8];
+    holder was = {.revision = 0};
+    etx__etcd_lease *lease = NULL;
+    uint64_t now = etx__etcd_now_ms();
+    int told = strchr(value + strlen(log->store.common.process) + 1, ' ') != NULL;
+    if (log->word_ms && now - log->word_ms < WORD_MS && strcmp(log->word, value) == 0)
+        return 0;
+    snprintf(key, sizeof key, "h/%s", log->store.common.node);
+    int rc = look(log, key, &was);
+    if (!rc && told)
+        rc = hold(log, ETX__STORE_GONE_S * 1000u, &lease);
+    if (!rc && told && (was.lease != lease->id || strcmp(was.value, value) != 0))
+        rc = change(log, key, &was, value, lease);
+    else if (!rc && !told && was.revision)
+        rc = change(log, key, &was, NULL, NULL);
+    if (!rc) {
+        log->word_ms = now;
+        snprintf(log->word, sizeof log->word, "%s", value);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 int etx__etcd_attend(etx_log *head,
                      const char *address,
                      uint32_t ttl_ms,
@@ -188,7 +213,10 @@ int etx__etcd_attend(etx_log *head,
         rc = ETX_EUNAVAILABLE;
         etx__etcd_say(&log->care, rc, "others were faster, again and again");
     }
-    log->attended |= rc == 0 && ttl_ms > 0;
+    if (rc == 0 && ttl_ms > 0) {
+        log->attended = 1;
+        rc = keep_word(log, value);
+    }
     tell_why(log, rc, message, message_size);
     etx__etcd_upkeep_now_and_then(log);
     pthread_mutex_unlock(&log->care_lock);
@@ -270,19 +298,25 @@ typedef void (*tell)(const char *name,
                      uint64_t left_ms,
                      const etx_log_survey *survey);
 
+static etx_bytes name_of(const etx__etcd_log *log, etx_bytes kv) {
+    size_t skip = strlen(log->store.place.path) + 3; /* PREFIX/n/ */
+    etx_bytes key = etx__etcd_part_of(kv, KV_KEY, 0);
+    return key.len <= skip ? (etx_bytes){NULL, 0}
+                           : (etx_bytes){(const char *)key.data + skip, key.len - skip};
+}
+
 /* Those of one range; `range` is not borrowed from the session. */
 static int tell_all(etx__etcd_log *log, etx_bytes range, tell one, const etx_log_survey *survey) {
-    size_t skip = strlen(log->store.place.path) + 3; /* PREFIX/n/ */
     etx__etcd_field field;
     int rc = 0;
     while (rc == 0 && etx__etcd_next(&range, &field)) {
-        etx_bytes key = etx__etcd_part_of(field.bytes, KV_KEY, 0);
+        etx_bytes key = field.field == RANGE_KVS ? name_of(log, field.bytes) : (etx_bytes){0};
         char words[400];
         char name[ETX_NAME_MAX + 1];
         uint64_t left_ms = 0;
-        if (field.field != RANGE_KVS || key.len <= skip)
+        if (!key.len)
             continue;
-        copy_words(name, sizeof name, (etx_bytes){(const char *)key.data + skip, key.len - skip});
+        copy_words(name, sizeof name, key);
         copy_words(words, sizeof words, etx__etcd_part_of(field.bytes, KV_VALUE, 0));
         rc = left(log, etx__etcd_number_of(field.bytes, KV_LEASE), &left_ms);
         if (!rc && left_ms > 0)
@@ -291,11 +325,41 @@ static int tell_all(etx__etcd_log *log, etx_bytes range, tell one, const etx_log
     return rc;
 }
 
-/* Nodes and partitions, of one moment. */
+static int is_among(const etx__etcd_log *log, etx_bytes nodes, etx_bytes name) {
+    etx__etcd_field field;
+    while (etx__etcd_next(&nodes, &field)) {
+        etx_bytes one = field.field == RANGE_KVS ? name_of(log, field.bytes) : (etx_bytes){0};
+        if (one.len == name.len && memcmp(one.data, name.data, name.len) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Those of `words` that are not among the nodes. */
+static void tell_gone(const etx__etcd_log *log,
+                      etx_bytes words,
+                      etx_bytes nodes,
+                      const etx_log_survey *survey) {
+    etx__etcd_field field;
+    while (etx__etcd_next(&words, &field)) {
+        etx_bytes key = field.field == RANGE_KVS ? name_of(log, field.bytes) : (etx_bytes){0};
+        char value[400];
+        char name[ETX_NAME_MAX + 1];
+        if (!key.len || is_among(log, nodes, key))
+            continue;
+        copy_words(name, sizeof name, key);
+        copy_words(value, sizeof value, etx__etcd_part_of(field.bytes, KV_VALUE, 0));
+        const char *address = strchr(value, ' ');
+        etx_log_node node = {sizeof node, name, address ? address + 1 : "", 0};
+        etx__store_tell_gone(survey, &node);
+    }
+}
+
+/* Nodes, partitions, and what is told of those that are gone, of one moment. */
 static int ask_all(etx__etcd_log *log, etx_bytes *ret_answer) {
-    static const char *const kinds[] = {"n", "l"};
+    static const char *const kinds[] = {"n", "l", "h"};
     etx__etcd_text *to = etx__etcd_begin(&log->care);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         size_t operation = etx__etcd_open(to, TXN_SUCCESS);
         size_t range = etx__etcd_open(to, OP_RANGE);
         etx__etcd_key(to, RANGE_KEY, &log->store, "%s/", kinds[i]);
@@ -324,6 +388,8 @@ int etx__etcd_survey(etx_log *head,
     answer = (etx_bytes){kept.bytes, kept.len};
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 0), tell_node, survey);
     rc = rc ? rc : tell_all(log, etx__etcd_found(answer, 1), tell_lease, survey);
+    if (!rc)
+        tell_gone(log, etx__etcd_found(answer, 2), etx__etcd_found(answer, 0), survey);
     tell_why(log, rc, message, message_size);
     pthread_mutex_unlock(&log->care_lock);
     etx__etcd_text_free(&kept);

@@ -5,6 +5,7 @@
  * PREFIX/p/PARTITION/below       the trim mark, in 16 hexadecimal digits
  * PREFIX/p/PARTITION/s/SLOT      a slot
  * PREFIX/n/NODE                  a node: its process and its address; on an etcd lease
+ * PREFIX/h/NODE                  the same, if it is told when the node is gone; on one of a month
  * PREFIX/l/PARTITION             the node that has the partition; on an etcd lease
  *
  * The first is put last, and only while it is not there: two that make a log at once put the same

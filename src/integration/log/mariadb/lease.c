@@ -13,7 +13,12 @@ static const char attend[] =
     " address = IF(process = VALUES(process) OR %d = 0, VALUES(address), address),"
     " until = IF(process = VALUES(process) OR %d = 0, VALUES(until), until),"
     " process = IF(%d = 0, VALUES(process), process)";
-static const char leave[] = "DELETE FROM #node WHERE name = %s AND process = %s";
+/* What is told of nodes that are gone stays. */
+static const char leave[] =
+    "DELETE FROM #node WHERE name = %s AND process = %s AND LOCATE(' ', address) = 0";
+static const char leave_word[] =
+    "UPDATE #node SET until = UTC_TIMESTAMP(6)"
+    " WHERE name = %s AND process = %s AND until > UTC_TIMESTAMP(6)";
 /* Each partition has its row, of nobody at first. 1: it was ours and has not run out; 2: it is now.
  * The first assignment asks for what was. */
 static const char renew[] =
@@ -29,7 +34,10 @@ static const char survey_all[] =
     " FROM #node WHERE until > UTC_TIMESTAMP(6)"
     " UNION ALL SELECT 1, node, '', part,"
     " CEILING(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), until) / 1000)"
-    " FROM #lease WHERE until > UTC_TIMESTAMP(6) ORDER BY 1, 4, 2";
+    " FROM #lease WHERE until > UTC_TIMESTAMP(6)"
+    " UNION ALL SELECT 2, name, address, 0, 0 FROM #node WHERE until <= UTC_TIMESTAMP(6)"
+    " AND until > UTC_TIMESTAMP(6) - INTERVAL 30 DAY AND LOCATE(' ', address) > 0"
+    " ORDER BY 1, 4, 2";
 static const char read_clock[] = "SELECT FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000)";
 
 static int tell(const etx__maria_log *log, int rc, char *message, size_t message_size) {
@@ -42,8 +50,10 @@ static int attend_as(etx__maria_log *log, const char *address, uint32_t ttl_ms) 
     etx__maria_literal at;
     etx__maria_quote(&name, log->store.common.node);
     etx__maria_quote(&process, log->store.common.process);
-    if (ttl_ms == 0)
-        return etx__maria_run(&log->care, leave, name.text, process.text);
+    if (ttl_ms == 0) {
+        int gone = etx__maria_run(&log->care, leave, name.text, process.text);
+        return gone ? gone : etx__maria_run(&log->care, leave_word, name.text, process.text);
+    }
     int rc = etx__maria_run(&log->care, attend, name.text, etx__maria_quote(&at, address),
                             process.text, ttl_ms, log->attended, log->attended, log->attended);
     if (!rc && log->care.changed == 0) {
@@ -97,9 +107,11 @@ int etx__maria_release(etx_log *head, uint32_t number) {
 
 static void tell_row(MYSQL_ROW row, const etx_log_survey *survey) {
     uint64_t left_ms = etx__maria_number(row[4]);
+    etx_log_node node = {sizeof node, row[1], row[2], left_ms};
     if (row[0][0] == '0') {
-        etx_log_node node = {sizeof node, row[1], row[2], left_ms};
         survey->on_node(&node, survey->user);
+    } else if (row[0][0] == '2') {
+        etx__store_tell_gone(survey, &node);
     } else {
         etx_log_lease lease = {sizeof lease, (uint32_t)etx__maria_number(row[3]), row[1], left_ms};
         survey->on_lease(&lease, survey->user);

@@ -13,7 +13,13 @@ static const char attend[] =
     " ON CONFLICT(name) DO UPDATE"
     " SET address = excluded.address, process = excluded.process, until = excluded.until"
     " WHERE n.process = excluded.process OR $5::integer = 0";
-static const char leave[] = "DELETE FROM etx_log_node WHERE name = $1 AND process = $2 AND " SOON;
+/* What is told of nodes that are gone stays. */
+static const char leave[] =
+    "WITH kept AS (UPDATE etx_log_node SET until = statement_timestamp()"
+    "  WHERE name = $1 AND process = $2 AND strpos(address, ' ') > 0 AND " SOON
+    ")"
+    " DELETE FROM etx_log_node WHERE name = $1 AND process = $2 AND strpos(address, ' ') = 0"
+    " AND " SOON;
 /* Locked first, so that what it was is known when it becomes another's. */
 static const char renew[] =
     "WITH was AS (SELECT node = $2 AND until >= clock_timestamp() AS own"
@@ -34,6 +40,9 @@ static const char survey_all[] =
     " UNION ALL SELECT 1, node COLLATE \"C\", '', partition,"
     " ceil(extract(epoch FROM until - statement_timestamp()) * 1000)::bigint"
     " FROM etx_log_lease WHERE until > statement_timestamp()"
+    " UNION ALL SELECT 2, name COLLATE \"C\", address, 0, 0"
+    " FROM etx_log_node WHERE until <= statement_timestamp()"
+    " AND until > statement_timestamp() - interval '30 days' AND strpos(address, ' ') > 0"
     " ORDER BY 1, 4, 2";
 static const char read_clock[] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
@@ -117,9 +126,11 @@ int etx__pg_release(etx_log *head, uint32_t number) {
 static void tell_row(const PGresult *result, int row, const etx_log_survey *survey) {
     uint64_t left_ms = (uint64_t)etx__pg_number_at(result, row, 4);
     const char *name = PQgetvalue(result, row, 1);
+    etx_log_node node = {sizeof node, name, PQgetvalue(result, row, 2), left_ms};
     if (PQgetvalue(result, row, 0)[0] == '0') {
-        etx_log_node node = {sizeof node, name, PQgetvalue(result, row, 2), left_ms};
         survey->on_node(&node, survey->user);
+    } else if (PQgetvalue(result, row, 0)[0] == '2') {
+        etx__store_tell_gone(survey, &node);
     } else {
         uint32_t partition = (uint32_t)etx__pg_number_at(result, row, 3);
         etx_log_lease lease = {sizeof lease, partition, name, left_ms};

@@ -24,10 +24,13 @@ static const char attend[] = WRITES NOW
     "redis.call('HSET', KEYS[1], ARGV[1],\n"
     "  string.format('%016.0f', now + ARGV[3]) .. ARGV[2] .. ARGV[5])\n"
     "return 'done'";
-/* ARGV: node, process. */
-static const char leave[] = WRITES
+/* ARGV: node, process. What is told of nodes that are gone stays. */
+static const char leave[] = WRITES NOW
     "local was = redis.call('HGET', KEYS[1], ARGV[1])\n"
-    "if was and string.sub(was, 17, 32) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end\n"
+    "if not was or string.sub(was, 17, 32) ~= ARGV[2] then return 'done' end\n"
+    "if string.find(was, ' ', 33, true) then\n"
+    "  redis.call('HSET', KEYS[1], ARGV[1], string.format('%016.0f', now) .. string.sub(was, 17))\n"
+    "else redis.call('HDEL', KEYS[1], ARGV[1]) end\n"
     "return 'done'";
 /* ARGV: partition, node, ttl. */
 static const char renew[] = WRITES NOW
@@ -164,11 +167,13 @@ static void tell_nodes(redisReply *nodes, uint64_t now, const etx_log_survey *su
     for (size_t i = 0; i < count; i++) {
         etx_bytes value = etx__redis_text_at(nodes, 2 * i + 1);
         uint64_t left_ms = left_of(value, UNTIL + PROCESS, now);
-        if (left_ms) {
-            etx_log_node node = {sizeof node, nodes->element[2 * i]->str,
-                                 (const char *)value.data + UNTIL + PROCESS, left_ms};
+        etx_log_node node = {sizeof node, nodes->element[2 * i]->str,
+                             (const char *)value.data + UNTIL + PROCESS, left_ms};
+        if (left_ms)
             survey->on_node(&node, survey->user);
-        }
+        else if (left_of(value, UNTIL + PROCESS, now - ETX__STORE_GONE_S * 1000ull) &&
+                 strchr(node.address, ' '))
+            etx__store_tell_gone(survey, &node);
     }
 }
 

@@ -122,3 +122,8 @@ int etx__store_reader_take(etx__store_reader *reader, const etx_slot *slot) {
     reader->bytes += slot->batch.len + ETX__STORE_SLOT_COST;
     return reader->visit(slot, reader->user);
 }
+
+void etx__store_tell_gone(const etx_log_survey *survey, const etx_log_node *node) {
+    if (survey->size >= sizeof *survey && survey->on_gone)
+        survey->on_gone(node, survey->user);
+}

@@ -11,7 +11,8 @@ enum {
     ETX__STORE_PARTITIONS = 16, /* of a log that is made, unless told */
     ETX__STORE_PARTITIONS_MAX = 256,
     ETX__STORE_HOSTS_MAX = 16,
-    ETX__STORE_SLOT_COST = 64 /* bytes that a slot takes beside its batch */
+    ETX__STORE_SLOT_COST = 64,         /* bytes that a slot takes beside its batch */
+    ETX__STORE_GONE_S = 30 * 24 * 3600 /* so long it is told of nodes that are gone */
 };
 
 /* Nothing of it changes while the log is open. */
@@ -101,6 +102,8 @@ etx_put_result etx__store_put_begin(const etx__store *store,
                                     uint32_t partitions,
                                     size_t batch_max,
                                     etx_put *put);
+/* Tells of a node that is gone, if somebody asks for such. */
+void etx__store_tell_gone(const etx_log_survey *survey, const etx_log_node *node);
 /* Sets error and message of the put, and returns `result`. */
 etx_put_result etx__store_put_end(etx_put *put, etx_put_result result, int error, const char *text);
 /* What a put came to after its attempts; 0: all had no effect, as others wrote at the same time.
