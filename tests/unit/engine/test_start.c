@@ -91,7 +91,7 @@ static void no_memory_to_read(void **state) {
             char message[512];
             etx_engine_message(engine, message, sizeof message);
             assert_int_equal(rc, ETX_ENOMEM);
-            assert_non_null(strstr(message, "no memory for a record"));
+            assert_non_null(strstr(message, "no memory to read a record"));
             etx_engine_free(engine);
             continue;
         }
