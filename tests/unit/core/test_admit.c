@@ -232,11 +232,43 @@ static void test_full(void **state) {
     world_free(w);
 }
 
+/* What is new is judged together with what other partitions have; what ends is not. */
+static void test_with_others(void **state) {
+    (void)state;
+    world *w = NULL;
+    etx_record begin, enlist, abort, refusal;
+    say(&w, "world transactions=4\nparticipant shop\nbegin t mode=interactive deadline=9000\nput");
+    etx__core *core = w->core;
+    const etx__entry *t = known(w, "t");
+    fill(&begin, "begin other", NULL);
+    fill(&enlist, "enlist d", t);
+    fill(&abort, "decide abort", t);
+    fill(&refusal, "decide abort never-begun", NULL);
+    core->others.live = 2;
+    assert_int_equal(etx__admit(core, NULL, &begin), 0);
+    core->others.live = 3;
+    assert_int_equal(etx__admit(core, NULL, &begin), ETX_EBUSY);
+    core->others.live = 0;
+    uint64_t most = core->options.memory_max;
+    core->others.bytes = most - most / 16 - core->pool.used_bytes - 1;
+    assert_int_equal(etx__admit(core, NULL, &begin), 0);
+    assert_int_equal(etx__admit(core, t, &enlist), 0);
+    assert_int_equal(etx__admit(core, NULL, &refusal), 0);
+    core->others.bytes++;
+    assert_int_equal(etx__admit(core, NULL, &begin), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, t, &enlist), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, NULL, &refusal), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, t, &abort), 0);
+    core->others.bytes = 0;
+    world_free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states_and_records),
         cmocka_unit_test(test_in_flight),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_with_others),
     };
     return cmocka_run_group_tests_name("core admit", tests, NULL, NULL);
 }
