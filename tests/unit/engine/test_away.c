@@ -258,6 +258,22 @@ static void a_full_home_is_not_well(void **state) {
     shop_end(&shop);
 }
 
+/* A store that answers nothing is not asked all the time: each attempt at the same put waits
+ * longer than the one before. */
+static void an_unknown_put_is_made_again_later(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop, 1, 0);
+    rig_log_fail(&shop.first, RIG_UNKNOWN, 5);
+    uint64_t began_ms = host_now_ms();
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), "run");
+    assert_int_equal(shop.first.faults, 5);
+    assert_true(host_now_ms() - began_ms >= 20 + 40 + 80 + 160 + 320);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
 /* None is well for long enough: then the first of the list, as ever. */
 static void the_first_of_those_on_probation(void **state) {
     struct shop shop;
@@ -283,6 +299,7 @@ int main(void) {
         cmocka_unit_test(a_question_outlives_its_put),
         cmocka_unit_test(elsewhere_it_is_the_same),
         cmocka_unit_test(a_full_home_is_not_well),
+        cmocka_unit_test(an_unknown_put_is_made_again_later),
         cmocka_unit_test(the_first_of_those_on_probation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
