@@ -58,6 +58,7 @@ static const struct row {
     {"result forward b done", "NSSSSSSSSSSS"},
     {"result forward c done", "NSSSSSSSSSSS"},
     {"result forward z done", "NNNNNNNNNNSS"},
+    {"result forward y done", "NNNNNNNNNNSS"}, /* a place behind the last */
     {"result commit a done", "NSSSSSS.S.SS"},
     {"result commit b done", "NSSSSSS.SSSS"},
     {"result commit c done", "NSSSSSS.SSSS"},
@@ -97,6 +98,10 @@ static uint16_t place_of(const char *text) {
     return has(text, " a") ? 0 : has(text, " b") ? 1 : has(text, " c") ? 2 : 9;
 }
 
+static uint16_t entry_branches(const etx__entry *entry) {
+    return entry != NULL && entry->tx != NULL ? entry->tx->s.branch_count : 0;
+}
+
 static void fill_decide(etx_record *record, const char *text) {
     record->type = ETX_RECORD_DECIDE;
     record->u.decide.commit = (uint8_t)has(text, "commit");
@@ -134,10 +139,11 @@ static void fill(etx_record *record, const char *text, const etx__entry *entry) 
     } else if (has(text, "result")) {
         record->type = ETX_RECORD_RESULT;
         record->u.result.operation = operation_of(text);
-        record->u.result.branch = has(text, " z") ? 9
-                                                  : place_of(has(text, " a ")   ? " a"
-                                                             : has(text, " b ") ? " b"
-                                                                                : " c");
+        record->u.result.branch = has(text, " z")   ? 9
+                                  : has(text, " y") ? entry_branches(entry)
+                                                    : place_of(has(text, " a ")   ? " a"
+                                                               : has(text, " b ") ? " b"
+                                                                                  : " c");
         record->u.result.reply = has(text, "refused") ? ETX_REFUSED : ETX_DONE;
     } else if (has(text, "decide")) {
         fill_decide(record, text);
@@ -228,6 +234,10 @@ static void test_full(void **state) {
     fill(&record, "result forward a done", known(w, "t"));
     char bytes[4000] = {1};
     record.u.result.bytes = (etx_bytes){bytes, sizeof bytes};
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
+    record.u.result.bytes.len = 3000 - known(w, "t")->tx->image_size; /* with what is there */
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), 0);
+    record.u.result.bytes.len++;
     assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
     world_free(w);
 }
