@@ -71,6 +71,7 @@ static const struct row {
     {"decide abort", "N......SSSSS"},
     {"decide abort forced", "N......SSSSS"},
     {"decide abort never-begun", ".SSSSSSSSSSS"},
+    {"decide commit never-begun", "NSSSSSSSSSSS"},
     {"force park", "N.........SS"},
     {"force resume", "N.........SS"},
     {"force settle forward a", "N....SSSSSSS"},
