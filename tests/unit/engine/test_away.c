@@ -112,6 +112,25 @@ static void each_who_waits_hears(void **state) {
     shop_end(&shop);
 }
 
+/* ... also that nothing is lacking but space. */
+static void each_who_waits_hears_of_space(void **state) {
+    struct shop shop;
+    rig_done one = {0}, other = {0};
+    (void)state;
+    shop_make(&shop, 200, 0);
+    hang(&shop, RIG_HANGS);
+    submit(&shop, "mine", &one);
+    submit(&shop, "mine", &other);
+    taken_up(&shop);
+    rig_log_fail(&shop.first, RIG_FULL, 1);
+    sem_post(&shop.first.gate);
+    assert_true(host_wait_for(&one.count, 1));
+    assert_true(host_wait_for(&other.count, 1));
+    assert_int_equal(one.rc, ETX_EFULL);
+    assert_int_equal(other.rc, ETX_EFULL);
+    shop_end(&shop);
+}
+
 /* What was not sent yet goes with what was not written: nothing new waits for a home that is away,
  * and what its caller heard of as not begun is not begun later. */
 static void what_is_queued_goes_too(void **state) {
@@ -294,6 +313,7 @@ static void the_first_of_those_on_probation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_who_waits_hears),
+        cmocka_unit_test(each_who_waits_hears_of_space),
         cmocka_unit_test(what_is_queued_goes_too),
         cmocka_unit_test(what_is_given_up_is_not_told),
         cmocka_unit_test(a_question_outlives_its_put),
