@@ -47,6 +47,12 @@ class TokenCase(Case):
 
 
 class Tokens(TokenCase):
+    def test_another_scheme(self):
+        for scheme, status in (("Bearer", 200), ("bearer", 200), ("Digest", 401), ("BearerX", 401)):
+            answer = self.server.ask("GET", "/v1/transactions", headers={
+                "Authorization": f"{scheme} {self.tokens['read']}"})
+            self.assertEqual(answer.status, status, scheme)
+
     def test_every_route_without_a_token(self):
         checked = 0
         for method, path, scope in self.routes():
