@@ -229,6 +229,36 @@ static void test_bad_arguments(void **state) {
     execute(f->db, "COMMIT");
 }
 
+/* Committed without finish: what became of the work nobody knows, so nothing is answered for it. */
+static void test_what_was_left_open_is_answered_nothing(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    etx_fence_answer answer = ETX_FENCE_ANSWER_INIT;
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    execute(f->db, "COMMIT");
+    for (int operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
+        call.operation = (etx_operation)operation;
+        execute(f->db, f->db->of->begin);
+        assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+        execute(f->db, "ROLLBACK");
+    }
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 10);
+    assert_int_equal(ask(f->db, "SELECT count(*) FROM etx_fence"), 1);
+}
+
+/* The work would stand without a row of its own, and be done once more. */
+static void test_another_call_is_not_finished(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+    call.gid = "h";
+    assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_DONE, NULL, NULL, 0), ETX_EINVALID);
+    execute(f->db, "ROLLBACK");
+}
+
 static void test_schema_is_made_once_and_newer_ones_are_left_alone(void **state) {
     fixture *f = *state;
     etx_fence_call try = make_call("g", ETX_TCC, ETX_FORWARD);
@@ -447,6 +477,8 @@ int main(void) {
         TEST(test_rollback_of_the_callers_transaction_forgets_the_call),
         TEST(test_keys_are_compared_byte_for_byte),
         TEST(test_bad_arguments),
+        TEST(test_what_was_left_open_is_answered_nothing),
+        TEST(test_another_call_is_not_finished),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),
         TEST(test_cleaning_moves_a_horizon_that_keeps_old_calls_out),
         TEST(test_random_interleavings_conserve_money),
