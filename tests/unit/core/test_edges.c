@@ -67,6 +67,18 @@ static void test_who_and_why(void **state) {
     world_free(w);
 }
 
+/* An abort of what nobody has begun ends at once, and an operator hears of that end once it is
+ * durable. */
+static void test_operator_of_an_undurable_end(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nabort u\nforce u commit");
+    assert_false(is_answered(w, "force u"));
+    say(&w, "put");
+    assert_int_equal(answer_of(w, "force u"), ETX_ESTATE);
+    world_free(w);
+}
+
 /* One whose image is beyond the limit already: results without bytes are always taken. */
 static void test_image(void **state) {
     (void)state;
@@ -359,6 +371,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
         cmocka_unit_test(test_who_and_why),
+        cmocka_unit_test(test_operator_of_an_undurable_end),
         cmocka_unit_test(test_image),
         cmocka_unit_test(test_what_is_durable),
         cmocka_unit_test(test_number_of_an_unknown_abort),

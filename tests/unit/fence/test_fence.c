@@ -211,7 +211,16 @@ static void test_bad_arguments(void **state) {
     call.gid = "g";
     call.operation = ETX_QUERY;
     assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_SAGA;
+    call.operation = ETX_COMMIT;
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_MESSAGE;
     call.operation = ETX_FORWARD;
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_TCC;
+    call.branch = "";
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.branch = "0";
     /* finish without enter, with a reply that is none, with too large a result */
     assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_DONE, NULL, NULL, 0), ETX_EINVALID);
     execute(f->db, "ROLLBACK");
@@ -226,6 +235,22 @@ static void test_bad_arguments(void **state) {
     execute(f->db, "COMMIT");
     execute(f->db, f->db->of->begin);
     assert_int_equal(strlen(enter(f->db, &call).reason), ETX_REASON_MAX);
+    execute(f->db, "COMMIT");
+}
+
+/* A reason that is too long ends with a whole character. */
+static void test_reasons_end_with_a_character(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    char reason[ETX_REASON_MAX + 3];
+    memset(reason, 'a', sizeof reason);
+    memcpy(reason + ETX_REASON_MAX - 1, "\xc3\xa9", 3); /* of two bytes, the second is too much */
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+    assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_REFUSED, reason, NULL, 0), 0);
+    execute(f->db, "COMMIT");
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(strlen(enter(f->db, &call).reason), ETX_REASON_MAX - 1);
     execute(f->db, "COMMIT");
 }
 
@@ -480,6 +505,7 @@ int main(void) {
         TEST(test_rollback_of_the_callers_transaction_forgets_the_call),
         TEST(test_keys_are_compared_byte_for_byte),
         TEST(test_bad_arguments),
+        TEST(test_reasons_end_with_a_character),
         TEST(test_what_was_left_open_is_answered_nothing),
         TEST(test_another_call_is_not_finished),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),
