@@ -276,12 +276,31 @@ static void test_what_was_left_open_is_answered_nothing(void **state) {
 /* The work would stand without a row of its own, and be done once more. */
 static void test_another_call_is_not_finished(void **state) {
     fixture *f = *state;
+    const etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    etx_fence_call others[] = {call, call, call, call};
+    others[0].gid = "h";
+    others[1].branch = "1";
+    others[2].operation = ETX_COMMIT;
+    others[3].gid = "done";
+    assert_int_equal(operate(f->db, &others[3], SQL_HOLD, ETX_DONE), 0);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        execute(f->db, f->db->of->begin);
+        assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+        assert_int_equal(f->db->of->finish(f->db->db, &others[i], ETX_DONE, NULL, NULL, 0),
+                         ETX_EINVALID);
+        execute(f->db, "ROLLBACK");
+    }
+}
+
+/* What one branch has done says nothing of another of the same transaction. */
+static void test_branches_are_apart(void **state) {
+    fixture *f = *state;
     etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
-    execute(f->db, f->db->of->begin);
-    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
-    call.gid = "h";
-    assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_DONE, NULL, NULL, 0), ETX_EINVALID);
-    execute(f->db, "ROLLBACK");
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    call.branch = "1";
+    call.operation = ETX_COMMIT;
+    assert_int_equal(operate(f->db, &call, SQL_BOOK, ETX_DONE), ETX_REFUSED);
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 10);
 }
 
 static void test_schema_is_made_once_and_newer_ones_are_left_alone(void **state) {
@@ -508,6 +527,7 @@ int main(void) {
         TEST(test_reasons_end_with_a_character),
         TEST(test_what_was_left_open_is_answered_nothing),
         TEST(test_another_call_is_not_finished),
+        TEST(test_branches_are_apart),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),
         TEST(test_cleaning_moves_a_horizon_that_keeps_old_calls_out),
         TEST(test_random_interleavings_conserve_money),
