@@ -385,6 +385,12 @@ static void test_cleaning_moves_a_horizon_that_keeps_old_calls_out(void **state)
     call = make_call("never", ETX_TCC, ETX_COMMIT);
     call.begin_ms = 1500;
     assert_int_equal(operate(f->db, &call, SQL_BOOK, ETX_DONE), ETX_REFUSED);
+    /* what may still come again, since it is no older than the horizon, keeps its rows */
+    call = make_call("edge", ETX_SAGA, ETX_FORWARD);
+    call.begin_ms = 1500;
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    assert_int_equal(f->db->of->clean(f->db->db, 1500, 100, &deleted), 0);
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), ETX_DONE);
     /* the horizon only rises */
     assert_int_equal(f->db->of->clean(f->db->db, 100, 100, &deleted), 0);
     assert_int_equal(ask(f->db, "SELECT horizon_ms FROM etx_fence_meta"), 1500);
