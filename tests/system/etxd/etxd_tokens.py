@@ -92,6 +92,12 @@ class Tokens(TokenCase):
                     "gid-prefix")
         self.expect(self.ask("GET", "/metrics", "bank"), 403, "scope")
 
+    def test_the_whole_prefix(self):
+        for gid, status in (("shop-1", 404), ("shop-", 404), ("shop", 403), ("s", 403),
+                            ("SHOP-1", 403), ("xshop-1", 403)):
+            answer = self.ask("GET", "/v1/transactions/" + gid, "shop")
+            self.assertEqual(answer.status, status, gid)
+
     def test_lists_and_bulks_obey_the_prefix(self):
         self.part.rules["/a/try"] = lambda headers, body: (202, b"")
         for who in ("shop", "shop", "bank"):
