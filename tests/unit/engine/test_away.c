@@ -192,7 +192,8 @@ static void a_question_outlives_its_put(void **state) {
     sem_post(&shop.first.gate);
     assert_true(host_wait_for(&shop.first.hanging, 2));
     atomic_store(&shop.slow.finish_reply, ETX_DONE); /* its END forms: nobody waits for that */
-    assert_int_equal(etx_retry(shop.engine, "sent"), 0);
+    int rc = etx_retry(shop.engine, "sent");
+    assert_true(rc == 0 || rc == ETX_ESTATE); /* its pause was over by itself: it has ended */
     taken_up(&shop);
     sem_post(&shop.first.gate);
     for (int i = 0; i < 2000 && answer.count == 0; i++) {
