@@ -199,7 +199,7 @@ static void test_slow_callback(void **state) {
     world_free(w);
 }
 
-/* Answered by its token while its callback still runs: what is to be called again waits for that. */
+/* Answered by its token while its callback still runs: the next call waits until it returns. */
 static void test_answered_before_it_returns(void **state) {
     (void)state;
     world *w = NULL;

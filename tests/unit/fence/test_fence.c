@@ -292,6 +292,18 @@ static void test_another_call_is_not_finished(void **state) {
     }
 }
 
+/* What may still come again, since it is no older than the horizon, keeps its rows. */
+static void test_rows_at_the_horizon_stay(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("edge", ETX_SAGA, ETX_FORWARD);
+    uint64_t deleted = 0;
+    call.begin_ms = 1500;
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    assert_int_equal(f->db->of->clean(f->db->db, 1500, 100, &deleted), 0);
+    assert_int_equal(deleted, 0);
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), ETX_DONE);
+}
+
 /* What one branch has done says nothing of another of the same transaction. */
 static void test_branches_are_apart(void **state) {
     fixture *f = *state;
@@ -385,12 +397,6 @@ static void test_cleaning_moves_a_horizon_that_keeps_old_calls_out(void **state)
     call = make_call("never", ETX_TCC, ETX_COMMIT);
     call.begin_ms = 1500;
     assert_int_equal(operate(f->db, &call, SQL_BOOK, ETX_DONE), ETX_REFUSED);
-    /* what may still come again, since it is no older than the horizon, keeps its rows */
-    call = make_call("edge", ETX_SAGA, ETX_FORWARD);
-    call.begin_ms = 1500;
-    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
-    assert_int_equal(f->db->of->clean(f->db->db, 1500, 100, &deleted), 0);
-    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), ETX_DONE);
     /* the horizon only rises */
     assert_int_equal(f->db->of->clean(f->db->db, 100, 100, &deleted), 0);
     assert_int_equal(ask(f->db, "SELECT horizon_ms FROM etx_fence_meta"), 1500);
@@ -534,6 +540,7 @@ int main(void) {
         TEST(test_what_was_left_open_is_answered_nothing),
         TEST(test_another_call_is_not_finished),
         TEST(test_branches_are_apart),
+        TEST(test_rows_at_the_horizon_stay),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),
         TEST(test_cleaning_moves_a_horizon_that_keeps_old_calls_out),
         TEST(test_random_interleavings_conserve_money),

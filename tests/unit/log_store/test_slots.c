@@ -1,4 +1,4 @@
-/* What is read from a store is one chain, each slot as it was put, or it is refused by its number. */
+/* What is read from a store is one chain, each slot as it was put, or it is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
