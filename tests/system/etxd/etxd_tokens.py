@@ -116,6 +116,20 @@ class Tokens(TokenCase):
         self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 0})
         self.assertEqual(count("all", "?parked=true"), 1)
 
+    def test_who_says_so_is_recorded_with_the_token(self):
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        gid = self.ask("POST", "/v1/transactions", "all", etxd_common.json.dumps(
+            {"branches": [self.part.tcc()], "wait": "begun"})).json["gid"]
+        body = b'{"who":"the-chief","why":"test"}'
+        self.expect(self.ask("POST", f"/v1/transactions/{gid}/park", "operate", body), 200)
+        home = os.path.join(self.server.folder, "home")
+        self.server.kill()
+        log = b""
+        for name in os.listdir(home):
+            with open(os.path.join(home, name), "rb") as file:
+                log += file.read()
+        self.assertIn(b"the-chief (token operate)", log)
+
     def test_no_token_in_any_log_line(self):
         self.ask("GET", "/v1/version", "all")
         self.ask("GET", "/v1/version", "wrongtoken")
