@@ -200,34 +200,6 @@ static void who_is_drained_waits_for_a_put(void **state) {
     cluster_end(&cluster);
 }
 
-/* What is in flight has a second to end where it is; after that its new owner goes on with it. */
-static void who_is_drained_gives_time_to_end(void **state) {
-    enum { LEAVE_MS = 1000 };
-    struct cluster cluster;
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    etx_tx *tx = NULL;
-    (void)state;
-    cluster_make(&cluster);
-    etx_engine *one = cluster_node_start(&cluster, "one", "");
-    etx_engine *two = cluster_node_start(&cluster, "two", "");
-    cluster_wait_for_halves(one, two);
-    rig_must(one, etx_tx_begin(one, &options, &tx), "begin");
-    char gid[ETX_GID_MAX + 1];
-    snprintf(gid, sizeof gid, "%s", etx_tx_gid(tx));
-    uint64_t asked_ms = host_now_ms();
-    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
-    cluster_wait_for(two, PARTITIONS);
-    assert_true(host_now_ms() - asked_ms >= LEAVE_MS);
-    assert_int_equal(etx_tx_abort(tx, &outcome), ETX_EELSEWHERE);
-    rig_must(two, etx_tx_attach(two, gid, 0, &tx), "attach");
-    rig_must(two, etx_tx_abort(tx, &outcome), "abort");
-    assert_int_equal(outcome.state, ETX_ABORTED);
-    rig_close(one, ETX_CLOSE_FINISH);
-    rig_close(two, ETX_CLOSE_FINISH);
-    cluster_end(&cluster);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_is_moved),
@@ -235,7 +207,6 @@ int main(void) {
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
         cmocka_unit_test(who_is_drained_waits_for_a_put),
-        cmocka_unit_test(who_is_drained_gives_time_to_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
