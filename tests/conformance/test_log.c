@@ -99,6 +99,16 @@ static void test_same_put_again(void **state) {
     assert_int_equal(subject->ops->put(subject->log, &put), ETX_PUT_OCCUPIED);
     assert_int_equal(put.found_nonce, put.nonce);
     assert_int_equal(put.found_checksum, put.checksum);
+    /* also where it is not the last any more */
+    etx_put behind = put_make(&chain, 2, "behind", 6);
+    behind.predecessor = put.checksum;
+    behind.checksum = etx_slot_checksum(behind.partition, behind.slot, behind.nonce,
+                                        behind.predecessor, behind.batch);
+    assert_int_equal(subject->ops->put(subject->log, &behind), ETX_PUT_WRITTEN);
+    put.found_checksum = 0;
+    assert_int_equal(subject->ops->put(subject->log, &put), ETX_PUT_OCCUPIED);
+    assert_int_equal(put.found_nonce, put.nonce);
+    assert_int_equal(put.found_checksum, put.checksum);
 }
 
 static void test_predecessor(void **state) {

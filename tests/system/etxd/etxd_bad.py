@@ -143,10 +143,11 @@ class Http(Case):
                 answer = self.server.ask(method, path, body=b"{}", headers=headers)
                 self.expect(answer, 403, "browser")
         for host in ("evil.example", "evil.example:7830", "127.0.0.1.evil.example", "[::2]", "a[",
-                     "10.0.0.1", "localhost.evil.example"):
+                     "10.0.0.1", "localhost.evil.example", "localhostess", 300 * "a"):
             for method, path in routes(self.server):
                 answer = self.server.ask(method, path, body=b"{}", headers={"Host": host})
                 self.assertIn(answer.status, (400, 421), (host, path, answer))
+        self.assertIn(b" 421 ", self.server.raw(b"GET /healthz HTTP/1.0\r\n\r\n")[:20])
         for host in ("localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:7830", "[::1]:80",
                      "localhost."):
             self.assertEqual(self.server.get("/healthz", headers={"Host": host}).status, 200, host)

@@ -47,6 +47,12 @@ class TokenCase(Case):
 
 
 class Tokens(TokenCase):
+    def test_another_scheme(self):
+        for scheme, status in (("Bearer", 200), ("bearer", 200), ("Digest", 401), ("BearerX", 401)):
+            answer = self.server.ask("GET", "/v1/transactions", headers={
+                "Authorization": f"{scheme} {self.tokens['read']}"})
+            self.assertEqual(answer.status, status, scheme)
+
     def test_every_route_without_a_token(self):
         checked = 0
         for method, path, scope in self.routes():
@@ -86,6 +92,12 @@ class Tokens(TokenCase):
                     "gid-prefix")
         self.expect(self.ask("GET", "/metrics", "bank"), 403, "scope")
 
+    def test_the_whole_prefix(self):
+        for gid, status in (("shop-1", 404), ("shop-", 404), ("shop", 403), ("s", 403),
+                            ("SHOP-1", 403), ("xshop-1", 403)):
+            answer = self.ask("GET", "/v1/transactions/" + gid, "shop")
+            self.assertEqual(answer.status, status, gid)
+
     def test_lists_and_bulks_obey_the_prefix(self):
         self.part.rules["/a/try"] = lambda headers, body: (202, b"")
         for who in ("shop", "shop", "bank"):
@@ -103,6 +115,20 @@ class Tokens(TokenCase):
         body = b'{"filter":{"gid_prefix":"shop-"},"why":"test"}'
         self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 0})
         self.assertEqual(count("all", "?parked=true"), 1)
+
+    def test_who_says_so_is_recorded_with_the_token(self):
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        gid = self.ask("POST", "/v1/transactions", "all", etxd_common.json.dumps(
+            {"branches": [self.part.tcc()], "wait": "begun"})).json["gid"]
+        body = b'{"who":"the-chief","why":"test"}'
+        self.expect(self.ask("POST", f"/v1/transactions/{gid}/park", "operate", body), 200)
+        home = os.path.join(self.server.folder, "home")
+        self.server.kill()
+        log = b""
+        for name in os.listdir(home):
+            with open(os.path.join(home, name), "rb") as file:
+                log += file.read()
+        self.assertIn(b"the-chief (token operate)", log)
 
     def test_no_token_in_any_log_line(self):
         self.ask("GET", "/v1/version", "all")

@@ -58,6 +58,7 @@ static const struct row {
     {"result forward b done", "NSSSSSSSSSSS"},
     {"result forward c done", "NSSSSSSSSSSS"},
     {"result forward z done", "NNNNNNNNNNSS"},
+    {"result forward y done", "NNNNNNNNNNSS"}, /* a place behind the last */
     {"result commit a done", "NSSSSSS.S.SS"},
     {"result commit b done", "NSSSSSS.SSSS"},
     {"result commit c done", "NSSSSSS.SSSS"},
@@ -70,6 +71,7 @@ static const struct row {
     {"decide abort", "N......SSSSS"},
     {"decide abort forced", "N......SSSSS"},
     {"decide abort never-begun", ".SSSSSSSSSSS"},
+    {"decide commit never-begun", "NSSSSSSSSSSS"},
     {"force park", "N.........SS"},
     {"force resume", "N.........SS"},
     {"force settle forward a", "N....SSSSSSS"},
@@ -95,6 +97,10 @@ static uint8_t operation_of(const char *text) {
 
 static uint16_t place_of(const char *text) {
     return has(text, " a") ? 0 : has(text, " b") ? 1 : has(text, " c") ? 2 : 9;
+}
+
+static uint16_t entry_branches(const etx__entry *entry) {
+    return entry != NULL && entry->tx != NULL ? entry->tx->s.branch_count : 0;
 }
 
 static void fill_decide(etx_record *record, const char *text) {
@@ -134,10 +140,11 @@ static void fill(etx_record *record, const char *text, const etx__entry *entry) 
     } else if (has(text, "result")) {
         record->type = ETX_RECORD_RESULT;
         record->u.result.operation = operation_of(text);
-        record->u.result.branch = has(text, " z") ? 9
-                                                  : place_of(has(text, " a ")   ? " a"
-                                                             : has(text, " b ") ? " b"
-                                                                                : " c");
+        record->u.result.branch = has(text, " z")   ? 9
+                                  : has(text, " y") ? entry_branches(entry)
+                                                    : place_of(has(text, " a ")   ? " a"
+                                                               : has(text, " b ") ? " b"
+                                                                                  : " c");
         record->u.result.reply = has(text, "refused") ? ETX_REFUSED : ETX_DONE;
     } else if (has(text, "decide")) {
         fill_decide(record, text);
@@ -229,6 +236,41 @@ static void test_full(void **state) {
     char bytes[4000] = {1};
     record.u.result.bytes = (etx_bytes){bytes, sizeof bytes};
     assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
+    record.u.result.bytes.len = 3000 - known(w, "t")->tx->image_size; /* with what is there */
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), 0);
+    record.u.result.bytes.len++;
+    assert_int_equal(etx__admit(w->core, known(w, "t"), &record), ETX_EINVALID);
+    world_free(w);
+}
+
+/* What is new is judged together with what other partitions have; what ends is not. */
+static void test_with_others(void **state) {
+    (void)state;
+    world *w = NULL;
+    etx_record begin, enlist, abort, refusal;
+    say(&w, "world transactions=4\nparticipant shop\nbegin t mode=interactive deadline=9000\nput");
+    etx__core *core = w->core;
+    const etx__entry *t = known(w, "t");
+    fill(&begin, "begin other", NULL);
+    fill(&enlist, "enlist d", t);
+    fill(&abort, "decide abort", t);
+    fill(&refusal, "decide abort never-begun", NULL);
+    core->others.live = 2;
+    assert_int_equal(etx__admit(core, NULL, &begin), 0);
+    core->others.live = 3;
+    assert_int_equal(etx__admit(core, NULL, &begin), ETX_EBUSY);
+    core->others.live = 0;
+    uint64_t most = core->options.memory_max;
+    core->others.bytes = most - most / 16 - core->pool.used_bytes - 1;
+    assert_int_equal(etx__admit(core, NULL, &begin), 0);
+    assert_int_equal(etx__admit(core, t, &enlist), 0);
+    assert_int_equal(etx__admit(core, NULL, &refusal), 0);
+    core->others.bytes++;
+    assert_int_equal(etx__admit(core, NULL, &begin), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, t, &enlist), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, NULL, &refusal), ETX_EBUSY);
+    assert_int_equal(etx__admit(core, t, &abort), 0);
+    core->others.bytes = 0;
     world_free(w);
 }
 
@@ -237,6 +279,7 @@ int main(void) {
         cmocka_unit_test(test_states_and_records),
         cmocka_unit_test(test_in_flight),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_with_others),
     };
     return cmocka_run_group_tests_name("core admit", tests, NULL, NULL);
 }

@@ -199,6 +199,21 @@ static void test_slow_callback(void **state) {
     world_free(w);
 }
 
+/* Answered by its token while its callback still runs: the next call waits until it returns. */
+static void test_answered_before_it_returns(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop timeout=500 first=10 cap=10\nbegin t a:tcc nobody\nput");
+    say(&w, "reply t a retry by-token\ntick 10\nretry t\ntick 1000");
+    assert_int_equal(calls_of(w, "a", ETX_FORWARD), 1);
+    w->call[0].returned = 0; /* now it does */
+    world_reply(w, &w->call[0], ETX_RETRY, text_of(""), text_of(""), 0);
+    assert_int_equal(calls_of(w, "a", ETX_FORWARD), 2);
+    say(&w, "reply t a done");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+    world_free(w);
+}
+
 /* Limits are for forward operations: after the decision nothing is dropped. */
 static void test_no_limit_after_the_decision(void **state) {
     (void)state;
@@ -255,6 +270,7 @@ int main(void) {
         cmocka_unit_test(test_stalled_initiator),
         cmocka_unit_test(test_late_and_repeated_answers),
         cmocka_unit_test(test_slow_callback),
+        cmocka_unit_test(test_answered_before_it_returns),
         cmocka_unit_test(test_no_limit_after_the_decision),
         cmocka_unit_test(test_runs),
     };

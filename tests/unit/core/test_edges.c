@@ -43,6 +43,42 @@ static void test_operations(void **state) {
     world_free(w);
 }
 
+static void expect_words(world **w, const char *command, uint8_t type) {
+    say(w, command);
+    const etx_record *record = &(*w)->core->out->record[0];
+    int decides = type == ETX_RECORD_DECIDE;
+    etx_bytes who = decides ? record->u.decide.who : record->u.force.who;
+    etx_bytes why = decides ? record->u.decide.reason : record->u.force.why;
+    assert_true((*w)->core->out->record_count > 0 && record->type == type);
+    assert_true(who.len == 3 && memcmp(who.data, "ann", 3) == 0);
+    assert_true(why.len == 8 && memcmp(why.data, "a reason", 8) == 0);
+    say(w, "put");
+}
+
+/* Whatever an operator does is recorded with who said so, and why. */
+static void test_who_and_why(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop\nbegin t a:tcc nobody\nput");
+    expect_words(&w, "park t", ETX_RECORD_FORCE);
+    expect_words(&w, "resume t", ETX_RECORD_FORCE);
+    expect_words(&w, "force t abort", ETX_RECORD_DECIDE);
+    expect_words(&w, "force t done a undo", ETX_RECORD_FORCE);
+    world_free(w);
+}
+
+/* An abort of what nobody has begun ends at once, and an operator hears of that end once it is
+ * durable. */
+static void test_operator_of_an_undurable_end(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nabort u\nforce u commit");
+    assert_false(is_answered(w, "force u"));
+    say(&w, "put");
+    assert_int_equal(answer_of(w, "force u"), ETX_ESTATE);
+    world_free(w);
+}
+
 /* One whose image is beyond the limit already: results without bytes are always taken. */
 static void test_image(void **state) {
     (void)state;
@@ -334,6 +370,8 @@ static void test_outputs_overflow(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_who_and_why),
+        cmocka_unit_test(test_operator_of_an_undurable_end),
         cmocka_unit_test(test_image),
         cmocka_unit_test(test_what_is_durable),
         cmocka_unit_test(test_number_of_an_unknown_abort),

@@ -57,6 +57,21 @@ static void test_age(void **state) {
     world_free(w);
 }
 
+static void test_known_since_never_falls(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=1\nparticipant shop\nbegin t1 a:message nobody\nput\nsleep 5000");
+    say(&w, "begin t2 a:message nobody\nput");
+    uint64_t later_ms = known(w, "t2")->begin_ms;
+    say(&w, "reply t2 a done\nput\nreply t1 a done\nput\nwait t9");
+    assert_false(is_known(w, 2)); /* the younger one ended first, and is forgotten first */
+    assert_int_equal(etx__core_known_since(w->core), later_ms + 1);
+    say(&w, "begin t3 a:message nobody\nput\nreply t3 a done\nput\nwait t9");
+    assert_false(is_known(w, 1));
+    assert_int_equal(etx__core_known_since(w->core), later_ms + 1);
+    world_free(w);
+}
+
 /* Nothing is forgotten before its END is durable, so that a BEGIN of the same gid is behind it. */
 static void test_undurable_stays(void **state) {
     (void)state;
@@ -305,6 +320,7 @@ int main(void) {
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_age_counts_from_the_end),
         cmocka_unit_test(test_drained),
+        cmocka_unit_test(test_known_since_never_falls),
         cmocka_unit_test(test_undurable_stays),
         cmocka_unit_test(test_moves_out_of_order),
         cmocka_unit_test(test_age_waits_for_the_log),

@@ -173,12 +173,40 @@ static void one_is_drained(void **state) {
     cluster_end(&cluster);
 }
 
+/* A put that is on its way comes back first, however long that takes. */
+static void who_is_drained_waits_for_a_put(void **state) {
+    enum { LONGER_MS = 1800 }; /* than anything else is waited for */
+    struct cluster cluster;
+    rig_done done = {0};
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
+    rig_log_fail(&cluster.log, RIG_HANGS, 1);
+    rig_must(one, etx_tx_submit(rig_pair(one, "bank", NULL, 'D'), rig_done_fn, &done), "submit");
+    assert_true(host_wait_for(&cluster.log.hanging, 1));
+    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
+    cluster_wait_for(two, PARTITIONS - 1);
+    for (uint64_t begin = host_now_ms(); host_now_ms() < begin + LONGER_MS; usleep(2000)) {
+        assert_int_equal(cluster_count_here(one), 1);
+    }
+    sem_post(&cluster.log.gate);
+    cluster_wait_for(two, PARTITIONS);
+    assert_true(host_wait_for(&done.count, 1));
+    assert_true(rig_quiet(two));
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_is_moved),
         cmocka_unit_test(one_is_moved_to_a_node_that_dies),
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
+        cmocka_unit_test(who_is_drained_waits_for_a_put),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

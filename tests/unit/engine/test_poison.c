@@ -264,12 +264,33 @@ static void registered_while_it_is_broken(void **state) {
     shop_end(&shop);
 }
 
+/* A log that stays broken is opened anew later and later, not all the time. */
+static void what_stays_broken_is_tried_more_seldom(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop, "partitions=1");
+    atomic_store(&shop.log.reopen_rc, ETX_EIO);
+    rig_log_fail(&shop.log, RIG_BROKEN, 1);
+    uint64_t began_ms = host_now_ms();
+    assert_int_equal(etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), ETX_EUNKNOWN);
+    assert_true(host_wait_for(&shop.log.reopened, 5));
+    assert_true(host_now_ms() - began_ms >= 20 + 40 + 80 + 160 + 320);
+    atomic_store(&shop.log.reopen_rc, 0);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lost_begin),        cmocka_unit_test(lost_decision),
-        cmocka_unit_test(kept_begin),        cmocka_unit_test(each_put_lost),
-        cmocka_unit_test(each_put_kept),     cmocka_unit_test(a_callback_outlives_its_core),
-        cmocka_unit_test(breaks_under_load), cmocka_unit_test(registered_while_it_is_broken),
+        cmocka_unit_test(lost_begin),
+        cmocka_unit_test(lost_decision),
+        cmocka_unit_test(kept_begin),
+        cmocka_unit_test(each_put_lost),
+        cmocka_unit_test(each_put_kept),
+        cmocka_unit_test(a_callback_outlives_its_core),
+        cmocka_unit_test(breaks_under_load),
+        cmocka_unit_test(registered_while_it_is_broken),
+        cmocka_unit_test(what_stays_broken_is_tried_more_seldom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

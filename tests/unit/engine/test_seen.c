@@ -182,6 +182,10 @@ static void a_later_loss_is_another_one(void **state) {
     one = shop_node_start(&shop, "one", shop.state);
     shop_await_regressed(one, 2);
     rig_close(one, ETX_CLOSE_FINISH);
+    shop_accept_loss(&shop, 2, host_now_ms()); /* behind the older one, which is there too */
+    one = shop_node_start(&shop, "one", shop.state);
+    shop_await_whole(one, 2);
+    rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
 }
 

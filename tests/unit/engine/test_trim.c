@@ -151,7 +151,15 @@ static void a_full_log_gives_back_what_is_dead(void **state) {
     shop_end(&shop);
 }
 
-/* A trim that failed is made up for by the next. */
+static void note_claim(const etx_slot *slot, const etx_record *record, void *user) {
+    if (record->type == ETX_RECORD_OWN) {
+        assert_int_equal(record->u.own.nonce, slot->nonce);
+        ++*(unsigned *)user;
+    }
+}
+
+/* A trim that failed is made up for by the next. The claim, which goes with its slot, is said
+ * again. */
 static void a_failed_trim_is_made_up_for(void **state) {
     struct shop shop;
     (void)state;
@@ -164,6 +172,9 @@ static void a_failed_trim_is_made_up_for(void **state) {
     busy(&shop, 1500, 16 * 1024);
     assert_true(rig_trimmed(shop.engine, 1));
     assert_true(space_becomes(&shop, 16u << 20));
+    unsigned claims = 0;
+    assert_true(rig_log_records(&shop.log, 0, 0, note_claim, &claims) > 0);
+    assert_true(claims > 0);
     shop_end(&shop);
 }
 

@@ -194,6 +194,7 @@ static void test_bad_tokens(void **state) {
                                       HASH " fly\n",
                                       HASH " read,fly\n",
                                       HASH " read,\n\n x\n",
+                                      HASH " ,\n",
                                       HASH " read gid-prefix=\n",
                                       HASH " read other=1\n"};
     etxd_tokens tokens;

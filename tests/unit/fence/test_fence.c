@@ -211,7 +211,16 @@ static void test_bad_arguments(void **state) {
     call.gid = "g";
     call.operation = ETX_QUERY;
     assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_SAGA;
+    call.operation = ETX_COMMIT;
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_MESSAGE;
     call.operation = ETX_FORWARD;
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.kind = ETX_TCC;
+    call.branch = "";
+    assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+    call.branch = "0";
     /* finish without enter, with a reply that is none, with too large a result */
     assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_DONE, NULL, NULL, 0), ETX_EINVALID);
     execute(f->db, "ROLLBACK");
@@ -227,6 +236,83 @@ static void test_bad_arguments(void **state) {
     execute(f->db, f->db->of->begin);
     assert_int_equal(strlen(enter(f->db, &call).reason), ETX_REASON_MAX);
     execute(f->db, "COMMIT");
+}
+
+/* A reason that is too long ends with a whole character. */
+static void test_reasons_end_with_a_character(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    char reason[ETX_REASON_MAX + 3];
+    memset(reason, 'a', sizeof reason);
+    memcpy(reason + ETX_REASON_MAX - 1, "\xc3\xa9", 3); /* of two bytes, the second is too much */
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+    assert_int_equal(f->db->of->finish(f->db->db, &call, ETX_REFUSED, reason, NULL, 0), 0);
+    execute(f->db, "COMMIT");
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(strlen(enter(f->db, &call).reason), ETX_REASON_MAX - 1);
+    execute(f->db, "COMMIT");
+}
+
+/* Committed without finish: what became of the work nobody knows, so nothing is answered for it. */
+static void test_what_was_left_open_is_answered_nothing(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    etx_fence_answer answer = ETX_FENCE_ANSWER_INIT;
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    execute(f->db, "COMMIT");
+    for (int operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
+        call.operation = (etx_operation)operation;
+        execute(f->db, f->db->of->begin);
+        assert_int_equal(f->db->of->enter(f->db->db, &call, &answer), ETX_EINVALID);
+        execute(f->db, "ROLLBACK");
+    }
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 10);
+    assert_int_equal(ask(f->db, "SELECT count(*) FROM etx_fence"), 1);
+}
+
+/* The work would stand without a row of its own, and be done once more. */
+static void test_another_call_is_not_finished(void **state) {
+    fixture *f = *state;
+    const etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    etx_fence_call others[] = {call, call, call, call};
+    others[0].gid = "h";
+    others[1].branch = "1";
+    others[2].operation = ETX_COMMIT;
+    others[3].gid = "done";
+    assert_int_equal(operate(f->db, &others[3], SQL_HOLD, ETX_DONE), 0);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        execute(f->db, f->db->of->begin);
+        assert_int_equal(enter(f->db, &call).verdict, ETX_FENCE_RUN);
+        assert_int_equal(f->db->of->finish(f->db->db, &others[i], ETX_DONE, NULL, NULL, 0),
+                         ETX_EINVALID);
+        execute(f->db, "ROLLBACK");
+    }
+}
+
+/* What may still come again, since it is no older than the horizon, keeps its rows. */
+static void test_rows_at_the_horizon_stay(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("edge", ETX_SAGA, ETX_FORWARD);
+    uint64_t deleted = 0;
+    call.begin_ms = 1500;
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    assert_int_equal(f->db->of->clean(f->db->db, 1500, 100, &deleted), 0);
+    assert_int_equal(deleted, 0);
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), ETX_DONE);
+}
+
+/* What one branch has done says nothing of another of the same transaction. */
+static void test_branches_are_apart(void **state) {
+    fixture *f = *state;
+    etx_fence_call call = make_call("g", ETX_TCC, ETX_FORWARD);
+    assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    call.branch = "1";
+    call.operation = ETX_COMMIT;
+    assert_int_equal(operate(f->db, &call, SQL_BOOK, ETX_DONE), ETX_REFUSED);
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 10);
 }
 
 static void test_schema_is_made_once_and_newer_ones_are_left_alone(void **state) {
@@ -308,6 +394,9 @@ static void test_cleaning_moves_a_horizon_that_keeps_old_calls_out(void **state)
     call = make_call("new", ETX_TCC, ETX_FORWARD);
     call.begin_ms = 1500;
     assert_int_equal(operate(f->db, &call, SQL_HOLD, ETX_DONE), 0);
+    call = make_call("never", ETX_TCC, ETX_COMMIT);
+    call.begin_ms = 1500;
+    assert_int_equal(operate(f->db, &call, SQL_BOOK, ETX_DONE), ETX_REFUSED);
     /* the horizon only rises */
     assert_int_equal(f->db->of->clean(f->db->db, 100, 100, &deleted), 0);
     assert_int_equal(ask(f->db, "SELECT horizon_ms FROM etx_fence_meta"), 1500);
@@ -447,6 +536,11 @@ int main(void) {
         TEST(test_rollback_of_the_callers_transaction_forgets_the_call),
         TEST(test_keys_are_compared_byte_for_byte),
         TEST(test_bad_arguments),
+        TEST(test_reasons_end_with_a_character),
+        TEST(test_what_was_left_open_is_answered_nothing),
+        TEST(test_another_call_is_not_finished),
+        TEST(test_branches_are_apart),
+        TEST(test_rows_at_the_horizon_stay),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),
         TEST(test_cleaning_moves_a_horizon_that_keeps_old_calls_out),
         TEST(test_random_interleavings_conserve_money),

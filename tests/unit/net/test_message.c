@@ -132,12 +132,48 @@ static void test_answers(void **state) {
     expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nX", 1, 1, "|X");
 }
 
+/* The value of a field of a whole message, or NULL where no field has that name. */
+static const char *value_of(const char *text, const char *name, char *room, size_t size) {
+    size_t len = strlen(text);
+    char *bytes = calloc(1, len + 1);
+    net__message *message = malloc(sizeof *message);
+    memcpy(bytes, text, len);
+    net__message_begin(message, 0, 0);
+    assert_int_equal(net__message_read(message, &limits, bytes, &len), NET__READING_DONE);
+    const net__field *field = net__message_find(message, bytes, name, strlen(name), NULL);
+    if (field != NULL) {
+        assert_true(field->value.len < size);
+        memcpy(room, bytes + field->value.at, field->value.len);
+        room[field->value.len] = 0;
+    }
+    free(message);
+    free(bytes);
+    return field != NULL ? room : NULL;
+}
+
+static void test_names_are_whole(void **state) {
+    char room[32];
+    (void)state;
+#define LONGER POST "X-Mark: no\r\nMark-X: no\r\nMark: yes\r\n\r\n"
+    assert_string_equal(value_of(LONGER, "mark", room, sizeof room), "yes");
+    assert_null(value_of(LONGER, "mar", room, sizeof room));
+    REQUEST(POST "Content-Length-Was: 1\r\nContent-Length: 3\r\n\r\nabcrest", "abc|rest");
+}
+
+/* Who reads a header is told nothing that stood behind the body. */
+static void test_trailers_are_no_headers(void **state) {
+    char room[32];
+    (void)state;
+#define TRAILED POST "Mark: yes\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nEnd: no\r\n\r\n"
+    assert_string_equal(value_of(TRAILED, "mark", room, sizeof room), "yes");
+    assert_null(value_of(TRAILED, "end", room, sizeof room));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_framing),
-        cmocka_unit_test(test_ambiguous),
-        cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_framing),         cmocka_unit_test(test_ambiguous),
+        cmocka_unit_test(test_too_large),       cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_names_are_whole), cmocka_unit_test(test_trailers_are_no_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
