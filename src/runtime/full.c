@@ -107,18 +107,20 @@ void etx__full_unpad(etx__batch *batch) {
     batch->padded = 0;
 }
 
-void etx__full_took(etx__partition *partition, size_t len) {
+void etx__full_took(etx__partition *partition, size_t len, int padded) {
     uint32_t lacks = atomic_load(&partition->lacks);
     if (lacks == 0) {
         return;
     }
-    /* One that says itself when there is room needs no more. Else what is put next is as large as
-     * what was refused: if that is refused again, this counts for nothing. */
-    lacks -= len < lacks && !partition->full ? (uint32_t)len : lacks;
-    atomic_store(&partition->lacks, lacks);
-    if (lacks == 0) {
-        partition->room_was_ms = partition->full ? 0 : partition->shard->now.mono_ms;
-        etx__home_well(partition->home);
+    if (partition->full) { /* it says itself when there is room */
+        atomic_store(&partition->lacks, 0);
+    } else if (padded || len >= partition->piece) {
+        lacks -= len < lacks ? (uint32_t)len : lacks;
+        atomic_store(&partition->lacks, lacks);
+        if (lacks == 0) {
+            partition->room_was_ms = partition->shard->now.mono_ms;
+            etx__home_well(partition->home);
+        }
     }
     etx__full_probe(partition);
 }

@@ -181,6 +181,7 @@ static void batch_durable(etx__partition *partition) {
     etx__batch *batch = partition->flying;
     uint64_t took = etx__clock_us() - partition->put_start_us;
     size_t written = batch->len;
+    int padded = batch->padded;
     size_t len = written - batch->moves;
     etx__histogram_add(&partition->put_us, took);
     etx__histogram_add(&partition->put_batch, batch->records);
@@ -201,7 +202,7 @@ static void batch_durable(etx__partition *partition) {
     etx__batch_recycle(partition, batch);
     step_durable(partition, seq);
     etx__full_look(partition);
-    etx__full_took(partition, written);
+    etx__full_took(partition, written, padded);
     if (failed) {
         etx__home_well(partition->home);
     }

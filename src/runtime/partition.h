@@ -245,7 +245,7 @@ void etx__full_probe(etx__partition *partition);
 void etx__full_pad(etx__partition *partition, etx__batch *batch);
 void etx__full_unpad(etx__batch *batch);
 /* So many bytes were written. */
-void etx__full_took(etx__partition *partition, size_t len);
+void etx__full_took(etx__partition *partition, size_t len, int padded);
 /* Does it take nothing new for lack of space? */
 static inline int etx__partition_is_full(const etx__partition *partition) {
     return partition->full || atomic_load_explicit(&partition->lacks, memory_order_relaxed) > 0;
