@@ -104,12 +104,16 @@ class Tokens(TokenCase):
             answer = self.expect(self.ask("POST", "/v1/transactions", who, etxd_common.json.dumps(
                 {"branches": [self.part.tcc()], "wait": "begun"})), 200)
             self.assertTrue(answer.json["gid"].startswith(who + "-"), answer)
+        self.expect(self.ask("POST", "/v1/transactions", "all", etxd_common.json.dumps(
+            {"gid": "bazaar", "branches": [self.part.tcc()], "wait": "begun"})), 200)
 
         def count(who, query=""):
             return len(self.ask("GET", "/v1/transactions" + query, who).json["transactions"])
-        self.assertEqual([count("shop"), count("bank"), count("all")], [2, 1, 3])
+        self.assertEqual([count("shop"), count("bank"), count("all")], [2, 1, 4])
         self.assertEqual(count("bank", "?gid_prefix=shop-"), 0)
-        self.assertEqual(count("bank", "?gid_prefix=ba"), 1)
+        self.assertEqual(count("all", "?gid_prefix=ba"), 2)
+        self.assertEqual(count("bank", "?gid_prefix=ba"), 1)  # not the bazaar's
+        self.assertEqual(count("bank", "?gid_prefix=bank-no"), 0)
         body = b'{"filter":{},"why":"test"}'
         self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 1})
         body = b'{"filter":{"gid_prefix":"shop-"},"why":"test"}'
