@@ -1,5 +1,5 @@
 /* A log adapter made outside of ETX, by its public headers alone: slots kept in this process's
- * memory, under a URL scheme of its own: "own:" or "own:?partitions=N".
+ * memory, under a URL scheme of its own, "own:" or "own:?partitions=N".
  *
  * A log is asked for little: put a batch into the next slot if nobody else has, give the slots
  * back in order, forget the old ones. <etx/log.h> says the rules of each function, and
