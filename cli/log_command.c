@@ -47,13 +47,22 @@ int etx__log_take(cli_context *cli, const char *argument, uint32_t flags, etx_lo
     return rc != 0 ? etx__log_fail(cli, argument, rc, message) : CLI_OK;
 }
 
+/* Without "//" it is a directory; but who begins with a scheme meant none. */
+static const char *absent_hint(const char *argument) {
+    size_t len = strspn(argument, "abcdefghijklmnopqrstuvwxyz");
+    if (len > 0 && argument[len] == ':' && strncmp(argument, "file:", 5) != 0) {
+        return "without '//' it is a directory: the URL of a log in a store is SCHEME://...";
+    }
+    return "is it the right directory? a log is made by the first program that opens file:DIR";
+}
+
 int etx__log_fail(cli_context *cli, const char *argument, int rc, const char *message) {
     const char *hint = NULL;
     if (etx__cli_is_store(argument)) {
         hint = rc == ETX_EVERSION ? "use the 'etx' of the program that wrote it" : NULL;
     } else if (rc == ETX_ENOTFOUND &&
                strstr(message, "no log at") != NULL) { /* not: none above DEST */
-        hint = "is it the right directory? a log is made by the first program that opens file:DIR";
+        hint = absent_hint(argument);
     } else if (rc == ETX_EVERSION) {
         hint = "use the 'etx' of the program that wrote it";
     } else if (rc == ETX_ECORRUPT) {

@@ -1,16 +1,18 @@
 /* A log adapter made outside of ETX, by its public headers alone: slots kept in this process's
- * memory, under a URL scheme of its own, and an engine that works on it.
+ * memory, under a URL scheme of its own, "own:" or "own:?partitions=N".
  *
  * A log is asked for little: put a batch into the next slot if nobody else has, give the slots
- * back in order, forget the old ones. <etx/log.h> says the rules of each function. */
-#include <etx/etx.h>
-#include <inttypes.h>
+ * back in order, forget the old ones. <etx/log.h> says the rules of each function, and
+ * docs/writing-an-adapter.md those that the conformance suite judges it by. */
+#include "own_log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define PARTITIONS 2
+#define PARTITIONS_MAX 64
+#define BATCH_MAX ((size_t)4 << 20)
 
 /* A slot that was written; its bytes follow it. */
 typedef struct own_slot {
@@ -32,19 +34,20 @@ typedef struct own_partition {
 typedef struct own_log {
     etx_log base; /* first: the engine sees this alone */
     char id[ETX_HOME_ID_LEN + 1];
-    own_partition partition[PARTITIONS];
+    uint32_t partitions;
+    own_partition partition[PARTITIONS_MAX];
 } own_log;
 
 /* The first letter of an id is the class of the log: 'v', since it forgets with the process. */
 static int draw_id(char id[ETX_HOME_ID_LEN + 1]) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz"; /* no others */
     unsigned char random[ETX_HOME_ID_LEN];
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
         return ETX_EIO;
     }
     id[0] = 'v';
     for (size_t i = 1; i < ETX_HOME_ID_LEN; i++) {
-        id[i] = letters[random[i] % 32];
+        id[i] = digits[random[i] % 32];
     }
     id[ETX_HOME_ID_LEN] = '\0';
     return 0;
@@ -53,7 +56,7 @@ static int draw_id(char id[ETX_HOME_ID_LEN + 1]) {
 static void own_close(etx_log *log, int clean) {
     own_log *own = (own_log *)log;
     (void)clean;
-    for (size_t p = 0; p < PARTITIONS; p++) {
+    for (size_t p = 0; p < own->partitions; p++) {
         for (size_t i = 0; i < own->partition[p].count; i++) {
             free(own->partition[p].slot[i]);
         }
@@ -65,12 +68,19 @@ static void own_close(etx_log *log, int clean) {
 static int own_info(etx_log *log, etx_log_info *ret_info) {
     own_log *own = (own_log *)log;
     snprintf(ret_info->id, sizeof(ret_info->id), "%s", own->id);
-    ret_info->partitions = PARTITIONS;
+    ret_info->partitions = own->partitions;
     ret_info->flags = ETX_LOG_FAST;
-    ret_info->batch_max = (size_t)4 << 20;
+    ret_info->batch_max = BATCH_MAX;
     ret_info->grade = ETX_VOLATILE;
     ret_info->remark = "kept in memory";
     return 0;
+}
+
+/* No attempt of this put has an effect: a promise, with the reason. */
+static etx_put_result refuse_put(etx_put *put, int error, const char *reason) {
+    put->error = error;
+    snprintf(put->message, sizeof(put->message), "%s", reason);
+    return ETX_PUT_NOT_WRITTEN;
 }
 
 /* Keeps the batch in the next slot. */
@@ -79,16 +89,14 @@ static etx_put_result append(own_partition *partition, etx_put *put) {
         size_t room = partition->room * 2 + 16;
         own_slot **grown = realloc(partition->slot, room * sizeof(own_slot *));
         if (grown == NULL) {
-            put->error = ETX_ENOMEM;
-            return ETX_PUT_NOT_WRITTEN;
+            return refuse_put(put, ETX_ENOMEM, "out of memory");
         }
         partition->slot = grown;
         partition->room = room;
     }
     own_slot *slot = malloc(sizeof(*slot) + put->batch.len);
     if (slot == NULL) {
-        put->error = ETX_ENOMEM;
-        return ETX_PUT_NOT_WRITTEN;
+        return refuse_put(put, ETX_ENOMEM, "out of memory");
     }
     slot->nonce = put->nonce;
     slot->predecessor = put->predecessor;
@@ -100,25 +108,36 @@ static etx_put_result append(own_partition *partition, etx_put *put) {
     return ETX_PUT_WRITTEN;
 }
 
-static etx_put_result own_put(etx_log *log, etx_put *put) {
-    own_partition *partition = &((own_log *)log)->partition[put->partition];
-    uint64_t next = partition->mark + partition->count;
-    if (put->slot < partition->mark) {
-        put->found_trimmed = 1;
-        return ETX_PUT_OCCUPIED;
-    }
-    if (put->slot < next) {
+/* The slot is filled, or gone: says by whom. */
+static etx_put_result tell_occupied(const own_partition *partition, etx_put *put) {
+    put->found_trimmed = put->slot < partition->mark;
+    if (!put->found_trimmed) {
         const own_slot *there = partition->slot[put->slot - partition->mark];
         put->found_checksum = there->checksum;
         put->found_nonce = there->nonce;
-        put->found_trimmed = 0;
-        return ETX_PUT_OCCUPIED;
     }
-    if (put->slot > next) {
-        return ETX_PUT_PREDECESSOR;
+    return ETX_PUT_OCCUPIED;
+}
+
+static etx_put_result own_put(etx_log *log, etx_put *put) {
+    own_log *own = (own_log *)log;
+    if (put->partition >= own->partitions) {
+        return refuse_put(put, ETX_EINVALID, "there is no such partition");
     }
-    if (put->slot > 0 && (partition->count == 0 ||
-                          partition->slot[partition->count - 1]->checksum != put->predecessor)) {
+    if (put->batch.len == 0 || put->batch.len > BATCH_MAX) {
+        return refuse_put(put, ETX_EINVALID, "the batch is empty, or larger than batch_max");
+    }
+    if (put->checksum !=
+        etx_slot_checksum(put->partition, put->slot, put->nonce, put->predecessor, put->batch)) {
+        return refuse_put(put, ETX_EINVALID, "the checksum is not that of the batch");
+    }
+    own_partition *partition = &own->partition[put->partition];
+    uint64_t next = partition->mark + partition->count;
+    if (put->slot < next) {
+        return tell_occupied(partition, put);
+    }
+    uint32_t last = partition->count > 0 ? partition->slot[partition->count - 1]->checksum : 0;
+    if (put->slot > next || put->predecessor != last) {
         return ETX_PUT_PREDECESSOR;
     }
     return append(partition, put);
@@ -169,6 +188,7 @@ static int own_trim(etx_log *log, uint32_t number, uint64_t below) {
     return 0;
 }
 
+/* Each slot is freed by itself: nothing is held that is not used, and any trim gains something. */
 static int own_space(etx_log *log, uint32_t number, etx_log_space *ret_space) {
     ret_space->bytes_used = ((own_log *)log)->partition[number].bytes;
     ret_space->bytes_total = ret_space->bytes_used;
@@ -177,103 +197,63 @@ static int own_space(etx_log *log, uint32_t number, etx_log_space *ret_space) {
     return 0;
 }
 
-static int own_open(const etx_log_config *config, etx_log **ret_log);
+static int refuse_open(const etx_log_config *config, int rc, const char *reason) {
+    snprintf(config->message, config->message_size, "'%s': %s", config->url, reason);
+    return rc;
+}
 
-static const etx_log_ops own_ops = {
-    .version = ETX_LOG_VERSION,
-    .scheme = "own",
-    .open = own_open,
-    .close = own_close,
-    .info = own_info,
-    .put = own_put,
-    .get = own_get,
-    .trim = own_trim,
-    .space = own_space,
-};
+/* What is not known is refused by name: a misspelt option must not be passed over. */
+static int read_url(const etx_log_config *config, uint32_t *ret_partitions) {
+    static const char option[] = "own:?partitions=";
+    unsigned long number = config->partitions > 0 ? config->partitions : 1;
+    if (strncmp(config->url, option, strlen(option)) == 0) {
+        char *end = NULL;
+        number = strtoul(config->url + strlen(option), &end, 10);
+        number = *end == '\0' ? number : 0;
+    } else if (strcmp(config->url, "own:") != 0) {
+        return refuse_open(config, ETX_EINVALID, "say own: or own:?partitions=N");
+    }
+    if (number < 1 || number > PARTITIONS_MAX) {
+        return refuse_open(config, ETX_EINVALID, "it has 1 to 64 partitions");
+    }
+    *ret_partitions = (uint32_t)number;
+    return 0;
+}
 
 static int own_open(const etx_log_config *config, etx_log **ret_log) {
+    uint32_t partitions = 0;
+    int rc = read_url(config, &partitions);
+    if (rc != 0) {
+        return rc;
+    }
     if ((config->flags & (ETX_LOG_NO_CREATE | ETX_LOG_READ_ONLY)) != 0) {
-        snprintf(config->message, config->message_size, "%s: nothing was kept", config->url);
-        return ETX_ENOTFOUND;
+        return refuse_open(config, ETX_ENOTFOUND, "each open makes a new one, nothing was kept");
     }
     own_log *own = calloc(1, sizeof(*own));
     if (own == NULL) {
-        return ETX_ENOMEM;
+        return refuse_open(config, ETX_ENOMEM, "out of memory");
     }
-    int rc = draw_id(own->id);
-    if (rc != 0) {
+    if (draw_id(own->id) != 0) {
         free(own);
-        return rc;
+        return refuse_open(config, ETX_EIO, "the system gives no random numbers");
     }
-    own->base.ops = &own_ops;
+    own->base.ops = etx_log_own();
+    own->partitions = partitions;
     *ret_log = &own->base;
     return 0;
 }
 
-/* ---- a program that uses it */
-
-static etx_reply count_call(etx_call *call, void *user) {
-    (void)call;
-    ++*(unsigned *)user;
-    return ETX_DONE;
-}
-
-static void tell_event(const etx_event *event, void *user) {
-    (void)user;
-    printf("%s: %s\n", etx_event_name(event->type), event->reason);
-}
-
-static int run_some(etx_engine *engine, unsigned number) {
-    for (unsigned i = 0; i < number; i++) {
-        etx_outcome outcome = ETX_OUTCOME_INIT;
-        etx_tx *tx = NULL;
-        int rc = etx_tx_new(engine, NULL, &tx);
-        if (rc == 0) {
-            etx_tx_add(tx, "counter", "+1", 2);
-            rc = etx_tx_run(tx, &outcome);
-        }
-        if (rc != 0 || outcome.state != ETX_COMMITTED) {
-            fprintf(stderr, "%s %s\n", etx_error_name(rc), outcome.reason);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int main(void) {
-    unsigned calls = 0;
-    etx_options options = ETX_OPTIONS_INIT;
-    etx_monitor monitor = ETX_MONITOR_INIT;
-    etx_participant counter = ETX_PARTICIPANT_INIT;
-    etx_metrics metrics;
-    etx_engine *engine = NULL;
-    monitor.on_event = tell_event;
-    options.monitor = &monitor;
-    options.flags = ETX_ALLOW_VOLATILE;
-    options.durability = ETX_VOLATILE;
-    counter.name = "counter";
-    counter.kind = ETX_TCC;
-    counter.forward = counter.commit = counter.undo = count_call;
-    counter.user = &calls;
-    counter.flags = ETX_INLINE;
-    if (etx_engine_create(&options, &engine) != 0) {
-        return 1;
-    }
-    int failed = etx_engine_log(engine, &own_ops) != 0 || etx_engine_home(engine, "own:") != 0 ||
-                 etx_engine_register(engine, &counter) != 0 || etx_engine_start(engine) != 0;
-    if (failed) {
-        char message[256];
-        etx_engine_message(engine, message, sizeof(message));
-        fprintf(stderr, "%s\n", message);
-    } else {
-        failed = run_some(engine, 100);
-        memset(&metrics, 0, sizeof(metrics));
-        metrics.size = sizeof(metrics);
-        etx_engine_metrics(engine, &metrics);
-        etx_engine_close(engine, ETX_CLOSE_FINISH, 5000);
-        printf("%" PRIu64 " committed, %u calls, %" PRIu64 " puts\n", metrics.committed, calls,
-               metrics.puts);
-    }
-    etx_engine_free(engine);
-    return failed || calls < 200;
+const etx_log_ops *etx_log_own(void) {
+    static const etx_log_ops ops = {
+        .version = ETX_LOG_VERSION,
+        .scheme = "own",
+        .open = own_open,
+        .close = own_close,
+        .info = own_info,
+        .put = own_put,
+        .get = own_get,
+        .trim = own_trim,
+        .space = own_space,
+    };
+    return &ops;
 }

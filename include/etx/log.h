@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 #define ETX_LOG_VERSION 2
-/* characters of a home's id: one for its class ('v' if volatile), six drawn at random */
+/* characters of a home's id: one for its class ('v' if volatile), six drawn at random, all of them
+ * digits of gids: 0123456789abcdefghjkmnpqrstvwxyz */
 #define ETX_HOME_ID_LEN 7
 
 typedef struct etx_log_ops etx_log_ops;

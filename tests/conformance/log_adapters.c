@@ -2,6 +2,8 @@
  * there already, and found by the environment (scripts/with-postgres and the like). */
 #include "log_adapters.h"
 
+#include "own_log.h"
+
 #ifdef ETX_TEST_POSTGRESQL
 #include <etx/log_postgres.h>
 #endif
@@ -35,6 +37,13 @@ static int name_file(log_subject *subject) {
              subject->dir);
     snprintf(subject->absent, sizeof subject->absent, "file:%s/absent?partitions=3", subject->dir);
     snprintf(subject->copy, sizeof subject->copy, "file:%s/copy?segment=1M", subject->dir);
+    return 0;
+}
+
+/* The example of docs/writing-an-adapter.md. */
+static int name_own(log_subject *subject) {
+    snprintf(subject->url, sizeof subject->url, "own:?partitions=3");
+    snprintf(subject->absent, sizeof subject->absent, "own:");
     return 0;
 }
 
@@ -106,6 +115,7 @@ static int name_redis(log_subject *subject) {
 static const log_adapter adapters[] = {
     {"memory", etx_log_memory, name_memory, 0},
     {"file", etx_log_file, name_file, 1},
+    {"own", etx_log_own, name_own, 0},
 #ifdef ETX_TEST_POSTGRESQL
     {"postgresql", etx_log_postgresql, name_postgresql, 1},
 #endif

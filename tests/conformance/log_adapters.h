@@ -9,7 +9,7 @@ typedef struct log_adapter {
     const etx_log_ops *(*ops)(void);
     /* Sets the subject's URLs; 0, or the test fails. */
     int (*name)(log_subject *subject);
-    int persistent;
+    int persistent; /* 1: what was put is there when the log is opened again */
 } log_adapter;
 
 /* NULL: there is none of that scheme in this build. Static. */

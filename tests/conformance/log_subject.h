@@ -10,9 +10,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+enum { SUBJECT_PARTITIONS = 3 }; /* tests use all of them, by number */
+
 typedef struct log_subject {
     const etx_log_ops *ops;
-    char url[512];    /* a fresh one for each test */
+    char url[512];    /* a fresh one of SUBJECT_PARTITIONS for each test; options behind '?' */
     char absent[512]; /* of a log that is not there */
     char copy[512];   /* the same, for one that is made; or "" */
     char dir[256];    /* to be removed afterwards, or "" */

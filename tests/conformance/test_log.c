@@ -43,7 +43,7 @@ static void test_info(void **state) {
     assert_int_equal(strlen(info.id), ETX_HOME_ID_LEN);
     assert_int_equal(info.id[0] == 'v', info.grade == ETX_VOLATILE && !subject->persistent);
     assert_int_equal(strspn(info.id + 1, "0123456789abcdefghjkmnpqrstvwxyz"), 6);
-    assert_int_equal(info.partitions, 3);
+    assert_int_equal(info.partitions, SUBJECT_PARTITIONS);
     assert_true(info.batch_max >= 64 * 1024);
     assert_true(info.grade >= ETX_VOLATILE && info.grade <= ETX_REPLICATED);
     assert_int_equal(subject->ops->version, ETX_LOG_VERSION);
@@ -208,6 +208,12 @@ static void test_trim(void **state) {
     assert_int_equal(chain_check(subject, 0, 0, NULL), 2);
 }
 
+/* What is held for so many bytes of batches: twice as much for what is kept beside them, and what
+ * is waiting until it can go at once. */
+static uint64_t space_allowed(uint64_t bytes, uint64_t units, const etx_log_space *space) {
+    return 2 * bytes + units * space->trim_unit;
+}
+
 static void test_trim_gives_space(void **state) {
     log_subject *subject = *state;
     log_chain chain = chain_of(subject, 2);
@@ -220,7 +226,7 @@ static void test_trim_gives_space(void **state) {
     assert_int_equal(before.full, 0);
     assert_int_equal(subject->ops->trim(subject->log, 2, 599), 0);
     assert_int_equal(subject->ops->space(subject->log, 2, &after), 0);
-    assert_true(after.bytes_used <= after.trim_unit);
+    assert_true(after.bytes_used <= space_allowed(10000, 1, &after));
     assert_int_equal(chain_check(subject, 2, 0, NULL), 1);
 }
 
@@ -236,7 +242,7 @@ static void test_many_rounds(void **state) {
     }
     etx_log_space space = {.size = sizeof space};
     assert_int_equal(subject->ops->space(subject->log, 0, &space), 0);
-    assert_true(space.bytes_total <= 8 * space.trim_unit);
+    assert_true(space.bytes_total <= space_allowed(20 * 30000, 8, &space));
 }
 
 static void test_persists(void **state) {
@@ -355,6 +361,23 @@ static void test_reopen_partition(void **state) {
     }
 }
 
+/* Tests put into all of them: with fewer an adapter that trusts their numbers would crash. */
+static int has_partitions(const log_adapter *adapter) {
+    void *state = (void *)(uintptr_t)adapter;
+    etx_log_info info = {.size = sizeof info};
+    if (setup(&state))
+        return 0;
+    const log_subject *subject = state;
+    int rc = subject->ops->info(subject->log, &info);
+    if (rc == 0 && info.partitions != SUBJECT_PARTITIONS)
+        fprintf(stderr,
+                "%s: the subject has %u partition%s, the suite needs %d: say it in the URL that "
+                "log_adapters.c names (?partitions=%d), and let the adapter heed it\n",
+                subject->url, info.partitions, info.partitions == 1 ? "" : "s", SUBJECT_PARTITIONS,
+                SUBJECT_PARTITIONS);
+    return teardown(&state) == 0 && rc == 0 && info.partitions == SUBJECT_PARTITIONS;
+}
+
 #define CASE(function) \
     { #function, function, setup, teardown, NULL }
 
@@ -386,6 +409,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: test_log SCHEME\n");
         return 2;
     }
+    if (!has_partitions(adapter))
+        return 1;
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tests[i].initial_state = (void *)(uintptr_t)adapter;
     return cmocka_run_group_tests_name(adapter->scheme, tests, NULL, NULL);

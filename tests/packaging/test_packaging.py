@@ -148,8 +148,10 @@ class Packaging:
 
     def adapter(self):
         """A log adapter made outside of the tree, by the public headers alone."""
-        output = self.build_and_run("adapter", "gcc", ["-std=c11", "-D_DEFAULT_SOURCE"],
-                                    self.example("own_log.c"), self.flags("etx"))
+        examples = os.path.join(self.source, "examples")
+        output = self.build_and_run("adapter", "gcc", [
+            "-std=c11", "-D_DEFAULT_SOURCE", "-I", examples, os.path.join(examples, "own_log.c")],
+                                    self.example("own_program.c"), self.flags("etx"))
         expect("100 committed" in output, output)
 
     def participant(self):

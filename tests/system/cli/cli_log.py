@@ -67,6 +67,12 @@ class Log(Case):
             self.assertIn("is it the right directory", result.stderr)
             self.expect(2, "log", *command, self.dir, *dest)
         self.assertFalse(os.path.exists(self.path("nothing")))
+        for absent in ("file:" + self.path("nothing"), self.path("nothing:at-all")):
+            result = self.expect(2, "log", "verify", absent)
+            self.assertIn("is it the right directory", result.stderr)
+        result = self.expect(2, "log", "verify", "own:nothing")  # of an adapter, it seems
+        self.assertNotIn("is it the right directory", result.stderr)
+        self.assertIn("SCHEME://", result.stderr)
 
     def test_sound(self):
         log = os.path.join(self.make_demo()[0], "log")
