@@ -42,8 +42,8 @@ class State(Case):
     def go(self):
         os.unlink(self.sockets)
 
-    def open(self, *homes, wait=True, env=None):
-        self.server = Server("--node", "one", "--lease", "1s", "--retry-first", "20",
+    def open(self, *homes, wait=True, env=None, node="one"):
+        self.server = Server("--node", node, "--lease", "1s", "--retry-first", "20",
                              home=self.folder, homes=[self.home, *homes], wait=wait, env=env)
         self.addCleanup(self.server.close)
         return self.server
@@ -126,6 +126,26 @@ class State(Case):
         self.assertIn("by ann: the disk burnt", shown)
         self.assertIn("there", self.etx("log", "diff", self.home, "--state", state))
         self.assertIn("Nothing is lost", self.etx(*accept, "--all", "--why", "x", code=1))
+
+    def test_what_another_remembers_counts(self):
+        """Node two is first at the restored backup, and knows of no loss; then node one comes."""
+        self.lose()
+        two = self.open(node="two")
+        self.eventually(self.all_here)
+        one = self.open()
+
+        def lost(server):
+            rows = server.get("/v1/cluster").json["homes"][0]["partitions"]
+            self.assertEqual(len(rows), PARTITIONS)
+            return {row["partition"] for row in rows if row["regressed"] and not row["here"]}
+        self.eventually(lambda: lost(one) | lost(two) == set(range(PARTITIONS)))
+        self.assertTrue(lost(two))  # it had all of them, and one may have but its share
+        for i in range(8):  # nothing that was committed is decided again
+            for server in (one, two):
+                answer = server.ask("POST", "/v1/transactions", body=json.dumps(
+                    {"gid": f"after{i}", "branches": [self.part.tcc("again")]}).encode())
+                self.assertIn(answer.status, (503, 421), answer)
+        self.assertIn("which node one remembers", two.log())
 
     def test_the_acceptance_holds_without_a_state_directory(self):
         self.lose()
