@@ -119,6 +119,33 @@ class Configuration(unittest.TestCase):
                       run("--print-config", env={"STATE_DIRECTORY": ""}).stdout)
 
 
+class Ready(Case):
+    """Ready is who begins what asks for no durability."""
+
+    def of(self, *flags):
+        server = Server("--allow-volatile", *flags, homes=["memory:"])
+        self.addCleanup(server.close)
+        return server
+
+    def test_a_home_that_promises_less(self):
+        server = self.of()
+        ready = server.get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("home memory:", ready.text)
+        self.assertIn("promises 'volatile', and by default (durability) 'local' is asked for",
+                      ready.text)
+        self.assertEqual(server.told_ready()["message"], "not ready")
+        body = {"branches": [self.part.tcc("a")], "wait": "ended"}
+        self.expect(server.post("/v1/transactions", body), 503, "unavailable")
+        self.expect(server.post("/v1/transactions", dict(body, durability="volatile")), 200)
+
+    def test_it_is_what_is_asked_for(self):
+        server = self.of("--durability", "volatile")
+        self.assertEqual(server.get("/readyz").status, 200)
+        body = {"branches": [self.part.tcc("a")], "wait": "ended"}
+        self.expect(server.post("/v1/transactions", body), 200)
+
+
 class Life(Case):
     def test_health_ready_version(self):
         self.assertEqual(self.server.get("/healthz").text, "alive\n")
