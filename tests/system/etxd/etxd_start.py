@@ -78,7 +78,9 @@ class Configuration(unittest.TestCase):
         self.bad("c2:2: drain: 'soon' is no time", "--config",
                  self.file("c2", "node: a\ndrain: soon\n"))
         self.bad("is no setting", "--check-config", env={"ETXD_NOED": "x"})
-        self.bad("is not within", "--depth", "100000")
+        self.bad("depth: '100000' is not within 4 and 512\n", "--depth", "100000")
+        self.bad("lease: '1' is not within 500 and 4294967295 ms, which a number alone counts",
+                 "--lease", "1")
         self.bad("accept-chosen-home: 'f1' is no home's id", "--accept-chosen-home", "f1")
         self.bad("is neither on nor off", "--access-log=maybe")
         self.bad("needs a value", "--node")

@@ -196,6 +196,9 @@ class State(Case):
         self.assertIn("home postgresql://", ready.text)  # what is down, not what can never do
         body = {"branches": [self.part.tcc("a")], "wait": "ended"}
         self.expect(self.server.post("/v1/transactions", body), 503, "unavailable")
+        url = f"http://{self.server.host}:{self.server.port}"
+        shown = self.etx("cluster", "status", "--server", url)
+        self.assertIn("home postgresql://", shown)  # it has no id yet
         self.come()
         self.eventually(lambda: self.server.get("/readyz").status == 200)
         self.expect(self.server.post("/v1/transactions", body), 200)
