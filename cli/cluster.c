@@ -101,8 +101,10 @@ static uint64_t count_partitions(const json_t *home, const char *node) {
     return count;
 }
 
+/* One that was away at the start, and that nothing is remembered of, has no id yet. */
 static void begin_home(cli_context *cli, const json_t *home) {
-    fprintf(cli->out, "home %s %s: ", etx__server_word(home, "id"), etx__server_word(home, "url"));
+    const char *id = etx__server_word(home, "id");
+    fprintf(cli->out, "home %s%s%s: ", id, id[0] != '\0' ? " " : "", etx__server_word(home, "url"));
 }
 
 /* What is wrong with it, and what it does not promise. */

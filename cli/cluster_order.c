@@ -202,6 +202,10 @@ int etx__command_cluster_move(cli_context *cli, int argc, char **argv) {
         return etx__cli_fail(cli, "'etx cluster status' lists the nodes",
                              "--to NODE: which node is to have it?");
     }
+    if (etx_name_check(options.to, strlen(options.to)) != 0) {
+        return etx__cli_fail(cli, "'etx cluster status' lists the nodes",
+                             "--to '%s': no node has such a name", options.to);
+    }
     return move(cli, &options, number);
 }
 

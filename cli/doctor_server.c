@@ -34,14 +34,40 @@ static int fail_server(doctor *self, server *from, int rc) {
 
 /* ---- ready, and what the clock says */
 
-static int look_at_readiness(doctor *self, server *from) {
+/* Has it been told to hand over what it has of this home? By what /v1/cluster says, if anything. */
+static int is_drained(const json_t *cluster, size_t place) {
+    const json_t *home = json_array_get(json_object_get(cluster, "homes"), place);
+    return json_is_true(json_object_get(home, "drained"));
+}
+
+static int note_drained(doctor *self, const json_t *cluster) {
+    const char *node = etx__server_word(cluster, "node");
+    size_t count = json_array_size(json_object_get(cluster, "homes"));
+    char todo[300];
+    size_t place;
+    for (place = 0; place < count && !is_drained(cluster, place); place++) {
+    }
+    if (place < count) {
+        snprintf(todo, sizeof todo,
+                 "end it, or have it take its share again: 'etx cluster drain %.100s --undo', "
+                 "asked of this server",
+                 node);
+        (void)etx__doctor_note(self, "drained", todo,
+                               "node %s is drained: it takes no partition that nodes share, and is "
+                               "not ready; it serves what it is asked all the same",
+                               node);
+    }
+    return place < count;
+}
+
+static int look_at_readiness(doctor *self, server *from, const json_t *cluster) {
     const char *text;
     int status;
     int rc = etx__server_text(from, "/readyz", &status, &text);
     if (rc != 0) {
         return fail_server(self, from, rc);
     }
-    if (status == 503) {
+    if (status == 503 && !note_drained(self, cluster)) {
         (void)etx__doctor_note(self, "not-ready",
                                "if it reads its log or ends, wait; otherwise see to the home that "
                                "it names",
@@ -101,14 +127,14 @@ static int is_down(const metrics_row *row) {
            (strcmp(row->name, "etx_home_usable") == 0 && row->value < 1);
 }
 
-static void look_at_home(doctor *self, const metrics_row *row) {
+static void look_at_home(doctor *self, const metrics_row *row, const json_t *cluster) {
     char place[24];
     char where[48];
     etx__metrics_label(row, "place", place, sizeof place);
     snprintf(where, sizeof where, "home %s of the server", place);
     if (strcmp(row->name, "etxd_home_room_bytes") == 0) {
         etx__doctor_room(self, where, row->value);
-    } else if (is_down(row)) {
+    } else if (is_down(row) && !is_drained(cluster, strtoul(place, NULL, 10))) {
         (void)etx__doctor_note(self, "home-down",
                                "'etx homes' and the server's log say why; it is tried again",
                                "%s takes no new transactions", where);
@@ -142,7 +168,7 @@ static void look_at_target(doctor *self, const metrics *now, const metrics_row *
     }
 }
 
-static int look_at_metrics(doctor *self, server *from) {
+static int look_at_metrics(doctor *self, server *from, const json_t *cluster) {
     metrics now;
     const char *text;
     size_t i;
@@ -156,7 +182,7 @@ static int look_at_metrics(doctor *self, server *from) {
     look_at_clock(self, from);
     look_at_alarms(self, &now);
     for (i = 0; i < now.count; i++) {
-        look_at_home(self, &now.rows[i]);
+        look_at_home(self, &now.rows[i], cluster);
         if (strcmp(now.rows[i].name, "etxd_target_breaker_open") == 0) {
             look_at_target(self, &now, &now.rows[i]);
         }
@@ -210,31 +236,36 @@ static void look_at_nodes(doctor *self, const json_t *home) {
     }
 }
 
-/* A token that is for some gids may not ask: then nothing is said. */
-static void look_at_cluster(doctor *self, server *from) {
-    const json_t *answer;
+static void look_at_cluster(doctor *self, const json_t *cluster) {
     const json_t *home;
     size_t i;
-    if (etx__server_ask(from, "/v1/cluster", NULL, &answer) == 0) {
-        json_array_foreach(json_object_get(answer, "homes"), i, home) {
-            look_at_store(self, home);
-            look_at_nodes(self, home);
-        }
+    json_array_foreach(json_object_get(cluster, "homes"), i, home) {
+        look_at_store(self, home);
+        look_at_nodes(self, home);
     }
+}
+
+/* A token that is for some gids may not ask: then nothing is said of it. */
+static json_t *ask_cluster(server *from) {
+    const json_t *answer;
+    return etx__server_ask(from, "/v1/cluster", NULL, &answer) == 0 ? json_deep_copy(answer) : NULL;
 }
 
 int etx__doctor_server(doctor *self) {
     server *from = NULL;
     tx_client *client = NULL;
+    json_t *cluster;
     int code = etx__server_open(self->cli, self->options.server, &from);
     if (code != CLI_OK) {
         return code;
     }
-    code = look_at_readiness(self, from);
-    code = code != CLI_OK ? code : look_at_metrics(self, from);
+    cluster = ask_cluster(from);
+    code = look_at_readiness(self, from, cluster);
+    code = code != CLI_OK ? code : look_at_metrics(self, from, cluster);
     if (code == CLI_OK) {
-        look_at_cluster(self, from);
+        look_at_cluster(self, cluster);
     }
+    json_decref(cluster);
     etx__server_close(from);
     code = code != CLI_OK ? code : etx__tx_open_server(self->cli, self->options.server, &client);
     if (code == CLI_OK) {

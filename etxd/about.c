@@ -15,23 +15,39 @@ int etxd_get_health(etxd_exchange *x) {
     return 0;
 }
 
-/* Whether new transactions find a home and the node is not drained; and if not, why. */
+/* Why what asks for no durability is not begun there: its home is down, or promises less. */
+static void tell_why_not(const etxd *server, const etx_home_status *home, char *why, size_t size) {
+    if (home->usable) {
+        snprintf(why, size,
+                 "home %s: it promises '%s', and by default (durability) '%s' is asked for",
+                 home->url, etx_durability_name(home->grade), server->config.durability);
+    } else {
+        snprintf(why, size, "home %s: %s", home->url,
+                 home->why[0] != '\0' ? home->why : "this node has no partition of it yet");
+    }
+}
+
+/* Whether what asks for no durability finds a home and the node is not drained; and if not, why: a
+ * home that is down is told rather than one that can never do. */
 static etxd_readiness look_at_homes(etxd *server, char *why, size_t size) {
     etx_home_status home = {.size = sizeof home};
     unsigned place;
     snprintf(why, size, "no home can be written to");
     int found = 0;
+    int told = 0;
+    int told_down = 0;
     for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
         if (home.drained) { /* it is about to be taken away, whatever other homes it has */
             snprintf(why, size, "home %s: %s", home.url,
                      home.usable ? "this node is being drained: ask another" : home.why);
             return ETXD_DRAINED;
         }
-        if (!home.usable && !found) {
-            snprintf(why, size, "home %s: %s", home.url,
-                     home.why[0] != '\0' ? home.why : "this node has no partition of it yet");
+        if (!home.in_use && (!told || (!home.usable && !told_down))) {
+            tell_why_not(server, &home, why, size);
+            told = 1;
+            told_down = !home.usable;
         }
-        found = found || home.usable;
+        found = found || home.in_use;
     }
     return found ? ETXD_READY : ETXD_UNREADY;
 }

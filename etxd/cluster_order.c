@@ -152,7 +152,8 @@ static int read_move(etxd_exchange *x, move *one) {
     } else if (rc == 0 && to == NULL) {
         rc = etxd_json_missing(&body, "to", "the node that is to have it");
     } else if (rc == 0 && etx_name_check(to, strlen(to)) != 0) {
-        rc = etxd_json_refuse(&body, "to", "no node is called that");
+        rc = etxd_json_refuse(&body, "to",
+                              "no node has such a name: 1 to 64 printable characters, no space");
     } else if (rc == 0) {
         snprintf(one->to, sizeof one->to, "%s", to);
         rc = find_home(x, home, one, &partitions);

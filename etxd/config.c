@@ -112,8 +112,9 @@ static int set_scalar(const etxd_setting *row, const char *text, uint64_t *value
         return refuse(message, row, text, "is no number");
     }
     if (number < row->least || number > row->most) {
-        snprintf(why, sizeof why, "is not within %llu and %llu", (unsigned long long)row->least,
-                 (unsigned long long)row->most);
+        snprintf(why, sizeof why, "is not within %llu and %llu%s", (unsigned long long)row->least,
+                 (unsigned long long)row->most,
+                 row->type == ETXD_TIME ? " ms, which a number alone counts: 10s, 5m" : "");
         return refuse(message, row, text, why);
     }
     *value = number;

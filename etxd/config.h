@@ -62,6 +62,8 @@ enum {
       "what a transaction gets that asks for nothing: volatile, local, replicated")                \
     X(allow_volatile, SWITCH, "allow-volatile", "", "off", 0, 0, 0,                                \
       "homes that forget with the process may be used, by those who ask for them")                 \
+    X(accept_chosen_home, TEXT, "accept-chosen-home", "ID", "", 0, 0, 0,                           \
+      "a lost home: its chosen gids are not known any more, and run again if repeated")            \
     X(history_max, NUMBER, "history-max", "N", "1000000", 1, UINT64_MAX, 0,                        \
       "finished transactions that are remembered")                                                 \
     X(history_age, TIME, "history-age", "TIME", "24h", 1, UINT64_MAX, 0, "... no older than this") \

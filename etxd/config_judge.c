@@ -158,6 +158,13 @@ int etxd_config_judge(const etxd_config *config, char *message) {
         return say(message, "durability: '%.50s' is none: volatile, local, replicated%s",
                    config->durability, "");
     }
+    if (config->accept_chosen_home[0] != '\0' &&
+        strlen(config->accept_chosen_home) != ETX_HOME_ID_LEN) {
+        return say(message,
+                   "accept-chosen-home: '%.50s' is no home's id: the start that was refused names "
+                   "it%s",
+                   config->accept_chosen_home, "");
+    }
     if (etx_name_check(config->node, strlen(config->node)) != 0) {
         return say(message, "node: '%.50s' is no name: 1 to 64 printable characters, no space%s",
                    config->node, "");

@@ -130,7 +130,8 @@ void etxd_events_take(const etx_event *event, void *user) {
     if (event->type > ETX_EVENT_ENDED) {
         tell_log(server, event);
     }
-    if (event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_HOME_DOWN) {
+    if (event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_HOME_DOWN ||
+        event->type == ETX_EVENT_HOME_GRADED) {
         etxd_homes_changed(server);
     }
     etxd_trace_event(server->trace, event);

@@ -119,6 +119,7 @@ int etxd_engine_options(etxd *server, char *message) {
     o.lease_ms = (uint32_t)c->lease;
     o.hold_down_ms = (uint32_t)c->hold_down;
     o.state_dir = c->state[0] != '\0' ? c->state : NULL;
+    o.accept_chosen_home = c->accept_chosen_home[0] != '\0' ? c->accept_chosen_home : NULL;
     o.flags = ETX_START_WAITS | (c->allow_volatile ? ETX_ALLOW_VOLATILE : 0);
     o.shards = (uint32_t)c->shards;
     o.transactions_max = (uint32_t)c->transactions;

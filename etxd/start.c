@@ -160,7 +160,7 @@ static void *start_engine(void *user) {
     etxd *server = life->server;
     life->rc = etx_engine_start(server->engine);
     if (life->rc != 0) {
-        char why[400];
+        char why[480];
         etx_engine_message(server->engine, why, sizeof why);
         snprintf(life->message, sizeof life->message, "%s (%s)",
                  why[0] != '\0' ? why : etx_strerror(life->rc), etx_error_name(life->rc));

@@ -49,15 +49,16 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
             engine, ETX_ECONFLICT,
             "chosen gids belong to home %s (%.100s), which has some in flight, or ended less than "
             "history_age_ms ago: in home %s they could run a second time. Leave them there "
-            "(etx_engine_chosen_home), or accept that with accept_chosen_home=\"%s\"",
-            then, old->url, now, then);
+            "(etx_engine_chosen_home; etxd: name that home first), or accept that with "
+            "accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
+            then, old->url, now, then, then);
     }
     return etx__engine_fail(
         engine, ETX_ECONFLICT,
         "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
         "they could run a second time. Name that home too; if it is lost, restore its backup; if "
-        "there is none, accept it with accept_chosen_home=\"%s\"",
-        then, partition->home->url, now, then);
+        "there is none, accept that with accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
+        then, partition->home->url, now, then, then);
 }
 
 int etx__chosen_check(etx_engine *engine) {

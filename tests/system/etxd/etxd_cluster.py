@@ -403,6 +403,10 @@ class Cluster(Nodes):
                                                       code=2))
         self.assertIn("is no partition", self.etx("move", "one", "--to", "b", code=2))
         self.assertIn("which node", self.etx("move", "1", code=2))
+        for none in ("", "a b"):
+            said = self.etx("move", "1", "--to", none, code=2)
+            self.assertIn(f"--to '{none}': no node has such a name", said)
+            self.assertIn("'etx cluster status' lists the nodes", said)
         # a node whose address leads nowhere is not told, and nothing changes
         self.open("lost", advertise="http://" + reserve())
         self.eventually(lambda: self.owners(self.nodes["a"]).count(("lost", False)) == 2)
@@ -454,6 +458,11 @@ class Cluster(Nodes):
         told = self.nodes["b"].told_ready()
         self.assertIn("drained", told["why"])
         self.assertIn("etx cluster drain b --undo", told["undo"])
+        found = subprocess.run([ETX, "doctor", "--server", self.url("b"), "--json"], check=False,
+                               capture_output=True, text=True, timeout=60)
+        found = {one["code"]: one for one in json.loads(found.stdout)["findings"]}
+        self.assertIn("'etx cluster drain b --undo'", found["drained"]["do"])
+        self.assertFalse({"not-ready", "home-down"} & set(found), found)
         self.etx("drain", "b", "--undo", "--server", self.url("b"))
         self.eventually(lambda: self.nodes["b"].get("/readyz").status == 200)
         self.eventually(lambda: self.nodes["b"].told_ready()["message"] == "ready")

@@ -40,6 +40,19 @@ class Examples(unittest.TestCase):
                                re.MULTILINE))
         self.assertEqual(wanted, given)
 
+    def test_secrets_of_a_container(self):
+        """What the settings read there once they are changed as it says is what it hands over."""
+        said = read("Containerfile")
+        before, after = re.search(r"sed -i 's\|(.*?)\|(.*?)\|' /etc/etxd/etxd.yaml", said).groups()
+        changed = read("etxd.yaml").replace(before, after)
+        self.assertNotIn("/run/credentials", changed.split("\nhome:")[1])
+        wanted = set(re.findall(r"/run/secrets/(\w+)", changed))
+        user = re.search(r"useradd .*--uid (\d+)", said).group(1)
+        given = set(re.findall(rf"--secret (\w+),uid={user},mode=0400", said))
+        self.assertEqual(wanted, given)
+        for name in wanted:
+            self.assertRegex(said, rf"for name in [\w ]*\b{name}\b|podman secret create {name} ")
+
     @unittest.skipIf(os.environ.get("SANITIZED"), "a sanitizer has libraries of its own")
     @unittest.skipUnless(shutil.which("dpkg") and shutil.which("objdump"), "not a Debian")
     def test_container_has_the_libraries(self):

@@ -2,6 +2,8 @@
 """Starting, configuring and ending etxd."""
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,7 +78,10 @@ class Configuration(unittest.TestCase):
         self.bad("c2:2: drain: 'soon' is no time", "--config",
                  self.file("c2", "node: a\ndrain: soon\n"))
         self.bad("is no setting", "--check-config", env={"ETXD_NOED": "x"})
-        self.bad("is not within", "--depth", "100000")
+        self.bad("depth: '100000' is not within 4 and 512\n", "--depth", "100000")
+        self.bad("lease: '1' is not within 500 and 4294967295 ms, which a number alone counts",
+                 "--lease", "1")
+        self.bad("accept-chosen-home: 'f1' is no home's id", "--accept-chosen-home", "f1")
         self.bad("is neither on nor off", "--access-log=maybe")
         self.bad("needs a value", "--node")
         self.bad("go together", "--tls-certificate", "x")
@@ -117,6 +122,66 @@ class Configuration(unittest.TestCase):
         self.assertIn("home: ['file:/var/lib/etxd']\n", printed)
         self.assertIn("home: ['file:etx-data']\n",
                       run("--print-config", env={"STATE_DIRECTORY": ""}).stdout)
+
+
+class Chosen(unittest.TestCase):
+    """The home that chosen gids belonged to is lost, and that is accepted by name."""
+
+    def open(self, folder, *flags, env=None):
+        server = Server(*flags, home=folder, homes=[f"file:{folder}/new"], env=env)
+        self.addCleanup(server.close)
+        return server
+
+    def test_a_lost_home_is_accepted(self):
+        folder = tempfile.mkdtemp(prefix="etx-etxd-")
+        self.addCleanup(shutil.rmtree, folder)
+        both = Server(home=folder, homes=[f"file:{folder}/old", f"file:{folder}/new"])
+        self.addCleanup(both.close)
+        self.assertEqual(both.end(), 0)
+        shutil.rmtree(f"{folder}/old")
+        result = run("--listen", "127.0.0.1:0", "--home", f"file:{folder}/new", cwd=folder)
+        self.assertEqual(result.returncode, 1, result)
+        lost = re.search(r"\(etxd: --accept-chosen-home (f\w{6})\)", result.stderr).group(1)
+        result = run("--listen", "127.0.0.1:0", "--home", f"file:{folder}/new",
+                     "--accept-chosen-home", "f000000", cwd=folder)
+        self.assertEqual(result.returncode, 1, result)
+        self.assertIn(f"--accept-chosen-home {lost}", result.stderr)
+        with open(f"{folder}/c.yaml", "w", encoding="utf-8") as file:
+            file.write(f"accept-chosen-home: {lost}\n")
+        for more in ({"ETXD_ACCEPT_CHOSEN_HOME": lost}, {"ETXD_CONFIG": f"{folder}/c.yaml"}):
+            shown = run("--print-config", env=more).stdout
+            self.assertIn(f"accept-chosen-home: '{lost}' #", shown)
+        server = self.open(folder, env={"ETXD_CONFIG": f"{folder}/c.yaml"})
+        self.assertEqual(server.get("/readyz").status, 200)
+        self.assertEqual(server.end(), 0)
+        self.assertEqual(self.open(folder).end(), 0)  # once is enough
+
+
+class Ready(Case):
+    """Ready is who begins what asks for no durability."""
+
+    def of(self, *flags):
+        server = Server("--allow-volatile", *flags, homes=["memory:"])
+        self.addCleanup(server.close)
+        return server
+
+    def test_a_home_that_promises_less(self):
+        server = self.of()
+        ready = server.get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("home memory:", ready.text)
+        self.assertIn("promises 'volatile', and by default (durability) 'local' is asked for",
+                      ready.text)
+        self.assertEqual(server.told_ready()["message"], "not ready")
+        body = {"branches": [self.part.tcc("a")], "wait": "ended"}
+        self.expect(server.post("/v1/transactions", body), 503, "unavailable")
+        self.expect(server.post("/v1/transactions", dict(body, durability="volatile")), 200)
+
+    def test_it_is_what_is_asked_for(self):
+        server = self.of("--durability", "volatile")
+        self.assertEqual(server.get("/readyz").status, 200)
+        body = {"branches": [self.part.tcc("a")], "wait": "ended"}
+        self.expect(server.post("/v1/transactions", body), 200)
 
 
 class Life(Case):

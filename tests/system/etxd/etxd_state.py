@@ -204,6 +204,41 @@ class State(Case):
         self.commit("later")
         self.assertEqual(self.server.end(), 0)
 
+    def test_a_next_home_that_promises_less_is_not_enough(self):
+        """What asks for no durability is refused until the store is back, and /readyz says so."""
+        self.go()
+        self.server = Server("--node", "one", "--lease", "1s", "--retry-first", "20",
+                             "--allow-volatile", "--state", "", home=self.folder,
+                             homes=["memory:", self.home])
+        self.addCleanup(self.server.close)
+        ready = self.server.get("/readyz")
+        self.assertEqual(ready.status, 503)
+        self.assertIn("home postgresql://", ready.text)  # what is down, not what can never do
+        body = {"branches": [self.part.tcc("a")], "wait": "ended"}
+        self.expect(self.server.post("/v1/transactions", body), 503, "unavailable")
+        url = f"http://{self.server.host}:{self.server.port}"
+        shown = self.etx("cluster", "status", "--server", url)
+        self.assertIn("home postgresql://", shown)  # it has no id yet
+        self.come()
+        self.eventually(lambda: self.server.get("/readyz").status == 200)
+        self.expect(self.server.post("/v1/transactions", body), 200)
+
+    def test_a_store_that_promises_less_from_now_on(self):
+        """Its settings change while all serves: the log says so too."""
+        self.open()
+        self.assertEqual(self.server.get("/readyz").status, 200)
+
+        def sync(word):
+            psql(f"ALTER SYSTEM SET fsync = {word}")
+            psql("SELECT pg_reload_conf()")
+        self.addCleanup(sync, "on")
+        sync("off")
+        self.eventually(lambda: self.server.told_ready()["message"] == "not ready")
+        self.assertIn("promises 'volatile'", self.server.told_ready()["why"])
+        self.assertEqual(self.server.get("/readyz").status, 503)
+        sync("on")
+        self.eventually(lambda: self.server.told_ready()["message"] == "ready")
+
     def test_meanwhile_the_next_home_is_used(self):
         self.go()
         self.open(f"file:{self.folder}/local")

@@ -33,11 +33,14 @@ static etx_engine *engine_of(struct pair *pair,
 
 /* The start is refused, and the message says which home is meant and how to accept. */
 static void is_refused(etx_engine *engine, const char *old_id) {
-    char message[512];
+    char message[640];
+    char setting[64];
     assert_int_equal(etx_engine_start(engine), ETX_ECONFLICT);
     etx_engine_message(engine, message, sizeof message);
     assert_non_null(strstr(message, old_id));
     assert_non_null(strstr(message, "accept_chosen_home=\""));
+    snprintf(setting, sizeof setting, "(etxd: --accept-chosen-home %s)", old_id); /* in whole */
+    assert_non_null(strstr(message, setting));
     etx_engine_free(engine);
 }
 

@@ -109,6 +109,11 @@ static void test_rights(void **state) {
     chain_put_surely(&chain);
     assert_int_equal(other.ops->trim(other.log, 0, 1), 0);
     assert_int_equal(chain_check(&other, 0, 0, NULL), 1);
+    fixture_say(f, "REVOKE USAGE ON SCHEMA %s FROM poor"); /* while it serves */
+    etx_put put;
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_non_null(strstr(put.message, "does not exist (42P01)"));
+    assert_non_null(strstr(put.message, "GRANT USAGE ON SCHEMA"));
     other.ops->close(other.log, 1);
 }
 
