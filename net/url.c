@@ -57,7 +57,6 @@ static char *put_decimal(char *to, unsigned number) {
     return to;
 }
 
-/* Written here: inet_ntop goes through printf, and URLs are read for every call. */
 static void write_ip4(net_url *url) {
     char *to = url->host;
     url->kind = NET_HOST_IP4;
@@ -139,7 +138,7 @@ static int parse_name(const char *text, size_t len, net_url *url, const char **r
     if (parse_ip4(text, len, url->ip) != 0) {
         return refuse(ret_reason, "an IPv4 address is four decimal numbers");
     }
-    write_ip4(url);
+    url->kind = NET_HOST_IP4; /* there is one way to write it, which is in `host` by now */
     return 0;
 }
 

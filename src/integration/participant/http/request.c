@@ -61,17 +61,18 @@ static void write_body(request *self) {
 /* What says which call this is. */
 static int write_own(request *self) {
     const etx__http_job *job = self->job;
-    const EVP_MD *md = job->http->md;
+    etx__http_namer *namer = &job->http->namer;
     unsigned char digest[ETX__HTTP_DIGEST];
-    if (etx__http_name_call(md, job->gid, job->branch, job->word, digest) != 0 ||
-        etx__http_trace(md, job->said.traceparent, job->gid, digest, job->attempt, self->trace)) {
+    if (etx__http_name_call(namer, job->gid, job->branch, job->word, digest) != 0 ||
+        etx__http_trace(namer, job->said.traceparent, job->gid, digest, job->attempt,
+                        self->trace)) {
         return ETX_ENOMEM;
     }
     if (job->operation == ETX_RESUME) {
         /* Each run does its work: its key is its own. */
         const char *run = write_number(self->run, sizeof self->run, job->run);
         add(self, "Etx-Run", run);
-        if (etx__http_name_call(md, job->gid, run, job->word, digest) != 0) {
+        if (etx__http_name_call(namer, job->gid, run, job->word, digest) != 0) {
             return ETX_ENOMEM;
         }
     }
