@@ -162,13 +162,24 @@ int etxd_json_flag(const etxd_object *object, const char *name, int *ret) {
     return 0;
 }
 
+static int refuse_word(const etxd_object *object,
+                       const char *name,
+                       const char *text,
+                       const char *const *words) {
+    char all[200] = "";
+    size_t at = 0;
+    int i;
+    for (i = 0; words[i] != NULL && at < sizeof all; i++) {
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i > 0 ? ", " : "", words[i]);
+    }
+    return etxd_json_refuse(object, name, "'%.60s' is none of %s", text, all);
+}
+
 int etxd_json_word(const etxd_object *object,
                    const char *name,
                    const char *const *words,
                    int *ret) {
     const char *text = NULL;
-    char all[200];
-    size_t at = 0;
     int i;
     if (etxd_json_text(object, name, &text) != 0) {
         return -1;
@@ -181,11 +192,8 @@ int etxd_json_word(const etxd_object *object,
             *ret = i;
             return 0;
         }
-        if (at < sizeof all) {
-            at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i > 0 ? ", " : "", words[i]);
-        }
     }
-    return etxd_json_refuse(object, name, "'%.60s' is none of %s", text, all);
+    return refuse_word(object, name, text, words);
 }
 
 int etxd_json_list(const etxd_object *object, const char *name, json_t **ret) {

@@ -147,11 +147,10 @@ static int is_sampled(const char *caller) {
 }
 
 static void read_name(const char *traceparent, etxd_trace_name *ret) {
+    *ret = (etxd_trace_name){"", ""};
     if (strlen(traceparent) == 55) {
-        snprintf(ret->trace, sizeof ret->trace, "%.32s", traceparent + 3);
-        snprintf(ret->span, sizeof ret->span, "%.16s", traceparent + 36);
-    } else {
-        *ret = (etxd_trace_name){"", ""};
+        memcpy(ret->trace, traceparent + 3, 32);
+        memcpy(ret->span, traceparent + 36, 16);
     }
 }
 

@@ -9,21 +9,21 @@ enum { HEAD_ROOM = 256, FIELD_ROOM = 4 };
 
 /* ---- bytes */
 
-static int is_own_field(const char *name) {
-    return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "transfer-encoding") == 0 ||
-           strcasecmp(name, "connection") == 0 || strcasecmp(name, "date") == 0;
+static int is_own_field(const char *name, size_t len) {
+    static const net_text own[] = {
+        {"content-length", 14}, {"transfer-encoding", 17}, {"connection", 10}, {"date", 4}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (own[i].len == len && strncasecmp(own[i].bytes, name, len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static int is_field_sound(const char *name, const char *value) {
-    if (name[0] == '\0' || is_own_field(name)) {
-        return 0;
-    }
-    for (const char *at = name; *at != '\0'; at++) {
-        if (!net__is_token(*at)) {
-            return 0;
-        }
-    }
-    return net__is_value(value, strlen(value));
+    size_t len = strlen(name);
+    return net__is_token(name, len) && !is_own_field(name, len) &&
+           net__is_value(value, strlen(value));
 }
 
 /* Whether it can be sent, and how much room its fields take. */

@@ -95,25 +95,24 @@ void net__call_cancel(net_task *task) {
 
 /* ---- bytes */
 
-static int is_own_field(const char *name) {
-    return strcasecmp(name, "host") == 0 || strcasecmp(name, "content-length") == 0 ||
-           strcasecmp(name, "transfer-encoding") == 0 || strcasecmp(name, "connection") == 0 ||
-           strcasecmp(name, "expect") == 0;
-}
-
-static int is_token(const char *text) {
-    size_t len = strlen(text);
-    for (size_t i = 0; i < len; i++) {
-        if (!net__is_token(text[i])) {
-            return 0;
+static int is_own_field(const char *name, size_t len) {
+    static const net_text own[] = {{"host", 4},
+                                   {"content-length", 14},
+                                   {"transfer-encoding", 17},
+                                   {"connection", 10},
+                                   {"expect", 6}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (own[i].len == len && strncasecmp(own[i].bytes, name, len) == 0) {
+            return 1;
         }
     }
-    return len > 0;
+    return 0;
 }
 
 static int check_fetch(const net_fetch *fetch, size_t *ret_room) {
     if (fetch->size != sizeof *fetch || fetch->url == NULL || fetch->method == NULL ||
-        fetch->done == NULL || !is_token(fetch->method) || strcmp(fetch->method, "CONNECT") == 0) {
+        fetch->done == NULL || !net__is_token(fetch->method, strlen(fetch->method)) ||
+        strcmp(fetch->method, "CONNECT") == 0) {
         return NET_EINVALID;
     }
     if (fetch->url->tls && (fetch->tls == NULL || net__tls_is_server(fetch->tls))) {
@@ -123,11 +122,13 @@ static int check_fetch(const net_fetch *fetch, size_t *ret_room) {
                   strlen(fetch->method) + fetch->body_len;
     for (size_t i = 0; i < fetch->header_count; i++) {
         const net_header *header = &fetch->headers[i];
-        if (!is_token(header->name) || is_own_field(header->name) ||
-            !net__is_value(header->value, strlen(header->value))) {
+        size_t name_len = strlen(header->name);
+        size_t value_len = strlen(header->value);
+        if (!net__is_token(header->name, name_len) || is_own_field(header->name, name_len) ||
+            !net__is_value(header->value, value_len)) {
             return NET_EINVALID;
         }
-        room += strlen(header->name) + strlen(header->value) + 4;
+        room += name_len + value_len + 4;
     }
     *ret_room = room;
     return 0;

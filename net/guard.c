@@ -63,17 +63,25 @@ static unsigned class_of(unsigned char c) {
     return classes[c];
 }
 
-int net__is_token(char c) {
+static int is_token(char c) {
     return (class_of((unsigned char)c) & TOKEN) != 0;
 }
 
-int net__is_value(const char *text, size_t len) {
+static int is_all_of(const char *text, size_t len, unsigned class) {
     for (size_t i = 0; i < len; i++) {
-        if (!(class_of((unsigned char)text[i]) & VALUE)) {
+        if (!(class_of((unsigned char)text[i]) & class)) {
             return 0;
         }
     }
     return 1;
+}
+
+int net__is_token(const char *text, size_t len) {
+    return len > 0 && is_all_of(text, len, TOKEN);
+}
+
+int net__is_value(const char *text, size_t len) {
+    return is_all_of(text, len, VALUE);
 }
 
 void net__guard_begin(net__guard *guard, int response) {
@@ -92,14 +100,14 @@ static state begin_request(net__guard *guard, char c) {
         return BEGIN_LF;
     }
     guard->index = 1;
-    return net__is_token(c) ? METHOD : refuse(guard, 400, "the method is not valid");
+    return is_token(c) ? METHOD : refuse(guard, 400, "the method is not valid");
 }
 
 static state in_method(net__guard *guard, char c) {
     if (c == ' ') {
         return TARGET_BYTES;
     }
-    if (!net__is_token(c) || ++guard->index > 32) {
+    if (!is_token(c) || ++guard->index > 32) {
         return refuse(guard, 400, "the method is not valid");
     }
     return METHOD;
@@ -160,7 +168,7 @@ static state in_field(net__guard *guard, const net__guard_limits *limits, char c
     if (c == '\r') {
         return HEAD_LF;
     }
-    if (!net__is_token(c)) {
+    if (!is_token(c)) {
         return refuse(
             guard, 400,
             c == ' ' || c == '\t' ? "a header is folded" : "a header's name is not valid");
@@ -175,7 +183,7 @@ static state in_name(net__guard *guard, char c) {
     if (c == ':') {
         return FIELD_VALUE;
     }
-    return net__is_token(c) ? NAME : refuse(guard, 400, "a header's name is not valid");
+    return is_token(c) ? NAME : refuse(guard, 400, "a header's name is not valid");
 }
 
 /* What stands to the line's end: a value, a status's text, an extension. */

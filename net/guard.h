@@ -57,8 +57,8 @@ net__guard_end net__guard_chunks(net__guard *guard,
                                  size_t len,
                                  size_t *ret_used);
 
-/* Whether a byte may stand in a method or in a field's name. */
-int net__is_token(char c);
+/* Whether it may be a method or a field's name. */
+int net__is_token(const char *text, size_t len);
 /* Whether all bytes may stand in a field's value. */
 int net__is_value(const char *text, size_t len);
 

@@ -7,16 +7,30 @@
 
 #include "error.h"
 
+enum { NAME = 1, TARGET = 2 };
+
+/* What may stand in a name, and in path and query. */
+static unsigned class_of(char c) {
+    static const uint8_t classes[256] = {
+        ['!'] = TARGET,        ['$' ... ','] = TARGET,
+        ['-'] = NAME | TARGET, ['.'] = NAME | TARGET,
+        ['/'] = TARGET,        ['0' ... '9'] = NAME | TARGET,
+        [':'] = TARGET,        [';'] = TARGET,
+        ['='] = TARGET,        ['?'] = TARGET,
+        ['@'] = TARGET,        ['A' ... 'Z'] = NAME | TARGET,
+        ['['] = TARGET,        [']'] = TARGET,
+        ['_'] = NAME | TARGET, ['a' ... 'z'] = NAME | TARGET,
+        ['~'] = TARGET,
+    };
+    return classes[(unsigned char)c];
+}
+
 static int is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
 static int is_hex(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-static int is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 static int refuse(const char **ret_reason, const char *reason) {
@@ -57,7 +71,6 @@ static char *put_decimal(char *to, unsigned number) {
     return to;
 }
 
-/* Written here: inet_ntop goes through printf, and URLs are read for every call. */
 static void write_ip4(net_url *url) {
     char *to = url->host;
     url->kind = NET_HOST_IP4;
@@ -121,7 +134,7 @@ static int parse_name(const char *text, size_t len, net_url *url, const char **r
     }
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_' && c != '.') {
+        if (!(class_of(c) & NAME)) {
             return refuse(ret_reason, c == '@' ? "a URL must not hold a user name or password"
                                                : "the host has a character that no name has");
         }
@@ -139,7 +152,7 @@ static int parse_name(const char *text, size_t len, net_url *url, const char **r
     if (parse_ip4(text, len, url->ip) != 0) {
         return refuse(ret_reason, "an IPv4 address is four decimal numbers");
     }
-    write_ip4(url);
+    url->kind = NET_HOST_IP4; /* there is one way to write it, which is in `host` by now */
     return 0;
 }
 
@@ -190,10 +203,7 @@ int net__authority_parse(const char *text, size_t len, net_url *url, const char 
 int net__target_valid(const char *text, size_t len) {
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        if (is_letter(c) || c == '/' || is_digit(c)) {
-            continue;
-        }
-        if (c <= ' ' || c > '~' || strchr("\"<>\\^`{|}#", c) != NULL) {
+        if (!(class_of(c) & TARGET)) {
             return 0;
         }
         if (c == '%' && (len - i < 3 || !is_hex(text[i + 1]) || !is_hex(text[i + 2]))) {

@@ -91,11 +91,20 @@ void etx__shard_pending_give(etx__shard *shard, etx__pending *pending) {
     shard->pendings = pending;
 }
 
-void etx__shard_ring(etx__shard *shard) {
-    atomic_fetch_add(&shard->bell, 1);
-    if (atomic_load(&shard->asleep)) {
+/* A thread that sleeps is told once: on a busy machine it takes a while until it runs, and whoever
+ * has something for it meanwhile would call the system again. The bell is rung after the mark is
+ * gone, so the thread whose mark it was cannot fall asleep without it: it is in the call, and is
+ * woken, or finds another bell than it looked at when its turn began. */
+static void wake_thread(etx__shard *shard) {
+    if (atomic_load(&shard->asleep) && atomic_exchange(&shard->asleep, 0)) {
+        atomic_fetch_add(&shard->bell, 1);
         etx__futex_wake(&shard->bell, 1);
     }
+}
+
+void etx__shard_ring(etx__shard *shard) {
+    atomic_fetch_add(&shard->bell, 1);
+    wake_thread(shard);
 }
 
 static int has_little(const etx__shard *shard) {
@@ -306,12 +315,11 @@ static void leave(etx__shard *shard) {
 
 /* The thread may have been about to sleep when this drive began, with a wake-up that is too late by
  * now: the bell tells it so. One that sleeps is woken only if it must be. */
-static void hand_back(etx__shard *shard, int must, uint64_t wake) {
+static void hand_back(etx__shard *shard, int must, uint64_t wake_ms) {
     leave(shard);
     atomic_fetch_add(&shard->bell, 1);
-    if (atomic_load(&shard->asleep) &&
-        (must || !etx__queue_empty(&shard->queue) || wake < atomic_load(&shard->armed_ms))) {
-        etx__futex_wake(&shard->bell, 1);
+    if (must || !etx__queue_empty(&shard->queue) || wake_ms < atomic_load(&shard->armed_ms)) {
+        wake_thread(shard);
     }
 }
 

@@ -188,6 +188,7 @@ void etx__http_release(etx_http *http) {
     }
     etx__http_targets_free(http);
     etx__http_config_release(http->config);
+    etx__http_namer_close(&http->namer);
     EVP_MD_free(http->md);
     pthread_mutex_destroy(&http->lock);
     free(http);
@@ -218,7 +219,8 @@ int etx_http_create(const etx_http_options *options,
     http->report_user = options->report_user;
     use_config(http, config);
     http->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    rc = http->md == NULL ? ETX_ENOMEM : start_client(http);
+    rc = http->md == NULL ? ETX_ENOMEM : etx__http_namer_open(&http->namer, http->md);
+    rc = rc == 0 ? start_client(http) : rc;
     if (rc != 0) {
         net_client_free(http->client);
         if (http->own_loop) {

@@ -60,15 +60,24 @@ etx__http_config *etx__http_config_now(etx_http *http);
 
 /* ---- trace.c: what names a call */
 
+typedef struct etx__http_namer {
+    EVP_MD_CTX *hash;          /* of SHA-256 */
+    char gid[ETX_GID_MAX + 1]; /* whose trace was named last: a transaction's calls come together */
+    char trace[33];
+} etx__http_namer;
+
+/* Errors: ETX_ENOMEM; it is to be closed in either case. */
+int etx__http_namer_open(etx__http_namer *namer, const EVP_MD *md);
+void etx__http_namer_close(etx__http_namer *namer);
 /* SHA-256 of gid, branch and operation. */
-int etx__http_name_call(const EVP_MD *md,
+int etx__http_name_call(const etx__http_namer *namer,
                         const char *gid,
                         const char *branch,
                         const char *operation,
                         unsigned char ret_digest[ETX__HTTP_DIGEST]);
 void etx__http_hex(const unsigned char *bytes, size_t len, char *ret_text);
 /* The header, from the digest above. */
-int etx__http_trace(const EVP_MD *md,
+int etx__http_trace(etx__http_namer *namer,
                     const char *caller,
                     const char *gid,
                     const unsigned char digest[ETX__HTTP_DIGEST],
@@ -233,7 +242,8 @@ struct etx_http {
     int own_loop;
     pthread_t thread;
     net_client *client;
-    EVP_MD *md; /* SHA-256 */
+    EVP_MD *md;            /* SHA-256 */
+    etx__http_namer namer; /* of calls, on the loop's thread */
     etx_http_report_fn on_report;
     int report_callers;
     void *report_user;

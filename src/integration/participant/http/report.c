@@ -17,14 +17,14 @@ void etx__http_report_begin(etx__http_job *job) {
 }
 
 void etx__http_report_end(const etx__http_job *job, int status, const etx__http_verdict *verdict) {
-    const etx_http *http = job->http;
+    etx_http *http = job->http;
     const char *caller = job->said.traceparent;
     unsigned char digest[ETX__HTTP_DIGEST];
     char trace[56] = "";
     if (job->sent_us == 0 ||
         (!http->report_callers &&
-         (etx__http_name_call(http->md, job->gid, job->branch, job->word, digest) != 0 ||
-          etx__http_trace(http->md, caller, job->gid, digest, job->attempt, trace) != 0))) {
+         (etx__http_name_call(&http->namer, job->gid, job->branch, job->word, digest) != 0 ||
+          etx__http_trace(&http->namer, caller, job->gid, digest, job->attempt, trace) != 0))) {
         return;
     }
     const etx_http_report report = {.size = sizeof report,

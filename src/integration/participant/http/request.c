@@ -6,12 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { OWN_MAX = 16 };
+enum { OWN_MAX = 16, HEADERS_MAX = OWN_MAX + 2 * ETX_HTTP_HEADERS_MAX };
 
 typedef struct request {
     etx__http_job *job;
     etx__http_config *config;
-    net_header header[OWN_MAX + 2 * ETX_HTTP_HEADERS_MAX];
+    net_header *header; /* room for HEADERS_MAX; too much to be cleared for each call */
     size_t count;
     etx__http_text made; /* a body that had to be made */
     const void *body;
@@ -61,17 +61,18 @@ static void write_body(request *self) {
 /* What says which call this is. */
 static int write_own(request *self) {
     const etx__http_job *job = self->job;
-    const EVP_MD *md = job->http->md;
+    etx__http_namer *namer = &job->http->namer;
     unsigned char digest[ETX__HTTP_DIGEST];
-    if (etx__http_name_call(md, job->gid, job->branch, job->word, digest) != 0 ||
-        etx__http_trace(md, job->said.traceparent, job->gid, digest, job->attempt, self->trace)) {
+    if (etx__http_name_call(namer, job->gid, job->branch, job->word, digest) != 0 ||
+        etx__http_trace(namer, job->said.traceparent, job->gid, digest, job->attempt,
+                        self->trace)) {
         return ETX_ENOMEM;
     }
     if (job->operation == ETX_RESUME) {
         /* Each run does its work: its key is its own. */
         const char *run = write_number(self->run, sizeof self->run, job->run);
         add(self, "Etx-Run", run);
-        if (etx__http_name_call(md, job->gid, run, job->word, digest) != 0) {
+        if (etx__http_name_call(namer, job->gid, run, job->word, digest) != 0) {
             return ETX_ENOMEM;
         }
     }
@@ -151,7 +152,8 @@ static int fetch(const request *self, uint64_t left_ms, net_done done) {
 }
 
 int etx__http_send(etx__http_job *job, net_done done, etx__http_verdict *ret_verdict) {
-    request self = {.job = job, .config = etx__http_config_now(job->http)};
+    net_header header[HEADERS_MAX];
+    request self = {.job = job, .config = etx__http_config_now(job->http), .header = header};
     uint64_t now = etx__http_clock_ms();
     const char *wrong = NULL;
     write_body(&self);

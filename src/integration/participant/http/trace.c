@@ -13,7 +13,24 @@ void etx__http_hex(const unsigned char *bytes, size_t len, char *ret_text) {
     ret_text[len * 2] = '\0';
 }
 
-int etx__http_name_call(const EVP_MD *md,
+/* To look the algorithm up and make a context takes as long as the digest. */
+int etx__http_namer_open(etx__http_namer *namer, const EVP_MD *md) {
+    *namer = (etx__http_namer){.hash = EVP_MD_CTX_new()};
+    return namer->hash != NULL && EVP_DigestInit_ex(namer->hash, md, NULL) == 1 ? 0 : ETX_ENOMEM;
+}
+
+void etx__http_namer_close(etx__http_namer *namer) {
+    EVP_MD_CTX_free(namer->hash);
+}
+
+static int digest_of(EVP_MD_CTX *hash, const char *bytes, size_t len, unsigned char *ret_digest) {
+    int good = EVP_DigestInit_ex(hash, NULL, NULL) == 1 &&
+               EVP_DigestUpdate(hash, bytes, len) == 1 &&
+               EVP_DigestFinal_ex(hash, ret_digest, NULL) == 1;
+    return good ? 0 : ETX_ENOMEM;
+}
+
+int etx__http_name_call(const etx__http_namer *namer,
                         const char *gid,
                         const char *branch,
                         const char *operation,
@@ -29,7 +46,7 @@ int etx__http_name_call(const EVP_MD *md,
         memcpy(all + len, parts[i], part);
         len += part;
     }
-    return EVP_Digest(all, len, ret_digest, NULL, md, NULL) == 1 ? 0 : ETX_ENOMEM;
+    return digest_of(namer->hash, all, len, ret_digest);
 }
 
 static int is_hex(const char *text, size_t len) {
@@ -48,13 +65,31 @@ int etx__http_is_traceparent(const char *text) {
            strncmp(text + 3, zeros, 32) != 0 && strncmp(text + 36, zeros, 16) != 0;
 }
 
-int etx__http_trace(const EVP_MD *md,
+/* The trace of a gid: `namer->trace`. */
+static int name_trace(etx__http_namer *namer, const char *gid) {
+    unsigned char trace[ETX__HTTP_DIGEST];
+    size_t len = strlen(gid);
+    if (len > 0 && strcmp(namer->gid, gid) == 0) {
+        return 0;
+    }
+    namer->gid[0] = '\0';
+    if (digest_of(namer->hash, gid, len, trace) != 0) {
+        return ETX_ENOMEM;
+    }
+    trace[0] |= 1;
+    etx__http_hex(trace, 16, namer->trace);
+    if (len < sizeof namer->gid) {
+        memcpy(namer->gid, gid, len + 1);
+    }
+    return 0;
+}
+
+int etx__http_trace(etx__http_namer *namer,
                     const char *caller,
                     const char *gid,
                     const unsigned char digest[ETX__HTTP_DIGEST],
                     uint32_t attempt,
                     char ret_traceparent[56]) {
-    unsigned char trace[ETX__HTTP_DIGEST];
     unsigned char span[8];
     memcpy(span, digest + 16, 8);
     for (size_t i = 0; i < 4; i++) {
@@ -66,11 +101,10 @@ int etx__http_trace(const EVP_MD *md,
         memcpy(ret_traceparent + 3, caller + 3, 33);
         memcpy(ret_traceparent + 52, caller + 52, 4);
     } else {
-        if (EVP_Digest(gid, strlen(gid), trace, NULL, md, NULL) != 1) {
+        if (name_trace(namer, gid) != 0) {
             return ETX_ENOMEM;
         }
-        trace[0] |= 1;
-        etx__http_hex(trace, 16, ret_traceparent + 3);
+        memcpy(ret_traceparent + 3, namer->trace, 32);
         ret_traceparent[35] = '-';
         memcpy(ret_traceparent + 52, "-01", 4);
     }
@@ -90,7 +124,14 @@ int etx_http_traceparent(const char *caller,
     if (gid == NULL || branch == NULL || operation == NULL) {
         return ETX_EINVALID;
     }
-    int rc = etx__http_name_call(EVP_sha256(), gid, branch, operation, digest);
-    return rc != 0 ? rc
-                   : etx__http_trace(EVP_sha256(), caller, gid, digest, attempt, ret_traceparent);
+    etx__http_namer namer;
+    int rc = etx__http_namer_open(&namer, EVP_sha256());
+    if (rc == 0) {
+        rc = etx__http_name_call(&namer, gid, branch, operation, digest);
+    }
+    if (rc == 0) {
+        rc = etx__http_trace(&namer, caller, gid, digest, attempt, ret_traceparent);
+    }
+    etx__http_namer_close(&namer);
+    return rc;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST = 256 };
+
 static int reserve(etx__http_text *text, size_t more) {
     if (text->failed || more > SIZE_MAX / 4 - text->len) {
         text->failed = 1;
@@ -13,7 +15,8 @@ static int reserve(etx__http_text *text, size_t more) {
     }
     size_t need = text->len + more + 1;
     if (need > text->size) {
-        size_t size = need > text->size * 2 ? need : text->size * 2;
+        size_t size = text->size > 0 ? text->size * 2 : FIRST;
+        size = need > size ? need : size;
         char *bytes = realloc(text->bytes, size);
         if (bytes == NULL) {
             text->failed = 1;
