@@ -247,6 +247,9 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
                                 "objects and arrays may be nested %llu deep",
                                 (unsigned long long)x->server->config.depth);
     }
+    if (body.len > 0 && memchr(body.bytes, 0, body.len) != NULL) { /* jansson passes over some */
+        return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "a byte of it is NUL");
+    }
     object.json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (object.json == NULL) {

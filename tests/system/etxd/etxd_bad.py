@@ -36,6 +36,14 @@ class Json(Case):
         self.assertEqual(self.server.get("/v1/transactions?ended=true").json["transactions"], [])
         self.assertIsNone(self.server.process.poll())
 
+    def test_nul(self):
+        """jansson passes over one behind a number, as if it ended the text."""
+        body = (GOOD % (',"payload":{"a":[1,"x",2]}', "")).encode()
+        for at in range(len(body) + 1):
+            answer = self.server.ask("POST", "/v1/transactions", body=body[:at] + b"\0" + body[at:])
+            self.expect(answer, 400, "bad-json")
+        self.expect(self.server.ask("POST", "/v1/transactions", body=body[:-1] + b"\0"), 400)
+
     def test_truncated_at_every_byte(self):
         body = (GOOD % (',"payload":{"a":[1,"\\u00e4"]}', "")).encode()
         for length in range(len(body)):
