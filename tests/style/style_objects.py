@@ -33,11 +33,14 @@ def run(*command):
 
 
 def objects_of(build_root, source_root):
-    """{source relative to the tree: [objects]} of all that is built."""
+    """{source relative to the tree: [objects]} of all that is built, but for what -flto compiles:
+    that is no machine code yet, and stands beside one that is."""
     with open(os.path.join(build_root, "compile_commands.json"), encoding="utf-8") as file:
         commands = json.load(file)
     objects = {}
     for command in commands:
+        if "-flto" in re.split(r"[ =]", command["command"]):
+            continue
         source = os.path.join(command["directory"], command["file"])
         output = os.path.join(command["directory"], command["output"])
         path = os.path.relpath(os.path.realpath(source), os.path.realpath(source_root))

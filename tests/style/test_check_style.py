@@ -252,7 +252,10 @@ class Objects(unittest.TestCase):
     def test_objects_of(self):
         self.compile("a.o", "int etx_a;")
         with open(os.path.join(self.root, "compile_commands.json"), "w", encoding="utf-8") as file:
-            file.write('[{"directory": "%s", "file": "a.o.c", "output": "a.o"}]' % self.root)
+            one = '{"directory": "%s", "file": "%s.c", "output": "%s", "command": "cc -c%s"}'
+            file.write("[%s, %s]" % (one % (self.root, "a.o", "a.o", ""),
+                                     one % (self.root, "b.o", "b.o", " -flto=auto")))
+        self.compile("b.o", "int etx_b;")
         found = style_objects.objects_of(self.root, self.root)
         self.assertEqual(list(found), ["a.o.c"])
 
