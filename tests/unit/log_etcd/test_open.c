@@ -290,8 +290,9 @@ static void test_lease_revoked(void **state) {
     assert_int_equal(ops->attend(a.log, "", 1500, NULL, 0), 0);
     assert_int_equal(ops->renew(a.log, 0, 1500), 1);
     /* of the other tests', one may have run out meanwhile */
-    fixture_do(f, "for l in $(etcdctl lease list | tail -n +2); do etcdctl lease revoke $l || true; "
-                  "done");
+    fixture_do(f,
+               "for l in $(etcdctl lease list | tail -n +2); do etcdctl lease revoke $l || true; "
+               "done");
     usleep(200000); /* its lease was kept alive a while ago */
     assert_int_equal(ops->renew(a.log, 0, 1500), 1);
     assert_int_equal(ops->attend(a.log, "", 1500, NULL, 0), 0);
