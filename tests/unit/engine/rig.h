@@ -39,7 +39,7 @@ typedef struct rig_log {
     _Atomic size_t largest; /* bytes of a put */
     /* Called before a trim, and before a partition is read, or NULL; `watcher` is its own. */
     void (*on_trim)(struct rig_log *log, uint32_t partition, uint64_t below);
-    void (*on_get)(struct rig_log *log, uint32_t partition);
+    void (*on_get)(struct rig_log *log, uint32_t partition, uint64_t from);
     void *watcher;
     sem_t gate;
     pthread_mutex_t lock; /* of what is put and read, and of what nodes share */

@@ -141,7 +141,7 @@ static int faulty_get(etx_log *head,
     rig_log *log = log_of(head);
     int shared = head->ops == rig_shared_ops(); /* then another engine may put meanwhile */
     if (log->on_get != NULL) {
-        log->on_get(log, partition);
+        log->on_get(log, partition, from);
     }
     if (atomic_load(&log->get_rc) != 0) {
         atomic_fetch_add(&log->gets_failed, 1);

@@ -277,9 +277,9 @@ static void count_claims(const etx_slot *slot, const etx_record *record, void *u
     *(unsigned *)user += record->type == ETX_RECORD_OWN;
 }
 
-static void read_slowly(rig_log *log, uint32_t partition) {
+static void read_slowly(rig_log *log, uint32_t partition, uint64_t from) {
     struct slow_read *slow = log->watcher;
-    if (partition != 0 || atomic_load(&slow->reads) == OVER) {
+    if (partition != 0 || from > 0 || atomic_load(&slow->reads) == OVER) {
         return;
     }
     unsigned number = atomic_fetch_add(&slow->reads, 1);

@@ -100,7 +100,8 @@ static void who_accepts_ends_it(void **state) {
 
 /* ---- when it looks */
 
-static void count_get(rig_log *log, uint32_t partition) {
+static void count_get(rig_log *log, uint32_t partition, uint64_t from) {
+    (void)from;
     if (partition == 2) {
         atomic_fetch_add((atomic_uint *)log->watcher, 1);
     }
@@ -210,6 +211,31 @@ static void what_is_there_is_not_missed(void **state) {
     shop_end(&shop);
 }
 
+/* Who starts after that was accepted hears of it, and it is not accepted once more. */
+static void an_old_word_is_no_new_loss(void **state) {
+    struct shop shop;
+    char words[128] = "";
+    etx_seen seen = {.size = sizeof seen};
+    char message[300];
+    (void)state;
+    shop_make(&shop);
+    shop_lose_partition_2(&shop);
+    assert_int_equal(etx_seen_read(shop.state, shop.log.id, &seen, message, sizeof message), 0);
+    snprintf(words, sizeof words, "http://three !2:%llu:%08x:0",
+             (unsigned long long)seen.mark[2].slot, seen.mark[2].checksum);
+    etx_seen_free(&seen);
+    shop_accept_loss(&shop, 2, host_now_ms());
+    say(&shop, "three", words);
+    etx_engine *two = shop_node_start(&shop, "two", NULL);
+    rig_must(two, etx_engine_move(two, 0, 2, "two"), "move");
+    shop_await_whole(two, 2);
+    shop_commit_in(two, "later", 2);
+    assert_int_equal(atomic_load(&shop.accepted), 0);
+    assert_int_equal(atomic_load(&shop.regressed), 0);
+    rig_close(two, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* What no node says is passed over; behind it stands what one does. */
 static void nonsense_is_passed_over(void **state) {
     static const char nonsense[] =
@@ -240,6 +266,7 @@ int main(void) {
         cmocka_unit_test(a_new_holder_is_looked_at),
         cmocka_unit_test(it_looks_again_when_the_store_was_away),
         cmocka_unit_test(what_is_there_is_not_missed),
+        cmocka_unit_test(an_old_word_is_no_new_loss),
         cmocka_unit_test(nonsense_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
