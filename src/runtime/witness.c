@@ -118,9 +118,9 @@ static void alarm_others(etx__home *home, uint32_t number, etx_seen_mark mark) {
     snprintf(
         why, sizeof why,
         "the store has lost what it acknowledged to this node in partition %u: slot %llu (%08x) "
-        "is not there. The partition is with %s%.64s, which is told: see what it says",
-        number, (unsigned long long)mark.slot, mark.checksum, holder[0] != 0 ? "node " : "nobody",
-        holder);
+        "is not there. Who has the partition is told, and says what to do: %s%.64s",
+        number, (unsigned long long)mark.slot, mark.checksum,
+        holder[0] != 0 ? "node " : "whoever takes it next", holder);
     etx__monitor_home(home, number, ETX_EVENT_LOG_REGRESSED, why);
 }
 
@@ -168,8 +168,8 @@ int etx__witness_say(etx__home *home, char *text, size_t size) {
     size_t len = strlen(text);
     for (uint32_t n = 0, first = witness->first; n < count; n++) {
         uint32_t i = (first + n) % count;
-        if (!witness->of[i].missing) {
-            continue;
+        if (!witness->of[i].missing || !is_others(home->partition[i])) {
+            continue; /* what has come to this node, it reads itself */
         }
         char word[WORD_MAX];
         etx_seen_mark mark = etx__seen_of(home->partition[i]);
