@@ -19,6 +19,31 @@ void etxd_metrics_put(etxd_text *text, const etxd_metric *metrics, size_t count)
     }
 }
 
+/* Bucket i of the engine has what is below 2^i us; below 16 us all is in the first one given. */
+void etxd_metrics_durations(etxd_text *text,
+                            const char *name,
+                            const char *labels,
+                            const etx_histogram *histogram) {
+    enum { FIRST_US = 4 };
+    const char *comma = labels[0] ? "," : "";
+    const char *open = labels[0] ? "{" : "";
+    const char *close = labels[0] ? "}" : "";
+    uint64_t count = 0;
+    size_t i;
+    for (i = 0; i < ETX_METRICS_BUCKETS; i++) {
+        count += histogram->bucket[i];
+        if (i >= FIRST_US && i + 1 < ETX_METRICS_BUCKETS) {
+            etxd_text_print(text, "%s_bucket{%s%sle=\"%.6f\"} %llu\n", name, labels, comma,
+                            (double)(1ULL << i) / 1e6, (unsigned long long)count);
+        }
+    }
+    etxd_text_print(text, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, labels, comma,
+                    (unsigned long long)count);
+    etxd_text_print(text, "%s_count%s%s%s %llu\n%s_sum%s%s%s %.6f\n", name, open, labels, close,
+                    (unsigned long long)count, name, open, labels, close,
+                    (double)histogram->sum / 1e6);
+}
+
 static void put_answers(etxd_text *text, etxd *server) {
     size_t count;
     const etxd_route *routes = etxd_routes(&count);

@@ -1,10 +1,9 @@
-/* What the engine and its homes measure, as OpenMetrics has it. */
+/* What the engine measures, as OpenMetrics has it. */
 #include <string.h>
 
 #include "metrics.h"
 
-/* Durations in seconds are given from 16 us on: what is below is in the first bucket. */
-enum { FIRST_US = 4, FIRST_RECORDS = 1, LAST_RECORDS = 16 };
+enum { FIRST_RECORDS = 1, LAST_RECORDS = 16 };
 
 static void put_counts(etxd_text *text, const etx_metrics *m) {
     const etxd_metric metrics[] = {
@@ -69,18 +68,8 @@ static void put_durations(etxd_text *text,
                           const char *name,
                           const char *help,
                           const etx_histogram *histogram) {
-    uint64_t count = 0;
-    size_t i;
     etxd_metric_head(text, name, "histogram", help);
-    for (i = 0; i < ETX_METRICS_BUCKETS; i++) {
-        count += histogram->bucket[i];
-        if (i >= FIRST_US && i + 1 < ETX_METRICS_BUCKETS) {
-            etxd_text_print(text, "%s_bucket{le=\"%.6f\"} %llu\n", name, (double)(1ULL << i) / 1e6,
-                            (unsigned long long)count);
-        }
-    }
-    put_tail(text, name, count);
-    etxd_text_print(text, "%s_sum %.6f\n", name, (double)histogram->sum / 1e6);
+    etxd_metrics_durations(text, name, "", histogram);
 }
 
 static void put_batches(etxd_text *text, const etx_histogram *histogram) {
@@ -97,80 +86,6 @@ static void put_batches(etxd_text *text, const etx_histogram *histogram) {
     }
     put_tail(text, name, count);
     etxd_text_print(text, "%s_sum %llu\n", name, (unsigned long long)histogram->sum);
-}
-
-/* ---- homes */
-
-typedef enum home_gauge { USABLE, IN_USE, IN_FLIGHT, PARTITIONS, NODES } home_gauge;
-
-static uint64_t count_partitions(etx_engine *engine, unsigned place) {
-    etx_partition_status partition = {.size = sizeof partition};
-    uint64_t count = 0;
-    uint32_t i;
-    for (i = 0; etx_engine_partition_status(engine, place, i, &partition) == 0; i++) {
-        count += partition.here;
-    }
-    return count;
-}
-
-static uint64_t count_nodes(etx_engine *engine, unsigned place) {
-    etx_node_status node = {.size = sizeof node};
-    uint32_t count = 0;
-    while (etx_engine_node_status(engine, place, count, &node) == 0) {
-        count++;
-    }
-    return count;
-}
-
-static uint64_t gauge_of(etx_engine *engine,
-                         const etx_home_status *home,
-                         unsigned place,
-                         home_gauge which) {
-    switch (which) {
-        case USABLE:
-            return home->usable;
-        case IN_USE:
-            return home->in_use;
-        case IN_FLIGHT:
-            return home->in_flight;
-        case PARTITIONS:
-            return count_partitions(engine, place);
-        case NODES:
-            return count_nodes(engine, place);
-    }
-    return 0;
-}
-
-static void put_home_gauge(etxd_text *text,
-                           etxd *server,
-                           const char *name,
-                           const char *help,
-                           home_gauge which) {
-    etx_home_status home = {.size = sizeof home};
-    unsigned place;
-    etxd_metric_head(text, name, "gauge", help);
-    for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
-        etxd_text_print(text, "%s{place=\"%u\"} %llu\n", name, place,
-                        (unsigned long long)gauge_of(server->engine, &home, place, which));
-    }
-}
-
-static void put_homes(etxd_text *text, etxd *server) {
-    etx_home_status home = {.size = sizeof home};
-    unsigned place;
-    etxd_metric_head(text, "etx_home", "info", "The homes, by their place in the preference.");
-    for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
-        etxd_text_print(text, "etx_home_info{place=\"%u\",id=\"%s\",durability=\"%s\"} 1\n", place,
-                        home.id, etx_durability_name(home.grade));
-    }
-    put_home_gauge(text, server, "etx_home_usable", "1: new transactions may go there.", USABLE);
-    put_home_gauge(text, server, "etx_home_in_use",
-                   "1: new transactions that ask for the default go there.", IN_USE);
-    put_home_gauge(text, server, "etx_home_in_flight", "Transactions that live there.", IN_FLIGHT);
-    put_home_gauge(text, server, "etx_home_partitions", "Partitions that this node works on.",
-                   PARTITIONS);
-    put_home_gauge(text, server, "etx_home_nodes", "Nodes that share it; 0: it is not shared.",
-                   NODES);
 }
 
 static void put_events(etxd_text *text, etxd *server) {
@@ -203,6 +118,6 @@ void etxd_metrics_engine(etxd_text *text, etxd *server) {
     put_durations(text, "etx_decided_seconds", "Of transactions, from begin to decided.",
                   &m.decided_us);
     put_durations(text, "etx_ended_seconds", "Of transactions, from begin to ended.", &m.ended_us);
-    put_homes(text, server);
+    etxd_metrics_homes(text, server);
     put_events(text, server);
 }

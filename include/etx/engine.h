@@ -4,6 +4,7 @@
 
 #include <etx/codec.h>
 #include <etx/log.h>
+#include <etx/metrics.h>
 #include <etx/monitor.h>
 #include <etx/participant.h>
 
@@ -194,6 +195,7 @@ typedef struct etx_partition_status {
     uint8_t elsewhere;           /* another node has it: a request here is ETX_EELSEWHERE */
     uint8_t regressed;           /* the store has lost what it acknowledged: it is not claimed */
     char why[480];               /* ... what, and what shows and ends it; or see gid_status */
+    uint64_t lease_age_ms;       /* of this engine's lease: since it was asked for; 0: none */
 } etx_partition_status;
 /* Partition `number` of the home at `place`. Errors: ETX_ENOTFOUND (past the last), ETX_ECLOSED,
  * ETX_EINVALID. Any thread; from inline callbacks. */
@@ -252,47 +254,6 @@ ETX_API int etx_engine_move(etx_engine *engine, unsigned place, uint32_t number,
  * ETX_ESTATE (it is not shared; no other node attends), ETX_EUNAVAILABLE (it is away), ETX_ECLOSED.
  * A partition of which the store has lost something stays. Any thread. */
 ETX_API int etx_engine_drain(etx_engine *engine, unsigned place, int drained);
-
-#define ETX_METRICS_BUCKETS 32
-#define ETX_METRICS_KINDS 6
-
-/* How often what was measured fell where: bucket 0 counts zeros, bucket i what is below 2^i and not
- * below 2^(i-1); the last has all that is more. */
-typedef struct etx_histogram {
-    uint64_t bucket[ETX_METRICS_BUCKETS];
-    uint64_t sum; /* of all that was measured */
-} etx_histogram;
-
-/* Counters since start, and gauges. Latencies are upper bounds of the power-of-two buckets they
- * fell in. */
-typedef struct etx_metrics {
-    size_t size;
-    /* refused_busy: begins answered ETX_EBUSY */
-    uint64_t begun, committed, aborted, ended, refused_busy;
-    uint64_t recovered;                              /* live transactions found at start */
-    uint64_t in_flight, parked, stalled, remembered; /* gauges */
-    uint64_t calls, calls_done, calls_refused, calls_working, calls_unknown, calls_in_flight;
-    uint64_t puts, put_bytes, put_records, put_failures;
-    uint64_t put_p50_us, put_p99_us, put_max_us;
-    uint64_t decided_p50_us, decided_p99_us, ended_p50_us, ended_p99_us; /* from begin */
-    /* done by the engine's or a caller's thread */
-    uint64_t inline_puts;
-    /* events waiting for an engine thread */
-    uint64_t queue_depth;
-    uint64_t memory_used; /* bytes of memory_max */
-    /* repeats are recognised for so long */
-    uint64_t history_oldest_age_ms;
-    uint64_t trims, moves;
-    /* Decided to commit, and to abort, by the kind of all branches: an etx_kind, or 0 if there are
-     * several or none. */
-    uint64_t kind_committed[ETX_METRICS_KINDS], kind_aborted[ETX_METRICS_KINDS];
-    uint64_t oldest_age_ms;  /* since the oldest in flight began, within a second; 0: none is */
-    etx_histogram put_us;    /* to put a batch that was acknowledged */
-    etx_histogram put_batch; /* ... the records in it */
-    etx_histogram decided_us, ended_us; /* from begin, of what this process began */
-} etx_metrics;
-/* A snapshot. Errors: ETX_EINVALID (size 0), ETX_ECLOSED. Any thread; from inline callbacks. */
-ETX_API int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include <etx/engine.h>
 #include <etx/log.h>
 #include <etx/log_file.h>
+#include <etx/metrics.h>
 #include <etx/monitor.h>
 #include <etx/operate.h>
 #include <etx/participant.h>

@@ -23,7 +23,11 @@ static etx_partition_status status_of(const etx__partition *partition) {
         uint64_t until_us = atomic_load(&partition->lease_us);
         uint64_t now_us = etx__clock_us();
         status.shared = 1;
-        status.lease_left_ms = until_us > now_us ? (until_us - now_us) / 1000 : 0;
+        uint64_t lease_us = etx__keeper_lease_us(home->engine->options.lease_ms);
+        if (until_us > now_us) {
+            status.lease_left_ms = (until_us - now_us) / 1000;
+            status.lease_age_ms = (lease_us - (until_us - now_us)) / 1000;
+        }
         status.node_left_ms = etx__survey_who(home, partition->number, status.node, status.address);
         status.elsewhere =
             !status.here && status.node[0] != 0 && strcmp(status.node, home->engine->node) != 0;

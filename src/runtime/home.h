@@ -38,6 +38,8 @@ struct etx__home {
     _Atomic uint32_t opened;            /* it is part of the engine */
     char known_id[ETX_HOME_ID_LEN + 1]; /* while it is away: of what was there before; or "" */
     struct etx__arrival *arrival;       /* it was away at start; else NULL */
+    /* leases that were another's: which had run out; which it gave up */
+    _Atomic uint64_t taken_over, handed_over;
     /* Of a shared home: what is remembered; its identity is that of the store that was there. */
     etx_seen seen;
     uint8_t seen_changed; /* since it was written */

@@ -30,6 +30,7 @@ typedef struct holding {
     uint8_t given;      /* it was moved away, and is being handed over */
     uint64_t wanted_us; /* it was moved here: taken until then, once it is free */
     uint64_t shun_us;   /* it cannot be read here, or was moved away: not taken before */
+    uint64_t others_us; /* another has it until then, as was seen last; 0: none has */
 } holding;
 
 struct etx__keeper {
@@ -66,7 +67,7 @@ static void wish(etx__partition *partition, etx__wish what) {
 
 /* ---- leases */
 
-/* Its time is counted from before it was asked for, and an eighth of it is left to the store. */
+/* Its time is counted from before it was asked for. */
 static int renew(etx__keeper *keeper, uint32_t number) {
     etx__home *home = keeper->home;
     uint32_t ttl_ms = home->engine->options.lease_ms;
@@ -78,7 +79,8 @@ static int renew(etx__keeper *keeper, uint32_t number) {
         if (rc > 0) {
             atomic_store(&partition->lapsed, 1);
         }
-        if (atomic_exchange(&partition->lease_us, asked_us + ttl_ms * 875ull) <= etx__clock_us() ||
+        if (atomic_exchange(&partition->lease_us, asked_us + etx__keeper_lease_us(ttl_ms)) <=
+                etx__clock_us() ||
             rc > 0) {
             etx__shard_ring(partition->shard); /* puts may have waited for it */
         }
@@ -187,10 +189,32 @@ static int is_free(const etx__keeper *keeper, uint32_t number) {
            atomic_load(&keeper->home->partition[number]->state) != ETX__GONE;
 }
 
+/* So that it can be told later what became of it. */
+static void note_others(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        const etx__lease *seen = &keeper->home->survey->seen.holder[i];
+        if (seen->node[0] != 0 && !is_mine(keeper, seen->node)) {
+            keeper->holding[i].others_us = seen->until_us;
+        }
+    }
+}
+
+/* Each renews after a quarter of its lease: what had so much left was given up. */
+static void count_taken(etx__keeper *keeper, uint32_t number) {
+    uint64_t *others_us = &keeper->holding[number].others_us;
+    uint64_t quarter_us = engine_of(keeper)->options.lease_ms * 250ull;
+    if (*others_us > 0) {
+        int ran_out = *others_us < etx__clock_us() + quarter_us;
+        etx__count(ran_out ? &keeper->home->taken_over : &keeper->home->handed_over, 1);
+    }
+    *others_us = 0;
+}
+
 /* 1: it is this node's now. 0: another was faster. */
 static int take_one(etx__keeper *keeper, uint32_t number) {
     int rc = renew(keeper, number);
     if (rc == 0) {
+        count_taken(keeper, number);
         wish(keeper->home->partition[number], ETX__WISH_OWN);
         return 1;
     }
@@ -339,6 +363,9 @@ static int share(etx__keeper *keeper) {
     take_orders(keeper);
     int rc = release_left(keeper);
     rc = rc != 0 ? rc : etx__survey_take(keeper->home, keeper->message, sizeof keeper->message);
+    if (rc == 0) {
+        note_others(keeper);
+    }
     if (rc == 0 && keeper->absent) {
         hand_over_all(keeper);
         return 0;

@@ -30,6 +30,11 @@ static inline int etx__partition_ours(const etx__partition *partition) {
     return partition->home->keeper == NULL || atomic_load(&partition->wish) == ETX__WISH_OWN;
 }
 
+/* What this node takes for its lease: an eighth is left to the store. */
+static inline uint64_t etx__keeper_lease_us(uint32_t lease_ms) {
+    return lease_ms * 875ull;
+}
+
 int etx__keeper_make(etx__home *home); /* 0 or ETX_ENOMEM */
 /* Attends, and takes this node's share of what is free: at start, before the threads. Errors: what
  * the store says, with the engine's message. */

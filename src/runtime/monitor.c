@@ -167,3 +167,33 @@ int etx_engine_metrics(etx_engine *engine, etx_metrics *ret_metrics) {
     memcpy(ret_metrics, &m, m.size < sizeof m ? m.size : sizeof m);
     return 0;
 }
+
+static void add_puts(etx_home_metrics *m, const etx__partition *p) {
+    add_all(&m->puts, &p->puts, 1);
+    add_all(&m->put_failures, &p->put_failures, 1);
+    add_all(&m->put_unknown, &p->put_unknown, 1);
+    add_histogram(&m->put_us, &p->put_us);
+}
+
+int etx_engine_home_metrics(etx_engine *engine, unsigned place, etx_home_metrics *ret_metrics) {
+    int rc = etx__engine_serves(engine);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ret_metrics == NULL || ret_metrics->size == 0) {
+        return etx__engine_invalid(
+            engine, "ret_metrics: its size must be set, to sizeof(etx_home_metrics)");
+    }
+    if (place >= engine->home_count) {
+        return etx__engine_fail(engine, ETX_ENOTFOUND, "there is no such home");
+    }
+    const etx__home *home = engine->home[place];
+    etx_home_metrics m = {.size = ret_metrics->size};
+    for (uint32_t i = 0; i < atomic_load(&home->partition_count); i++) {
+        add_puts(&m, home->partition[i]);
+    }
+    add_all(&m.taken_over, &home->taken_over, 1);
+    add_all(&m.handed_over, &home->handed_over, 1);
+    memcpy(ret_metrics, &m, m.size < sizeof m ? m.size : sizeof m);
+    return 0;
+}

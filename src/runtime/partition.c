@@ -340,6 +340,7 @@ static void judge(etx__partition *partition) {
         etx__owner_judge(&partition->owner, &partition->put, partition->put_result);
     if (verdict != ETX__DURABLE) {
         etx__count(&partition->put_failures, 1);
+        etx__count(&partition->put_unknown, partition->put_result == ETX_PUT_UNKNOWN);
         if (partition->put.error == ETX_EFULL) {
             etx__full_note(partition);
         }

@@ -146,7 +146,8 @@ struct etx__partition {
     uint8_t fresh; /* opened a moment ago: look for room once, at room_ms */
     /* metrics */
     _Atomic uint64_t begun, ended, recovered;
-    _Atomic uint64_t puts, put_bytes, put_records, put_failures, inline_puts, trims, moves;
+    _Atomic uint64_t puts, put_bytes, put_records, put_failures, put_unknown;
+    _Atomic uint64_t inline_puts, trims, moves;
     etx__histogram put_us, put_batch, decided_us, ended_us;
     _Atomic uint64_t kind_committed[ETX_METRICS_KINDS], kind_aborted[ETX_METRICS_KINDS];
     _Atomic uint64_t put_max_us, calls, calls_done, calls_refused, calls_working, calls_unknown;

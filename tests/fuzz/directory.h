@@ -25,7 +25,7 @@ typedef struct directory_slots {
 /* Opens it read only, and reads all. */
 void directory_read(const char *dir, directory_slots *ret_slots);
 /* Opens it as an owner does: that gives what a reader found; then it takes another slot, which
- * stays when it is closed in order. */
+ * stays when it is closed in order. Where `lock` or `owner` is no file, it is refused. */
 void directory_open(const char *dir, const directory_slots *found);
 uint64_t directory_count(const directory_slots *slots);
 int directory_equal(const directory_slots *a, const directory_slots *b);

@@ -13,6 +13,7 @@ import subprocess
 import threading
 
 import etxd_common
+import etxd_metrics
 from etxd_common import ETX, ETXD, Case, Participant, Server
 
 NAMES = ("a", "b", "c")
@@ -214,14 +215,55 @@ class Cluster(Nodes):
                                     headers={"Etx-Forwarded-By": "c"})
         self.expect(again, 421, "elsewhere")
 
+    def counted(self, name):
+        """What a node counts of the shared home: who has what, and what it took from whom."""
+        m = etxd_metrics.read(self.nodes[name].get("/metrics").text)
+        owners = {}
+        for (family, labels), value in m.items():
+            if family == "etx_partition_info":
+                place, partition, node = (one.split('"')[1] for one in labels.split(","))
+                self.assertEqual((place, value), ("0", 1), labels)
+                self.assertNotIn(int(partition), owners)
+                owners[int(partition)] = node
+        return m, [owners[i] for i in range(PARTITIONS)]
+
+    def taken(self, name):
+        m, _ = self.counted(name)
+        return {reason: m["etx_home_takeovers_total", f'place="0",from="{reason}"']
+                for reason in ("lost", "left")}
+
+    def test_metrics(self):
+        """Who has which partition, how old its lease is, and how long puts take: by home."""
+        self.open_all()
+        for name, node in self.nodes.items():
+            self.expect(node.post("/v1/transactions", {
+                "branches": [self.part.tcc("x")], "wait": "ended"}), 200)
+            m, owners = self.counted(name)
+            self.assertEqual(owners, [one for one, _ in self.owners(node)])
+            for i, owner in enumerate(owners):
+                labels = f'place="0",partition="{i}"'
+                self.assertEqual(m["etx_partition_here", labels], owner == name)
+                self.assertTrue(0 < m["etx_partition_lease_left_seconds", labels] <= 1)
+                self.assertEqual(("etx_partition_lease_age_seconds", labels) in m, owner == name)
+                self.assertLess(m.get(("etx_partition_lease_age_seconds", labels), 0), 1)
+            self.assertGreater(m["etx_home_put_seconds_count", 'place="0"'], 0)
+            self.assertEqual(m["etx_home_put_seconds_count", 'place="0"'],
+                             m["etx_put_seconds_count", ""])
+            self.assertEqual(m["etx_home_put_unknown_total", 'place="0"'], 0)
+
     def test_orderly_leave(self):
         self.open_all()
+        before = self.taken("b"), self.taken("c")
         gid = self.gid_of("a")
         self.part.rules[f"/{gid}/try"] = lambda headers, body: (503, b"")
         self.expect(self.nodes["b"].post("/v1/transactions", {
             "gid": gid, "branches": [self.part.tcc(gid)], "wait": "begun"}), 200)
         self.assertEqual(self.nodes.pop("a").end(), 0)
         self.shared_by(("b", "c"))
+        after = self.taken("b"), self.taken("c")
+        self.assertEqual(sum(one["left"] for one in after) - sum(one["left"] for one in before),
+                         PARTITIONS / 3)
+        self.assertEqual([one["lost"] for one in after], [0, 0])
         shown = self.at_each("GET", f"/v1/transactions/{gid}")
         self.assertEqual([answer.status for answer in shown], [200] * 2, shown)
         self.part.rules.clear()
@@ -251,6 +293,7 @@ class Cluster(Nodes):
         for gid in gids:
             self.eventually(lambda gid=gid: ended(gid), 60)
         self.shared_by(("b", "c"))
+        self.assertEqual(sum(self.taken(name)["lost"] for name in "bc"), PARTITIONS / 3)
         lost.start()
         self.nodes["a"] = lost
         self.shared_by(("b", "c", "a"))
