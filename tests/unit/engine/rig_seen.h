@@ -15,6 +15,7 @@ struct shop {
     atomic_uint regressed, accepted, failed; /* as the nodes tell */
     pthread_mutex_t lock;
     char said[512]; /* with the last of those */
+    uint32_t flags; /* of all nodes that are made from now on */
 };
 
 void shop_make(struct shop *shop);

@@ -167,7 +167,7 @@ static int shared_survey(etx_log *head,
             survey->on_gone(&node, survey->user);
         }
     }
-    for (uint32_t i = 0; i < RIG_PARTITIONS; i++) {
+    for (uint32_t i = 0; i < RIG_PARTITIONS && !atomic_load(&ours->log->hides); i++) {
         const struct rig_lease *of = &ours->log->lease[i];
         if (of->until_ms > now) {
             etx_log_lease lease = {sizeof lease, i, of->node, of->until_ms - now};

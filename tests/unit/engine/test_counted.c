@@ -139,6 +139,19 @@ static void what_runs_out_is_counted(void **state) {
     etx_home_metrics m = of_home(one, 0);
     assert_int_equal(m.taken_over, 2);
     assert_int_equal(m.handed_over, 0);
+    /* what it gives up itself, and takes again, was nobody else's meanwhile */
+    rig_member_be(&cluster.log, "aaa", 600000);
+    for (uint64_t begin = host_now_ms(); etx_engine_drain(one, 0, 1) != 0;) {
+        assert_true(host_now_ms() < begin + 60000); /* until it knows of the other one */
+        usleep(2000);
+    }
+    cluster_wait_for(one, 0);
+    rig_member_be(&cluster.log, "aaa", 0);
+    rig_must(one, etx_engine_drain(one, 0, 0), "undo");
+    cluster_wait_for(one, PARTITIONS);
+    m = of_home(one, 0);
+    assert_int_equal(m.taken_over, 2);
+    assert_int_equal(m.handed_over, 0);
     rig_close(one, ETX_CLOSE_FINISH);
     cluster_end(&cluster);
 }

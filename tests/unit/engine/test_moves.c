@@ -173,6 +173,24 @@ static void one_is_drained(void **state) {
     cluster_end(&cluster);
 }
 
+/* What was moved to it goes as well. */
+static void what_was_moved_there_is_drained_too(void **state) {
+    struct cluster cluster;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
+    move(one, two, "two", one_of(one));
+    cluster_wait_for_halves(one, two);
+    rig_must(two, etx_engine_drain(two, 0, 1), "drain");
+    cluster_wait_for(one, PARTITIONS);
+    assert_int_equal(cluster_count_here(two), 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* A put that is on its way comes back first, however long that takes. */
 static void who_is_drained_waits_for_a_put(void **state) {
     enum { LONGER_MS = 1800 }; /* than anything else is waited for */
@@ -206,6 +224,7 @@ int main(void) {
         cmocka_unit_test(one_is_moved_to_a_node_that_dies),
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
+        cmocka_unit_test(what_was_moved_there_is_drained_too),
         cmocka_unit_test(who_is_drained_waits_for_a_put),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

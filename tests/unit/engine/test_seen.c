@@ -34,6 +34,34 @@ static void an_older_backup_is_noticed_at_start(void **state) {
     shop_end(&shop);
 }
 
+/* All of it is lost: the home says so, and whether it is the same store is not guessed at. */
+static void an_empty_store_has_lost_all(void **state) {
+    struct shop shop;
+    etx_home_status home = {.size = sizeof home};
+    (void)state;
+    shop_make(&shop);
+    shop.log.identity = "system 1, timeline 1";
+    rig_log_backup(&shop.log);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        shop_await_here(one, i);
+    }
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_log_restore(&shop.log);
+    one = shop_node_start(&shop, "one", shop.state);
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        shop_await_regressed(one, i);
+        etx_partition_status status = shop_partition(one, i);
+        assert_non_null(strstr(status.why, "is not there, the log is empty."));
+        assert_null(strstr(status.why, "The store was"));
+    }
+    rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+    assert_false(home.usable);
+    assert_non_null(strstr(home.why, "the store has lost what it acknowledged in partition"));
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* The same slots in another store: nothing is lost. */
 static void a_copy_that_has_all_is_no_loss(void **state) {
     struct shop shop;
@@ -380,6 +408,7 @@ static void it_is_written_about_once_a_second(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_older_backup_is_noticed_at_start),
+        cmocka_unit_test(an_empty_store_has_lost_all),
         cmocka_unit_test(a_copy_that_has_all_is_no_loss),
         cmocka_unit_test(another_store_is_named),
         cmocka_unit_test(the_commands_stand_there_whole),

@@ -175,6 +175,23 @@ static void wait_until_missed(etx_engine *engine, int missed) {
     }
 }
 
+/* It has looked at the store again after it has said that it is there, so many times. */
+static void wait_for_looks(etx_engine *engine, unsigned place, unsigned looks) {
+    etx_node_status node = {.size = sizeof node};
+    uint64_t left_ms = UINT64_MAX;
+    for (uint64_t begin = host_now_ms(); looks > 0;) {
+        uint32_t i = 0;
+        node.here = 0;
+        while (!node.here && etx_engine_node_status(engine, place, i, &node) == 0) {
+            i++;
+        }
+        looks -= node.here && node.left_ms > left_ms;
+        left_ms = node.here ? node.left_ms : left_ms;
+        assert_true(host_now_ms() < begin + 60000);
+        usleep(2000);
+    }
+}
+
 /* It says who has it, that this node is not there, and what to do. */
 static void expect_missed(etx_engine *engine, const char *gid, const char *home_id) {
     etx_status status = {.size = sizeof status};
@@ -196,6 +213,7 @@ static void expect_missed(etx_engine *engine, const char *gid, const char *home_
     assert_string_equal(gone.address, "http://one:1");
     assert_string_equal(gone.homes + 1, home_id);
     assert_int_equal(gone.left_ms, 0);
+    wait_for_looks(engine, 0, 2);
     assert_int_equal(etx_engine_gone_status(engine, 0, 1, &gone), ETX_ENOTFOUND);
     rig_must(engine, etx_engine_node_status(engine, 0, 0, &gone), "node");
     assert_string_not_equal(gone.node, "one");
@@ -226,10 +244,20 @@ static void a_home_of_a_node_that_is_gone(void **state) {
         expect_missed(three, outcome.gid, home.id);
         rig_close(three, ETX_CLOSE_FINISH);
     }
-    /* who has taken the home over is asked: here this node itself */
+    /* who has taken the home over is asked: here this node itself, and then another */
+    etx_node_status gone = {.size = sizeof gone};
+    etx_partition_status where = {.size = sizeof where};
     etx_engine *four = cluster_node_start_with(&cluster, "four", "", own.url, 1);
-    wait_until_missed(four, 0);
+    wait_for_looks(four, 1, 2);
+    assert_int_equal(etx_engine_gone_status(four, 1, 0, &gone), ETX_ENOTFOUND);
     assert_int_equal(etx_query(four, outcome.gid, &status), 0);
+    etx_engine *five = cluster_node_start(&cluster, "five", "");
+    wait_for_looks(five, 0, 2);
+    assert_int_equal(etx_engine_gone_status(five, 0, 0, &gone), ETX_ENOTFOUND);
+    rig_must(five, etx_engine_gid_status(five, outcome.gid, &where), "gid status");
+    assert_string_equal(where.node, "four");
+    assert_string_equal(where.why, "");
+    rig_close(five, ETX_CLOSE_FINISH);
     rig_close(four, ETX_CLOSE_FINISH);
     rig_log_end(&own);
     cluster_end(&cluster);
@@ -465,6 +493,22 @@ static void without_a_lease_nothing_new_is_written(void **state) {
     cluster_end(&cluster);
 }
 
+/* Another was faster, which the store has not told yet: that is no failure of the store, and the
+ * others are taken all the same. */
+static void who_is_too_late_takes_the_rest(void **state) {
+    struct cluster cluster;
+    (void)state;
+    cluster_make(&cluster);
+    atomic_store(&cluster.log.hides, 1);
+    rig_lease_take(&cluster.log, 0, 600000);
+    rig_lease_take(&cluster.log, 2, 600000);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for(one, PARTITIONS - 2);
+    assert_int_equal(atomic_load(&cluster.down), 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_node_has_all),
@@ -476,6 +520,7 @@ int main(void) {
         cmocka_unit_test(a_home_of_a_node_that_is_gone),
         cmocka_unit_test(a_node_with_another_list_stays_out),
         cmocka_unit_test(who_reads_longer_than_its_lease_does_not_claim),
+        cmocka_unit_test(who_is_too_late_takes_the_rest),
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),

@@ -1,7 +1,9 @@
-/* The state directory: files that are damaged or newer, two nodes in one, another log, none. */
+/* The state directory: files that are damaged, newer or cannot be written, two nodes in one,
+ * another log, none. */
 #include "rig_seen.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static void file_of(const struct shop *shop, char path[512]) {
@@ -153,6 +155,130 @@ static void without_one_the_home_says_so(void **state) {
     shop_end(&shop);
 }
 
+/* Nothing can take its name while a directory has it. */
+static void put_in_the_way(const char *path) {
+    (void)unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void await_file(const char *path) {
+    for (uint64_t until = host_now_ms() + 20000; access(path, F_OK) != 0;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+}
+
+static void await_told(const atomic_uint *count, unsigned times) {
+    for (uint64_t until = host_now_ms() + 20000; atomic_load(count) < times;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+}
+
+static void await_written(const struct shop *shop) {
+    etx_seen seen = {.size = sizeof seen};
+    char message[300];
+    for (uint64_t until = host_now_ms() + 20000;
+         etx_seen_read(shop->state, shop->log.id, &seen, message, sizeof message) != 0;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+    etx_seen_free(&seen);
+}
+
+/* It is told once, written as soon as it can be, whether or not anything else is put, and told
+ * again when that fails once more. */
+static void what_cannot_be_written_is_told_once(void **state) {
+    struct shop shop;
+    char path[512];
+    char fresh[520];
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    shop_await_here(one, 2);
+    file_of(&shop, path);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    await_written(&shop);
+    put_in_the_way(path);
+    shop_commit_in(one, "one", 2);
+    await_told(&shop.failed, 1);
+    assert_non_null(strstr(shop.said, path));
+    assert_int_equal(unlink(fresh), 0);
+    await_file(fresh); /* the next attempt: it fails as well, unless the way is free by then */
+    assert_int_equal(unlink(fresh), 0);
+    await_file(fresh); /* ... and is over */
+    assert_int_equal(atomic_load(&shop.failed), 1);
+    assert_int_equal(rmdir(path), 0);
+    await_written(&shop);
+    assert_int_equal(atomic_load(&shop.failed), 1);
+    put_in_the_way(path);
+    shop_commit_in(one, "two", 2);
+    await_told(&shop.failed, 2);
+    assert_int_equal(rmdir(path), 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* Of the same log, and sound, but of more partitions than that has. */
+static void a_file_of_other_partitions_counts_as_absent(void **state) {
+    struct shop shop;
+    char path[512];
+    char text[4096];
+    char sum[16];
+    (void)state;
+    shop_make(&shop);
+    shop_lose_partition_2(&shop);
+    file_of(&shop, path);
+    int fd = open(path, O_RDWR);
+    ssize_t len = read(fd, text, sizeof text - 1);
+    assert_true(len > 0);
+    text[len] = 0;
+    char *partitions = strstr(text, "\npartitions 4\n");
+    char *last = strstr(text, "\nsum ");
+    assert_true(partitions != NULL && last != NULL);
+    partitions[sizeof "\npartitions"] = '9';
+    last++;
+    snprintf(sum, sizeof sum, "sum %08x\n", etx_crc32c(0, text, (size_t)(last - text)));
+    memcpy(last, sum, strlen(sum));
+    assert_int_equal(pwrite(fd, text, (size_t)len, 0), len);
+    close(fd);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    assert_int_equal(atomic_load(&shop.failed), 1);
+    assert_non_null(strstr(shop.said, "other partitions"));
+    shop_await_whole(one, 2);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* Each fact has one line of the file, whatever an adapter says of its store. */
+static void what_has_lines_is_one_line(void **state) {
+    struct shop shop;
+    char message[300];
+    etx_seen seen = {.size = sizeof seen};
+    (void)state;
+    shop_make(&shop);
+    shop.log.identity = "system 1\ntimeline 1";
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    rig_close(one, ETX_CLOSE_FINISH);
+    assert_int_equal(etx_seen_read(shop.state, shop.log.id, &seen, message, sizeof message), 0);
+    assert_string_equal(seen.identity, "system 1 timeline 1");
+    etx_seen_free(&seen);
+    shop_end(&shop);
+}
+
+/* A node's directory is its own; who only reads remembers nothing, and does not take it. */
+static void who_only_reads_does_not_take_it(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    shop.flags = ETX_INSPECT | ETX_READ_ONLY;
+    etx_engine *reader = shop_node_start(&shop, "reader", shop.state);
+    rig_close(reader, ETX_CLOSE_LEAVE);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_damaged_file_counts_as_absent),
@@ -161,6 +287,10 @@ int main(void) {
         cmocka_unit_test(a_directory_that_cannot_be_is_told),
         cmocka_unit_test(another_log_in_its_place_is_refused),
         cmocka_unit_test(without_one_the_home_says_so),
+        cmocka_unit_test(what_cannot_be_written_is_told_once),
+        cmocka_unit_test(a_file_of_other_partitions_counts_as_absent),
+        cmocka_unit_test(what_has_lines_is_one_line),
+        cmocka_unit_test(who_only_reads_does_not_take_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,6 +236,37 @@ static void an_old_word_is_no_new_loss(void **state) {
     shop_end(&shop);
 }
 
+/* What a node missed when it was heard of last counts for who starts after that. */
+static void what_one_missed_that_is_gone_counts(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    say(&shop, "three", "http://three pabcdef !3:4711:12345678:0");
+    rig_member_be(&shop.log, "three", 0);
+    etx_engine *two = shop_node_start(&shop, "two", NULL);
+    await_refused(two, 3);
+    assert_non_null(strstr(shop_partition(two, 3).why, "which node three remembers"));
+    rig_close(two, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* It stands behind the node's homes, and is none of them. */
+static void what_is_missed_is_no_home(void **state) {
+    struct shop shop;
+    etx_node_status node = {.size = sizeof node};
+    (void)state;
+    shop_make(&shop);
+    say(&shop, "three", "http://three:1 pabcdef !3:4711:12345678:0");
+    etx_engine *two = shop_node_start(&shop, "two", NULL);
+    await_refused(two, 3);
+    rig_must(two, etx_engine_node_status(two, 0, 0, &node), "node");
+    assert_string_equal(node.node, "three");
+    assert_string_equal(node.address, "http://three:1");
+    assert_string_equal(node.homes, " pabcdef");
+    rig_close(two, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* What no node says is passed over; behind it stands what one does. */
 static void nonsense_is_passed_over(void **state) {
     static const char nonsense[] =
@@ -267,6 +298,8 @@ int main(void) {
         cmocka_unit_test(it_looks_again_when_the_store_was_away),
         cmocka_unit_test(what_is_there_is_not_missed),
         cmocka_unit_test(an_old_word_is_no_new_loss),
+        cmocka_unit_test(what_one_missed_that_is_gone_counts),
+        cmocka_unit_test(what_is_missed_is_no_home),
         cmocka_unit_test(nonsense_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
