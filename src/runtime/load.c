@@ -17,10 +17,7 @@ typedef struct reader {
     uint64_t slot; /* which is read */
     int said;      /* what is wrong is in the message */
     etx_seen_mark remembered;
-    etx_seen_mark told; /* what another node remembers */
-    char told_by[ETX_NAME_MAX + 1];
-    int found; /* what is remembered is there */
-    int told_found;
+    etx__word told[ETX__WORDS]; /* known, as long as it was not found: as the one before */
 } reader;
 
 static int fail(reader *r, int rc, uint64_t slot, const char *what) {
@@ -103,17 +100,21 @@ static int read_batch(reader *r, const etx_slot *slot) {
                          "written with a codec that is not here (etx_engine_codec)");
 }
 
-/* Is it that slot? Of what is remembered here, or by another node. */
-static int is_marked(const etx_seen_mark *mark, const etx_slot *slot) {
-    return mark->slot == slot->slot && mark->checksum == slot->checksum;
+/* What is there is not missed. */
+static void look_for(etx_seen_mark *mark, const etx_slot *slot) {
+    if (mark->slot == slot->slot && mark->checksum == slot->checksum) {
+        mark->known = 0;
+    }
 }
 
 static int read_slot(const etx_slot *slot, void *user) {
     reader *r = user;
     int rc = read_batch(r, slot);
     if (rc == 0) {
-        r->found |= is_marked(&r->remembered, slot);
-        r->told_found |= is_marked(&r->told, slot);
+        look_for(&r->remembered, slot);
+        for (int i = 0; i < ETX__WORDS; i++) {
+            look_for(&r->told[i].mark, slot);
+        }
         r->partition->read_next = slot->slot + 1;
         r->partition->read_checksum = slot->checksum;
         etx__partition_mark(r->partition, slot->slot + 1, r->core->seq, slot->batch.len);
@@ -297,23 +298,25 @@ static void register_all(etx__partition *partition, etx__core *core) {
     }
 }
 
-static int is_lost(const etx_seen_mark *mark, int found, uint64_t trimmed) {
-    return mark->known && !found && mark->slot >= trimmed;
+static int is_lost(const etx_seen_mark *mark, uint64_t trimmed) {
+    return mark->known && mark->slot >= trimmed;
 }
 
-/* Is what was acknowledged there, or trimmed, as far as this node and others know? If not: was that
- * accepted since? */
+/* Is what was acknowledged there, or trimmed, as far as nodes know? If not: was that accepted? */
 static int judge_loss(const reader *all, uint64_t trimmed) {
     etx__partition *partition = all->partition;
     uint64_t accepted_ms = partition->loss.time_ms;
-    int lost = is_lost(&all->remembered, all->found, trimmed);
-    int told = is_lost(&all->told, all->told_found, trimmed);
-    partition->loss_new = 0;
+    int lost = is_lost(&all->remembered, trimmed);
+    int told = 0;
     if (lost && accepted_ms <= all->remembered.accepted_ms) {
         return etx__seen_refuse(partition, &all->remembered, "", trimmed);
     }
-    if (told && accepted_ms <= all->told.accepted_ms) {
-        return etx__seen_refuse(partition, &all->told, all->told_by, trimmed);
+    for (int i = 0; i < ETX__WORDS; i++) {
+        const etx__word *word = &all->told[i];
+        if (is_lost(&word->mark, trimmed) && accepted_ms <= word->mark.accepted_ms) {
+            return etx__seen_refuse(partition, &word->mark, word->node, trimmed);
+        }
+        told |= is_lost(&word->mark, trimmed);
     }
     partition->loss_new = lost || (told && atomic_load(&partition->regressed));
     return 0;
@@ -334,9 +337,10 @@ static int read_into(etx__partition *partition) {
     all.core = partition->loaded->core;
     all.remembered = etx__seen_of(partition);
     atomic_store(&partition->told_new, 0);
-    all.told = etx__witness_of(partition, all.told_by);
+    etx__witness_of(partition, all.told);
     partition->chosen_then[0] = 0;
     partition->loss = (etx_record_loss){0};
+    partition->loss_new = 0;
     partition->read_next = 0;
     partition->read_checksum = 0;
     partition->marks = 0;

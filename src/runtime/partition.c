@@ -461,10 +461,14 @@ static void ask_the_log(etx__partition *partition) {
 /* Another node remembers what it did not find: it is read again, with that in mind, unless that was
  * accepted before. */
 static void weigh(etx__partition *partition) {
-    char node[ETX_NAME_MAX + 1];
+    etx__word told[ETX__WORDS];
+    int counts = 0;
     atomic_store(&partition->told_new, 0);
-    etx_seen_mark told = etx__witness_of(partition, node);
-    if (told.accepted_ms >= partition->loss.time_ms) {
+    etx__witness_of(partition, told);
+    for (int i = 0; i < ETX__WORDS; i++) {
+        counts |= told[i].mark.known && told[i].mark.accepted_ms >= partition->loss.time_ms;
+    }
+    if (counts) {
         atomic_store(&partition->state, ETX__ELSEWHERE);
         etx__partition_forget(partition, ETX_EUNKNOWN);
         partition->retries = 0;

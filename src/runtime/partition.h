@@ -66,6 +66,15 @@ typedef enum etx__job {
     ETX__JOB_STOP
 } etx__job;
 
+/* What another node remembers of it, and which. */
+typedef struct etx__word {
+    etx_seen_mark mark;
+    char node[ETX_NAME_MAX + 1];
+} etx__word;
+
+/* Of so many nodes; the oldest word goes where there are more. */
+enum { ETX__WORDS = 8 };
+
 struct etx__partition {
     etx__home *home;
     etx__shard *shard;
@@ -132,9 +141,9 @@ struct etx__partition {
     uint64_t loaded_own;
     etx_record_loss loss; /* the newest that was accepted; time_ms 0: none was */
     char loss_who[ETX_NAME_MAX], loss_why[ETX_REASON_MAX];
-    uint8_t loss_new;   /* what is remembered is not there, and that is accepted */
-    etx_seen_mark told; /* what another node remembers of it; changed with its home's lock */
-    char told_by[ETX_NAME_MAX + 1];
+    uint8_t loss_new;           /* what is remembered is not there, and that is accepted */
+    etx__word told[ETX__WORDS]; /* changed with its home's lock, as is the next place in it */
+    uint32_t told_next;
     _Atomic uint32_t told_new; /* and that has not been weighed yet */
     _Atomic uint32_t regressed;
     char regress[480]; /* why; changed with its home's lock */

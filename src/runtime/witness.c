@@ -185,16 +185,29 @@ int etx__witness_say(etx__home *home, char *text, size_t size) {
     return 0;
 }
 
+static int is_same(const etx_seen_mark *one, const etx_seen_mark *other) {
+    return one->known == other->known && one->slot == other->slot &&
+           one->checksum == other->checksum && one->accepted_ms == other->accepted_ms;
+}
+
+/* What that node has said of it; else where what it says goes. */
+static etx__word *word_of(etx__partition *partition, const char *node) {
+    for (uint32_t i = 0; i < ETX__WORDS; i++) {
+        if (strcmp(partition->told[i].node, node) == 0) {
+            return &partition->told[i];
+        }
+    }
+    return &partition->told[partition->told_next++ % ETX__WORDS];
+}
+
+/* Several may say different things of a partition, again and again: each is news once. */
 static void take_note(etx__partition *partition, const etx_seen_mark *mark, const char *node) {
     etx__home *home = partition->home;
     pthread_mutex_lock(&home->lock);
-    const etx_seen_mark *then = &partition->told;
-    int same = then->known && then->slot == mark->slot && then->checksum == mark->checksum &&
-               then->accepted_ms == mark->accepted_ms;
-    if (!same) {
-        partition->told = *mark;
-        snprintf(partition->told_by, sizeof partition->told_by, "%s", node);
-    }
+    etx__word *word = word_of(partition, node);
+    int same = is_same(&word->mark, mark);
+    word->mark = *mark;
+    snprintf(word->node, sizeof word->node, "%s", node);
     pthread_mutex_unlock(&home->lock);
     if (!same) {
         atomic_store(&partition->told_new, 1);
@@ -227,10 +240,8 @@ void etx__witness_hear(etx__home *home, const char *node, const char *words) {
     }
 }
 
-etx_seen_mark etx__witness_of(const etx__partition *partition, char ret_node[ETX_NAME_MAX + 1]) {
+void etx__witness_of(const etx__partition *partition, etx__word ret_words[ETX__WORDS]) {
     pthread_mutex_lock(&partition->home->lock);
-    etx_seen_mark mark = partition->told;
-    memcpy(ret_node, partition->told_by, ETX_NAME_MAX + 1);
+    memcpy(ret_words, partition->told, sizeof partition->told);
     pthread_mutex_unlock(&partition->home->lock);
-    return mark;
 }

@@ -21,7 +21,7 @@ int etx__witness_say(etx__home *home, char *text, size_t size);
 void etx__witness_hear(etx__home *home, const char *node, const char *words);
 
 /* ---- of a partition; any thread */
-/* What another node remembers of it, and which. */
-etx_seen_mark etx__witness_of(const etx__partition *partition, char ret_node[ETX_NAME_MAX + 1]);
+/* What other nodes remember of it. */
+void etx__witness_of(const etx__partition *partition, etx__word ret_words[ETX__WORDS]);
 
 #endif

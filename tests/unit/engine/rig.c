@@ -348,3 +348,19 @@ void rig_done_fn(int rc, const etx_outcome *outcome, void *user) {
     atomic_store(&done->rc, rc);
     atomic_fetch_add(&done->count, 1);
 }
+
+void rig_wait_for_looks(etx_engine *engine, unsigned place, unsigned looks) {
+    etx_node_status node = {.size = sizeof node};
+    uint64_t left_ms = UINT64_MAX;
+    for (uint64_t begin = host_now_ms(); looks > 0;) {
+        uint32_t i = 0;
+        node.here = 0;
+        while (!node.here && etx_engine_node_status(engine, place, i, &node) == 0) {
+            i++;
+        }
+        looks -= node.here && node.left_ms > left_ms;
+        left_ms = node.here ? node.left_ms : left_ms;
+        assert_true(host_now_ms() < begin + 60000);
+        usleep(2000);
+    }
+}

@@ -169,5 +169,8 @@ typedef struct rig_done {
     etx_outcome outcome;
 } rig_done;
 void rig_done_fn(int rc, const etx_outcome *outcome, void *user);
+/* A node of a shared home has looked at the store again, each time after it had said that it is
+ * there. */
+void rig_wait_for_looks(etx_engine *engine, unsigned place, unsigned looks);
 
 #endif

@@ -41,6 +41,7 @@ etx_engine *shop_node_make(struct shop *shop, const char *name, const char *stat
     options.monitor = &monitor;
     options.node = name;
     options.flags |= shop->flags;
+    options.address = shop->address;
     options.lease_ms = LEASE_MS;
     options.state_dir = state;
     assert_int_equal(etx_engine_create(&options, &engine), 0);

@@ -16,6 +16,7 @@ struct shop {
     pthread_mutex_t lock;
     char said[512]; /* with the last of those */
     uint32_t flags; /* of all nodes that are made from now on */
+    const char *address;
 };
 
 void shop_make(struct shop *shop);

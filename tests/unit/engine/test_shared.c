@@ -175,23 +175,6 @@ static void wait_until_missed(etx_engine *engine, int missed) {
     }
 }
 
-/* It has looked at the store again after it has said that it is there, so many times. */
-static void wait_for_looks(etx_engine *engine, unsigned place, unsigned looks) {
-    etx_node_status node = {.size = sizeof node};
-    uint64_t left_ms = UINT64_MAX;
-    for (uint64_t begin = host_now_ms(); looks > 0;) {
-        uint32_t i = 0;
-        node.here = 0;
-        while (!node.here && etx_engine_node_status(engine, place, i, &node) == 0) {
-            i++;
-        }
-        looks -= node.here && node.left_ms > left_ms;
-        left_ms = node.here ? node.left_ms : left_ms;
-        assert_true(host_now_ms() < begin + 60000);
-        usleep(2000);
-    }
-}
-
 /* It says who has it, that this node is not there, and what to do. */
 static void expect_missed(etx_engine *engine, const char *gid, const char *home_id) {
     etx_status status = {.size = sizeof status};
@@ -213,7 +196,7 @@ static void expect_missed(etx_engine *engine, const char *gid, const char *home_
     assert_string_equal(gone.address, "http://one:1");
     assert_string_equal(gone.homes + 1, home_id);
     assert_int_equal(gone.left_ms, 0);
-    wait_for_looks(engine, 0, 2);
+    rig_wait_for_looks(engine, 0, 2);
     assert_int_equal(etx_engine_gone_status(engine, 0, 1, &gone), ETX_ENOTFOUND);
     rig_must(engine, etx_engine_node_status(engine, 0, 0, &gone), "node");
     assert_string_not_equal(gone.node, "one");
@@ -248,11 +231,11 @@ static void a_home_of_a_node_that_is_gone(void **state) {
     etx_node_status gone = {.size = sizeof gone};
     etx_partition_status where = {.size = sizeof where};
     etx_engine *four = cluster_node_start_with(&cluster, "four", "", own.url, 1);
-    wait_for_looks(four, 1, 2);
+    rig_wait_for_looks(four, 1, 2);
     assert_int_equal(etx_engine_gone_status(four, 1, 0, &gone), ETX_ENOTFOUND);
     assert_int_equal(etx_query(four, outcome.gid, &status), 0);
     etx_engine *five = cluster_node_start(&cluster, "five", "");
-    wait_for_looks(five, 0, 2);
+    rig_wait_for_looks(five, 0, 2);
     assert_int_equal(etx_engine_gone_status(five, 0, 0, &gone), ETX_ENOTFOUND);
     rig_must(five, etx_engine_gid_status(five, outcome.gid, &where), "gid status");
     assert_string_equal(where.node, "four");

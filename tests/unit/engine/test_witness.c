@@ -114,11 +114,12 @@ static void hold(struct shop *shop, const char *node) {
     pthread_mutex_unlock(&shop->log.lock);
 }
 
-/* Node one had partition 2, and has looked that all is there since another has it; then the store
- * goes back. */
+/* Node one had partition 2, where somebody had accepted an earlier loss, and has looked that all is
+ * there since another has it; then the store goes back. */
 static etx_engine *lose_it_to_another(struct shop *shop, atomic_uint *looks) {
     shop_make(shop);
     atomic_init(looks, 0);
+    shop_accept_loss(shop, 2, host_now_ms());
     etx_engine *one = shop_node_start(shop, "one", shop->state);
     for (uint32_t i = 0; i < PARTITIONS; i++) {
         shop_await_here(one, i);
@@ -143,6 +144,64 @@ static void a_new_holder_is_looked_at(void **state) {
     hold(&shop, "a third");
     await_word(&shop, "one", " !2:", 1);
     assert_int_equal(atomic_load(&shop.regressed), 1);
+    /* once it has the partition itself, it says so itself */
+    rig_lease_take(&shop.log, 2, 0);
+    shop_await_regressed(one, 2);
+    await_word(&shop, "one", " !2:", 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* Who has it has gone on, and needs what was before no more. */
+static void what_was_trimmed_is_not_missed(void **state) {
+    struct shop shop;
+    atomic_uint looks;
+    (void)state;
+    etx_engine *one = lose_it_to_another(&shop, &looks);
+    rig_log_put(&shop.log, 2, 4711, (etx_bytes){"\x01", 1});
+    rig_log_put(&shop.log, 2, 4711, (etx_bytes){"\x01", 1});
+    uint64_t last = rig_log_records(&shop.log, 2, 0, NULL, NULL) - 1;
+    assert_int_equal(shop.log.ops->trim(shop.log.inner, 2, last), 0);
+    hold(&shop, "a third");
+    rig_wait_for_looks(one, 0, 2);
+    hold(&shop, "a fourth");
+    rig_wait_for_looks(one, 0, 2);
+    assert_true(atomic_load(&looks) >= 3);
+    assert_int_equal(atomic_load(&shop.regressed), 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* More is missing than stands beside an address at a time: all of it is told, in turn. */
+static void what_there_is_no_room_for_is_told_next(void **state) {
+    enum { MANY = 16 };
+    static const char address[] =
+        "http://a-node-with-a-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-"
+        "and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on-and-on.example:7400";
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    rig_log_end(&shop.log);
+    rig_log_make(&shop.log, NULL, "partitions=16");
+    snprintf(shop.url, sizeof shop.url, "shared%s", strchr(shop.log.url, ':'));
+    shop.address = address;
+    rig_log_backup(&shop.log);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    for (uint32_t i = 0; i < MANY; i++) {
+        shop_await_here(one, i);
+    }
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_log_restore(&shop.log);
+    for (uint32_t i = 0; i < MANY; i++) {
+        rig_lease_take(&shop.log, i, 600000);
+    }
+    one = shop_node_start(&shop, "one", shop.state);
+    for (uint32_t i = 0; i < MANY; i++) {
+        char word[16];
+        snprintf(word, sizeof word, " !%u:", i);
+        await_word(&shop, "one", word, 1);
+    }
+    assert_int_equal(atomic_load(&shop.regressed), MANY);
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
 }
@@ -267,6 +326,46 @@ static void what_is_missed_is_no_home(void **state) {
     shop_end(&shop);
 }
 
+static void note_place(const etx_slot *slot, const etx_record *record, void *user) {
+    etx_slot *two = user;
+    (void)record;
+    if (slot->slot != two[1].slot) {
+        two[0] = two[1];
+        two[1] = *slot;
+    }
+}
+
+/* Each is weighed once, also where they say different things of a partition. */
+static void two_that_say_different_things(void **state) {
+    struct shop shop;
+    etx_slot slot[2] = {{0}};
+    char words[2][128];
+    atomic_uint reads;
+    (void)state;
+    atomic_init(&reads, 0);
+    shop_make(&shop);
+    etx_engine *two = shop_node_start(&shop, "two", NULL);
+    shop_await_here(two, 2);
+    rig_must(two, etx_engine_move(two, 0, 2, "two"), "move");
+    shop_commit_in(two, "before", 2);
+    assert_true(rig_written(two, 1));
+    (void)rig_log_records(&shop.log, 2, 0, note_place, slot);
+    for (int i = 0; i < 2; i++) {
+        snprintf(words[i], sizeof words[i], "http://there !2:%llu:%08x:0",
+                 (unsigned long long)slot[i].slot, slot[i].checksum);
+    }
+    shop.log.watcher = &reads;
+    shop.log.on_get = count_get;
+    say(&shop, "three", words[0]);
+    say(&shop, "four", words[1]);
+    rig_wait_for_looks(two, 0, 3);
+    assert_true(atomic_load(&reads) > 0 && atomic_load(&reads) <= 2);
+    shop_commit_in(two, "after", 2);
+    assert_int_equal(atomic_load(&shop.regressed), 0);
+    rig_close(two, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* What no node says is passed over; behind it stands what one does. */
 static void nonsense_is_passed_over(void **state) {
     static const char nonsense[] =
@@ -295,11 +394,14 @@ int main(void) {
         cmocka_unit_test(what_was_told_stays_told),
         cmocka_unit_test(who_accepts_ends_it),
         cmocka_unit_test(a_new_holder_is_looked_at),
+        cmocka_unit_test(what_was_trimmed_is_not_missed),
+        cmocka_unit_test(what_there_is_no_room_for_is_told_next),
         cmocka_unit_test(it_looks_again_when_the_store_was_away),
         cmocka_unit_test(what_is_there_is_not_missed),
         cmocka_unit_test(an_old_word_is_no_new_loss),
         cmocka_unit_test(what_one_missed_that_is_gone_counts),
         cmocka_unit_test(what_is_missed_is_no_home),
+        cmocka_unit_test(two_that_say_different_things),
         cmocka_unit_test(nonsense_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
