@@ -112,6 +112,7 @@ static etx_reply worker_forward(etx_call *call, void *user) {
     expect(p, "child begin", etx_tx_begin(p->engine, &options, &tx), 0);
     expect(p, "child abort", etx_tx_abort(tx, &outcome), 0);
     expect(p, "child state", (int)outcome.state, ETX_ABORTED);
+    expect(p, "close", etx_engine_close(p->engine, ETX_CLOSE_LEAVE, 100), ETX_EINVALID);
     atomic_fetch_add(&p->ran, 1);
     return ETX_DONE;
 }

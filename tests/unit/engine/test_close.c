@@ -58,6 +58,7 @@ static void a_hanging_put_holds_up_nobody(void **state) {
     }
     etx_engine_free(engine); /* its memory goes when the put is back */
     unsigned puts = log.puts;
+    assert_int_equal(log.closed, 0); /* the put is at it */
     sem_post(&log.gate);
     assert_true(host_wait_for(&log.closed, 1));
     assert_int_equal(log.puts, puts);
@@ -197,7 +198,7 @@ struct asker {
     etx_engine *engine;
     sem_t gate;
     atomic_uint called;
-    int rc;
+    _Atomic int rc;
     etx_status status;
 };
 
@@ -216,9 +217,85 @@ static etx_reply nothing(etx_call *call, void *user) {
     return ETX_DONE;
 }
 
+/* A transaction "t" whose forward call waits at the gate. */
+static void asker_open(struct asker *asker, rig_log *log) {
+    etx_participant participant = ETX_PARTICIPANT_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    memset(asker, 0, sizeof *asker);
+    asker->status.size = sizeof asker->status;
+    rig_log_make(log, NULL, "partitions=1");
+    assert_int_equal(sem_init(&asker->gate, 0, 0), 0);
+    asker->engine = rig_engine(NULL, log->url, NULL);
+    participant.name = "asker";
+    participant.kind = ETX_TCC;
+    participant.user = asker;
+    participant.forward = ask;
+    participant.commit = participant.undo = nothing;
+    rig_must(asker->engine, etx_engine_register(asker->engine, &participant), "register");
+    rig_start(asker->engine);
+    options.gid = "t";
+    rig_must(asker->engine, etx_tx_new(asker->engine, &options, &tx), "new");
+    rig_must(asker->engine, etx_tx_add(tx, "asker", NULL, 0), "add");
+    rig_must(asker->engine, etx_tx_submit(tx, NULL, NULL), "submit");
+    assert_true(host_wait_for(&asker->called, 1));
+}
+
 static void *close_body(void *argument) {
     rig_check(etx_engine_close(argument, ETX_CLOSE_FINISH, 60000) == 0);
     return NULL;
+}
+
+static void *leave_body(void *argument) {
+    rig_check(etx_engine_close(argument, ETX_CLOSE_LEAVE, 60000) == 0);
+    return NULL;
+}
+
+/* Once the close has begun the callback may go on. */
+static void open_the_gate(struct asker *asker) {
+    etx_tx *tx = NULL;
+    while (etx_tx_new(asker->engine, NULL, &tx) == 0) {
+        etx_tx_discard(tx);
+    }
+    usleep(20000); /* a close that does not wait goes on now */
+    sem_post(&asker->gate);
+}
+
+static void asker_end(struct asker *asker, rig_log *log) {
+    etx_engine_free(asker->engine);
+    sem_destroy(&asker->gate);
+    rig_log_end(log);
+}
+
+/* Who leaves the rest to the next start waits for the calls that run. */
+static void a_call_that_runs_is_waited_for(void **state) {
+    rig_log log;
+    pthread_t closing;
+    struct asker asker;
+    (void)state;
+    asker_open(&asker, &log);
+    assert_int_equal(pthread_create(&closing, NULL, leave_body, asker.engine), 0);
+    open_the_gate(&asker);
+    pthread_join(closing, NULL);
+    assert_int_equal(asker.rc, ETX_ECLOSED);
+    asker_end(&asker, &log);
+}
+
+/* As if it were killed: nothing is waited for. */
+static void an_abrupt_close_waits_for_no_call(void **state) {
+    enum { LONG_MS = 10000 };
+    rig_log log;
+    struct asker asker;
+    (void)state;
+    asker_open(&asker, &log);
+    uint64_t begin = host_now_ms();
+    assert_int_equal(etx_engine_close(asker.engine, ETX_CLOSE_ABRUPT, LONG_MS), ETX_EBUSY);
+    assert_true(host_now_ms() < begin + LONG_MS);
+    sem_post(&asker.gate);
+    while (asker.rc == 0) { /* it was told that the engine is closed */
+        usleep(1000);
+    }
+    asker_end(&asker, &log);
 }
 
 /* Its transaction was ended by hand, and nothing is in flight: the close waits for the callback all
@@ -226,26 +303,9 @@ static void *close_body(void *argument) {
 static void a_callback_is_answered_until_it_returns(void **state) {
     rig_log log;
     pthread_t closing;
-    struct asker asker = {.status = {.size = sizeof(etx_status)}};
-    etx_participant participant = ETX_PARTICIPANT_INIT;
-    etx_tx_options options = ETX_TX_OPTIONS_INIT;
-    etx_tx *tx = NULL;
+    struct asker asker;
     (void)state;
-    rig_log_make(&log, NULL, "partitions=1");
-    assert_int_equal(sem_init(&asker.gate, 0, 0), 0);
-    asker.engine = rig_engine(NULL, log.url, NULL);
-    participant.name = "asker";
-    participant.kind = ETX_TCC;
-    participant.user = &asker;
-    participant.forward = ask;
-    participant.commit = participant.undo = nothing;
-    rig_must(asker.engine, etx_engine_register(asker.engine, &participant), "register");
-    rig_start(asker.engine);
-    options.gid = "t";
-    rig_must(asker.engine, etx_tx_new(asker.engine, &options, &tx), "new");
-    rig_must(asker.engine, etx_tx_add(tx, "asker", NULL, 0), "add");
-    rig_must(asker.engine, etx_tx_submit(tx, NULL, NULL), "submit");
-    assert_true(host_wait_for(&asker.called, 1));
+    asker_open(&asker, &log);
     rig_must(asker.engine,
              etx_force_by_hand(asker.engine, "t", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "why"),
              "abort");
@@ -254,17 +314,11 @@ static void a_callback_is_answered_until_it_returns(void **state) {
              "done");
     assert_true(rig_reaches(asker.engine, "t", ETX_ABORTED, 0));
     assert_int_equal(pthread_create(&closing, NULL, close_body, asker.engine), 0);
-    while (etx_tx_new(asker.engine, NULL, &tx) == 0) {
-        etx_tx_discard(tx);
-    }
-    usleep(20000); /* a close that does not wait goes on now */
-    sem_post(&asker.gate);
+    open_the_gate(&asker);
     pthread_join(closing, NULL);
     assert_int_equal(asker.rc, 0);
     assert_int_equal(asker.status.state, ETX_ABORTED);
-    etx_engine_free(asker.engine);
-    sem_destroy(&asker.gate);
-    rig_log_end(&log);
+    asker_end(&asker, &log);
 }
 
 int main(void) {
@@ -274,6 +328,8 @@ int main(void) {
         cmocka_unit_test(close_in_a_storm),
         cmocka_unit_test(what_nobody_waits_for_is_written),
         cmocka_unit_test(a_callback_is_answered_until_it_returns),
+        cmocka_unit_test(a_call_that_runs_is_waited_for),
+        cmocka_unit_test(an_abrupt_close_waits_for_no_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,55 @@ static void listed_page_by_page(void **state) {
     shop_end(&shop);
 }
 
+static unsigned list_count(struct shop *shop, const etx_filter *filter) {
+    struct seen seen;
+    list_all(shop, filter, 10, &seen);
+    return seen.count;
+}
+
+static uint64_t begin_of(struct shop *shop, const char *gid) {
+    etx_status status = {.size = sizeof status};
+    rig_must(shop->engine, etx_query(shop->engine, gid, &status), gid);
+    return status.begin_ms;
+}
+
+static void listed_by_what_it_is(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    submit(&shop, "tx-1");
+    usleep(2000); /* by the clock that is told, they were not begun together */
+    submit(&shop, "tx-2");
+    uint64_t second_ms = begin_of(&shop, "tx-2");
+    assert_true(begin_of(&shop, "tx-1") < second_ms);
+    etx_filter filter = ETX_FILTER_INIT;
+    filter.begun_before_ms = second_ms;
+    assert_int_equal(list_count(&shop, &filter), 1);
+    filter.begun_before_ms++;
+    assert_int_equal(list_count(&shop, &filter), 2);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.begun_after_ms = second_ms; /* or then */
+    assert_int_equal(list_count(&shop, &filter), 1);
+    filter.begun_after_ms++;
+    assert_int_equal(list_count(&shop, &filter), 0);
+    rig_must(shop.engine, etx_park(shop.engine, "tx-2", "ann", "look at it"), "park");
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.marks = ETX_MARK_CHOSEN;
+    assert_int_equal(list_count(&shop, &filter), 2);
+    filter.marks |= ETX_MARK_PARKED; /* all of them must be set */
+    assert_int_equal(list_count(&shop, &filter), 1);
+    filter = (etx_filter)ETX_FILTER_INIT;
+    filter.kind = ETX_TCC;
+    assert_int_equal(list_count(&shop, &filter), 2);
+    filter.kind = ETX_SAGA;
+    assert_int_equal(list_count(&shop, &filter), 0);
+    rig_must(shop.engine, etx_resume(shop.engine, "tx-2", "ann", "fine"), "resume");
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    assert_true(rig_quiet(shop.engine));
+    shop_end(&shop);
+}
+
 /* What a thread asks while its patience is short and the engine busy does it no harm. */
 static void impatient_lists(void **state) {
     struct shop shop;
@@ -229,9 +278,25 @@ static int look(const etx_branch_status *branch, void *user) {
     return 0;
 }
 
+static int stop_at_once(const etx_branch_status *branch, void *user) {
+    (void)branch;
+    ++*(unsigned *)user;
+    return 7;
+}
+
+/* As an older caller asks, who knows less of it: what is behind that stays as it was. */
+static void query_as_before(etx_engine *engine) {
+    etx_status status = {.size = offsetof(etx_status, branch_count), .branch_count = 4711};
+    rig_must(engine, etx_query(engine, "one", &status), "query");
+    assert_int_equal(status.size, offsetof(etx_status, branch_count));
+    assert_int_equal(status.branch_count, 4711);
+    assert_int_equal(status.state, ETX_COMMITTING);
+}
+
 static void queried_with_branches(void **state) {
     struct shop shop;
     unsigned good = 0;
+    unsigned told = 0;
     etx_status status = {.size = sizeof status};
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
@@ -244,6 +309,11 @@ static void queried_with_branches(void **state) {
     assert_int_equal(status.branch_count, 2);
     assert_int_equal(status.state, ETX_COMMITTING);
     assert_true(status.decided_ms >= status.begin_ms);
+    assert_int_equal(etx_query_branches(shop.engine, "one", &status, stop_at_once, &told), 7);
+    assert_int_equal(told, 1);
+    query_as_before(shop.engine);
+    assert_int_equal(etx_wait_for(shop.engine, "one", ETX_WAIT_DEFAULT, 20, &outcome),
+                     ETX_EUNKNOWN); /* it has not ended */
     rig_done done = {0};
     rig_must(shop.engine, etx_query_async(shop.engine, "one", rig_done_fn, &done), "query");
     assert_true(host_wait_for(&done.count, 1));
@@ -326,9 +396,10 @@ static void looked_at_beside_its_owner(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parked_until_resumed),  cmocka_unit_test(forced),
-        cmocka_unit_test(listed_page_by_page),   cmocka_unit_test(impatient_lists),
-        cmocka_unit_test(queried_with_branches), cmocka_unit_test(looked_at_beside_its_owner),
+        cmocka_unit_test(parked_until_resumed),       cmocka_unit_test(forced),
+        cmocka_unit_test(listed_page_by_page),        cmocka_unit_test(impatient_lists),
+        cmocka_unit_test(listed_by_what_it_is),       cmocka_unit_test(queried_with_branches),
+        cmocka_unit_test(looked_at_beside_its_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

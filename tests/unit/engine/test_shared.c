@@ -354,6 +354,20 @@ static void who_leaves_hands_over_at_once(void **state) {
     cluster_end(&cluster);
 }
 
+/* Neither its place nor what it has was given up; it may have run out. */
+static void still_stands_there(rig_log *log, const char *node) {
+    unsigned left = 0;
+    pthread_mutex_lock(&log->lock);
+    for (int i = 0; i < RIG_MEMBERS; i++) {
+        left += strcmp(log->member[i].name, node) == 0 && log->member[i].until_ms == 0;
+    }
+    for (int i = 0; i < RIG_PARTITIONS; i++) {
+        left += strcmp(log->lease[i].node, node) == 0 && log->lease[i].until_ms == 0;
+    }
+    pthread_mutex_unlock(&log->lock);
+    assert_int_equal(left, 0);
+}
+
 /* In flight where a node dies: it goes on elsewhere, once the lease is over. */
 static void what_a_dead_node_had_goes_on(void **state) {
     struct cluster cluster;
@@ -387,6 +401,7 @@ static void what_a_dead_node_had_goes_on(void **state) {
     rig_must(one, rc, "begin");
     assert_true(host_wait_for(&slow.blocked, 1));
     etx_engine_close(one, ETX_CLOSE_ABRUPT, 0);
+    still_stands_there(&cluster.log, "one"); /* as if it were killed */
     cluster_wait_for(two, PARTITIONS);
     assert_true(rig_reaches(two, gid, ETX_COMMITTED, ETX_MARK_ENDED));
     assert_int_equal(atomic_load(&other.forwards), 1);
