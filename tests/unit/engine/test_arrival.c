@@ -43,6 +43,8 @@ struct node {
     uint32_t flags;
     bool alone;       /* without the local home */
     bool local_first; /* which is then that of chosen gids */
+    uint32_t hold_down_ms;
+    const char *accepts; /* the home that chosen gids belonged to */
 };
 
 static etx_engine *node_make(struct shop *shop, struct node how) {
@@ -54,7 +56,8 @@ static etx_engine *node_make(struct shop *shop, struct node how) {
     options.monitor = &monitor;
     options.node = "one";
     options.lease_ms = LEASE_MS;
-    options.hold_down_ms = 50;
+    options.hold_down_ms = how.hold_down_ms > 0 ? how.hold_down_ms : 50;
+    options.accept_chosen_home = how.accepts;
     options.state_dir = how.state;
     options.flags |= how.flags;
     assert_int_equal(etx_engine_create(&options, &engine), 0);
@@ -293,6 +296,50 @@ static void chosen_gids_do_not_change_homes_unseen(void **state) {
     shop_end(&shop);
 }
 
+/* Unless that was accepted by name. */
+static void chosen_gids_change_homes_by_name(void **state) {
+    struct shop shop;
+    etx_outcome outcome;
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = node_start(&shop, (struct node){.local_first = true});
+    rig_must(one, run(one, "order", &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    atomic_store(&shop.store.away, 1);
+    one = node_start(&shop, (struct node){.accepts = shop.local.id});
+    atomic_store(&shop.store.away, 0);
+    await_use(one, 0);
+    rig_must(one, run(one, "order", &outcome), "run");
+    assert_non_null(strstr(home_of(one, 0).id, shop.store.id));
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* As one that returns: what is new goes on where it was well, until it has been there for a while. */
+static void it_is_held_down_first(void **state) {
+    enum { LONG_MS = 3600000 };
+    struct shop shop;
+    etx_outcome outcome;
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.store.away, 1);
+    etx_engine *one = node_start(&shop, (struct node){.hold_down_ms = LONG_MS});
+    etx_home_status then = home_of(one, 0);
+    usleep(2000); /* by the clock that is told, it is later */
+    atomic_store(&shop.store.away, 0);
+    for (uint64_t until = host_now_ms() + 60000; !home_of(one, 0).usable;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+    assert_true(home_of(one, 0).since_ms > then.since_ms);
+    assert_false(home_of(one, 0).in_use);
+    assert_true(home_of(one, 1).in_use);
+    rig_must(one, run(one, NULL, &outcome), "run");
+    assert_null(strstr(outcome.gid, shop.store.id));
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 typedef struct caller {
     pthread_t thread;
     etx_engine *engine;
@@ -352,6 +399,8 @@ int main(void) {
         cmocka_unit_test(it_closes_without_it),
         cmocka_unit_test(another_log_in_its_place_stays_away),
         cmocka_unit_test(chosen_gids_do_not_change_homes_unseen),
+        cmocka_unit_test(chosen_gids_change_homes_by_name),
+        cmocka_unit_test(it_is_held_down_first),
         cmocka_unit_test(it_arrives_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

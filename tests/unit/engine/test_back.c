@@ -35,6 +35,41 @@ static void shop_end(struct shop *shop) {
     rig_log_end(&shop->second);
 }
 
+static etx_home_status home_of(struct shop *shop, uint8_t usable) {
+    etx_home_status home = {.size = sizeof home};
+    for (uint64_t until = host_now_ms() + 60000;;) {
+        rig_must(shop->engine, etx_engine_home_status(shop->engine, 0, &home), "home");
+        if (home.usable == usable) {
+            return home;
+        }
+        assert_true(host_now_ms() < until);
+        usleep(1000);
+    }
+}
+
+/* Since when a home is as it is, and why it cannot be used, as long as it cannot. */
+static void since_when_and_why_is_told(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    shop_start(&shop, 0, shop.second.url);
+    etx_home_status at_first = home_of(&shop, 1);
+    assert_string_equal(at_first.why, "");
+    usleep(2000); /* by the clock that is told, it is later */
+    rig_log_fail(&shop.log, RIG_NOT_WRITTEN, -1);
+    rig_must(shop.engine, etx_tx_run(rig_pair(shop.engine, "bank", NULL, 'D'), &outcome), "run");
+    etx_home_status away = home_of(&shop, 0);
+    assert_true(away.since_ms > at_first.since_ms);
+    assert_string_not_equal(away.why, "");
+    usleep(2000);
+    rig_log_fail(&shop.log, RIG_WELL, 0);
+    etx_home_status again = home_of(&shop, 1);
+    assert_true(again.since_ms > away.since_ms);
+    assert_string_equal(again.why, "");
+    shop_end(&shop);
+}
+
 typedef struct seen {
     unsigned begun, decided, other;
     int wrong;
@@ -206,6 +241,7 @@ static void a_home_is_held_before_it_is_used_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(since_when_and_why_is_told),
         cmocka_unit_test(what_is_given_back_keeps_the_rest),
         cmocka_unit_test(what_is_given_back_keeps_its_order),
         cmocka_unit_test(a_home_is_held_before_it_is_used_again),

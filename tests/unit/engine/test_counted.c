@@ -15,14 +15,18 @@ static uint64_t all(const etx_histogram *histogram) {
     return count;
 }
 
-static void run_at(etx_engine *engine, unsigned place) {
+/* How many it took until one was put there. */
+static unsigned run_at(etx_engine *engine, unsigned place) {
+    unsigned runs = 0;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     uint64_t end = host_now_ms() + 60000;
     uint64_t before = of_home(engine, place).puts;
     do {
         rig_must(engine, etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome), "run");
         assert_true(host_now_ms() < end);
+        runs++;
     } while (of_home(engine, place).puts == before);
+    return runs;
 }
 
 /* Two attempts fail in the first home: `unknown` of them may have been written all the same. */
@@ -35,7 +39,7 @@ static void two_fail(rig_fault fault, uint64_t unknown) {
     etx_engine *engine = rig_engine(NULL, first.url, second.url);
     rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(engine);
-    run_at(engine, 0);
+    unsigned runs = run_at(engine, 0);
     etx_home_metrics before = of_home(engine, 0);
     assert_int_equal(before.put_failures, 0);
     rig_log_fail(&first, fault, 2);
@@ -52,7 +56,10 @@ static void two_fail(rig_fault fault, uint64_t unknown) {
         } while (!home.usable);
     }
     assert_true(host_wait_for(&waits[0].count, 1) && host_wait_for(&waits[1].count, 1));
-    run_at(engine, 0);
+    runs += 2 + run_at(engine, 0);
+    etx_metrics sums = {.size = sizeof sums};
+    rig_must(engine, etx_engine_metrics(engine, &sums), "metrics");
+    assert_int_equal(sums.begun, runs); /* what was given up was not begun there */
     etx_home_metrics m = of_home(engine, 0);
     assert_int_equal(m.put_failures, 2);
     assert_int_equal(m.put_unknown, unknown);

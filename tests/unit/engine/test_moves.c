@@ -191,6 +191,44 @@ static void what_was_moved_there_is_drained_too(void **state) {
     cluster_end(&cluster);
 }
 
+/* What it has handed over is measured where it is now. */
+static void what_was_handed_over_is_not_measured(void **state) {
+    struct cluster cluster;
+    host_bank slow;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_metrics metrics = {.size = sizeof metrics};
+    (void)state;
+    cluster_make(&cluster);
+    host_bank_make(&slow);
+    atomic_store(&slow.forward_reply, ETX_WORKING);
+    etx_participant participant = host_participant("slow", ETX_TCC, ETX_INLINE, &slow);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    rig_must(one, etx_engine_register(one, &participant), "slow");
+    rig_must(two, etx_engine_register(two, &participant), "slow");
+    cluster_wait_for_halves(one, two);
+    assert_int_equal(etx_tx_submit(rig_pair(one, "slow", NULL, 'D'), NULL, NULL), 0);
+    do { /* some time of the clock that is told */
+        rig_must(one, etx_engine_metrics(one, &metrics), "metrics");
+        usleep(2000);
+    } while (metrics.in_flight == 0 || metrics.oldest_age_ms == 0);
+    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
+    cluster_wait_for(two, PARTITIONS);
+    rig_must(one, etx_engine_metrics(one, &metrics), "metrics");
+    assert_int_equal(metrics.in_flight, 0);
+    assert_int_equal(metrics.oldest_age_ms, 0);
+    assert_int_equal(metrics.memory_used, 0);
+    rig_must(two, etx_engine_metrics(two, &metrics), "metrics");
+    assert_int_equal(metrics.in_flight, 1);
+    assert_true(metrics.oldest_age_ms > 0);
+    atomic_store(&slow.forward_reply, ETX_DONE);
+    rig_must(two, cluster_run(two, NULL, &outcome), "run");
+    assert_true(rig_quiet(two));
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* A put that is on its way comes back first, however long that takes. */
 static void who_is_drained_waits_for_a_put(void **state) {
     enum { LONGER_MS = 1800 }; /* than anything else is waited for */
@@ -213,6 +251,9 @@ static void who_is_drained_waits_for_a_put(void **state) {
     cluster_wait_for(two, PARTITIONS);
     assert_true(host_wait_for(&done.count, 1));
     assert_true(rig_quiet(two));
+    etx_home_status home = {.size = sizeof home};
+    rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+    assert_true(home.drained && !home.usable);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_close(two, ETX_CLOSE_FINISH);
     cluster_end(&cluster);
@@ -225,6 +266,7 @@ int main(void) {
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
         cmocka_unit_test(what_was_moved_there_is_drained_too),
+        cmocka_unit_test(what_was_handed_over_is_not_measured),
         cmocka_unit_test(who_is_drained_waits_for_a_put),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

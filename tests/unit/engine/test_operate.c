@@ -46,6 +46,9 @@ static void parked_until_resumed(void **state) {
     rig_must(shop.engine, etx_park(shop.engine, "one", "ann", "look at it"), "park");
     rig_close(shop.engine, ETX_CLOSE_ABRUPT);
     shop_open(&shop);
+    etx_metrics metrics = {.size = sizeof metrics};
+    rig_must(shop.engine, etx_engine_metrics(shop.engine, &metrics), "metrics");
+    assert_int_equal(metrics.recovered, 1);
     atomic_store(&shop.stuck.forward_reply, ETX_DONE);
     unsigned calls = shop.stuck.forwards;
     assert_int_equal(etx_wait_for(shop.engine, "one", ETX_WAIT_DECIDED, 100, &outcome),
@@ -103,6 +106,80 @@ static void forced(void **state) {
     rig_must(shop.engine, etx_wait_for(shop.engine, "two", ETX_WAIT_ENDED, 0, &outcome), "wait");
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_true(outcome.marks & ETX_MARK_FORCED);
+    shop_end(&shop);
+}
+
+/* What the monitor is told, by type. */
+struct told {
+    pthread_mutex_t lock;
+    unsigned count[32];
+    char reason[32][64];
+    uint32_t marks[32];
+    uint64_t begin_ms[32];
+};
+
+static void on_event(const etx_event *event, void *user) {
+    struct told *told = user;
+    pthread_mutex_lock(&told->lock);
+    told->count[event->type]++;
+    told->marks[event->type] = event->marks;
+    told->begin_ms[event->type] = event->begin_ms;
+    snprintf(told->reason[event->type], sizeof told->reason[0], "%s", event->reason);
+    pthread_mutex_unlock(&told->lock);
+}
+
+static void expect_told(struct told *told,
+                        etx_event_type type,
+                        unsigned count,
+                        const char *reason,
+                        uint64_t begin_ms) {
+    pthread_mutex_lock(&told->lock);
+    for (uint64_t until = host_now_ms() + 20000; told->count[type] < count;) {
+        pthread_mutex_unlock(&told->lock);
+        assert_true(host_now_ms() < until);
+        usleep(1000);
+        pthread_mutex_lock(&told->lock);
+    }
+    assert_int_equal(told->count[type], count);
+    assert_string_equal(told->reason[type], reason);
+    assert_int_equal(told->begin_ms[type], begin_ms);
+    assert_true(told->marks[type] & ETX_MARK_CHOSEN);
+    pthread_mutex_unlock(&told->lock);
+}
+
+static void what_operators_do_is_told(void **state) {
+    struct shop shop;
+    struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    etx_monitor monitor = ETX_MONITOR_INIT;
+    etx_options options = rig_options();
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_status status = {.size = sizeof status};
+    (void)state;
+    shop_make(&shop);
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    monitor.on_event = on_event;
+    monitor.user = &told;
+    options.monitor = &monitor;
+    shop.engine = rig_engine(&options, shop.log.url, NULL);
+    etx_participant participant = host_participant("stuck", ETX_TCC, ETX_INLINE, &shop.stuck);
+    rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "register");
+    rig_start(shop.engine);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    submit(&shop, "one");
+    rig_must(shop.engine, etx_query(shop.engine, "one", &status), "query");
+    rig_must(shop.engine, etx_park(shop.engine, "one", "ann", "look at it"), "park");
+    expect_told(&told, ETX_EVENT_PARKED, 1, "look at it", status.begin_ms);
+    assert_int_equal(told.count[ETX_EVENT_RESUMED], 0);
+    rig_must(shop.engine, etx_resume(shop.engine, "one", "ann", "fine"), "resume");
+    expect_told(&told, ETX_EVENT_RESUMED, 1, "fine", status.begin_ms);
+    assert_int_equal(told.count[ETX_EVENT_FORCED], 0);
+    rig_must(
+        shop.engine,
+        etx_force_by_hand(shop.engine, "one", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "no more"),
+        "force");
+    rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
+    expect_told(&told, ETX_EVENT_FORCED, 1, "no more", status.begin_ms);
+    assert_int_equal(told.count[ETX_EVENT_PARKED], 1);
     shop_end(&shop);
 }
 
@@ -399,7 +476,7 @@ int main(void) {
         cmocka_unit_test(parked_until_resumed),       cmocka_unit_test(forced),
         cmocka_unit_test(listed_page_by_page),        cmocka_unit_test(impatient_lists),
         cmocka_unit_test(listed_by_what_it_is),       cmocka_unit_test(queried_with_branches),
-        cmocka_unit_test(looked_at_beside_its_owner),
+        cmocka_unit_test(looked_at_beside_its_owner), cmocka_unit_test(what_operators_do_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

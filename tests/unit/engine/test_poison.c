@@ -57,6 +57,65 @@ static void lost_begin(void **state) {
     shop_end(&shop);
 }
 
+/* All places are taken, by transactions that wait. */
+static void take_places(etx_engine *engine, const char *prefix, int places) {
+    for (int i = 0; i < places; i++) {
+        char gid[16];
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        snprintf(gid, sizeof gid, "%s-%d", prefix, i);
+        assert_int_equal(etx_tx_submit(rig_pair(engine, "slow", gid, 'D'), NULL, NULL), 0);
+        rig_must(engine, etx_wait_for(engine, gid, ETX_WAIT_BEGUN, 0, &outcome), "begin");
+    }
+}
+
+/* What is read anew has the places that it had, and leaves them when it ends. */
+static void places_are_counted_once(void **state) {
+    enum { PLACES = 4 };
+    rig_log log;
+    host_bank slow;
+    rig_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_options options = rig_options();
+    etx_home_status home = {.size = sizeof home};
+    etx_metrics metrics = {.size = sizeof metrics};
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=2");
+    host_bank_make(&slow);
+    rig_bank_make(&bank, 100);
+    options.transactions_max = PLACES;
+    etx_engine *engine = rig_engine(&options, log.url, NULL);
+    etx_participant participant = host_participant("slow", ETX_TCC, ETX_INLINE, &slow);
+    rig_must(engine, etx_engine_register(engine, &participant), "register");
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    atomic_store(&slow.forward_reply, ETX_WORKING);
+    take_places(engine, "slow", PLACES);
+    rig_must(engine, etx_engine_home_status(engine, 0, &home), "home");
+    assert_int_equal(home.in_flight, PLACES);
+    assert_int_equal(etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome), ETX_EBUSY);
+    rig_log_fail(&log, RIG_BROKEN, 1);
+    assert_int_equal(
+        etx_force_by_hand(engine, "slow-0", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "why"),
+        ETX_EUNKNOWN);
+    assert_true(host_wait_for(&log.reopened, 1));
+    atomic_store(&slow.forward_reply, ETX_DONE);
+    for (int i = 0; i < PLACES; i++) {
+        char gid[16];
+        snprintf(gid, sizeof gid, "slow-%d", i);
+        assert_true(rig_reaches(engine, gid, ETX_COMMITTED, ETX_MARK_ENDED));
+    }
+    atomic_store(&slow.forward_reply, ETX_WORKING);
+    take_places(engine, "again", PLACES);
+    atomic_store(&slow.forward_reply, ETX_DONE);
+    assert_true(rig_quiet(engine));
+    rig_must(engine, etx_engine_metrics(engine, &metrics), "metrics");
+    assert_int_equal(metrics.in_flight, 0);
+    assert_int_equal(metrics.refused_busy, 1);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
 /* Whoever decides is told what is durable, not what was to be. */
 static void lost_decision(void **state) {
     struct shop shop;
@@ -283,6 +342,7 @@ static void what_stays_broken_is_tried_more_seldom(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_begin),
+        cmocka_unit_test(places_are_counted_once),
         cmocka_unit_test(lost_decision),
         cmocka_unit_test(kept_begin),
         cmocka_unit_test(each_put_lost),

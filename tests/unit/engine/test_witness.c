@@ -295,6 +295,25 @@ static void an_old_word_is_no_new_loss(void **state) {
     shop_end(&shop);
 }
 
+/* Nor does the acceptance of a loss cover what was acknowledged, and lost, after it. */
+static void a_word_behind_an_acceptance_counts(void **state) {
+    struct shop shop;
+    char words[128];
+    uint64_t accepted_ms = host_now_ms();
+    (void)state;
+    shop_make(&shop);
+    shop_accept_loss(&shop, 2, accepted_ms);
+    snprintf(words, sizeof words, "http://three !2:4711:12345678:%llu",
+             (unsigned long long)accepted_ms);
+    etx_engine *two = shop_node_start(&shop, "two", NULL);
+    shop_await_here(two, 2);
+    rig_must(two, etx_engine_move(two, 0, 2, "two"), "move");
+    say(&shop, "three", words);
+    await_refused(two, 2);
+    rig_close(two, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* What a node missed when it was heard of last counts for who starts after that. */
 static void what_one_missed_that_is_gone_counts(void **state) {
     struct shop shop;
@@ -399,6 +418,7 @@ int main(void) {
         cmocka_unit_test(it_looks_again_when_the_store_was_away),
         cmocka_unit_test(what_is_there_is_not_missed),
         cmocka_unit_test(an_old_word_is_no_new_loss),
+        cmocka_unit_test(a_word_behind_an_acceptance_counts),
         cmocka_unit_test(what_one_missed_that_is_gone_counts),
         cmocka_unit_test(what_is_missed_is_no_home),
         cmocka_unit_test(two_that_say_different_things),
