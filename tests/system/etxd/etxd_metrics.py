@@ -37,7 +37,7 @@ def read(text):
 
 
 def check_histogram(samples, family):
-    """Buckets rise, end with +Inf, and that is the count."""
+    """Buckets rise, end with +Inf, and that is the count; the sum is of what they have."""
     series = {}
     for (name, labels), value in samples.items():
         if name == family + "_bucket":
@@ -50,7 +50,18 @@ def check_histogram(samples, family):
         assert values == sorted(values), (family, labels)
         assert buckets[-1][0] == float("inf")
         assert buckets[-1][1] == samples[family + "_count", labels]
-        assert (family + "_sum", labels) in samples
+        check_sum(samples[family + "_sum", labels], buckets, (family, labels))
+
+
+def check_sum(total, buckets, where):
+    """What was measured lies within the bounds of its buckets; one more may have come meanwhile."""
+    least, most, before, below = 0.0, 0.0, 0.0, 0.0
+    for bound, value in buckets:
+        least += (value - before) * below
+        most += (value - before) * bound if value > before else 0.0
+        before, below = value, bound
+    assert least <= total + 1e-5, where
+    assert total <= most + max(1.0, below if below < float("inf") else 0.0), where
 
 
 class Metrics(Case):
@@ -107,6 +118,10 @@ class Metrics(Case):
         self.server.post("/v1/transactions/old/park", {"who": "me", "why": "a test"})
         self.eventually(lambda: self.metrics()["etx_oldest_age_seconds", ""] >= 0.5)
         m = self.metrics()
+        self.assertEqual([m["etxd_reached_seconds_count", f'wait="{wait}"']
+                          for wait in ("begun", "decided", "ended")], [1, 0, 0])
+        self.assertGreater(m["etx_calls_total", 'result="working"'], 0)
+        self.assertEqual(m["etx_calls_total", 'result="unknown"'], 0)
         self.assertEqual((m["etx_in_flight", ""], m["etx_parked", ""]), (1, 1))
         self.assertEqual(m["etx_home_in_flight", 'place="0"'], 1)
         self.assertEqual((m["etx_home_usable", 'place="0"'], m["etx_home_in_use", 'place="0"']),
@@ -116,6 +131,34 @@ class Metrics(Case):
         self.eventually(lambda: self.metrics()["etx_in_flight", ""] == 0)
         m = self.metrics()
         self.assertEqual((m["etx_oldest_age_seconds", ""], m["etx_queue_depth", ""]), (0, 0))
+
+    def test_what_is_decided_and_not_ended(self):
+        self.part.rules["/a/confirm"] = lambda headers, body: (500, b"")
+        self.submit({"gid": "half", "branches": [self.part.tcc()], "wait": "decided"})
+        self.eventually(lambda: self.metrics()["etx_calls_total", 'result="unknown"'] > 0)
+        m = self.metrics()
+        self.assertEqual(m["etx_calls_total", 'result="working"'], 0)
+        self.assertEqual([m["etxd_reached_seconds_count", f'wait="{wait}"']
+                          for wait in ("begun", "decided", "ended")], [0, 1, 0])
+        self.assertEqual(m["etx_decided_seconds_count", ""], 1)
+        self.assertEqual(m["etx_ended_seconds_count", ""], 0)
+        del self.part.rules["/a/confirm"]
+        self.server.post("/v1/transactions/half/retry")
+        self.eventually(lambda: self.metrics()["etx_ended_seconds_count", ""] == 1)
+
+    def test_what_is_no_http(self):
+        self.server.raw(b"nonsense\r\n\r\n")
+        m = self.metrics()
+        self.assertEqual((m["etxd_malformed_total", ""], m["etxd_timed_out_total", ""]), (1, 0))
+
+    def test_the_next_home(self):
+        self.server.end()
+        self.server.homes.append("memory:")
+        self.server.flags = ("--allow-volatile",)
+        self.server.start()
+        m = self.metrics()
+        self.assertEqual([m["etx_home_usable", f'place="{place}"'] for place in (0, 1)], [1, 1])
+        self.assertEqual([m["etx_home_in_use", f'place="{place}"'] for place in (0, 1)], [1, 0])
 
     def test_labels_are_bounded(self):
         sizes = []

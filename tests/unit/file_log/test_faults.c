@@ -219,6 +219,35 @@ static void fill_up(log_fixture *fixture) {
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), 50);
 }
 
+/* A mark whose write failed is not written there again: the next one makes a file anew. */
+static void test_a_failed_mark_is_left(void **state) {
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = fixture->subject.ops;
+    uint64_t count = 0;
+    fixture_puts(fixture, 30, 100);
+    /* after this the helper has no reason to store it */
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 3), 0);
+    faults_now()->only = "p00.state";
+    faults_now()->write_error = EIO;
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 5), ETX_EIO);
+    faults_now()->write_error = 0;
+    faults_now()->only = NULL;
+    snprintf(faults_now()->watched, sizeof faults_now()->watched, "p00.state");
+    faults_now()->watched_writes = 0;
+    faults_now()->watching = 1;
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 10), 0);
+    faults_now()->watching = 0;
+    assert_int_equal(faults_now()->watched_writes, 0);
+    /* that one is written like others */
+    faults_now()->watching = 1;
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 20), 0);
+    faults_now()->watching = 0;
+    assert_int_equal(faults_now()->watched_writes, 1);
+    fixture_close(fixture, 0);
+    assert_int_equal(fixture_read(fixture, 0, &count), 0);
+    assert_int_equal(count, 10);
+}
+
 static void test_no_space(void **state) {
     log_fixture *fixture = *state;
     fixture_puts(fixture, 60, 20000);
@@ -352,10 +381,15 @@ static void test_dies_at_every_step_poisoned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_short_writes),       CASE(test_poisoned_and_reopened),
-        CASE(test_poisoned_again),     CASE(test_a_failed_copy_is_left),
-        CASE(test_no_space),           CASE(test_no_space_on_tmpfs),
-        CASE(test_dies_at_every_step), CASE(test_dies_at_every_step_poisoned),
+        CASE(test_short_writes),
+        CASE(test_poisoned_and_reopened),
+        CASE(test_poisoned_again),
+        CASE(test_a_failed_copy_is_left),
+        CASE(test_a_failed_mark_is_left),
+        CASE(test_no_space),
+        CASE(test_no_space_on_tmpfs),
+        CASE(test_dies_at_every_step),
+        CASE(test_dies_at_every_step_poisoned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
