@@ -296,18 +296,15 @@ static void chosen_gids_do_not_change_homes_unseen(void **state) {
     shop_end(&shop);
 }
 
-/* Unless that was accepted by name. */
-static void chosen_gids_change_homes_by_name(void **state) {
-    struct shop shop;
+/* Chosen gids were at the local home; then the store comes, and has them from then on. */
+static void let_them_change(struct shop *shop, const char *accepts) {
     etx_outcome outcome;
-    (void)state;
-    shop_make(&shop);
-    etx_engine *one = node_start(&shop, (struct node){.local_first = true});
+    etx_engine *one = node_start(shop, (struct node){.local_first = true});
     rig_must(one, run(one, "order", &outcome), "run");
     rig_close(one, ETX_CLOSE_FINISH);
-    atomic_store(&shop.store.away, 1);
-    one = node_start(&shop, (struct node){.accepts = shop.local.id});
-    atomic_store(&shop.store.away, 0);
+    atomic_store(&shop->store.away, 1);
+    one = node_start(shop, (struct node){.accepts = accepts});
+    atomic_store(&shop->store.away, 0);
     for (uint64_t until = host_now_ms() + 60000; !home_of(one, 0).in_use;) {
         assert_null(strstr(home_of(one, 0).why, "chosen gids belong"));
         assert_true(host_now_ms() < until);
@@ -316,6 +313,24 @@ static void chosen_gids_change_homes_by_name(void **state) {
     rig_must(one, run(one, "order", &outcome), "run");
     assert_int_equal(outcome.state, ETX_COMMITTED);
     rig_close(one, ETX_CLOSE_FINISH);
+}
+
+/* Unless that was accepted by name. */
+static void chosen_gids_change_homes_by_name(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    let_them_change(&shop, shop.local.id);
+    shop_end(&shop);
+}
+
+/* Or what was there is gone with its process. */
+static void chosen_gids_leave_a_volatile_home(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    shop.local.class = 'v';
+    let_them_change(&shop, NULL);
     shop_end(&shop);
 }
 
@@ -404,6 +419,7 @@ int main(void) {
         cmocka_unit_test(another_log_in_its_place_stays_away),
         cmocka_unit_test(chosen_gids_do_not_change_homes_unseen),
         cmocka_unit_test(chosen_gids_change_homes_by_name),
+        cmocka_unit_test(chosen_gids_leave_a_volatile_home),
         cmocka_unit_test(it_is_held_down_first),
         cmocka_unit_test(it_arrives_under_load),
     };

@@ -190,6 +190,26 @@ static void the_operator_accepts_by_name(void **state) {
     pair_end(&pair);
 }
 
+/* What a volatile home held is gone: in another one nothing can run a second time. */
+static void a_volatile_home_binds_nobody(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    (void)state;
+    pair_make(&pair);
+    pair.first.class = 'v';
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    assert_int_equal(id[0], 'v');
+    run(engine, "mine");
+    rig_close(engine, ETX_CLOSE_FINISH);
+    engine = engine_of(&pair, NULL, &pair.second, NULL, 0);
+    rig_start(engine);
+    run(engine, "mine");
+    rig_close(engine, ETX_CLOSE_FINISH);
+    pair_end(&pair);
+}
+
 /* The claim that said it is long trimmed when the program is killed. */
 static void a_trim_does_not_forget_it(void **state) {
     enum { COUNT = 2000, PAYLOAD = 16 * 1024 };
@@ -322,6 +342,7 @@ int main(void) {
         cmocka_unit_test(an_empty_home_does_not_take_over),
         cmocka_unit_test(a_drained_home_gives_them_up),
         cmocka_unit_test(the_operator_accepts_by_name),
+        cmocka_unit_test(a_volatile_home_binds_nobody),
         cmocka_unit_test(a_trim_does_not_forget_it),
         cmocka_unit_test(a_log_that_is_read_anew_is_checked_again),
     };
