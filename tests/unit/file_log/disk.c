@@ -115,6 +115,14 @@ ssize_t __wrap_pread64(int fd, void *data, size_t len, off_t offset) {
     return __wrap_pread(fd, data, len, offset);
 }
 
+static void forget_name(const char *name) {
+    disk *d = disk_now();
+    for (unsigned i = 0; i < d->files; i++) {
+        if (strcmp(d->file[i].name, name) == 0)
+            d->file[i].name[0] = 0;
+    }
+}
+
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to) {
     struct stat stat;
     enter();
@@ -122,6 +130,7 @@ int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to) {
         disk_file *file = file_of(stat.st_ino, from);
         if (file->unsynced && !ends(to, ".tmp"))
             broken("named before its content is synced", to);
+        forget_name(to); /* who had it is gone */
         snprintf(file->before, sizeof file->before, "%s", from);
         snprintf(file->name, sizeof file->name, "%s", to);
         file->name_loose = 1;
@@ -168,7 +177,20 @@ int __wrap_fsync(int fd) {
     return synced(fd, __real_fsync);
 }
 
+/* 1: this one fails. */
+static int sync_fails(int fd) {
+    enter();
+    const disk_file *file = file_of_fd(fd);
+    int error = file && ends(file->name, ".state") ? disk_now()->sync_error : 0;
+    disk_now()->sync_error = error ? 0 : disk_now()->sync_error;
+    leave();
+    errno = error ? error : errno;
+    return error != 0;
+}
+
 int __wrap_fdatasync(int fd) {
+    if (sync_fails(fd))
+        return -1;
     return synced(fd, __real_fdatasync);
 }
 

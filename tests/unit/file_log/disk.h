@@ -26,6 +26,7 @@ typedef struct disk {
     char wrong[200]; /* the first promise that was broken, or "" */
     int read_fails;  /* the read that fails: counted down to 0; below 0: none */
     int read_error;
+    int sync_error; /* of the next fdatasync of a state file; 0: none */
 } disk;
 
 disk *disk_now(void);

@@ -82,6 +82,24 @@ static void test_the_mark_comes_first(void **state) {
     disk_end();
 }
 
+/* Also where it was made anew, since its file had failed: that one's name is durable by then. */
+static void test_a_mark_made_anew_is_durable(void **state) {
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = fixture->subject.ops;
+    fixture_puts(fixture, 120, 20000);
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 3), 0);
+    disk_watch();
+    disk_now()->sync_error = EIO;
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 5), ETX_EIO);
+    assert_int_equal(ops->trim(fixture->subject.log, 0, 10), 0); /* no segment goes by that */
+    const disk_file *file = disk_find("p00.state");
+    assert_non_null(file);
+    assert_string_equal(file->before, "p00.state.tmp");
+    assert_false(file->unsynced);
+    assert_false(file->name_loose);
+    disk_end();
+}
+
 /* After a crash the last group is written again over itself, before anything acts on it: what was
  * read may never have reached the disk. Not after a clean close. */
 static void test_what_is_read_back_is_written_again(void **state) {
@@ -169,13 +187,10 @@ static void test_a_read_error_is_no_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_written_is_durable),
-        CASE(test_names_come_last),
-        CASE(test_old_numbers_are_gone),
-        CASE(test_the_mark_comes_first),
-        CASE(test_what_is_read_back_is_written_again),
-        CASE(test_names_found_are_made_durable),
-        CASE(test_a_mark_found_is_made_durable),
+        CASE(test_written_is_durable),           CASE(test_names_come_last),
+        CASE(test_old_numbers_are_gone),         CASE(test_the_mark_comes_first),
+        CASE(test_a_mark_made_anew_is_durable),  CASE(test_what_is_read_back_is_written_again),
+        CASE(test_names_found_are_made_durable), CASE(test_a_mark_found_is_made_durable),
         CASE(test_a_read_error_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
