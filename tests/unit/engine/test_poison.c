@@ -60,7 +60,7 @@ static void lost_begin(void **state) {
 /* All places are taken, by transactions that wait. */
 static void take_places(etx_engine *engine, const char *prefix, int places) {
     for (int i = 0; i < places; i++) {
-        char gid[16];
+        char gid[32];
         etx_outcome outcome = ETX_OUTCOME_INIT;
         snprintf(gid, sizeof gid, "%s-%d", prefix, i);
         assert_int_equal(etx_tx_submit(rig_pair(engine, "slow", gid, 'D'), NULL, NULL), 0);
@@ -100,7 +100,7 @@ static void places_are_counted_once(void **state) {
     assert_true(host_wait_for(&log.reopened, 1));
     atomic_store(&slow.forward_reply, ETX_DONE);
     for (int i = 0; i < PLACES; i++) {
-        char gid[16];
+        char gid[32];
         snprintf(gid, sizeof gid, "slow-%d", i);
         assert_true(rig_reaches(engine, gid, ETX_COMMITTED, ETX_MARK_ENDED));
     }
