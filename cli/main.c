@@ -1,4 +1,5 @@
 /* The command `etx`: demo, bench, and looking after logs and transactions. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,9 +63,21 @@ static int print_version(cli_context *cli) {
     return CLI_OK;
 }
 
+/* A stream that was closed before the start stays out of use: a file or a client would take its
+ * number, and be given what is printed. To read from it, or to write, is an error as before. */
+static void keep_streams_closed(void) {
+    int fd;
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     cli_context cli = {.out = stdout, .err = stderr, .stop = &stop_asked, .path = "etx"};
     int code;
+    keep_streams_closed();
     cli.program = argc > 0 && strchr(argv[0], '/') != NULL ? argv[0] : "etx";
     cli.color = wants_color(STDOUT_FILENO);
     cli.color_err = wants_color(STDERR_FILENO);

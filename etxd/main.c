@@ -1,4 +1,5 @@
 /* The server `etxd`: reads its configuration, serves until a signal ends it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,11 +93,23 @@ static int serve(etxd *server) {
     return code;
 }
 
+/* A stream that was closed before the start stays out of use: a file or a client would take its
+ * number, and be given what is printed. To read from it, or to write, is an error as before. */
+static void keep_streams_closed(void) {
+    int fd;
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     etxd server = {.argc = argc, .argv = argv, .environment = environ};
     etxd_config *config = &server.config;
     char message[ETXD_MESSAGE_MAX] = "";
     int code = GOOD;
+    keep_streams_closed();
     if (etxd_config_read(argc, argv, environ, config, message) != 0) {
         code = complain(message, WRONG);
     } else if (config->action == ETXD_HELP) {

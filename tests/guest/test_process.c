@@ -261,6 +261,38 @@ static void test_locale_environment_directory_and_umask_stay(void **state) {
     free(copy);
 }
 
+/* A host without standard streams that writes there all the same does not write into the log. */
+static void test_closed_streams_are_left_closed(void **state) {
+    (void)state;
+    host_dir dir;
+    host_bank bank;
+    int kept[3];
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    unsigned taken = 0;
+    host_dir_make(&dir);
+    host_bank_make(&bank);
+    fflush(NULL);
+    for (int fd = 0; fd < 3; fd++) {
+        kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+        close(fd);
+    }
+    etx_engine *engine = host_engine(dir.url, NULL, &bank);
+    int rc = host_run(engine, "stock", &outcome);
+    for (int fd = 0; fd < 3; fd++) {
+        taken += fcntl(fd, F_GETFD) != -1;
+    }
+    int ended = etx_engine_close(engine, ETX_CLOSE_FINISH, 60000);
+    etx_engine_free(engine);
+    for (int fd = 0; fd < 3; fd++) {
+        dup2(kept[fd], fd);
+        close(kept[fd]);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(taken, 0);
+    assert_int_equal(ended, 0);
+    host_dir_remove(&dir);
+}
+
 /* A signal that the host waits for reaches the host, however busy the engine's threads are. */
 static void test_signals_reach_the_host(void **state) {
     (void)state;
@@ -285,6 +317,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_written_to_stdout_or_stderr),
         cmocka_unit_test(test_signal_handlers_stay),
         cmocka_unit_test(test_locale_environment_directory_and_umask_stay),
+        cmocka_unit_test(test_closed_streams_are_left_closed),
         cmocka_unit_test(test_signals_reach_the_host),
     };
     alarm(120);

@@ -63,6 +63,8 @@ class Packaging:
         shutil.move(root + prefix, self.prefix)
         pkgconfig = glob.glob(os.path.join(self.prefix, "**", "pkgconfig"), recursive=True)
         self.libdir = os.path.dirname(pkgconfig[0])
+        if os.path.exists("/etc/debian_version"):
+            expect(os.path.basename(self.libdir) != "lib64", "libraries go where Debian looks")
         self.env["PKG_CONFIG_PATH"] = pkgconfig[0]
         self.env["LD_LIBRARY_PATH"] = self.libdir
         self.library = os.path.realpath(os.path.join(self.libdir, "libetx.so"))

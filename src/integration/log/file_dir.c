@@ -204,7 +204,7 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
         return etx__file_say(words, etx__file_error_code(errno), "cannot make %s: %s", log->dir,
                              strerror(errno));
     }
-    log->dir_fd = open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    log->dir_fd = etx__file_above_streams(open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (log->dir_fd >= 0)
         return 0;
     if (errno == ENOENT)

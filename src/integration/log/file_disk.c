@@ -106,6 +106,19 @@ void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buf
     *buffer = (etx__file_buffer){0};
 }
 
+/* A program that has closed its standard streams may write there all the same: what it writes must
+ * not find a file of ours. The descriptor, above those three, or -1 and an errno. */
+int etx__file_above_streams(int fd) {
+    int above = fd;
+    if (fd >= 0 && fd <= STDERR_FILENO) {
+        above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return above;
+}
+
 /* Opens a file of the log, which may not be ours to wait for: a FIFO would hang us, a device do
  * anything. A new one has mode 0600. The descriptor, or -1 and an errno. */
 int etx__file_open_at(int dir_fd, const char *name, int flags) {
@@ -118,7 +131,7 @@ int etx__file_open_at(int dir_fd, const char *name, int flags) {
         fd = -1;
         errno = ETX__IRREGULAR;
     }
-    return fd;
+    return etx__file_above_streams(fd);
 }
 
 /* A short write is no error: the rest follows. An error is final. */

@@ -53,6 +53,7 @@ int etx__file_error_code(int error);
 etx_allocator etx__file_allocator(const etx_allocator *given);
 int etx__file_buffer_reserve(const etx_allocator *allocator, etx__file_buffer *buffer, size_t size);
 void etx__file_buffer_free(const etx_allocator *allocator, etx__file_buffer *buffer);
+int etx__file_above_streams(int fd);
 int etx__file_open_at(int dir_fd, const char *name, int flags);
 int etx__file_write(int fd, const void *data, size_t len, uint64_t offset);
 int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len);

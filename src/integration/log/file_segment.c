@@ -156,6 +156,7 @@ static int spare_create(etx__file_partition *partition,
         return errno;
     fd = openat(log->dir_fd, temporary,
                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (log->direct ? O_DIRECT : 0), 0600);
+    fd = etx__file_above_streams(fd);
     if (fd < 0)
         return errno;
     etx__file_own(log->dir_fd, fd);
