@@ -43,6 +43,7 @@ struct etx__home {
     /* Of a shared home: what is remembered; its identity is that of the store that was there. */
     etx_seen seen;
     uint8_t seen_changed; /* since it was written */
+    uint8_t seen_failing; /* the last write failed, and that was told. The writer's */
     char identity[160];   /* of the store that is there */
     pthread_mutex_t lock; /* of why, why_rc, remark, `seen`, and what the keeper has seen */
     char why[160];

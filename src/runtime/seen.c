@@ -24,7 +24,6 @@ struct etx__seen {
     _Atomic uint32_t bell; /* a futex */
     _Atomic uint32_t stopping;
     uint8_t has_thread;
-    uint8_t failing; /* the last write failed, and that was told */
 };
 
 int etx__seen_open(etx_engine *engine) {
@@ -102,10 +101,10 @@ static void write_home(etx__seen *state, etx__home *home) {
         home->seen_changed = 1;
         pthread_mutex_unlock(&home->lock);
     }
-    if (rc != 0 && !state->failing) {
+    if (rc != 0 && !home->seen_failing) {
         tell_failure(home, message);
     }
-    state->failing = rc != 0;
+    home->seen_failing = rc != 0;
 }
 
 static void write_all(etx__seen *state) {

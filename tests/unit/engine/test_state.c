@@ -219,6 +219,44 @@ static void what_cannot_be_written_is_told_once(void **state) {
     shop_end(&shop);
 }
 
+/* What can be written of one home does not make what cannot be written of another news. */
+static void each_home_is_told_for_itself(void **state) {
+    struct shop shop;
+    rig_log second;
+    etx_home_status home = {.size = sizeof home};
+    char url[64];
+    char path[512];
+    char fresh[520];
+    (void)state;
+    shop_make(&shop);
+    rig_log_make(&second, NULL, "partitions=4");
+    snprintf(url, sizeof url, "shared%s", strchr(second.url, ':'));
+    etx_engine *one = shop_node_make(&shop, "one", shop.state);
+    rig_must(one, etx_engine_home(one, url), "second home");
+    rig_start(one);
+    shop_await_here(one, 2);
+    rig_must(one, etx_engine_home_status(one, 1, &home), "status");
+    file_of(&shop, path);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    await_written(&shop);
+    put_in_the_way(path);
+    shop_commit_in(one, "one", 2);
+    await_told(&shop.failed, 1);
+    for (int i = 0; i < 3; i++) { /* an attempt is over when there is another */
+        char gid[64];
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        snprintf(gid, sizeof gid, "@%s:well-%d", home.id, i);
+        rig_must(one, etx_tx_run(rig_pair(one, "bank", gid, 'D'), &outcome), "run");
+        assert_int_equal(unlink(fresh), 0);
+        await_file(fresh);
+    }
+    assert_int_equal(atomic_load(&shop.failed), 1);
+    assert_int_equal(rmdir(path), 0);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_log_end(&second);
+    shop_end(&shop);
+}
+
 /* Of the same log, and sound, but of more partitions than that has. */
 static void a_file_of_other_partitions_counts_as_absent(void **state) {
     struct shop shop;
@@ -288,6 +326,7 @@ int main(void) {
         cmocka_unit_test(another_log_in_its_place_is_refused),
         cmocka_unit_test(without_one_the_home_says_so),
         cmocka_unit_test(what_cannot_be_written_is_told_once),
+        cmocka_unit_test(each_home_is_told_for_itself),
         cmocka_unit_test(a_file_of_other_partitions_counts_as_absent),
         cmocka_unit_test(what_has_lines_is_one_line),
         cmocka_unit_test(who_only_reads_does_not_take_it),
