@@ -15,7 +15,10 @@ static const cli_option options_table[] = {
     {"callers", 'c', CLI_TEXT, offsetof(bench_options, callers), "HOW",
      "async (default): callbacks; blocking: threads", 0, 0},
     {"home", 'H', CLI_TEXT, offsetof(bench_options, home), "URL",
-     "file:DIR (new, or empty) or memory:; default:\n./etx-bench-XXXXXX, removed afterwards", 0, 0},
+     "file:DIR (new, or empty), memory:, or the URL of a\nlog in a store that holds nothing: "
+     "postgresql:,\nmariadb:, etcd:, redis: or rediss:; default:\n./etx-bench-XXXXXX, removed "
+     "afterwards",
+     0, 0},
     {"seconds", 's', CLI_TIME, offsetof(bench_options, duration_ms), "S",
      "how long is measured (default 5)", 50, 86400000},
     {"warm-up", 0, CLI_TIME, offsetof(bench_options, warm_ms), "S",

@@ -109,6 +109,10 @@ typedef struct bench_engine_options {
     uint64_t history_max;
 } bench_engine_options;
 
+/* A home that nobody else uses; the engine is not there yet. CLI_OK or CLI_BAD. */
+int etx__bench_choose_home(bench_run *run);
+/* Says so if somebody works on that log, or has. CLI_OK or CLI_BAD. */
+int etx__bench_check_log(cli_context *cli, etx_log *log);
 /* Chooses the home (and makes a temporary directory for it), allocates. CLI_OK or CLI_BAD. */
 int etx__bench_prepare(bench_run *run);
 int etx__bench_open(bench_run *run, const bench_engine_options *options, double *ret_start_s);

@@ -89,37 +89,6 @@ static int register_noop(bench_run *run) {
 
 /* ---- the engine */
 
-static int choose_home(bench_run *run) {
-    char file_dir[BENCH_PATH_MAX];
-    if (run->options.home == NULL) {
-        if (etx__dir_make_temporary(".", "etx-bench", run->dir, sizeof run->dir) != 0) {
-            int error = errno;
-            run->dir[0] = '\0';
-            return etx__cli_fail(run->cli,
-                                 "go where you may write, or name a place: --home file:DIR",
-                                 "./etx-bench-XXXXXX: %s", strerror(error));
-        }
-        snprintf(run->url, sizeof run->url, "file:%s/log", run->dir);
-        snprintf(run->sync_dir, sizeof run->sync_dir, "%s", run->dir);
-        return CLI_OK;
-    }
-    if (strlen(run->options.home) >= sizeof run->url) {
-        return etx__cli_fail(run->cli, NULL, "--home: the URL is too long");
-    }
-    snprintf(run->url, sizeof run->url, "%s", run->options.home);
-    if (etx__cli_file_dir(run->url, file_dir, sizeof file_dir) == 0) {
-        if (etx__dir_check_empty(file_dir) != 0) {
-            return etx__cli_fail(run->cli,
-                                 "name a new directory: a bench must not run others' transactions",
-                                 errno == ENOTEMPTY ? "%s is not empty: it may be a log already"
-                                                    : "%s: it is no directory to write to",
-                                 file_dir);
-        }
-        etx__dir_parent(file_dir, run->sync_dir, sizeof run->sync_dir);
-    }
-    return CLI_OK;
-}
-
 int etx__bench_prepare(bench_run *run) {
     etx_tx_options defaults = ETX_TX_OPTIONS_INIT;
     run->tx_options = defaults;
@@ -135,7 +104,7 @@ int etx__bench_prepare(bench_run *run) {
         return etx__cli_fail(run->cli, NULL, "out of memory");
     }
     memset(run->payload, 'x', run->options.payload);
-    return choose_home(run);
+    return etx__bench_choose_home(run);
 }
 
 static void set_engine_options(const bench_run *run,

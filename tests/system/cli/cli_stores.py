@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`etx log copy` from store to store: what a log has stays what it is, wherever it goes.
+"""`etx log copy` from store to store: what a log has stays what it is, wherever it goes. And
+`etx bench` on logs in stores, which must be its own.
 
 The stores are found by the environment (scripts/with-mariadb and the like).
 """
@@ -100,6 +101,48 @@ class Stores(Case):
                 self.assertEqual(self.contents(dest), wanted)
                 self.assertIn("has moved this log", self.operate(2, source))
                 self.operate(1, dest)
+
+    # ---- a bench must not run others' transactions
+
+    def bench(self, code, url):
+        return self.expect(code, "bench", "--seconds", "0.1", "--in-flight", "4", "--home",
+                           url).stderr
+
+    def test_bench_leaves_a_used_log_alone(self):
+        source = self.make_source()
+        for store in ("mariadb", "etcd", "postgresql", "redis"):
+            with self.subTest(store):
+                used, own = self.url(store, "_used"), self.url(store, "_own")
+                self.expect(0, "log", "copy", source, used)
+                wanted = self.contents(used)
+                said = self.bench(2, used)
+                self.assertIn("this log is not empty", said)
+                self.assertIn("give it a log of its own", said)
+                self.assertEqual(self.contents(used), wanted)
+                self.expect(0, "log", "copy", "--take-back", source)
+                # a new one is made; then it is used as well
+                self.bench(0, own)
+                self.assertIn("this log is not empty", self.bench(2, own))
+
+    def psql(self, sql):
+        subprocess.run(["psql", "-Xqc", sql.replace("LOG", self.unique + ".etx_log")], check=True,
+                       capture_output=True, timeout=60)
+
+    def test_bench_leaves_an_attended_log_alone(self):
+        """Also while nobody has written there: a node may come before its first transaction."""
+        url = self.url("postgresql")
+        self.bench(0, url)
+        self.psql("DELETE FROM LOG_slot; UPDATE LOG_partition SET below = 0;"
+                  " INSERT INTO LOG_node(name, address, process, until)"
+                  " VALUES('n1', '', 'p', now() + interval '1 hour')")
+        said = self.bench(2, url)
+        self.assertIn("nodes work on this log: n1", said)
+        self.assertIn("give it a log of its own", said)
+        self.psql("DELETE FROM LOG_node")
+        self.bench(0, url)
+        # nor one whose slots are all gone: it goes on behind its marks
+        self.psql("DELETE FROM LOG_slot; UPDATE LOG_partition SET below = 7")
+        self.assertIn("this log is not empty", self.bench(2, url))
 
 
 if __name__ == "__main__":
