@@ -117,6 +117,9 @@ def main(name, modes, start):
     before it is started, and returns the command's environment. `modes` says for each mode, "" for
     none, whether a server that is killed is started again."""
     command = sys.argv[1:]
+    if command and command[0] in ("-h", "--help"):
+        print(sys.modules["__main__"].__doc__.strip())
+        return 0
     mode = command.pop(0) if command and command[0] in modes else ""
     if not command or command[0].startswith("-"):
         shown = " | ".join(sorted(filter(None, modes)))
