@@ -302,7 +302,17 @@ int main(void) {
              "--no-added-syms", "--no-show-locs", record, library],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
-    CHECKS = (install, files, documents, c_program, cxx_program, static_program, adapter,
+    def without_tests(self):
+        """-Dtests=disabled compiles no fuzz target; `etx sim` is the product's."""
+        build = os.path.join(self.scratch, "without-tests")
+        run(["meson", "setup", build, self.source, "-Dtests=disabled"])
+        with open(os.path.join(build, "build.ninja"), encoding="utf-8") as file:
+            text = file.read()
+        expect("tests/fuzz/" not in text, "tests/fuzz is compiled")
+        if os.path.exists(os.path.join(self.prefix, "bin", "etx")):
+            expect("tests/simulation/etx-sim:" in text, "etx-sim is not built")
+
+    CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program, adapter,
               participant, participant_http, module, dependencies, names, stack, size, abi)
 
 
