@@ -27,6 +27,8 @@ static void test_grades(void **state) {
     fixture_set(f, "sync_binlog = 1");
     fixture_say(f, "ALTER TABLE %s_log_partition ENGINE=Aria");
     expect_grade(f, ETX_VOLATILE, "ENGINE=InnoDB");
+    fixture_say(f, "DROP TABLE %s_log_slot");
+    expect_grade(f, ETX_VOLATILE, "was it dropped?");
 }
 
 /* Replicas are a promise where nothing but one of them ends the waiting. */

@@ -20,7 +20,8 @@ typedef struct settings {
     char galera_provider[8192]; /* its options */
     char galera_size[16];
     char galera_status[32];
-    uint64_t tables; /* of the log's, those that InnoDB has */
+    uint64_t tables; /* of the log's, those that are there; as the next */
+    uint64_t innodb; /* those that InnoDB has */
 } settings;
 
 typedef struct setting {
@@ -58,8 +59,9 @@ static const char read_status[] =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_cluster_status',"
     " 'Rpl_semi_sync_master_clients')";
 static const char count_tables[] =
-    "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()"
-    " AND table_name IN ('#slot', '#partition') AND engine = 'InnoDB'";
+    "SELECT count(*), coalesce(sum(engine = 'InnoDB'), 0) FROM information_schema.tables WHERE "
+    "table_schema = database()"
+    " AND table_name IN ('#slot', '#partition')";
 
 static int is_on(const char *value) {
     return strcasecmp(value, "ON") == 0 || strcmp(value, "1") == 0;
@@ -72,6 +74,9 @@ static int is_off(const char *value) {
 /* What makes a crash of the server lose or damage what it acknowledged; NULL: nothing. */
 static const char *weakness_of(const settings *s) {
     if (s->tables < 2)
+        return "a table of the log is gone, or this user may not see it any more: was it dropped? "
+               "Restore a backup";
+    if (s->innodb < 2)
         return "a table of the log is not InnoDB's: a crash can lose or tear what was "
                "acknowledged. ALTER TABLE ... ENGINE=InnoDB";
     if (strcmp(s->flush_log, "1") != 0 && strcmp(s->flush_log, "3") != 0)
@@ -161,7 +166,9 @@ int etx__maria_grade(etx__maria_log *log) {
         rc = log->care.rc;
     if (rc)
         return rc;
-    s.tables = etx__maria_number(mysql_fetch_row(result)[0]);
+    MYSQL_ROW row = mysql_fetch_row(result);
+    s.tables = etx__maria_number(row[0]);
+    s.innodb = etx__maria_number(row[1]);
     mysql_free_result(result);
     judge(log, &s);
     return 0;
