@@ -44,6 +44,7 @@ struct etx__keeper {
     uint8_t absent;            /* ... and does not attend any more */
     uint8_t yields;            /* another process is the node of this name */
     uint8_t failing;           /* the store did not answer */
+    uint8_t told_why;          /* ... and has said why: not every question has words for it */
     uint8_t hurries;           /* there is more to be told than what was */
     uint8_t has_thread;
     char message[200];
@@ -390,8 +391,10 @@ static int share(etx__keeper *keeper) {
 }
 
 static void note(etx__keeper *keeper, int rc) {
-    if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
+    int says_why = keeper->message[0] != 0;
+    if (rc != 0 && rc != ETX_ECONFLICT && (!keeper->failing || (says_why && !keeper->told_why))) {
         etx__home_down(keeper->home, rc, keeper->message);
+        keeper->told_why = says_why;
     }
     int was = keeper->failing;
     keeper->failing = rc != 0;

@@ -56,6 +56,7 @@ typedef struct rig_log {
     /* 1: leases and members cannot be asked for, nor can it be opened; an error: no lease is given,
      * and no member taken in, because of that */
     _Atomic int away;
+    _Atomic int renew_rc; /* what a lease comes to, without a word, unless it is 0 */
     _Atomic int hides;   /* 1: the leases are not told, only refused */
     _Atomic int open_rc; /* what opening it comes to */
     _Atomic int get_rc;  /* ... and reading a partition, unless it is 0 */

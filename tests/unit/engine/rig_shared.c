@@ -119,8 +119,9 @@ static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
     shared *ours = enter(head);
     struct rig_lease *lease = &ours->log->lease[partition];
     uint64_t now = host_now_ms();
-    if (refuses(ours)) {
-        return leave(ours, refuses(ours));
+    int rc = refuses(ours) != 0 ? refuses(ours) : atomic_load(&ours->log->renew_rc);
+    if (rc != 0) {
+        return leave(ours, rc);
     }
     if (lease->until_ms > now && strcmp(lease->node, ours->node) != 0) {
         return leave(ours, ETX_EBUSY);

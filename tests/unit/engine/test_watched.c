@@ -105,6 +105,33 @@ static void a_clock_that_is_hours_off_is_told(void **state) {
     cluster_end(&cluster);
 }
 
+static void await_why(etx_engine *engine, const char *words) {
+    for (uint64_t until = host_now_ms() + 60000; strstr(home_of(engine).why, words) == NULL;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+}
+
+/* A store may fail between two questions, and the second has no words for it: the reason is told as
+ * soon as one has. */
+static void a_reason_that_comes_later_is_told(void **state) {
+    struct cluster cluster;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    atomic_store(&cluster.log.renew_rc, ETX_EUNAVAILABLE);
+    assert_true(host_wait_for(&cluster.down, 1));
+    await_why(one, "its log does not answer");
+    atomic_store(&cluster.log.away, 1);
+    await_why(one, "the store is away");
+    atomic_store(&cluster.log.away, 0);
+    atomic_store(&cluster.log.renew_rc, 0);
+    assert_true(host_wait_for(&cluster.back, 1));
+    assert_int_equal(atomic_load(&cluster.down), 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* What was never away does not come back. */
 static void a_first_opening_is_no_return(void **state) {
     struct cluster cluster;
@@ -202,6 +229,7 @@ int main(void) {
         cmocka_unit_test(a_promise_that_changes_is_told),
         cmocka_unit_test(what_is_taken_follows_the_promise),
         cmocka_unit_test(a_clock_that_is_hours_off_is_told),
+        cmocka_unit_test(a_reason_that_comes_later_is_told),
         cmocka_unit_test(a_first_opening_is_no_return),
         cmocka_unit_test(who_is_cut_off_does_not_say_that_it_is_active),
         cmocka_unit_test(what_could_not_be_read_meanwhile_is_read_soon),
