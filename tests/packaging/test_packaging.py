@@ -312,8 +312,8 @@ int main(void) {
         if os.path.exists(os.path.join(self.prefix, "bin", "etx")):
             expect("tests/simulation/etx-sim:" in text, "etx-sim is not built")
 
-    CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program, adapter,
-              participant, participant_http, module, dependencies, names, stack, size, abi)
+    CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program,
+              adapter, participant, participant_http, module, dependencies, names, stack, size, abi)
 
 
 def main():

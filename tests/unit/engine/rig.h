@@ -57,9 +57,10 @@ typedef struct rig_log {
      * and no member taken in, because of that */
     _Atomic int away;
     _Atomic int renew_rc; /* what a lease comes to, without a word, unless it is 0 */
-    _Atomic int hides;   /* 1: the leases are not told, only refused */
-    _Atomic int open_rc; /* what opening it comes to */
-    _Atomic int get_rc;  /* ... and reading a partition, unless it is 0 */
+    atomic_uint refused;  /* how often a member was not taken in */
+    _Atomic int hides;    /* 1: the leases are not told, only refused */
+    _Atomic int open_rc;  /* what opening it comes to */
+    _Atomic int get_rc;   /* ... and reading a partition, unless it is 0 */
     atomic_uint gets_failed;
     char id[ETX_HOME_ID_LEN + 1]; /* as it was told first; what is restored has the same */
     const char *identity;         /* of its store; NULL: it does not say */

@@ -101,6 +101,7 @@ static int shared_attend(etx_log *head,
     struct rig_member *member = member_of(ours);
     if (refuses(ours)) {
         snprintf(message, message_size, "the store %s", is_away(ours) ? "is away" : "has no space");
+        atomic_fetch_add(&ours->log->refused, 1);
         return leave(ours, refuses(ours));
     }
     if (ours->attended && member->process != ours) {
