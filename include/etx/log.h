@@ -64,8 +64,9 @@ typedef struct etx_log_info {
     uint32_t flags;       /* etx_log_flags */
     size_t batch_max;     /* bytes of the largest batch that a put takes */
     etx_durability grade; /* what an acknowledged put survives, as checked now */
-    const char *remark;   /* why not a better grade, or NULL; borrowed until close */
-    uint32_t block;       /* a put takes a multiple of so many bytes; 0 or 1: as many as it has */
+    /* Why not a better grade, or NULL; borrowed until close. 200 bytes of it are shown. */
+    const char *remark;
+    uint32_t block; /* a put takes a multiple of so many bytes; 0 or 1: as many as it has */
     /* bytes of records that a partition may hold beyond three times what is needed, before its
      * oldest part is written anew and trimmed; 0: 4 MiB */
     uint32_t slack;

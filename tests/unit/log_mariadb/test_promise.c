@@ -14,6 +14,7 @@ static void expect_grade(fixture *f, etx_durability grade, const char *words) {
     assert_int_equal(info.grade, grade);
     assert_non_null(info.remark);
     assert_non_null(strstr(info.remark, words));
+    assert_true(strlen(info.remark) <= 200); /* more would be cut off */
 }
 
 static void test_grades(void **state) {

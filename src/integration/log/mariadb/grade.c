@@ -117,9 +117,8 @@ static const char *replica_weakness_of(const settings *s) {
     enum { ENDLESS_MS = 1000000000 };
     if (!is_on(s->semi_sync))
         return "it has no copy that is waited for: what was acknowledged is lost with its disk, "
-               "and "
-               "a failover to a replica loses what that has not received. Set up "
-               "rpl_semi_sync_master_enabled, or use a Galera cluster";
+               "and a failover loses what the replica lacks. Set rpl_semi_sync_master_enabled, or "
+               "use a Galera cluster";
     if (etx__maria_number(s->semi_sync_timeout) < ENDLESS_MS)
         return "its semi-synchronous replicas are no promise: the server stops waiting for them "
                "without saying so. Set rpl_semi_sync_master_timeout = 4294967295";
