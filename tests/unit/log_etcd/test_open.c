@@ -160,6 +160,13 @@ static void test_users(void **state) {
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
     assert_int_equal(other.ops->trim(other.log, 0, 1), 0);
     assert_int_equal(chain_check(&other, 0, 0, NULL), 1);
+    /* a new password, as a change of users does, ends what was said before */
+    fixture_do(f,
+               "echo poor-2 | ETCDCTL_USER=root:admin etcdctl user passwd poor"
+               " --interactive=false >&2");
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    write_secret(file, "poor-2\n");
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
     /* a change of users ends what was said before; a new login goes on */
     fixture_do(f, "ETCDCTL_USER=root:admin etcdctl user add another:x >&2");
     assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);

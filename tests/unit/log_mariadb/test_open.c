@@ -231,6 +231,24 @@ static void write_secret(const char *path, const char *text, mode_t mode) {
     assert_int_equal(chmod(path, mode), 0);
 }
 
+/* Each partition has a connection of its own, made for its first put. */
+static void check_rotation(fixture *f, log_subject *open, const char *path) {
+    log_chain chain = chain_make(open, 7);
+    log_chain next = chain_make(open, 7);
+    etx_put put;
+    next.partition = 1;
+    fixture_say(f, "ALTER USER keyed@localhost IDENTIFIED BY 'secret-1b'");
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(put.error, ETX_EINVALID);
+    write_secret(path, "secret-1b\n", 0600);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
+    /* without its file it is as it was at first */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(chain_put_next(&next, &put), ETX_PUT_NOT_WRITTEN);
+    fixture_say(f, "ALTER USER keyed@localhost IDENTIFIED BY 'secret-1'");
+    assert_int_equal(chain_put_next(&next, &put), ETX_PUT_WRITTEN);
+}
+
 static void test_passwords(void **state) {
     fixture *f = *state;
     char dir[] = "/tmp/etx-log-mariadb-XXXXXX";
@@ -253,8 +271,8 @@ static void test_passwords(void **state) {
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
     assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    check_rotation(f, &other, path);
     other.ops->close(other.log, 1);
-    assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0);
     /* what the server tells has the password; but not of a short one in each word that has it */
     subject_refused(&f->subject, url_of(f, "not_there:not_there", "etx", ""), 0, ETX_EINVALID,

@@ -179,6 +179,16 @@ static void await_refusal(fixture *f, const char *url) {
     fail_msg("a password is not asked for");
 }
 
+/* A partition has a connection of its own, made for its first put. */
+static void check_rotation(fixture *f, log_subject *open, const char *path) {
+    log_chain chain = chain_make(open, 7);
+    etx_put put;
+    fixture_say(f, "ALTER ROLE keyed PASSWORD 'secret-1b'");
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    write_secret(path, "secret-1b\n", 0600);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
+}
+
 static void test_passwords(void **state) {
     fixture *f = *state;
     char dir[] = "/tmp/etx-log-postgresql-XXXXXX";
@@ -204,7 +214,9 @@ static void test_passwords(void **state) {
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
     assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    check_rotation(f, &other, path);
     other.ops->close(other.log, 1);
+    fixture_say(f, "ALTER ROLE keyed PASSWORD 'secret-1'");
     write_secret(path, "*:*:*:keyed:secret-1\n", 0600);
     snprintf(other.url, sizeof other.url, "%.120s&passfile=%s", bare, path);
     assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);

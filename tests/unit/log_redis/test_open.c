@@ -228,6 +228,16 @@ static void write_secret(const char *path, const char *text, mode_t mode) {
     assert_int_equal(chmod(path, mode), 0);
 }
 
+/* A partition has a connection of its own, made for its first put. */
+static void check_rotation(fixture *f, log_subject *open, const char *path) {
+    log_chain chain = chain_make(open, 7);
+    etx_put put;
+    fixture_ask(f, "ACL SETUSER keyed resetpass >secret-1b");
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_NOT_WRITTEN);
+    write_secret(path, "secret-1b\n", 0600);
+    assert_int_equal(chain_put_next(&chain, &put), ETX_PUT_WRITTEN);
+}
+
 static void test_passwords(void **state) {
     fixture *f = *state;
     char dir[] = "/tmp/etx-log-redis-XXXXXX";
@@ -251,7 +261,10 @@ static void test_passwords(void **state) {
     log_subject other = f->subject;
     snprintf(other.url, sizeof other.url, "%s", url);
     assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);
+    check_rotation(f, &other, path);
     other.ops->close(other.log, 1);
+    write_secret(path, "secret-1\n", 0600);
+    fixture_ask(f, "ACL SETUSER keyed resetpass >secret-1");
     snprintf(other.url, sizeof other.url, "redis://keyed:secret-1@/0?prefix=%s&socket=%s",
              f->prefix, getenv("REDIS_SOCKET"));
     assert_int_equal(subject_open(&other, ETX_LOG_NO_CREATE), 0);

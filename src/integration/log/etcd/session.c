@@ -324,14 +324,16 @@ static int take_token(etx__etcd_session *session, etx_bytes token) {
 /* The token that the member gives for user and password goes with each request. */
 static int log_in(etx__etcd_session *session) {
     const etx__etcd_store *store = session->store;
+    char password[ETX__STORE_PASSWORD_MAX + 2];
     etx__etcd_text request = {.bytes = NULL};
     etx_bytes answer;
     if (!store->place.user[0])
         return 0;
+    etx__store_password(&store->common, password);
     begin(&request);
     etx__etcd_words(&request, AUTHENTICATE_NAME, "%s", store->place.user);
-    etx__etcd_bytes(&request, AUTHENTICATE_PASSWORD, store->common.password,
-                    strlen(store->common.password));
+    etx__etcd_bytes(&request, AUTHENTICATE_PASSWORD, password, strlen(password));
+    explicit_bzero(password, sizeof password);
     CURLcode code = request.failed
                         ? CURLE_OUT_OF_MEMORY
                         : call(session, "Auth/Authenticate", &request, store->common.timeout_ms);

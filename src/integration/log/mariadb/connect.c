@@ -68,6 +68,7 @@ static int check_tls(etx__maria_session *session) {
 static int connect_host(etx__maria_session *session, uint32_t number) {
     const etx__maria_store *store = session->store;
     const etx__store_host *host = store->place.host_count ? &store->place.host[number] : NULL;
+    char password[ETX__STORE_PASSWORD_MAX + 2];
     session->conn = mysql_init(NULL);
     session->code = 0;
     if (!session->conn) {
@@ -75,9 +76,12 @@ static int connect_host(etx__maria_session *session, uint32_t number) {
         return session->rc;
     }
     set_options(session->conn, store);
-    if (!mysql_real_connect(session->conn, host ? host->name : NULL, store->place.user,
-                            store->common.password ? store->common.password : "", store->place.path,
-                            host ? host->port : 0, host ? NULL : store->socket, 0)) {
+    etx__store_password(&store->common, password);
+    int connected = mysql_real_connect(session->conn, host ? host->name : NULL, store->place.user,
+                                       password, store->place.path, host ? host->port : 0,
+                                       host ? NULL : store->socket, 0) != NULL;
+    explicit_bzero(password, sizeof password);
+    if (!connected) {
         char words[160];
         snprintf(words, sizeof words, "%s", mysql_error(session->conn));
         (void)etx__maria_failed(session, NULL);

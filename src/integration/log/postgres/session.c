@@ -175,17 +175,21 @@ static PGconn *connect_now(const etx__pg_store *store) {
     enum { MOST = 64 };
     const char *keywords[MOST + 1];
     const char *values[MOST + 1];
+    char password[ETX__STORE_PASSWORD_MAX + 2];
     int count = 0;
+    etx__store_password(&store->common, password);
     for (const PQconninfoOption *option = store->conninfo; option->keyword && count < MOST;
          option++) {
         if (option->val && option->val[0]) {
             keywords[count] = option->keyword;
-            values[count++] = option->val;
+            values[count++] = strcmp(option->keyword, "password") == 0 ? password : option->val;
         }
     }
     keywords[count] = NULL;
     values[count] = NULL;
-    return PQconnectdbParams(keywords, values, 0);
+    PGconn *conn = PQconnectdbParams(keywords, values, 0);
+    explicit_bzero(password, sizeof password);
+    return conn;
 }
 
 /* What the log needs of a session, whatever the server's, the database's or the user's defaults

@@ -95,14 +95,17 @@ static etx__redis_outcome run(etx__redis_session *session,
 static int introduce(etx__redis_session *session) {
     const etx__redis_store *store = session->store;
     etx__redis_command auth = {.count = 0};
+    char password[ETX__STORE_PASSWORD_MAX + 2];
     redisReply *reply = NULL;
     if (!store->place.user[0] && !store->common.password)
         return 0;
     etx__redis_word(&auth, "AUTH");
     if (store->place.user[0])
         etx__redis_word(&auth, store->place.user);
-    etx__redis_word(&auth, store->common.password ? store->common.password : "");
+    etx__store_password(&store->common, password);
+    etx__redis_word(&auth, password);
     etx__redis_outcome outcome = run(session, &auth, &reply);
+    explicit_bzero(password, sizeof password);
     freeReplyObject(reply);
     return outcome == ETX__REDIS_DONE ? 0 : session->rc;
 }

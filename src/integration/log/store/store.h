@@ -11,6 +11,7 @@ enum {
     ETX__STORE_PARTITIONS = 16, /* of a log that is made, unless told */
     ETX__STORE_PARTITIONS_MAX = 256,
     ETX__STORE_HOSTS_MAX = 16,
+    ETX__STORE_PASSWORD_MAX = 1000,
     ETX__STORE_SLOT_COST = 64,         /* bytes that a slot takes beside its batch */
     ETX__STORE_GONE_S = 30 * 24 * 3600 /* so long it is told of nodes that are gone */
 };
@@ -19,7 +20,8 @@ enum {
 typedef struct etx__store {
     char node[ETX_NAME_MAX + 1];
     char process[17];    /* drawn at open: tells two processes with one name apart */
-    char *password;      /* of the URL or of password_file; or NULL */
+    char *password;      /* of the URL, or of password_file when the log was opened; or NULL */
+    char *password_file; /* or NULL */
     uint32_t partitions; /* for a log that is made */
     uint32_t timeout_ms; /* of a request, and of a connect */
     int read_only;
@@ -71,7 +73,6 @@ typedef struct etx__store_reader {
 
 /* What does not stand in the URL. Undone by etx__store_free. */
 int etx__store_init(const etx_log_config *config, etx__store *ret_store);
-void etx__store_free(etx__store *store);
 /* Reads `url` from behind its scheme's "://" to its '?'. A host is demanded unless
  * `default_port` is 0. */
 int etx__store_place_take(const etx_log_config *config,
@@ -86,7 +87,17 @@ int etx__store_options_take(const etx_log_config *config,
                             etx__store *store);
 /* A decimal number from 1 to `most`, and nothing else. ETX_EINVALID: it is not; nothing is said. */
 int etx__store_number(const char *text, uint32_t most, uint32_t *ret_number);
-/* Puts *** where the text has the store's password. */
+
+/* ---- password.c */
+
+void etx__store_free(etx__store *store);
+/* Copies it, and wipes what was given. Errors of this and the next: as of url.c. */
+int etx__store_password_keep(const etx_log_config *config, etx__store *store, char *password);
+int etx__store_password_file(const etx_log_config *config, etx__store *store, const char *file);
+/* For a new connection: as the file has it now, or, where that cannot be read or has none, as it
+ * was when the log was opened; or "". Wipe it afterwards. */
+void etx__store_password(const etx__store *store, char ret_password[ETX__STORE_PASSWORD_MAX + 2]);
+/* Puts *** where the text has the store's password, that of then or of now. */
 void etx__store_redact(const etx__store *store, char *text, size_t size);
 
 /* ---- store.c */

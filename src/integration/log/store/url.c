@@ -1,22 +1,13 @@
 /* Reads what the URLs of stores on a network have in common. */
 #include "store.h"
 
-#include <ctype.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    PASSWORD_MAX = 1000,
-    VALUE_MAX = 512,
-    TIMEOUT_MS = 5000,
-    TIMEOUT_MIN_MS = 100,
-    TIMEOUT_MAX_MS = 600000
-};
+enum { VALUE_MAX = 512, TIMEOUT_MS = 5000, TIMEOUT_MIN_MS = 100, TIMEOUT_MAX_MS = 600000 };
 
 #define SAY(config, rc, ...) \
     etx__store_say((config)->message, (config)->message_size, rc, __VA_ARGS__)
@@ -72,44 +63,6 @@ int etx__store_init(const etx_log_config *config, etx__store *ret_store) {
     return 0;
 }
 
-void etx__store_free(etx__store *store) {
-    if (store->password)
-        explicit_bzero(store->password, strlen(store->password));
-    free(store->password);
-    store->password = NULL;
-}
-
-static int is_word(char c) {
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* A short one stands in many a word, and a word with *** for a part of it tells which part. */
-static int is_told(const char *text, const char *at, size_t len) {
-    enum { SHORT = 8 };
-    return len >= SHORT || ((at == text || !is_word(at[-1])) && !is_word(at[len]));
-}
-
-void etx__store_redact(const etx__store *store, char *text, size_t size) {
-    size_t len = store->password ? strlen(store->password) : 0;
-    for (char *at = text; len && (at = strstr(at, store->password));) {
-        if (!is_told(text, at, len)) {
-            at++;
-            continue;
-        }
-        char rest[400];
-        snprintf(rest, sizeof rest, "%s", at + len);
-        snprintf(at, size - (size_t)(at - text), "***%s", rest);
-        at += strnlen(at, 3);
-    }
-}
-
-static int password_keep(const etx_log_config *config, etx__store *store, char *password) {
-    etx__store_free(store);
-    store->password = strdup(password);
-    explicit_bzero(password, strlen(password));
-    return store->password ? 0 : SAY(config, ETX_ENOMEM, "out of memory");
-}
-
 /* ---- the place */
 
 static int host_take(const etx_log_config *config,
@@ -161,7 +114,7 @@ static int user_take(const etx_log_config *config,
                      size_t len,
                      etx__store *store,
                      etx__store_place *place) {
-    char password[PASSWORD_MAX + 1];
+    char password[ETX__STORE_PASSWORD_MAX + 1];
     const char *colon = memchr(text, ':', len);
     size_t user_len = colon ? (size_t)(colon - text) : len;
     if (decode(text, user_len, place->user, sizeof place->user))
@@ -172,7 +125,7 @@ static int user_take(const etx_log_config *config,
     if (decode(colon + 1, len - user_len - 1, password, sizeof password))
         return SAY(config, ETX_EINVALID,
                    "the URL's password is too long, or has a %% without two digits");
-    return password_keep(config, store, password);
+    return etx__store_password_keep(config, store, password);
 }
 
 int etx__store_place_take(const etx_log_config *config,
@@ -214,26 +167,8 @@ static int timeout_take(const etx_log_config *config, void *user, const char *va
     return 0;
 }
 
-static int password_read(const etx_log_config *config, void *user, const char *file) {
-    char password[PASSWORD_MAX + 2];
-    struct stat status;
-    if (!file[0])
-        return SAY(config, ETX_EINVALID, "the option password_file names a file");
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    ssize_t len = fd >= 0 && fstat(fd, &status) == 0 ? read(fd, password, PASSWORD_MAX + 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (len < 0)
-        return SAY(config, ETX_EINVALID, "the password_file %.300s cannot be read: %m", file);
-    if (status.st_mode & S_IRWXO)
-        return SAY(config, ETX_EINVALID,
-                   "everybody may read the password_file %.300s: chmod 600 it", file);
-    password[len] = 0;
-    password[strcspn(password, "\r\n")] = 0;
-    if (!password[0] || len > PASSWORD_MAX)
-        return SAY(config, ETX_EINVALID,
-                   "the password_file %.300s has no password in its first line", file);
-    return password_keep(config, user, password);
+static int password_file_take(const etx_log_config *config, void *user, const char *value) {
+    return etx__store_password_file(config, user, value);
 }
 
 static int secret_refuse(const etx_log_config *config, void *user, const char *value) {
@@ -246,7 +181,7 @@ static int secret_refuse(const etx_log_config *config, void *user, const char *v
 
 static const etx__store_option common[] = {{"partitions", partitions_take},
                                            {"timeout_ms", timeout_take},
-                                           {"password_file", password_read},
+                                           {"password_file", password_file_take},
                                            {"password", secret_refuse},
                                            {"sslpassword", secret_refuse}};
 enum { COMMON_SHOWN = 3 };
