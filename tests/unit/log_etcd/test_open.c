@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/stat.h>
 
 static void test_urls(void **state) {
@@ -307,12 +308,42 @@ static void test_lease_revoked(void **state) {
     ops->close(a.log, 1);
 }
 
+static uint64_t now_ms(void) {
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void take_left(const etx_log_node *node, void *user) {
+    *(uint64_t *)user = node->left_ms;
+}
+
+static void leave_out(const etx_log_lease *lease, void *user) {
+    (void)lease;
+    (void)user;
+}
+
+/* etcd tells whole seconds, rounded down: a node that has just said that it is there for two does
+ * not have one alone. What is told is right to half a second. */
+static void test_left(void **state) {
+    fixture *f = *state;
+    const uint64_t ttl_ms = 2000;
+    uint64_t left = 0;
+    etx_log_survey survey = {sizeof survey, take_left, leave_out, &left, NULL};
+    uint64_t before = now_ms();
+    assert_int_equal(f->subject.ops->attend(f->subject.log, "", (uint32_t)ttl_ms, NULL, 0), 0);
+    assert_int_equal(f->subject.ops->survey(f->subject.log, &survey, NULL, 0), 0);
+    assert_true(left <= ttl_ms);
+    assert_true(left + 500 + (now_ms() - before) + 2 >= ttl_ms);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_urls),
         CASE(test_unreachable),
         CASE(test_not_ours),
         CASE(test_left_behind),
+        CASE(test_left),
         CASE(test_many_partitions),
         CASE(test_grade),
         CASE(test_users),

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRIES = 4, SEEN_MS = 1000, WORD_MS = 3600 * 1000 };
+enum { TRIES = 4, SEEN_MS = 1000, HALF_MS = 500, WORD_MS = 3600 * 1000 };
 
 /* A key of a node or of a partition. */
 typedef struct holder {
@@ -76,7 +76,9 @@ static int hold(etx__etcd_log *log, uint32_t ttl_ms, etx__etcd_lease **ret_lease
     return rc || lease->id ? rc : grant(log, lease);
 }
 
-/* How long one has to go, as it was within the last second; 0: it is over. */
+/* How long one has to go, as it was within the last second; 0: it is over. etcd tells whole
+ * seconds, rounded down, so half of one is added: without it a lease of two would always seem to be
+ * about to end, and with all of it one that has run out to have been given up. */
 static int left(etx__etcd_log *log, uint64_t id, uint64_t *ret_ms) {
     etx__etcd_seen *seen = &log->seen[0];
     uint64_t now = etx__etcd_now_ms();
@@ -91,7 +93,7 @@ static int left(etx__etcd_log *log, uint64_t id, uint64_t *ret_ms) {
         int64_t ttl_s = (int64_t)etx__etcd_number_of(answer, LEASE_ANSWER_TTL);
         *seen = (etx__etcd_seen){.id = id, .asked_ms = now};
         if (rc == 0 && ttl_s >= 0)
-            seen->until_ms = now + (uint64_t)ttl_s * 1000 + (ttl_s == 0);
+            seen->until_ms = now + (uint64_t)ttl_s * 1000 + HALF_MS;
     }
     *ret_ms = seen->until_ms == 0 ? 0 : seen->until_ms > now ? seen->until_ms - now : 1;
     return rc == ETX_ENOTFOUND ? 0 : rc;
