@@ -19,7 +19,9 @@ static const struct {
     {"clock-stepped", "clock-jumped", "the clock stepped",
      "set the clock right (NTP, and without steps): deadlines and retries follow it"},
     {"log-poisoned", "log-fails", "a write or sync of the log failed, and it was opened anew",
-     "the server's log says where; see what the disk says of itself (dmesg, smartctl)"},
+     "the server's log says in which home: of a directory, see what the disk says of itself "
+     "(dmesg, "
+     "smartctl); of a store, whether it was killed or restarted, and what its own log says"},
     {"finish-refused", "finish-refused", "a participant refused to confirm, cancel or the like",
      "it promised that it could: mend it; what it cannot do is settled by 'etx tx force'"},
     {"workers-stuck", "workers-stuck", "all threads were in calls past their timeout",

@@ -166,8 +166,11 @@ class Doctor(Case):
                 changed.append(count if path == "/metrics" else 0)
                 return text
             between.change = change
-            self.assertEqual(set(findings()), {code})
+            found = findings()
+            self.assertEqual(set(found), {code})
             self.assertEqual(sum(changed), 1, code)
+        for words in ("of a directory", "smartctl", "of a store", "killed or restarted"):
+            self.assertIn(words, found["log-fails"]["do"])
 
     def test_it_cannot_look(self):
         self.assertIn("127.0.0.1:1", self.doctor(2, "--server", "http://127.0.0.1:1"))
