@@ -16,6 +16,8 @@ static const cli_option options_table[] = {
 #endif
     {"home", 'H', CLI_TEXT, offsetof(doctor_options, home), "file:DIR|URL",
      "or a log; it is only read, whoever has it open", 0, 0},
+    {"state", 's', CLI_TEXT, offsetof(doctor_options, state), "DIR",
+     "with --home URL: a node's state directory, which\nshows what the store has lost", 0, 0},
     {"older-than", 'o', CLI_TIME, offsetof(doctor_options, older_ms), "TIME", OLDER_HELP, 0, 0},
     {"room", 'r', CLI_NUMBER, offsetof(doctor_options, room_mib), "MIB", ROOM_HELP, 0, 1 << 30},
     {"json", 'j', CLI_FLAG, offsetof(doctor_options, json), NULL, "one JSON object", 0, 0},
@@ -23,7 +25,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "[--server URL | --home file:DIR|URL] [--older-than TIME] [--json]",
+    "[--server URL | --home file:DIR|URL [--state DIR]] [--older-than TIME] [--json]",
     "Looks at a server etxd that runs, or at a log, and says what is wrong and what to do:\n"
     "participants that do not answer, targets that are not allowed, transactions that are "
     "stalled,\n"
@@ -31,7 +33,9 @@ static const cli_command command = {
     "what\n"
     "it acknowledged, a log that no node works on, a clock that jumped, a server that is not "
     "ready.\n"
-    "It changes nothing.",
+    "What a store has lost (as by an older backup) only nodes know, by their state directories: "
+    "ask\n"
+    "them (--server), or name one (--state). It changes nothing.",
     options_table,
     "  etx doctor\n"
     "  etx doctor --home file:/var/lib/shop/etx --older-than 1h\n"
@@ -113,6 +117,12 @@ static void report(doctor *self) {
     json_array_foreach(self->findings, i, finding) {
         print_finding(cli, finding);
     }
+    if (self->unasked) {
+        fputs(
+            "Whether the store has lost anything only a node can tell: --server URL, or --state "
+            "DIR.\n",
+            cli->out);
+    }
     if (json_array_size(self->findings) == 0) {
         fprintf(cli->out, "%sNothing is wrong.%s\n", etx__cli_color(cli, CLI_GREEN),
                 etx__cli_color(cli, CLI_PLAIN));
@@ -125,6 +135,11 @@ static int look(doctor *self) {
     if (self->options.home != NULL && self->options.server != NULL) {
         return etx__cli_fail(self->cli, "a log, or a server that runs",
                              "--home and --server do not go together");
+    }
+    if (self->options.state != NULL &&
+        (self->options.home == NULL || !etx__cli_is_store(self->options.home))) {
+        return etx__cli_fail(self->cli, "--home postgresql://... and the like",
+                             "--state is for a log in a store");
     }
     if (self->options.home != NULL) {
         return etx__cli_is_store(self->options.home) ? etx__doctor_store(self)

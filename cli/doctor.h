@@ -8,6 +8,7 @@
 typedef struct doctor_options {
     const char *server;
     const char *home;
+    const char *state; /* of a node, which remembers what the store has acknowledged; or NULL */
     uint64_t older_ms;
     uint64_t room_mib;
     int json;
@@ -17,6 +18,7 @@ typedef struct doctor {
     cli_context *cli;
     doctor_options options;
     json_t *findings;
+    int unasked; /* nobody was asked what the store has lost */
 } doctor;
 
 /* Notes a finding: its code, what is to be done, what is wrong. The object, for more members, is

@@ -1,5 +1,6 @@
 /* `etx doctor --home` of a log in a store that nodes may share. It is only read. */
 #include "doctor.h"
+#include "log_loss.h"
 #include "log_open.h"
 
 enum { SKEW_MS = 5000 };
@@ -52,6 +53,28 @@ static void look_at_clock(doctor *self, etx_log *log) {
     }
 }
 
+/* What a node remembers, which alone shows it. CLI_OK, or CLI_BAD. */
+static int look_at_loss(doctor *self, etx_log *log) {
+    etx_seen seen = {.size = sizeof seen};
+    loss_scan scan;
+    unsigned lost = 0;
+    int code = etx__loss_read(self->cli, log, self->options.state, &seen);
+    for (uint32_t i = 0; code == CLI_OK && i < seen.partitions; i++) {
+        code = etx__loss_scan(self->cli, log, &seen, i, &scan);
+        lost += code == CLI_OK && etx__loss_is_lost(&scan);
+    }
+    etx_seen_free(&seen);
+    if (code == CLI_OK && lost > 0) {
+        json_t *finding = etx__doctor_note(
+            self, "log-regressed",
+            "look for a newer copy of the store; 'etx log diff URL --state DIR' shows each "
+            "partition",
+            "the store has lost what it acknowledged in %u partition%s", lost, lost > 1 ? "s" : "");
+        etx__out_number(finding, "partitions", lost);
+    }
+    return code;
+}
+
 /* CLI_OK, or CLI_BAD: it cannot be looked at. */
 static int look_at_log(doctor *self, etx_log *log, size_t *ret_nodes, int *ret_damaged) {
     etx_log_info info = {.size = sizeof info};
@@ -66,7 +89,11 @@ static int look_at_log(doctor *self, etx_log *log, size_t *ret_nodes, int *ret_d
     }
     look_at_grade(self, &info);
     look_at_clock(self, log);
-    return look_at_slots(self, log, info.partitions, ret_damaged) == 0 ? CLI_OK : CLI_BAD;
+    self->unasked = self->options.state == NULL;
+    if (look_at_slots(self, log, info.partitions, ret_damaged) != 0) {
+        return CLI_BAD;
+    }
+    return self->unasked || *ret_damaged ? CLI_OK : look_at_loss(self, log);
 }
 
 int etx__doctor_store(doctor *self) {

@@ -163,6 +163,16 @@ static int accept(cli_context *cli,
 
 /* ---- the command */
 
+/* It is written all the same: somebody has said so. */
+static void warn(cli_context *cli, const loss_scan *scan) {
+    fprintf(cli->err,
+            "etx: warning: partition %u: %s; a node that remembers more takes what it misses for "
+            "accepted. 'etx log diff' shows it, with a node's --state\n",
+            scan->partition,
+            scan->remembered.known ? "what --state remembers is not lost"
+                                   : "nothing shows that anything is lost there");
+}
+
 static int accept_one(cli_context *cli,
                       etx_log *log,
                       const etx_seen *seen,
@@ -178,6 +188,9 @@ static int accept_one(cli_context *cli,
             etx__loss_print(cli, options->json, &scan, etx__loss_state(&scan));
         }
         return CLI_NO;
+    }
+    if (!etx__loss_is_lost(&scan)) {
+        warn(cli, &scan);
     }
     code = accept(cli, log, seen, options, &scan);
     if (code == CLI_OK) {

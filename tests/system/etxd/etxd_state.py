@@ -90,6 +90,12 @@ class State(Case):
             "log", "diff", self.home, "--state", state, "--json", code=1).splitlines()]
         lost = [one["partition"] for one in lost if one["state"] == "lost"]
         self.assertEqual(lost, list(range(PARTITIONS)))
+        doctor = ("doctor", "--home", self.home)
+        self.assertIn("only a node can tell", self.etx(*doctor))
+        shown = self.etx(*doctor, "--state", state, code=1)
+        self.assertIn(f"log-regressed: the store has lost what it acknowledged in {PARTITIONS}",
+                      shown)
+        self.assertNotIn("only a node can tell", shown)
 
         self.open()
         self.eventually(lambda: [one["regressed"] for one in self.partitions()] ==
@@ -125,6 +131,8 @@ class State(Case):
         shown = self.etx("log", "show", self.home, "--type", "loss")
         self.assertIn("by ann: the disk burnt", shown)
         self.assertIn("there", self.etx("log", "diff", self.home, "--state", state))
+        self.assertIn("Nothing is wrong", self.etx(*doctor, "--state", state))
+        self.assertIn("is for a log in a store", self.etx("doctor", "--state", state, code=2))
         self.assertIn("Nothing is lost", self.etx(*accept, "--all", "--why", "x", code=1))
 
     def test_what_another_remembers_counts(self):
@@ -153,7 +161,8 @@ class State(Case):
         self.assertIn("--state", self.etx(*accept, "--all", code=2))
         self.assertIn("for one", self.etx(*accept, "--all", "--without-proof", code=2))
         for i in range(PARTITIONS):
-            self.etx(*accept, "--partition", str(i), "--without-proof")
+            shown = self.etx(*accept, "--partition", str(i), "--without-proof")
+            self.assertIn(f"warning: partition {i}: nothing shows that anything is lost", shown)
         self.open()
         self.eventually(self.all_here)
 
@@ -169,7 +178,10 @@ class State(Case):
         self.assertIn("Nothing is lost: nothing was written.", refused)
         self.etx("log", "show", self.home, "--type", "loss", code=1)
         for proof in ((), ("--state", state)):  # who says so in words has it
-            self.assertIn("accepted", self.etx(*accept, "--without-proof", *proof))
+            shown = self.etx(*accept, "--without-proof", *proof)
+            self.assertIn("partition 1: accepted", shown)
+            self.assertIn("warning: partition 1: " + ("what --state remembers is not lost" if proof
+                                                      else "nothing shows"), shown)
         self.assertEqual(self.etx("log", "show", self.home, "--type", "loss").count(": x"), 2)
 
     def test_a_database_that_is_away_is_waited_for(self):
