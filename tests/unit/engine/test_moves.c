@@ -173,6 +173,30 @@ static void one_is_drained(void **state) {
     cluster_end(&cluster);
 }
 
+/* The last node cannot be drained: also where it becomes the last one later. */
+static void who_is_drained_and_the_last_takes_part_again(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome;
+    etx_home_status home = {.size = sizeof home};
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
+    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
+    cluster_wait_for(two, PARTITIONS);
+    rig_close(two, ETX_CLOSE_ABRUPT);
+    cluster_wait_for(one, PARTITIONS);
+    rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+    assert_int_equal(home.drained, 0);
+    rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 /* What was moved to it goes as well. */
 static void what_was_moved_there_is_drained_too(void **state) {
     struct cluster cluster;
@@ -265,6 +289,7 @@ int main(void) {
         cmocka_unit_test(one_is_moved_to_a_node_that_dies),
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
+        cmocka_unit_test(who_is_drained_and_the_last_takes_part_again),
         cmocka_unit_test(what_was_moved_there_is_drained_too),
         cmocka_unit_test(what_was_handed_over_is_not_measured),
         cmocka_unit_test(who_is_drained_waits_for_a_put),

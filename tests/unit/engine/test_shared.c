@@ -431,6 +431,27 @@ static void of_two_with_one_name_the_older_stops(void **state) {
     cluster_end(&cluster);
 }
 
+/* When the newer one is gone, the share of that name is the older one's again: nobody else would
+ * take it. */
+static void the_older_takes_part_again(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    etx_engine *older = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for_halves(older, two);
+    etx_engine *newer = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for(older, 0);
+    cluster_wait_for_halves(newer, two);
+    rig_close(newer, ETX_CLOSE_FINISH);
+    cluster_wait_for_halves(older, two);
+    rig_must(older, cluster_run(older, NULL, &outcome), "run");
+    rig_close(older, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
 static void wait_without_lease(struct cluster *cluster, etx_engine *engine) {
     etx_partition_status status = {.size = sizeof status};
     atomic_store(&cluster->log.away, 1);
@@ -522,6 +543,7 @@ int main(void) {
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
+        cmocka_unit_test(the_older_takes_part_again),
         cmocka_unit_test(a_lease_that_had_run_out_is_proved),
         cmocka_unit_test(without_a_lease_nothing_new_is_written),
     };
