@@ -103,11 +103,11 @@ static int shared_attend(etx_log *head,
         snprintf(message, message_size, "the store %s", is_away(ours) ? "is away" : "has no space");
         return leave(ours, refuses(ours));
     }
-    if (ours->attended && member->process != NULL && member->process != ours) {
+    if (ours->attended && member->process != ours && member->until_ms > host_now_ms()) {
         return leave(ours, ETX_ECONFLICT);
     }
     ours->attended = 1;
-    member->process = ttl_ms > 0 ? ours : NULL;
+    member->process = ours;
     member->until_ms = ttl_ms > 0 ? host_now_ms() + ttl_ms : 0;
     if (ttl_ms > 0) {
         snprintf(member->address, sizeof member->address, "%s", address);
