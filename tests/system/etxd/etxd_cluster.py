@@ -299,8 +299,7 @@ class Cluster(Nodes):
         self.shared_by(("b", "c", "a"))
 
     def test_two_with_one_name(self):
-        older = self.open("a")
-        newer = self.open("a")
+        older, newer = self.open("a"), self.open("a")
         self.eventually(lambda: "another process is node a now" in older.log())
         self.assertEqual(older.get("/readyz").status, 503)
         self.assertEqual(newer.end(), 0)
