@@ -102,7 +102,7 @@ static int check_directories(cli_context *cli, const cli_args *args) {
                                  "%s is no directory", url);
         }
     }
-    return CLI_RUN;
+    return etx__log_check_dest(cli, args->values[1]) == CLI_OK ? CLI_RUN : CLI_BAD;
 }
 
 int etx__command_log_backup(cli_context *cli, int argc, char **argv) {

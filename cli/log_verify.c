@@ -41,7 +41,7 @@ static const cli_command command = {
 
 static void note_finding(const etx_file_finding *finding, void *user) {
     verify_run *run = user;
-    run->damages += strcmp(finding->file, run->dir) != 0;
+    run->damages += finding->state != ETX_FILE_SOUND && strcmp(finding->file, run->dir) != 0;
     if (run->findings != NULL) {
         json_array_append_new(run->findings, etx__log_finding_json(finding));
     } else {

@@ -114,6 +114,7 @@ static const tx_client_ops local_ops = {
  * that. Nor must one operate on a log that nodes work on: they would have to share it with this
  * one. */
 static int check_present(cli_context *cli, const char *url, int operate) {
+    etx_log_info info = {.size = sizeof info};
     char message[400] = "";
     etx_log *log = NULL;
     json_t *nodes;
@@ -127,6 +128,9 @@ static int check_present(cli_context *cli, const char *url, int operate) {
                                  : NULL,
                              "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),
                              etx_error_name(rc));
+    }
+    if (!operate && log->ops->info(log, &info) == 0 && etx__log_is_retired(&info)) {
+        fprintf(cli->err, "%s: %s\n", cli->path, LOG_RETIRED);
     }
     nodes = operate ? etx__log_nodes(log, message, sizeof message) : json_array();
     if (nodes == NULL) {

@@ -191,6 +191,17 @@ static void dir_verify(file_verify *verify, const etx__file_list *list) {
     finding_tell(verify, 0, &fault);
 }
 
+/* It is sound, and nobody's any more: what whoever opens it is told. */
+static void retired_tell(const file_verify *verify) {
+    char path[sizeof verify->log->dir + ETX__NAME_SIZE];
+    char text[512];
+    const etx_file_finding finding = {
+        .size = sizeof finding, .state = ETX_FILE_SOUND, .file = path, .text = text};
+    snprintf(path, sizeof path, "%s/moved", verify->log->dir);
+    if (verify->found && !etx__file_retired_read(verify->log, text, sizeof text))
+        verify->found(&finding, verify->user);
+}
+
 int etx_log_file_verify(const char *dir,
                         etx_file_finding_fn found,
                         void *user,
@@ -212,6 +223,8 @@ int etx_log_file_verify(const char *dir,
     if (verify.report.in_use)
         verify.report.clean = 0;
     dir_verify(&verify, &list);
+    if (list.moved)
+        retired_tell(&verify);
     if (rc) {
         snprintf(fault.file, sizeof fault.file, "%s", list.copying ? "copying" : "home");
         fault.state = ETX_FILE_CORRUPT;
