@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <etx/codec_json.h>
+
 #include "envelope.h"
 #include "log_open.h"
 #include "tx_client.h"
@@ -183,7 +185,10 @@ static int start_engine(cli_context *cli,
     if (rc != 0) {
         return etx__cli_fail(cli, NULL, "%s", etx_strerror(rc));
     }
-    rc = etx_engine_home(engine, url);
+    rc = etx_engine_codec(engine, etx_codec_json());
+    if (rc == 0) {
+        rc = etx_engine_home(engine, url);
+    }
     if (rc == 0) {
         rc = etx_engine_start(engine);
     }
