@@ -26,7 +26,7 @@ static const cli_option record_options[] = {
 static const cli_command retry_command = {
     "(GID | filters | --all) (--server URL | --home file:DIR|URL) [--rate N]",
     "Has a server call now what it would call later. On a log only checks that the transactions\n"
-    "are there and not ended: no process has it open, so nobody calls, and nothing is recorded. "
+    "are there, not ended or parked: nobody has it open, so nobody calls, and nothing is recorded. "
     "The\n"
     "program calls all that is due as soon as it starts; while it runs, its own etx_retry and\n"
     "etx_bulk_operate hurry it.",

@@ -158,6 +158,7 @@ class Tx(Case):
             self.assertIn(words, said)
             self.assertLess(said.count("ETX_E"), 2, said)
         self.expect(0, "tx", "park", gid, *self.home, "--why", "a test")
+        self.assertIn("etx tx resume", self.expect(1, "tx", "retry", gid, *self.home).stderr)
         self.assertIn("it is parked already", self.expect(
             1, "tx", "park", gid, *self.home, "--why", "a test").stderr)
 
