@@ -51,7 +51,8 @@ static const cli_command repair_command = {
     "DIR DEST [--accept-loss] [--json]",
     "Copies what is sound of a damaged, closed log into DEST, up to the first damage of each\n"
     "partition. Never in place: the original stays as it is. Where something would be\n"
-    "lost it only says what, and does nothing without --accept-loss; damage that hides nothing (a\n"
+    "lost it only says which slots, and does nothing without --accept-loss; damage that hides "
+    "nothing (a\n"
     "state file, an empty segment) needs no acceptance. Decisions that are lost may already have\n"
     "been acted on: compare the participants' own records before the copy is used.",
     repair_options,

@@ -125,6 +125,7 @@ class Log(Case):
         # without acceptance: says it, writes nothing
         result = self.expect(1, "log", "repair", log, self.path("repaired"))
         self.assertIn("--accept-loss", result.stdout)
+        self.assertIn("leaves out slots", result.stdout)
         self.assertFalse(os.path.exists(self.path("repaired")))
         told = json.loads(self.expect(1, "log", "repair", log, self.path("repaired"),
                                       "--json").stdout)
