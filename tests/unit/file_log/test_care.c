@@ -268,7 +268,7 @@ static void test_repair(void **state) {
     repair(fixture, 1, 0, 42, &all);
 }
 
-/* Of a log that was not closed no mark tells how far it went: what stands behind the damage does. */
+/* Of a log that was not closed no mark tells how far it went: what stands behind the damage does */
 static void test_repair_says_all_that_it_loses(void **state) {
     log_fixture *fixture = *state;
     findings all;
