@@ -30,7 +30,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "[--dir DIR] [--seconds N] [--kills K] [--seed S] [--json] | --audit|--finish --dir DIR",
+    "[--dir DIR [--audit|--finish]] [--seconds N] [--kills K] [--seed S] [--json]",
     "Three banks, each a SQLite database of its own. A coordinator process moves money between\n"
     "them, each transfer over two to four accounts, by TCC or as a saga; some are refused, "
     "because\n"

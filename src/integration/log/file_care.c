@@ -23,8 +23,10 @@ int etx__file_care_open(const char *dir,
     etx__file_log *log = NULL;
     etx__file_fault fault = {0};
     int rc;
-    if (!dir || !*dir || strlen(dir) >= sizeof url.dir)
+    if (!dir || !*dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory of a log");
+    if (strlen(dir) >= sizeof url.dir)
+        return etx__file_name_long(strlen(dir), words);
     memcpy(url.dir, dir, strlen(dir) + 1);
     rc = etx__file_new(&config, &url, &log);
     if (rc)
