@@ -109,7 +109,8 @@ static void message_local(tx_client *client, char *message, size_t size) {
 }
 
 static const tx_client_ops local_ops = {
-    close_local, list_local, show_local, operate_local, bulk_local, force_local, message_local,
+    close_local, list_local,  show_local,    operate_local,
+    bulk_local,  force_local, message_local, NULL,
 };
 
 /* The engine would make a directory that is missing; an operator who mistyped it does not want

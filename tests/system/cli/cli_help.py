@@ -45,6 +45,19 @@ class Help(Case):
         self.assertIn("which no process may have open",
                       self.expect(0, "tx", "park", "--help").stdout)
 
+    def test_no_server_says_what_to_do(self):
+        if run("top", "--help").returncode != 0:
+            self.skipTest("built without what needs the server")
+        env = dict(os.environ, ETX_SERVER="http://127.0.0.1:1")
+        for command in (["tx", "list"], ["tx", "show", "g"], ["tx", "park", "g", "--why", "x"],
+                        ["tx", "retry", "g"], ["doctor"]):
+            said = self.expect(2, *command, env=env).stderr
+            self.assertIn("is etxd started?", said)
+            self.assertIn("--home file:DIR", said)
+            self.assertNotIn("try again later", said)
+        for command in (["top", "--count", "1"], ["homes"], ["cluster", "status"]):
+            self.assertIn("is etxd started?", self.expect(2, *command, env=env).stderr)
+
     def test_version(self):
         self.assertRegex(self.expect(0, "--version").stdout, r"^etx \d+\.\d+\.\d+ ")
 
