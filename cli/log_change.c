@@ -308,10 +308,11 @@ static void print_done(change_run *run, const char *what) {
         return;
     }
     fprintf(run->cli->out,
-            "%s: home %s, %u partitions, %llu slots, %llu bytes. Start the programs with %s: the "
+            "%s: home %s, %u partition%s, %llu slots, %llu bytes. Start the programs with %s: the "
             "old log is retired.\n",
-            what, run->info.id, run->info.partitions, (unsigned long long)run->all.slots,
-            (unsigned long long)run->all.bytes, run->dest_shown);
+            what, run->info.id, run->info.partitions, run->info.partitions == 1 ? "" : "s",
+            (unsigned long long)run->all.slots, (unsigned long long)run->all.bytes,
+            run->dest_shown);
 }
 
 static int copy(change_run *run) {

@@ -39,7 +39,7 @@ static const cli_command retry_command = {
 };
 
 static const cli_command park_command = {
-    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [options]",
+    "(GID | filters | --all) (--server URL | --home URL) --why TEXT [options]",
     "Parks transactions: their participants are not called until they are resumed. Nothing is\n"
     "dropped and no decision changes. Who and why are recorded.",
     record_options,
@@ -51,7 +51,7 @@ static const cli_command park_command = {
 };
 
 static const cli_command resume_command = {
-    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [options]",
+    "(GID | filters | --all) (--server URL | --home URL) --why TEXT [options]",
     "Takes a park back: participants are called again, once the program starts.",
     record_options,
     "  etx tx resume order-17 --home file:/var/lib/shop/etx --why 'ledger is well'\n"

@@ -92,6 +92,12 @@ class Help(Case):
     def test_bad_usage_says_what_is_good(self):
         for args, words in ((["tx", "list", "--limit", "0"], "at least 1"),
                             (["bench", "--seconds", "0"], "50ms to 86400s"),
+                            (["bench", "--shards", "32"], "1 to 16"),
+                            (["demo", "--kills", "-1"], "-1 is out of range: 0 to 100000"),
+                            (["demo", "--kills", "9" * 20], "out of range: 0 to 100000"),
+                            (["demo", "--seed", "9" * 20], "at most 18446744073709551615"),
+                            (["demo", "--seed", "-1"], "at least 0"),
+                            (["demo", "--seed", "1x"], "is not a number"),
                             (["log", "show", "x", "--type", "foo"], "begin, enlist"),
                             (["log", "show", "x", "--gid", ""], "is no gid")):
             self.assertIn(words, self.expect(2, *args).stderr)

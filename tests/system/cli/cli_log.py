@@ -72,7 +72,11 @@ class Log(Case):
             dest = [self.path("dest")] if command[0] in ("backup", "repair") else []
             result = self.expect(2, "log", *command, self.path("nothing"), *dest)
             self.assertIn("is it the right directory", result.stderr)
-            self.expect(2, "log", *command, self.dir, *dest)
+            with open(self.path("foreign"), "w", encoding="ascii"):
+                pass
+            result = self.expect(2, "log", *command, self.dir, *dest)
+            self.assertIn("there is no log at", result.stderr)
+            self.assertIn("is it the right directory", result.stderr)
         self.assertFalse(os.path.exists(self.path("nothing")))
         for absent in ("file:" + self.path("nothing"), self.path("nothing:at-all")):
             result = self.expect(2, "log", "verify", absent)
@@ -292,6 +296,9 @@ class Log(Case):
                 self.operate(2, self.path("source"))
             if copying:
                 self.operate(2, self.path("copy"))
+                said = self.expect(2, "log", "verify", self.path("copy")).stdout
+                self.assertIn("delete it and repeat", said)
+                self.assertNotIn("repair", said)
             with open(self.path("source", "moved") if marked else os.devnull, "rb") as file:
                 done = file.read().startswith(b"moved")
             if not done:
