@@ -130,9 +130,9 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
     partitions_free(log);
     return etx__file_say(
         words, etx__file_error_code(error),
-        "cannot make the segments in %s: %s (a log of %u partition%s takes %llu MiB "
+        "cannot make the segments in %s: %s (a log with partitions=%u takes %llu MiB "
         "at first, and twice that when in use)",
-        log->dir, etx__file_why(error), log->home.partitions, log->home.partitions == 1 ? "" : "s",
+        log->dir, etx__file_why(error), log->home.partitions,
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
 }
 
@@ -222,8 +222,8 @@ static int log_make(etx__file_log *log,
 
 /* Nothing of ours: somebody else's directory, and no log that has a foreign file in it. */
 static int is_none(const etx__file_list *list) {
-    return !list->home && !list->home_tmp && !list->count && !list->leftovers && !list->copying &&
-           !list->moved;
+    return !(list->home | list->home_tmp | (list->count != 0) | (list->leftovers != 0) |
+             list->copying | list->moved);
 }
 
 /* Which of our files are there; refuses a directory that is not (only) ours, and, unless one may be
@@ -290,9 +290,8 @@ static int partitions_recover(etx__file_log *log,
         return etx__file_say(words, rc, "out of memory");
     if (list->count && list->entries[list->count - 1].partition >= log->home.partitions)
         return etx__file_say(words, ETX_ECORRUPT,
-                             "%s holds segments of partition %u, but has %u partition%s", log->dir,
-                             list->entries[list->count - 1].partition, log->home.partitions,
-                             log->home.partitions == 1 ? "" : "s");
+                             "%s holds segments of partition %u, but has partitions=%u", log->dir,
+                             list->entries[list->count - 1].partition, log->home.partitions);
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
         etx__file_fault fault = {0};

@@ -159,10 +159,9 @@ static void beyond_verify(file_verify *verify, const etx__file_list *list) {
             continue;
         etx__file_segment_name(name, entry->partition, entry->number);
         etx__file_fault_set(&fault, ETX_ECORRUPT, name, 0, 0,
-                            "a segment of partition %u, but the log has %u partition%s: move it "
+                            "a segment of partition %u, but the log has partitions=%u: move it "
                             "away",
-                            entry->partition, verify->log->home.partitions,
-                            verify->log->home.partitions == 1 ? "" : "s");
+                            entry->partition, verify->log->home.partitions);
         finding_tell(verify, entry->partition, &fault);
     }
 }

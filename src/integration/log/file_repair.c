@@ -356,23 +356,21 @@ static int segments_salvage(etx__file_partition *partition,
     return rc;
 }
 
-/* The newest slot that any sector of a segment's own names; what cannot be read names none. */
-static uint64_t newest_in(etx__file_partition *partition, etx__file_reader *reader) {
-    const uint64_t size = partition->log->home.segment_size;
+/* The newest slot that any sector of a segment names. What stands there from before it was recycled
+ * is older, and what cannot be read names none. */
+static uint64_t newest_in(const etx__file_partition *partition, int fd) {
     uint8_t block[ETX__BLOCK];
-    size_t len = sizeof block;
     uint64_t newest = 0;
-    for (uint64_t at = ETX__BLOCK; at < size && len == sizeof block; at += ETX__BLOCK) {
-        if (etx__file_read(reader->fd, block, sizeof block, at, &len))
-            len = sizeof block;
-        else
-            for (size_t i = 0; i + ETX__SECTOR <= len; i += ETX__SECTOR) {
-                etx__file_stamp stamp = {0};
-                if (etx__file_sector_decode(block + i, partition->seed, &stamp) ==
-                        ETX__SECTOR_STAMPED &&
-                    stamp.segment == reader->number && stamp.slot > newest)
-                    newest = stamp.slot;
-            }
+    for (uint64_t at = ETX__BLOCK; at < partition->log->home.segment_size; at += ETX__BLOCK) {
+        size_t len = 0;
+        (void)etx__file_read(fd, block, sizeof block, at, &len);
+        for (size_t i = 0; i + ETX__SECTOR <= len; i += ETX__SECTOR) {
+            etx__file_stamp stamp = {0};
+            etx__file_sector_kind kind =
+                etx__file_sector_decode(block + i, partition->seed, &stamp);
+            if (kind == ETX__SECTOR_STAMPED && stamp.slot > newest)
+                newest = stamp.slot;
+        }
     }
     return newest;
 }
@@ -392,9 +390,8 @@ static void loss_tell(file_salvage *salvage,
     etx__file_reader_init(&reader, partition);
     for (const etx__file_segment *at = partition->held.head; at; at = at->next) {
         etx__file_fault ignored = {0};
-        int rc = etx__file_reader_open(&reader, at->number, &ignored);
-        uint64_t seen =
-            (!rc || rc == ETX_ECORRUPT) && reader.fd >= 0 ? newest_in(partition, &reader) : 0;
+        (void)etx__file_reader_open(&reader, at->number, &ignored);
+        uint64_t seen = reader.fd >= 0 ? newest_in(partition, reader.fd) : 0;
         newest = seen + 1 > newest ? seen + 1 : newest;
     }
     etx__file_reader_free(&reader);

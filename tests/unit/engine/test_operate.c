@@ -92,6 +92,7 @@ static void forced(void **state) {
     assert_int_equal(outcome.state, ETX_ABORTED);
     assert_true(outcome.marks & ETX_MARK_FORCED);
     assert_non_null(strstr(outcome.reason, "no more"));
+    is_refused_with(&shop, etx_park(shop.engine, "one", "ann", "too late"), "ended: ABORTED");
     /* decided, and its commits fail for ever: settled by hand */
     atomic_store(&shop.stuck.forward_reply, ETX_DONE);
     atomic_store(&shop.stuck.finish_reply, ETX_RETRY);
