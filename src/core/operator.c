@@ -13,6 +13,17 @@ static void retry_now(etx__tx *tx) {
     }
 }
 
+/* What is parked is called by nobody, however soon it would be due. */
+static int retry(const etx__core *core, etx__entry *entry) {
+    if (entry->marks & ETX_MARK_PARKED) {
+        return etx__refuse(core, ETX_ESTATE,
+                           "it is parked, and nobody is called until it is resumed: etx_resume, or "
+                           "'etx tx resume'");
+    }
+    retry_now(entry->tx);
+    return 0;
+}
+
 static int mark(etx__core *core,
                 etx__entry *entry,
                 const etx__event *event,
@@ -38,7 +49,7 @@ static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
     if (entry->marks & ETX_MARK_PARKED) {
         rc = mark(core, entry, event, ETX_FORCE_RESUME);
     } else if (!entry->tx->r.stalled) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "it is not parked");
     }
     if (entry->tx->r.stalled) {
         etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "by an operator");
@@ -76,6 +87,12 @@ static int force(etx__core *core, etx__entry *entry, const etx__event *event) {
     return force_decision(core, entry, event, event->u.operate.force == ETX_FORCE_COMMIT);
 }
 
+static int refuse_ended(const etx__core *core, const etx__entry *entry) {
+    return etx__refuse(
+        core, ETX_ESTATE,
+        entry->state == ETX_COMMITTED ? "it has ended: COMMITTED" : "it has ended: ABORTED");
+}
+
 void etx__on_operator(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
     if (entry == NULL) {
@@ -83,12 +100,12 @@ void etx__on_operator(etx__core *core, const etx__event *event) {
         return;
     }
     if (entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, ETX_ESTATE);
+        etx__await(core, entry, event->waiter, refuse_ended(core, entry));
         return;
     }
     int rc = 0;
     if (event->type == ETX__EV_RETRY) {
-        retry_now(entry->tx);
+        rc = retry(core, entry);
     } else if (event->type == ETX__EV_PARK) {
         rc = mark(core, entry, event, ETX_FORCE_PARK);
     } else if (event->type == ETX__EV_UNPARK) {
