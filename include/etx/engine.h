@@ -157,8 +157,9 @@ ETX_API void etx_engine_free(etx_engine *engine);
 
 /* The message of the calling thread's last error, with what each layer was doing; of the last of
  * any thread, if it had none (or sixteen others had one since). With NULL for the engine: why the
- * calling thread's newest etx_engine_create that failed did. Copied, cut to `size`, ends with NUL.
- * What went wrong with a transaction is in its outcome's reason as well. Any thread. */
+ * calling thread's newest etx_engine_create that failed did. In a forked child: ETX_EFORKED in
+ * words. Copied, cut to `size`, ends with NUL. What went wrong with a transaction is in its
+ * outcome's reason as well. Any thread. */
 ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
 
 /* A home as it is now. Strings are copies. */

@@ -58,9 +58,10 @@ typedef struct etx_branch {
 #define ETX_BRANCH_INIT \
     { sizeof(etx_branch), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (etx_kind)0, 0 }
 
-/* What became of a transaction. */
+/* What became of a transaction. What is given to a call is filled in by it, also with an error:
+ * then with ETX_NONE if no more is known, the gid as far as there is one, and why. */
 typedef struct etx_outcome {
-    size_t size;
+    size_t size; /* sizeof(etx_outcome), set by the initialiser; 0: ETX_EINVALID, nothing is done */
     /* COMMITTED, ABORTED; COMMITTING, ABORTING: decided, calls go on; ACTIVE: not decided */
     etx_state state;
     uint32_t marks;            /* etx_mark */

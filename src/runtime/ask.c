@@ -330,11 +330,12 @@ int etx_wait_for(etx_engine *engine,
                  etx_outcome *outcome) {
     int rc = 0;
     if (wait < ETX_WAIT_DEFAULT || wait > ETX_WAIT_ENDED) {
-        return etx__engine_invalid(engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
+        rc = etx__engine_invalid(engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
     }
-    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    rc = rc != 0 ? rc : etx__outcome_check(engine, outcome);
+    etx_tx *request = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (request == NULL) {
-        return rc;
+        return etx__outcome_fail(engine, gid, rc, outcome);
     }
     request->wait = (uint8_t)(wait != ETX_WAIT_DEFAULT ? wait : ETX_WAIT_ENDED);
     request->patience_ms = patience_ms > 0 ? patience_ms : engine->options.patience_ms;
