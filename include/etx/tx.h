@@ -82,7 +82,8 @@ typedef struct etx_outcome {
 typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 
 /* ---- builder. A handle belongs to one thread at a time. Whatever makes one sets *ret_tx to NULL
- * on every error (if the pointer is given). */
+ * on every error (if the pointer is given). pthread_cancel of a thread takes effect once it is out
+ * of a call that waits. */
 
 /* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
 ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);

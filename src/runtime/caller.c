@@ -135,7 +135,7 @@ static int run_abandoned(etx_engine *engine, const char *gid, etx_outcome *outco
     return etx__engine_fail(engine, ETX_EUNKNOWN, "%s: %s", gid, impatient);
 }
 
-int etx__request_wait(etx_tx **request, char *ret_gid) {
+static int send_and_wait(etx_tx **request, char *ret_gid) {
     etx_tx *sent = *request;
     etx_engine *engine = sent->engine;
     etx__shard *shard = sent->partition->shard;
@@ -171,6 +171,13 @@ int etx__request_wait(etx_tx **request, char *ret_gid) {
                          reason[0] ? reason : etx_strerror(sent->rc));
     }
     return sent->rc;
+}
+
+int etx__request_wait(etx_tx **request, char *ret_gid) {
+    int before = etx__cancel_off();
+    int rc = send_and_wait(request, ret_gid);
+    etx__cancel_back(before);
+    return rc;
 }
 
 int etx__request_run(etx_tx *request, etx_outcome *outcome) {

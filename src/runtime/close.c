@@ -151,8 +151,10 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
         return etx__engine_fail(engine, ETX_ESTATE, "the engine is closed already");
     }
     uint64_t until_us = etx__clock_us() + (uint64_t)timeout_ms * 1000;
+    int before = etx__cancel_off();
     int rc = close_started(engine, mode, until_us);
     atomic_store(&engine->life, ETX__ENDED);
+    etx__cancel_back(before);
     if (rc != 0) {
         etx__engine_fail(engine, rc, "callbacks or writes to a log have not come back");
     }

@@ -131,9 +131,11 @@ void etx_engine_help(etx_engine *engine) {
     if (life < ETX__STARTED || life > ETX__FINISHING) {
         return;
     }
+    int before = etx__cancel_off();
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         etx__shard_help(&engine->shard[i]);
     }
+    etx__cancel_back(before);
 }
 
 int etx__engine_new(etx_engine *engine) {

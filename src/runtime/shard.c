@@ -448,8 +448,10 @@ void etx__shard_refuse_late(etx__shard *shard) {
     if (!atomic_load(&shard->closed)) {
         return;
     }
+    int before = etx__cancel_off();
     pthread_mutex_lock(&shard->drive);
     enter(shard);
     etx__shard_refuse(shard, ETX_ECLOSED);
     leave(shard);
+    etx__cancel_back(before);
 }

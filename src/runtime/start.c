@@ -264,9 +264,11 @@ int etx_engine_start(etx_engine *engine) {
     if (rc != 0) {
         return rc;
     }
+    int before = etx__cancel_off();
     rc = start(engine);
     if (rc != 0) {
         give_up(engine);
     }
+    etx__cancel_back(before);
     return rc;
 }
