@@ -20,6 +20,10 @@ typedef struct etx_token {
     uint64_t word[2];
 } etx_token;
 
+/* It returns. A C++ exception that leaves it ends the process where it was thrown (std::terminate);
+ * it is not left by longjmp or pthread_exit either: on a thread that does the engine's work that
+ * stops the engine for good, on the worker pool the call never returns. The same of `done` and of
+ * a monitor's functions. */
 typedef etx_reply (*etx_operation_fn)(etx_call *call, void *user);
 
 typedef enum etx_participant_flags {

@@ -1,6 +1,7 @@
 /* Calls: making them, and what a participant sees of one. */
 #include <string.h>
 
+#include "callback.h"
 #include "home.h"
 #include "options.h"
 #include "shard.h"
@@ -211,7 +212,7 @@ static etx_reply call_make(etx_call *call, const etx__due *due, etx_engine *engi
         etx_call_reason(call, "its participant has no function for this operation");
         return ETX_RETRY;
     }
-    etx_reply reply = function(call, participant->user);
+    etx_reply reply = etx__callback_operation(function, call, participant->user);
     if (reply < ETX_DONE || reply > ETX_LATER) {
         tell_nonsense(due, engine);
         return ETX_RETRY;

@@ -1,6 +1,7 @@
 /* A transaction and its branches as they are told: to who asks, and to the monitor when it ends. */
 #include <string.h>
 
+#include "callback.h"
 #include "home.h"
 #include "shard.h"
 
@@ -74,7 +75,7 @@ void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const 
     etx_status status;
     if (monitor->on_ending != NULL) {
         etx__status_fill(partition, entry, body, &status);
-        monitor->on_ending(&status, &ending, monitor->user);
+        etx__callback_ending(monitor, &status, &ending);
     }
 }
 
