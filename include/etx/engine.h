@@ -149,7 +149,8 @@ typedef enum etx_close_mode {
  * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
  * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
  * their threads (the log is closed all the same, and what they answer is lost: they will be called
- * again); ETX_ESTATE: closed already. */
+ * again), or inline ones do (their log stays locked until they return and the engine is freed, and
+ * who waits for what is there hears ETX_EUNKNOWN); ETX_ESTATE: closed already. */
 ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms);
 /* Frees a closed engine, or one that was never started. NULL is nothing. No other thread may use
  * it any more. What a callback that has not returned needs is freed when it returns. */

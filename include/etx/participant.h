@@ -27,13 +27,14 @@ typedef struct etx_token {
 typedef etx_reply (*etx_operation_fn)(etx_call *call, void *user);
 
 typedef enum etx_participant_flags {
-    /* The callbacks do not block: they run on the engine's own thread, a few microseconds each
-     * at most. They may call whatever is marked "from inline callbacks" (submit, complete), and
-     * nothing that waits. Without this flag callbacks run on the worker pool, one thread each,
-     * and may do what they like. One that waits for the engine itself (it runs a nested
-     * transaction, asks, waits for another) keeps its thread and does not count: while calls are
-     * queued and no worker is idle, another thread takes its place, up to 16 threads for each of
-     * etx_options.workers, and 1024 in all. */
+    /* The callbacks do not block: they run on the engine's own thread, a few microseconds each at
+     * most. Until one returns its shard stands still: timeouts, deadlines, alarms, and the
+     * patience of a caller on whose thread it runs. They may call whatever is marked "from inline
+     * callbacks" (submit, complete), and nothing that waits. Without this flag callbacks run on
+     * the worker pool, one thread each, and may do what they like. One that waits for the engine
+     * itself (it runs a nested transaction, asks, waits for another) keeps its thread and does not
+     * count: while calls are queued and no worker is idle, another thread takes its place, up to
+     * 16 threads for each of etx_options.workers, and 1024 in all. */
     ETX_INLINE = 1 << 0
 } etx_participant_flags;
 

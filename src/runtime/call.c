@@ -310,12 +310,17 @@ static void run_now(etx__shard *shard) {
             },
     };
     due_pop(shard);
-    if (!forgotten(partition, memory) && call.result_len > 0 &&
+    int late = atomic_load_explicit(&shard->stuck, memory_order_relaxed) != 0;
+    if (!late && !forgotten(partition, memory) && call.result_len > 0 &&
         !reply_fits(partition, &event)) { /* without the bytes, then: they are asked for again */
         event.u.reply.bytes = (etx_bytes){NULL, 0};
         event.u.reply.reply = (uint8_t)(reply == ETX_LATER ? ETX_LATER : ETX_RETRY);
     }
-    reply_step(partition, memory, &event);
+    if (late) { /* the engine was closed meanwhile: what it answers is lost */
+        etx__memory_return(partition, memory);
+    } else {
+        reply_step(partition, memory, &event);
+    }
     etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
 }
 

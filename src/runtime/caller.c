@@ -85,12 +85,14 @@ static int wait_until(etx_tx *request, uint64_t until, char *ret_gid) {
     return 0;
 }
 
-static int wait_for_answer(etx_tx *request, char *ret_gid) {
+static int wait_for_answer(etx_tx *request, const etx__shard *shard, char *ret_gid) {
     etx_engine *engine = request->engine;
     if (atomic_load(&request->state) == ETX__ANSWERED) {
         return 0;
     }
-    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+    /* A callback that it made itself may have outlasted a close: nobody answers then. */
+    int nobody = atomic_load(&shard->stuck) != 0;
+    uint64_t until = etx__clock_us() + (nobody ? 0 : (uint64_t)request->patience_ms * 1000);
     if (!etx__workers_inside(engine)) {
         return wait_until(request, until, ret_gid);
     }
@@ -160,7 +162,7 @@ static int send_and_wait(etx_tx **request, char *ret_gid) {
         etx__shard_ring(shard);
     }
     etx__shard_refuse_late(shard);
-    int rc = wait_for_answer(sent, ret_gid);
+    int rc = wait_for_answer(sent, shard, ret_gid);
     if (rc != 0) {
         *request = NULL;
         return etx__engine_fail(engine, rc, "%s", impatient);
