@@ -53,11 +53,14 @@ typedef struct etx_options {
      * former. */
     uint64_t memory_max;
     uint64_t history_max; /* finished transactions remembered; default 1,000,000, at most 256 Mi */
-    uint64_t history_age_ms;  /* ... no older than this; default 24 h */
-    uint32_t patience_ms;     /* how long a caller waits for an answer; default 30,000 */
-    uint32_t deadline_ms;     /* interactive and resumed transactions; default 60,000 */
+    uint64_t history_age_ms; /* ... no older than this; default 24 h */
+    uint32_t patience_ms;    /* how long a caller waits for an answer; default 30,000 */
+    /* of interactive and resumed transactions, at most half of fence_age_ms; default 60,000, or
+     * that half */
+    uint32_t deadline_ms;
     uint32_t call_timeout_ms; /* default 30,000 */
-    /* first pause after an unknown result; doubled each time; default 100, at most retry_cap_ms */
+    /* first pause after an unknown result; doubled each time; at most retry_cap_ms; default 100, or
+     * that */
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */

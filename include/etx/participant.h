@@ -76,7 +76,8 @@ typedef struct etx_participant {
  * (name taken), ETX_EBUSY (1024 are registered), ETX_ENOMEM, ETX_ECLOSED. */
 ETX_API int etx_engine_register(etx_engine *engine, const etx_participant *participant);
 
-/* What the call is. Strings end with NUL; all borrowed as the call's comment says. */
+/* What the call is. Strings end with NUL; all borrowed as the call's comment says. Without a call
+ * (NULL): "", NULL or 0. */
 ETX_API const char *etx_call_gid(const etx_call *call);
 ETX_API const char *etx_call_branch(const etx_call *call); /* "" for query and resume */
 ETX_API etx_kind etx_call_kind(const etx_call *call);

@@ -242,7 +242,7 @@ ETX_API int etx_ending_branch(const etx_ending *ending,
 /* The state without waiting, answered by `done`. From inline callbacks. */
 ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn done, void *user);
 
-/* Which transactions; 0 or NULL does not restrict. */
+/* Which transactions; 0 or NULL does not restrict. An unknown bit or kind is ETX_EINVALID. */
 typedef struct etx_filter {
     size_t size;
     uint32_t states;         /* bit 1 << etx_state */
