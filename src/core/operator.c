@@ -44,6 +44,19 @@ static int mark(etx__core *core,
     return etx__append(core, entry, record, 1, 1);
 }
 
+/* What it is, since what was asked for is not possible in that. */
+static int refuse_state(const etx__core *core, const etx__entry *entry) {
+    static const char *const says[] = {
+        [ETX_NONE] = "not possible in this state",
+        [ETX_ACTIVE] = "it is ACTIVE, and not all forward results are there",
+        [ETX_COMMITTING] = "it is decided: COMMITTING",
+        [ETX_COMMITTED] = "it has ended: COMMITTED",
+        [ETX_ABORTING] = "it is decided: ABORTING",
+        [ETX_ABORTED] = "it has ended: ABORTED",
+    };
+    return etx__refuse(core, ETX_ESTATE, says[entry->state]);
+}
+
 static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
     int rc = 0;
     if (entry->marks & ETX_MARK_PARKED) {
@@ -62,7 +75,7 @@ static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
 
 static int force_decision(etx__core *core, etx__entry *entry, const etx__event *event, int commit) {
     if (entry->state != ETX_ACTIVE) {
-        return ETX_ESTATE;
+        return refuse_state(core, entry);
     }
     etx__record_results(core, entry, ETX__RECORD_ALL, 0);
     etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, event->gid);
@@ -87,12 +100,6 @@ static int force(etx__core *core, etx__entry *entry, const etx__event *event) {
     return force_decision(core, entry, event, event->u.operate.force == ETX_FORCE_COMMIT);
 }
 
-static int refuse_ended(const etx__core *core, const etx__entry *entry) {
-    return etx__refuse(
-        core, ETX_ESTATE,
-        entry->state == ETX_COMMITTED ? "it has ended: COMMITTED" : "it has ended: ABORTED");
-}
-
 void etx__on_operator(etx__core *core, const etx__event *event) {
     etx__entry *entry = etx__entry_find(core, event->gid, event->hash);
     if (entry == NULL) {
@@ -100,7 +107,7 @@ void etx__on_operator(etx__core *core, const etx__event *event) {
         return;
     }
     if (entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, refuse_ended(core, entry));
+        etx__await(core, entry, event->waiter, refuse_state(core, entry));
         return;
     }
     int rc = 0;
