@@ -31,6 +31,8 @@ static void make_log(const fixture *fix) {
     etx_engine *engine = NULL;
     etx_tx_options begin = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
+    etx_status status = {.size = sizeof status};
+    int rc;
     options.codec = etx_codec_json();
     assert_int_equal(etx_engine_create(&options, &engine), 0);
     assert_int_equal(etx_engine_home(engine, fix->home), 0);
@@ -42,6 +44,10 @@ static void make_log(const fixture *fix) {
     assert_int_equal(etx_tx_new(engine, &begin, &tx), 0);
     assert_int_equal(etx_tx_add(tx, "shop", "x", 1), 0);
     assert_int_equal(etx_tx_submit(tx, NULL, NULL), 0);
+    while ((rc = etx_query(engine, begin.gid, &status)) == ETX_ENOTFOUND) {
+        usleep(1000); /* the test's time limit ends that */
+    }
+    assert_int_equal(rc, 0);
     assert_int_equal(etx_engine_close(engine, ETX_CLOSE_LEAVE, WAIT_MS), 0);
     etx_engine_free(engine);
 }

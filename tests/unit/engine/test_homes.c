@@ -462,7 +462,7 @@ static int run_one(etx_engine *engine,
  * What is there already is told all the same. */
 static void a_chosen_gid_gets_what_it_asks_for(void **state) {
     rig_bank bank;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_status status = {.size = sizeof status};
     (void)state;
     rig_bank_make(&bank, 100);
@@ -492,7 +492,7 @@ static void a_chosen_gid_gets_what_it_asks_for(void **state) {
 static void a_volatile_home_refuses_xa(void **state) {
     const char *const gids[] = {NULL, "mine"};
     rig_bank bank;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     rig_bank_make(&bank, 100);
     etx_engine *engine = rig_engine(NULL, "memory:", NULL);

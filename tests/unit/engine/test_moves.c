@@ -30,7 +30,7 @@ static void move(etx_engine *from, etx_engine *to, const char *name, uint32_t nu
  * equally idle the lowest would be handed over. */
 static void one_is_moved(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char gid[32];
     (void)state;
     cluster_make(&cluster);
@@ -71,7 +71,7 @@ enum { SOON_MS = 8000 };
 /* It comes back when who was to have it is gone, a lease after it went. */
 static void one_is_moved_to_a_node_that_dies(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     rig_member_be(&cluster.log, "ghost", 600000);
@@ -138,7 +138,7 @@ static void a_move_is_refused(void **state) {
 /* It gives all away, goes on knowing who has what, and takes its part again when it is told. */
 static void one_is_drained(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_node_status node = {.size = sizeof node};
     etx_home_status home = {.size = sizeof home};
     char gid[32];
@@ -176,7 +176,7 @@ static void one_is_drained(void **state) {
 /* The last node cannot be drained: also where it becomes the last one later. */
 static void who_is_drained_and_the_last_takes_part_again(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_home_status home = {.size = sizeof home};
     (void)state;
     cluster_make(&cluster);

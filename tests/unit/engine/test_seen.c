@@ -4,7 +4,7 @@
 
 static void an_older_backup_is_noticed_at_start(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_home_status home = {.size = sizeof home};
     (void)state;
     shop_make(&shop);
@@ -316,7 +316,7 @@ static void what_was_trimmed_is_not_lost(void **state) {
 /* What a running node has noticed: without a state directory, too. */
 static void it_goes_on_where_it_was_noticed(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     etx_engine *one = shop_node_start(&shop, "one", NULL);

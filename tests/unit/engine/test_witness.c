@@ -42,7 +42,7 @@ static void await_word(struct shop *shop, const char *node, const char *word, in
 
 static void who_has_it_is_told(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_engine *one, *two;
     (void)state;
     meet(&shop, &one, &two);
