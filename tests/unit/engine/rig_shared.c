@@ -104,7 +104,7 @@ static int shared_attend(etx_log *head,
         atomic_fetch_add(&ours->log->refused, 1);
         return leave(ours, refuses(ours));
     }
-    if (ours->attended && member->process != ours) {
+    if (ours->attended && member->process != ours && member->until_ms > host_now_ms()) {
         return leave(ours, ETX_ECONFLICT);
     }
     ours->attended = 1;
