@@ -461,6 +461,7 @@ static int set_waiter(etx_tx *request, etx__event *event) {
         event->waiter = &request->waiter;
         return 0;
     }
+    pending->on_gid = request->on_gid;
     pending->done = request->done;
     pending->user = request->user;
     memset(&pending->waiter, 0, sizeof pending->waiter);
