@@ -30,7 +30,7 @@ extern "C" {
     X(EUNKNOWN, -5, "the log cannot say yet: ask by gid later, never guess")           \
     X(ECONFLICT, -6, "the name is taken with other content")                           \
     X(ENOTFOUND, -7, "no such transaction, branch or participant")                     \
-    X(EGONE, -8, "older than what is remembered")                                      \
+    X(EGONE, -8, "older than what is remembered, or never begun")                      \
     X(ESTATE, -9, "not possible in this state")                                        \
     X(ECLOSED, -10, "the engine is closed")                                            \
     X(ECORRUPT, -11, "stored data is damaged: see 'etx log verify'")                   \
