@@ -253,7 +253,8 @@ static void a_node_with_another_list_stays_out(void **state) {
     rig_log own;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_home_status home = {.size = sizeof home};
-    char gid[32];
+    etx_status status = {.size = sizeof status};
+    char gid[32], named[64];
     (void)state;
     cluster_make(&cluster);
     rig_log_make(&own, NULL, "partitions=2");
@@ -267,6 +268,14 @@ static void a_node_with_another_list_stays_out(void **state) {
     assert_true(host_wait_for(&cluster.down, 1));
     cluster_wait_for(one, PARTITIONS);
     rig_must(two, etx_tx_run(rig_pair(two, "bank", NULL, 'D'), &outcome), "run"); /* at its own */
+    /* chosen ones are refused, since others would run a repeat again, unless they name that home */
+    assert_int_equal(cluster_run(two, "mine", &outcome), ETX_EUNAVAILABLE);
+    assert_non_null(strstr(outcome.reason, "for other nodes chosen gids belong to home"));
+    assert_int_equal(etx_query(two, "mine", &status), ETX_ENOTFOUND);
+    rig_must(two, etx_engine_home_status(two, 0, &home), "status");
+    snprintf(named, sizeof named, "@%s:mine", home.id);
+    rig_must(two, cluster_run(two, named, &outcome), "run");
+    rig_must(one, cluster_run(one, "mine", &outcome), "run");
     rig_close(two, ETX_CLOSE_FINISH);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_end(&own);
