@@ -135,9 +135,12 @@ static void look_at_home(doctor *self, const metrics_row *row, const json_t *clu
     if (strcmp(row->name, "etxd_home_room_bytes") == 0) {
         etx__doctor_room(self, where, row->value);
     } else if (is_down(row) && !is_drained(cluster, strtoul(place, NULL, 10))) {
-        (void)etx__doctor_note(self, "home-down",
-                               "'etx homes' and the server's log say why; it is tried again",
-                               "%s takes no new transactions", where);
+        size_t number = strtoul(place, NULL, 10);
+        const char *why =
+            etx__server_word(json_array_get(json_object_get(cluster, "homes"), number), "why");
+        (void)etx__doctor_note(
+            self, "home-down", "'etx homes' and the server's log say more; it is tried again",
+            "%s takes no new transactions%s%s", where, why[0] != '\0' ? ": " : "", why);
     }
 }
 
