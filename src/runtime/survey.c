@@ -225,8 +225,11 @@ static int find_in(etx__home *home, const char *home_id, int gone, etx_partition
     }
     if (node != NULL && gone) {
         snprintf(ret->why, sizeof ret->why,
-                 "home %s is with node %s, which is not there: start it again, with its directory",
-                 home_id, node->name);
+                 "home %s is with node %s, which is not there: start it again, with its "
+                 "directory%s%s%s",
+                 home_id, node->name,
+                 node->address[0] != 0 ? "; if it was only drained, ask it at " : "", node->address,
+                 node->address[0] != 0 ? " itself" : "");
     }
     pthread_mutex_unlock(&home->lock);
     return node != NULL;

@@ -5,10 +5,13 @@
 
 PostgreSQL is found by the environment (scripts/with-postgres --durable).
 """
+import os
 import signal
+import subprocess
 
 import etxd_common
 from etxd_cluster import Nodes
+from etxd_common import ETX
 
 
 class Gone(Nodes):
@@ -24,6 +27,28 @@ class Gone(Nodes):
         self.expect(answer, 503, "unknown")
         self.assertIn("node a", answer.json["detail"])
         self.eventually(lambda: self.nodes["b"].post("/v1/transactions", body).status == 200, 60)
+
+    def etx(self, *args):
+        return subprocess.run([ETX, "cluster", *args], check=True, capture_output=True, text=True,
+                              timeout=60).stdout
+
+    def test_a_drained_node_can_be_asked(self):
+        """Others cannot tell it from one that is gone, and say what to do in either case."""
+        own = "file:" + os.path.join(self.folder(), "own")
+        self.nodes = {"a": self.open("a", homes=[own]), "b": self.open("b")}
+        self.shared_by(("a", "b"))
+        drained, other = self.nodes["a"], f"http://{self.nodes['b'].listen}"
+        home = drained.get("/v1/cluster").json["homes"][1]["id"]
+        gid = drained.post("/v1/transactions", {
+            "gid": f"@{home}:x", "branches": [self.part.tcc("x")], "wait": "ended"}).json["gid"]
+        path = f"/v1/transactions/{gid}"
+        self.eventually(lambda: self.nodes["b"].get(path).status == 200)
+        self.etx("drain", "a", "--server", f"http://{drained.listen}")
+        self.eventually(lambda: self.nodes["b"].get(path).status == 421)
+        said = self.nodes["b"].get(path).json["detail"]
+        self.assertIn(f"if it was only drained, ask it at http://{drained.listen} itself", said)
+        self.assertIn("unless it was only drained", self.etx("status", "--server", other))
+        self.expect(drained.get(path), 200)
 
 
 if __name__ == "__main__":
