@@ -22,6 +22,10 @@ static const struct {
      "the server's log says where; see what the disk says of itself (dmesg, smartctl)"},
     {"finish-refused", "finish-refused", "a participant refused to confirm, cancel or the like",
      "it promised that it could: mend it; what it cannot do is settled by 'etx tx force'"},
+    {"home-missed", "home-missed", "this node had a home of its own that it has not now",
+     "the server's log names it: mount its directory, and name it as a home, or restore it; what "
+     "is "
+     "unfinished there waits until then"},
     {"workers-stuck", "workers-stuck", "all threads were in calls past their timeout",
      "see which target is slow: 'etx top'"},
 };

@@ -32,6 +32,20 @@ class Gone(Nodes):
         return subprocess.run([ETX, "cluster", *args], check=True, capture_output=True, text=True,
                               timeout=60).stdout
 
+    def test_a_home_that_a_node_had_before(self):
+        """Its directory is not there when it comes again: it starts on a new one, and says so."""
+        folder = self.folder()
+        lost = self.open("a", homes=[f"file:{folder}/lost"])
+        home = lost.get("/v1/cluster").json["homes"][1]["id"]
+        self.eventually(lambda: home in
+                        str(lost.get("/v1/cluster").json["homes"][0]["nodes"]))
+        lost.kill()
+        again = self.open("a", homes=[f"file:{folder}/new"])
+        self.eventually(lambda: f"home {home} was node a's own" in again.log())
+        found = subprocess.run([ETX, "doctor", "--room", "0", "--server", f"http://{again.listen}"],
+                               check=False, capture_output=True, text=True, timeout=60)
+        self.assertEqual((found.returncode, "home-missed" in found.stdout), (1, True), found)
+
     def test_a_drained_node_can_be_asked(self):
         """Others cannot tell it from one that is gone, and say what to do in either case."""
         own = "file:" + os.path.join(self.folder(), "own")

@@ -202,6 +202,36 @@ static void expect_missed(etx_engine *engine, const char *gid, const char *home_
     assert_string_not_equal(gone.node, "one");
 }
 
+/* A node that comes again without a home that it had for itself says so, once: it may have been
+ * lost, or is not mounted. */
+static void a_home_that_a_node_had_before(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    for (int dies = 0; dies < 2; dies++) {
+        atomic_store(&cluster.missed, 0);
+        etx_engine *one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+        rig_wait_for_looks(one, 1, 2);
+        rig_close(one, dies ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+        rig_wait_for_looks(one, 1, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 0);
+        rig_close(one, dies ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        one = cluster_node_start(&cluster, "one", "");
+        rig_wait_for_looks(one, 0, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 1);
+        rig_close(one, ETX_CLOSE_FINISH);
+        one = cluster_node_start(&cluster, "one", "");
+        rig_wait_for_looks(one, 0, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 1);
+        rig_close(one, ETX_CLOSE_FINISH);
+    }
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 /* What a node has begun at a home of its own is its own when it is gone, left or not heard of, and
  * all others have been started anew. */
 static void a_home_of_a_node_that_is_gone(void **state) {
@@ -525,6 +555,7 @@ int main(void) {
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(a_home_of_one_node_is_named),
         cmocka_unit_test(a_home_of_a_node_that_is_gone),
+        cmocka_unit_test(a_home_that_a_node_had_before),
         cmocka_unit_test(a_node_with_another_list_stays_out),
         cmocka_unit_test(who_reads_longer_than_its_lease_does_not_claim),
         cmocka_unit_test(who_is_too_late_takes_the_rest),
