@@ -25,7 +25,7 @@ static const cli_option options_table[] = {
     {"wait", 0, CLI_TEXT, offsetof(bench_options, wait), "FOR",
      "ended (default), decided or begun ends the clock", 0, 0},
     {"shards", 0, CLI_NUMBER, offsetof(bench_options, shards), "N",
-     "engine threads (default: the engine's own)", 1, 64},
+     "engine threads (default: the engine's own)", 1, 16},
     {"workers", 'w', CLI_FLAG, offsetof(bench_options, workers), NULL,
      "participants on the worker pool, not inline", 0, 0},
     {"slow", 0, CLI_FLAG, offsetof(bench_options, slow), NULL,

@@ -93,12 +93,23 @@ static int reject_range(cli_context *cli, const cli_option *option, const char *
     char max[32];
     print_bound(option, option->min, min, sizeof min);
     print_bound(option, option->max, max, sizeof max);
+    if (option->max == 0 && text[0] != '-' && strlen(text) > 19) {
+        return etx__cli_fail(cli, NULL, "--%s: %s is too much: at most %llu", option->name, text,
+                             (unsigned long long)UINT64_MAX);
+    }
     if (option->max == 0) {
         return etx__cli_fail(cli, NULL, "--%s: %s is too little: at least %s", option->name, text,
                              min);
     }
     return etx__cli_fail(cli, NULL, "--%s: %s is out of range: %s to %s", option->name, text, min,
                          max);
+}
+
+/* Digits, and yet none that a number may have here. */
+static int is_out_of_range(const char *text) {
+    size_t sign = text[0] == '-' || text[0] == '+';
+    size_t len = strspn(text + sign, "0123456789");
+    return len > 0 && text[sign + len] == '\0';
 }
 
 static int set_value(cli_context *cli, const cli_option *option, const char *text, void *values) {
@@ -118,6 +129,9 @@ static int set_value(cli_context *cli, const cli_option *option, const char *tex
         case CLI_TIME:
             rc = etx__cli_time(text, &number);
             break;
+    }
+    if (rc != 0 && option->value == CLI_NUMBER && is_out_of_range(text)) {
+        return reject_range(cli, option, text);
     }
     if (rc != 0) {
         return etx__cli_fail(cli,

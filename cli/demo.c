@@ -23,12 +23,14 @@ static const cli_option options_table[] = {
      0},
     {"audit", 0, CLI_FLAG, offsetof(demo_options, audit), NULL,
      "only audit what an earlier demo left in --dir", 0, 0},
+    {"finish", 0, CLI_FLAG, offsetof(demo_options, finish), NULL,
+     "finish what a demo left in --dir that was itself\nkilled, and audit it", 0, 0},
     {"tamper", 0, CLI_TEXT, offsetof(demo_options, tamper), "WHAT", NULL, 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };
 
 static const cli_command command = {
-    "[--dir DIR] [--seconds N] [--kills K] [--seed S] [--json] | --audit --dir DIR",
+    "[--dir DIR [--audit|--finish]] [--seconds N] [--kills K] [--seed S] [--json]",
     "Three banks, each a SQLite database of its own. A coordinator process moves money between\n"
     "them, each transfer over two to four accounts, by TCC or as a saga; some are refused, "
     "because\n"
@@ -42,7 +44,7 @@ static const cli_command command = {
     "  sqlite3 ./demo/north.db 'UPDATE account SET balance = balance + 1 WHERE id = 7'\n"
     "  etx demo --audit --dir ./demo     finds the cent\n",
     "  0  every transfer is all or nothing, the money adds up, nothing is unfinished\n"
-    "  1  the audit found otherwise: everything is kept, and the place is said\n"
+    "  1  the audit found otherwise: everything is kept, and the transfers or accounts are said\n"
     "  2  bad usage, or it could not run\n",
     0,
     0,
@@ -97,7 +99,9 @@ static int run_demo(cli_context *cli, const demo_options *options, const char *d
     demo_history history = {0};
     demo_findings findings;
     int code = CLI_OK;
-    if (!options->audit) {
+    if (options->finish) {
+        code = etx__demo_run(cli, options, dir, &history);
+    } else if (!options->audit) {
         code = make_banks(cli, dir);
         if (code == CLI_OK) {
             explain_start(cli, options, dir);
@@ -127,9 +131,10 @@ int etx__command_demo(cli_context *cli, int argc, char **argv) {
     if (code != CLI_RUN) {
         return code;
     }
+    options.audit |= options.finish;
     if (options.audit && (options.dir == NULL || stat(options.dir, &info) != 0)) {
         return etx__cli_fail(cli, "make one with: etx demo --dir DIR",
-                             "--audit needs the --dir of a demo");
+                             "--%s needs the --dir of a demo", options.finish ? "finish" : "audit");
     }
     if (options.seed == UINT64_MAX) {
         options.seed = etx__cli_now_ms() % 1000000;

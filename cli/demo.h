@@ -43,6 +43,7 @@ typedef struct demo_options {
     const char *tamper;
     int json;
     int audit;
+    int finish;
 } demo_options;
 
 /* What happened until the audit. */

@@ -277,6 +277,48 @@ static void show_bad(cli_context *cli, sqlite3 *db, demo_findings *findings) {
     sqlite3_finalize(statement);
 }
 
+/* The accounts that have another balance than their entries say, which is wrong at any time, or
+ * hold money although nothing is under way. */
+static const char astray_of[] =
+    "SELECT a.id, balance - opening - coalesce(t.amount, 0) AS astray, held FROM %1$s.account AS a"
+    " LEFT JOIN (SELECT account, sum(amount) AS amount FROM %1$s.ledger GROUP BY account) AS t"
+    " ON t.account = a.id WHERE astray <> 0 OR (held <> 0 AND %2$d)";
+
+static void show_account(cli_context *cli, int bank, sqlite3_stmt *row, demo_findings *findings) {
+    long long id = sqlite3_column_int64(row, 0);
+    long long astray = sqlite3_column_int64(row, 1);
+    char text[160];
+    if (astray != 0) {
+        snprintf(text, sizeof text, "%s: account %lld has %lld cent%s %s than its entries say",
+                 etx__demo_bank_name(bank), id, astray < 0 ? -astray : astray,
+                 astray == 1 || astray == -1 ? "" : "s", astray < 0 ? "less" : "more");
+    } else {
+        snprintf(text, sizeof text, "%s: account %lld holds %lld cents for nobody",
+                 etx__demo_bank_name(bank), id, (long long)sqlite3_column_int64(row, 2));
+    }
+    fprintf(cli->err, "%s\n", text);
+    if (findings->first[0] == '\0') {
+        snprintf(findings->first, sizeof findings->first, "%s", text);
+    }
+}
+
+static void show_astray(cli_context *cli, sqlite3 *db, demo_findings *findings) {
+    int shown = 0;
+    int i;
+    for (i = 0; i < DEMO_BANKS; i++) {
+        sqlite3_stmt *statement = NULL;
+        char sql[600];
+        snprintf(sql, sizeof sql, astray_of, etx__demo_bank_name(i), findings->unfinished == 0);
+        if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK) {
+            while (shown < SHOWN && sqlite3_step(statement) == SQLITE_ROW) {
+                show_account(cli, i, statement, findings);
+                shown++;
+            }
+        }
+        sqlite3_finalize(statement);
+    }
+}
+
 /* Spoils what is named, as a test of the audit. */
 static int spoil(cli_context *cli, sqlite3 *db, const char *what) {
     static const struct {
@@ -339,6 +381,7 @@ int etx__demo_audit(cli_context *cli,
     }
     if (code == CLI_OK) {
         show_bad(cli, db, findings);
+        show_astray(cli, db, findings);
     }
     (void)sqlite3_close(db);
     return code;

@@ -82,8 +82,19 @@ void etx__demo_report_text(cli_context *cli,
             "              or other than decided, or other than the initiator was told (%llu "
             "answers)\n",
             (unsigned long long)findings->answers);
-    print_finding(cli, findings->imbalance, "cents made or lost, or held for nobody");
+    print_finding(cli, findings->imbalance,
+                  findings->unfinished == 0 ? "cents made or lost, or held for nobody"
+                                            : "cents under way: it adds up when all is finished");
     print_finding(cli, findings->unfinished, "transfers unfinished");
+    if (findings->unfinished > 0 && findings->first[0] == '\0' && options->audit) {
+        fputs(
+            "\nNothing is wrong so far, but that demo was ended before its last coordinator could\n"
+            "finish. It can be finished, and audited again:\n",
+            to);
+        fprintf(to, "  %s demo --finish --dir %s\n", cli->program != NULL ? cli->program : "etx",
+                dir);
+        return;
+    }
     if (!etx__demo_is_sound(findings)) {
         fprintf(to, "\n%sThis must not happen.%s Everything is kept in %s\n",
                 etx__cli_color(cli, CLI_RED), plain, dir);

@@ -207,6 +207,21 @@ static int run_kills(demo_run *run) {
                : CLI_BAD;
 }
 
+/* Until it has read its log, and hears that it is to finish. */
+static int await_running(demo_run *run) {
+    double limit = etx__demo_seconds() + START_S;
+    while (atomic_load(&run->progress->stage) == DEMO_STARTING) {
+        if (check_alive(run) != 0) {
+            return CLI_BAD;
+        }
+        if (etx__demo_seconds() > limit) {
+            return etx__cli_fail(run->cli, NULL, "the coordinator does not start");
+        }
+        nap();
+    }
+    return CLI_OK;
+}
+
 /* Tells the last coordinator to finish, and waits for it. */
 static int finish_last(demo_run *run) {
     double limit = etx__demo_seconds() + FINISH_S;
@@ -244,7 +259,7 @@ int etx__demo_run(cli_context *cli,
     run.begin = etx__demo_seconds();
     code = start_coordinator(&run);
     if (code == CLI_OK) {
-        code = run_kills(&run);
+        code = options->finish ? await_running(&run) : run_kills(&run);
     }
     history->seconds = etx__demo_seconds() - run.begin;
     if (code == CLI_OK) {

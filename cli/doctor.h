@@ -25,6 +25,8 @@ json_t *etx__doctor_note(doctor *self, const char *code, const char *todo, const
     __attribute__((format(printf, 4, 5)));
 /* Notes that what is in flight goes on nowhere: the log has no owner. */
 void etx__doctor_running(doctor *self, tx_client *client, const char *nobody);
+/* Notes that the log is retired: what is in it says nothing any more. */
+void etx__doctor_retired(doctor *self, const char *text);
 /* Notes that little room is left for a log, if that is so. */
 void etx__doctor_room(doctor *self, const char *where, double bytes);
 

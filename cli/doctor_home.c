@@ -5,9 +5,25 @@
 
 #include "doctor.h"
 
+/* One reading of the directory. */
+typedef struct home_look {
+    doctor *self;
+    int retired;
+} home_look;
+
+void etx__doctor_retired(doctor *self, const char *text) {
+    (void)etx__doctor_note(self, "retired",
+                           "look at the log that has its place, and start programs on that", "%s",
+                           text);
+}
+
 static void note_damage(const etx_file_finding *finding, void *user) {
-    doctor *self = user;
-    if (finding->state == ETX_FILE_CORRUPT) {
+    home_look *look = user;
+    doctor *self = look->self;
+    if (finding->state == ETX_FILE_SOUND) {
+        look->retired = 1;
+        etx__doctor_retired(self, finding->text);
+    } else if (finding->state == ETX_FILE_CORRUPT) {
         json_t *noted = etx__doctor_note(
             self, "log-damaged",
             "'etx log verify' names every damage; restore a backup, or see what 'etx log repair' "
@@ -44,6 +60,7 @@ void etx__doctor_running(doctor *self, tx_client *client, const char *nobody) {
 
 int etx__doctor_home(doctor *self) {
     etx_file_report report = {.size = sizeof report};
+    home_look look = {self, 0};
     char dir[PATH_MAX];
     char message[400] = "";
     tx_client *client = NULL;
@@ -52,7 +69,7 @@ int etx__doctor_home(doctor *self) {
         return etx__cli_fail(self->cli, "write --home file:DIR, or a URL such as postgresql://...",
                              "'%s' is not the URL of a log", self->options.home);
     }
-    rc = etx_log_file_verify(dir, note_damage, self, &report, message, sizeof message);
+    rc = etx_log_file_verify(dir, note_damage, &look, &report, message, sizeof message);
     if (rc != 0) {
         return etx__cli_fail(
             self->cli,
@@ -62,8 +79,8 @@ int etx__doctor_home(doctor *self) {
             "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc), etx_error_name(rc));
     }
     look_at_room(self, dir);
-    if (report.state == ETX_FILE_CORRUPT) {
-        return CLI_OK; /* nothing can be listed */
+    if (report.state == ETX_FILE_CORRUPT || look.retired) {
+        return CLI_OK; /* nothing can be listed, or nothing that still holds */
     }
     code = etx__tx_open_local(self->cli, self->options.home, 0, &client);
     if (code != CLI_OK) {

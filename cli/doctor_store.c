@@ -52,8 +52,8 @@ static void look_at_clock(doctor *self, etx_log *log) {
     }
 }
 
-/* CLI_OK, or CLI_BAD: it cannot be looked at. */
-static int look_at_log(doctor *self, etx_log *log, size_t *ret_nodes, int *ret_damaged) {
+/* CLI_OK, or CLI_BAD: it cannot be looked at. *ret_ends: there is nothing to be listed. */
+static int look_at_log(doctor *self, etx_log *log, size_t *ret_nodes, int *ret_ends) {
     etx_log_info info = {.size = sizeof info};
     char message[400] = "";
     json_t *nodes = etx__log_nodes(log, message, sizeof message);
@@ -66,7 +66,11 @@ static int look_at_log(doctor *self, etx_log *log, size_t *ret_nodes, int *ret_d
     }
     look_at_grade(self, &info);
     look_at_clock(self, log);
-    return look_at_slots(self, log, info.partitions, ret_damaged) == 0 ? CLI_OK : CLI_BAD;
+    if (etx__log_is_retired(&info)) {
+        *ret_ends = 1;
+        etx__doctor_retired(self, LOG_RETIRED);
+    }
+    return look_at_slots(self, log, info.partitions, ret_ends) == 0 ? CLI_OK : CLI_BAD;
 }
 
 int etx__doctor_store(doctor *self) {
@@ -75,15 +79,15 @@ int etx__doctor_store(doctor *self) {
     etx_log *log = NULL;
     tx_client *client = NULL;
     size_t nodes = 0;
-    int damaged = 0;
+    int ends = 0;
     int code;
     int rc = etx__log_open(url, ETX_LOG_READ_ONLY, &log, message, sizeof message);
     if (rc != 0) {
         return etx__cli_fail(self->cli, NULL, "%s (%s)", message, etx_error_name(rc));
     }
-    code = look_at_log(self, log, &nodes, &damaged);
+    code = look_at_log(self, log, &nodes, &ends);
     log->ops->close(log, 0);
-    if (code != CLI_OK || damaged) {
+    if (code != CLI_OK || ends) {
         return code;
     }
     code = etx__tx_open_local(self->cli, url, 0, &client);

@@ -18,6 +18,7 @@ typedef struct sort {
     const char *code;
     const char *what;
     const char *todo;
+    const char *of_log; /* ... where it differs with --home */
 } sort;
 
 static const sort sorts[COMPLAINTS] = {
@@ -30,7 +31,9 @@ static const sort sorts[COMPLAINTS] = {
                 "'etx log show' tells who parked them and why; 'etx tx resume' takes it back"},
     [OLD] = {"old", "waiting for long",
              "'etx tx show' tells how far each branch is; one that was begun and never committed "
-             "is ended by 'etx tx abort'"},
+             "is ended by 'etx tx abort'",
+             "'etx tx show --home URL' tells how far each branch is; one that was begun and never "
+             "committed is ended by 'etx tx force --as abort', once no program has the log open"},
     [AHEAD] = {"clock-jumped", "begun in the future: a clock jumped, here or where they were begun",
                "set the clock right (NTP, and without steps): deadlines and retries follow it"},
 };
@@ -159,8 +162,11 @@ static void note_complaints(look *at) {
     for (i = 0; i < COMPLAINTS; i++) {
         if (at->count[i] > 0) {
             json_t *finding = etx__doctor_note(
-                at->self, sorts[i].code, sorts[i].todo, "%llu transaction%s %s",
-                (unsigned long long)at->count[i], at->count[i] > 1 ? "s" : "", sorts[i].what);
+                at->self, sorts[i].code,
+                at->self->options.home != NULL && sorts[i].of_log != NULL ? sorts[i].of_log
+                                                                          : sorts[i].todo,
+                "%llu transaction%s %s", (unsigned long long)at->count[i],
+                at->count[i] > 1 ? "s" : "", sorts[i].what);
             etx__out_number(finding, "count", at->count[i]);
             json_object_set(finding, "gids", at->gids[i]);
         }

@@ -17,6 +17,7 @@ enum { WORDS_MAX = 400, SHOWN_MAX = 240, PROGRESS_MS = 200 };
 typedef struct change_options {
     int force;
     int take_back;
+    int into_volatile;
     int json;
 } change_options;
 
@@ -48,12 +49,14 @@ static const cli_option options_table[] = {
      "also a log that was copied before: only if that copy is\ngone, or was never used", 0, 0},
     {"take-back", 0, CLI_FLAG, offsetof(change_options, take_back), NULL,
      "no copy: the log may be used again; only if its copy is\ngone, or was never used", 0, 0},
+    {"volatile", 0, CLI_FLAG, offsetof(change_options, into_volatile), NULL,
+     "also into a store that can lose what it acknowledged", 0, 0},
     {"json", 'j', CLI_FLAG, offsetof(change_options, json), NULL, "one JSON object", 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };
 
 static const cli_command command = {
-    "DIR|URL DEST [--force] [--json] | --take-back DIR|URL",
+    "DIR|URL DEST [--force] [--volatile] [--json] | --take-back DIR|URL",
     "Changes the store of a log: copies all that it has into a new one, which takes its place "
     "with\n"
     "the same id, and retires the source, so that no program starts on it again. Both are DIR,\n"
@@ -251,7 +254,15 @@ static int begin_copy(change_run *run) {
                  "a log of this kind cannot take the place of another");
         rc = ETX_EINVALID;
     }
-    return rc != 0 ? rc : ops->copy_begin(&config, &run->info, &run->copy);
+    rc = rc != 0 ? rc : ops->copy_begin(&config, &run->info, &run->copy);
+    if (rc == 0 && !run->options.into_volatile) {
+        rc = etx__log_check_grade(run->copy, &run->info, run->message, sizeof run->message);
+        if (rc != 0) {
+            (void)ops->copy_end(run->copy, 0, NULL, 0);
+            run->copy = NULL;
+        }
+    }
+    return rc;
 }
 
 /* All into it; nobody has begun to work on the source meanwhile. 0 or an ETX error. */
@@ -297,10 +308,11 @@ static void print_done(change_run *run, const char *what) {
         return;
     }
     fprintf(run->cli->out,
-            "%s: home %s, %u partitions, %llu slots, %llu bytes. Start the programs with %s: the "
+            "%s: home %s, %u partition%s, %llu slots, %llu bytes. Start the programs with %s: the "
             "old log is retired.\n",
-            what, run->info.id, run->info.partitions, (unsigned long long)run->all.slots,
-            (unsigned long long)run->all.bytes, run->dest_shown);
+            what, run->info.id, run->info.partitions, run->info.partitions == 1 ? "" : "s",
+            (unsigned long long)run->all.slots, (unsigned long long)run->all.bytes,
+            run->dest_shown);
 }
 
 static int copy(change_run *run) {
@@ -350,7 +362,10 @@ static int take_back(change_run *run) {
 }
 
 static int run_command(change_run *run) {
-    int code = open_source(run);
+    int code = run->options.take_back
+                   ? CLI_OK
+                   : etx__log_check_place(run->cli, run->source_url, run->dest_url);
+    code = code == CLI_OK ? open_source(run) : code;
     if (code != CLI_OK || run->options.take_back) {
         return code != CLI_OK ? code : take_back(run);
     }

@@ -96,6 +96,11 @@ json_t *etx__log_finding_json(const etx_file_finding *finding) {
 }
 
 void etx__log_finding_text(cli_context *cli, const etx_file_finding *finding) {
+    if (finding->state == ETX_FILE_SOUND) {
+        fprintf(cli->out, "%sretired%s: %s\n", etx__cli_color(cli, CLI_YELLOW),
+                etx__cli_color(cli, CLI_PLAIN), finding->text);
+        return;
+    }
     fprintf(cli->out, "%s%s%s %s offset %llu (partition %u, slot %llu): %s\n",
             etx__cli_color(cli, finding->state == ETX_FILE_CORRUPT ? CLI_RED : CLI_YELLOW),
             etx__log_state(finding->state), etx__cli_color(cli, CLI_PLAIN),

@@ -13,6 +13,13 @@ int etx__log_take(cli_context *cli, const char *argument, uint32_t flags, etx_lo
 /* Says what went wrong and what to do; returns CLI_BAD. */
 int etx__log_fail(cli_context *cli, const char *argument, int rc, const char *message);
 
+/* May a copy go there? CLI_OK, or says why not. What begins as a URL is no directory. */
+int etx__log_check_dest(cli_context *cli, const char *dest);
+/* ... also: not into the log itself, which is a directory. */
+int etx__log_check_place(cli_context *cli, const char *source, const char *dest);
+/* ETX_EINVALID, and why: the copy can lose what it acknowledged, and its source cannot. */
+int etx__log_check_grade(etx_log *copy, const etx_log_info *source, char *message, size_t size);
+
 /* What is done with the records of a slot. */
 typedef struct log_records {
     etx_record_room *room;

@@ -51,7 +51,8 @@ static const cli_command repair_command = {
     "DIR DEST [--accept-loss] [--json]",
     "Copies what is sound of a damaged, closed log into DEST, up to the first damage of each\n"
     "partition. Never in place: the original stays as it is. Where something would be\n"
-    "lost it only says what, and does nothing without --accept-loss; damage that hides nothing (a\n"
+    "lost it only says which slots, and does nothing without --accept-loss; damage that hides "
+    "nothing (a\n"
     "state file, an empty segment) needs no acceptance. Decisions that are lost may already have\n"
     "been acted on: compare the participants' own records before the copy is used.",
     repair_options,
@@ -102,7 +103,7 @@ static int check_directories(cli_context *cli, const cli_args *args) {
                                  "%s is no directory", url);
         }
     }
-    return CLI_RUN;
+    return etx__log_check_dest(cli, args->values[1]) == CLI_OK ? CLI_RUN : CLI_BAD;
 }
 
 int etx__command_log_backup(cli_context *cli, int argc, char **argv) {

@@ -11,6 +11,10 @@ int etx__cli_is_store(const char *argument) {
     return len > 0 && strncmp(argument, "file:", 5) != 0 && strncmp(argument + len, "://", 3) == 0;
 }
 
+int etx__log_is_retired(const etx_log_info *info) {
+    return (info->flags & (ETX_LOG_COPYING | ETX_LOG_MOVED)) != 0;
+}
+
 int etx__log_open(const char *argument,
                   uint32_t flags,
                   etx_log **ret_log,

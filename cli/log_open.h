@@ -6,6 +6,11 @@
 
 /* "postgresql://..." and the like: no directory. */
 int etx__cli_is_store(const char *argument);
+/* What is said of a log that another one has taken the place of, or is to. */
+#define LOG_RETIRED                                                                          \
+    "'etx log copy' has retired this log: another one has its place, or is to have it, and " \
+    "whoever starts on this one is told which"
+int etx__log_is_retired(const etx_log_info *info);
 /* Opens the log of "DIR", "file:DIR" or another URL, with etx_log_open_flags; one that is absent is
  * not made. 0 or an ETX error, and its message. */
 int etx__log_open(const char *argument,

@@ -11,6 +11,7 @@ typedef struct verify_options {
 typedef struct verify_run {
     cli_context *cli;
     const char *dir;
+    int unfinished;   /* a copy that was broken off: its finding says what to do */
     unsigned damages; /* findings that are more than a file which is not the log's */
     json_t *findings; /* NULL: text */
 } verify_run;
@@ -41,7 +42,9 @@ static const cli_command command = {
 
 static void note_finding(const etx_file_finding *finding, void *user) {
     verify_run *run = user;
-    run->damages += strcmp(finding->file, run->dir) != 0;
+    const char *name = strrchr(finding->file, '/');
+    run->unfinished |= name != NULL && strcmp(name, "/copying") == 0;
+    run->damages += finding->state != ETX_FILE_SOUND && strcmp(finding->file, run->dir) != 0;
     if (run->findings != NULL) {
         json_array_append_new(run->findings, etx__log_finding_json(finding));
     } else {
@@ -64,7 +67,7 @@ static void print_report(cli_context *cli, verify_run *run, const etx_file_repor
             cli->out);
     } else if (report->state == ETX_FILE_CORRUPT && run->damages == 0) {
         fputs("The log is sound: move away what is not its own, and it opens.\n", cli->out);
-    } else if (report->state == ETX_FILE_CORRUPT) {
+    } else if (report->state == ETX_FILE_CORRUPT && !run->unfinished) {
         fputs("Restore a backup, or see what 'etx log repair' can save.\n", cli->out);
     }
 }

@@ -15,6 +15,7 @@ typedef struct store_run {
     int json;
     json_t *partitions, *findings;
     tally all;
+    int retired; /* another log has its place, or is to have it */
     char message[LOG_MESSAGE_MAX];
 } store_run;
 
@@ -55,6 +56,7 @@ static int verify_all(store_run *run) {
     etx_log_info info = {.size = sizeof info};
     int rc = run->log->ops->info(run->log, &info);
     run->all.partition = rc == 0 ? info.partitions : 0;
+    run->retired = rc == 0 && etx__log_is_retired(&info);
     for (uint32_t i = 0; i < run->all.partition && rc == 0; i++) {
         tally one = {.partition = i};
         rc = run->log->ops->get(run->log, i, 0, count_slot, &one, &one.mark, run->message,
@@ -96,6 +98,10 @@ static void print_text(const store_run *run, const char *state, const json_t *no
                 etx__cli_color(run->cli, CLI_PLAIN),
                 json_string_value(json_object_get(one, "text")));
     }
+    if (run->retired) {
+        fprintf(out, "%sretired%s: %s\n", etx__cli_color(run->cli, CLI_YELLOW),
+                etx__cli_color(run->cli, CLI_PLAIN), LOG_RETIRED);
+    }
     fprintf(out, "%s: %u partition%s, %llu slots, %llu bytes; %zu node%s attend%s\n", state,
             run->all.partition, run->all.partition == 1 ? "" : "s",
             (unsigned long long)run->all.slots, (unsigned long long)run->all.bytes,
@@ -112,6 +118,7 @@ static void print_json(const store_run *run, const char *state, json_t *nodes) {
     json_object_set(object, "of", run->partitions);
     json_object_set(object, "nodes", nodes);
     json_object_set(object, "findings", run->findings);
+    json_object_set_new(object, "retired", json_boolean(run->retired));
     etx__out_line(run->cli->out, object);
 }
 

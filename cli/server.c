@@ -219,6 +219,12 @@ const char *etx__server_message(const server *self) {
     return self->message;
 }
 
+const char *etx__server_hint(const server *self) {
+    return self->done && self->error != 0
+               ? "is etxd started? else name another server: --server URL, or $ETX_SERVER"
+               : NULL;
+}
+
 const char *etx__server_name(const server *self) {
     return self->base;
 }

@@ -37,6 +37,8 @@ int etx__server_stream(server *self,
 
 /* What the last error was, in words; may be "". */
 const char *etx__server_message(const server *self);
+/* What to do about it, where no server was reached; else NULL. */
+const char *etx__server_hint(const server *self);
 /* Its URL, no '/' behind it. */
 const char *etx__server_name(const server *self);
 /* The server's clock, as the last answer's field Date says it; may be "". */

@@ -47,6 +47,8 @@ struct tx_client_ops {
                  const char *why);
     /* what the last error was, in words; may be "" */
     void (*message)(tx_client *client, char *message, size_t size);
+    /* what to do, where nobody answers at all; or NULL. NULL: there is always somebody */
+    const char *(*hint)(tx_client *client);
 };
 
 /* A log: an engine that calls nobody. With `operate` it records what is asked, in a log that no

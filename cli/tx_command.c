@@ -90,7 +90,11 @@ int etx__tx_check_gid(cli_context *cli, const char *gid) {
 
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc) {
     char message[400] = "";
+    const char *hint = client->ops->hint != NULL ? client->ops->hint(client) : NULL;
     client->ops->message(client, message, sizeof message);
+    if (hint != NULL) {
+        return etx__cli_fail(cli, hint, "%s", message);
+    }
     if (strstr(message, etx_strerror(rc)) != NULL) {
         message[0] = '\0'; /* it says no more than the code does */
     }

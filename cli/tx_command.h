@@ -92,6 +92,12 @@ int etx__tx_server_post(tx_client *client,
                         const json_t **ret_answer);
 /* "parked,forced"; at least 96 bytes. */
 void etx__tx_marks(uint32_t marks, char *text, size_t size);
+/* Who has parked it and why, by its log; "" where that does not tell any more. */
+typedef struct tx_parked {
+    char who[ETX_NAME_MAX + 1];
+    char why[ETX_REASON_MAX + 1];
+} tx_parked;
+void etx__tx_parked_by(const char *url, const etx_status *status, tx_parked *ret_parked);
 /* A reason, which a participant may have written, behind `before`; nothing if it is empty. */
 void etx__tx_reason(FILE *to, const char *before, const char *reason);
 /* Status as JSON, without its branches. */

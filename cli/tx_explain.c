@@ -80,7 +80,10 @@ static int explain_state(cli_context *cli,
     }
     switch (run->attempt->verb) {
         case TX_RETRY:
-            return CLI_RUN;
+            return (status->marks & ETX_MARK_PARKED) == 0
+                       ? CLI_RUN
+                       : etx__cli_fail(cli, "'etx tx resume' has its participants called again",
+                                       "%s: it is parked", gid);
         case TX_PARK:
             return etx__cli_fail(cli,
                                  "'etx log show DIR --gid GID --type force' says who did and why",

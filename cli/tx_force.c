@@ -16,7 +16,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "GID --as WHAT [--branch B --operation OP] (--server URL | --home DIR) --why TEXT",
+    "GID --as WHAT [--branch B --operation OP] (--server URL | --home URL) --why TEXT",
     "Never changes a decision. --as commit or abort decides a transaction that is undecided; "
     "commit\n"
     "only if every forward operation is done. --as done declares one operation of one branch done\n"

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <etx/codec_json.h>
+
 #include "envelope.h"
 #include "log_open.h"
 #include "tx_client.h"
@@ -107,13 +109,15 @@ static void message_local(tx_client *client, char *message, size_t size) {
 }
 
 static const tx_client_ops local_ops = {
-    close_local, list_local, show_local, operate_local, bulk_local, force_local, message_local,
+    close_local, list_local,  show_local,    operate_local,
+    bulk_local,  force_local, message_local, NULL,
 };
 
 /* The engine would make a directory that is missing; an operator who mistyped it does not want
  * that. Nor must one operate on a log that nodes work on: they would have to share it with this
  * one. */
 static int check_present(cli_context *cli, const char *url, int operate) {
+    etx_log_info info = {.size = sizeof info};
     char message[400] = "";
     etx_log *log = NULL;
     json_t *nodes;
@@ -127,6 +131,9 @@ static int check_present(cli_context *cli, const char *url, int operate) {
                                  : NULL,
                              "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),
                              etx_error_name(rc));
+    }
+    if (!operate && log->ops->info(log, &info) == 0 && etx__log_is_retired(&info)) {
+        fprintf(cli->err, "%s: %s\n", cli->path, LOG_RETIRED);
     }
     nodes = operate ? etx__log_nodes(log, message, sizeof message) : json_array();
     if (nodes == NULL) {
@@ -179,7 +186,10 @@ static int start_engine(cli_context *cli,
     if (rc != 0) {
         return etx__cli_fail(cli, NULL, "%s", etx_strerror(rc));
     }
-    rc = etx_engine_home(engine, url);
+    rc = etx_engine_codec(engine, etx_codec_json());
+    if (rc == 0) {
+        rc = etx_engine_home(engine, url);
+    }
     if (rc == 0) {
         rc = etx_engine_start(engine);
     }

@@ -26,7 +26,7 @@ static const cli_option record_options[] = {
 static const cli_command retry_command = {
     "(GID | filters | --all) (--server URL | --home file:DIR|URL) [--rate N]",
     "Has a server call now what it would call later. On a log only checks that the transactions\n"
-    "are there and not ended: no process has it open, so nobody calls, and nothing is recorded. "
+    "are there, not ended or parked: nobody has it open, so nobody calls, and nothing is recorded. "
     "The\n"
     "program calls all that is due as soon as it starts; while it runs, its own etx_retry and\n"
     "etx_bulk_operate hurry it.",
@@ -39,7 +39,7 @@ static const cli_command retry_command = {
 };
 
 static const cli_command park_command = {
-    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [options]",
+    "(GID | filters | --all) (--server URL | --home URL) --why TEXT [options]",
     "Parks transactions: their participants are not called until they are resumed. Nothing is\n"
     "dropped and no decision changes. Who and why are recorded.",
     record_options,
@@ -51,7 +51,7 @@ static const cli_command park_command = {
 };
 
 static const cli_command resume_command = {
-    "(GID | filters | --all) (--server URL | --home DIR) --why TEXT [options]",
+    "(GID | filters | --all) (--server URL | --home URL) --why TEXT [options]",
     "Takes a park back: participants are called again, once the program starts.",
     record_options,
     "  etx tx resume order-17 --home file:/var/lib/shop/etx --why 'ledger is well'\n"

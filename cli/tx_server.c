@@ -152,6 +152,14 @@ static void message_server(tx_client *client, char *message, size_t size) {
              self->message[0] != '\0' ? self->message : etx__server_message(self->server));
 }
 
+static const char *hint_server(tx_client *client) {
+    return etx__server_hint(((server_client *)client)->server) != NULL
+               ? "is etxd started? else name another: --server URL, or $ETX_SERVER; a log that a "
+                 "program has "
+                 "of its own is looked at with --home file:DIR"
+               : NULL;
+}
+
 static uint64_t age_of(const etx_filter *filter) {
     uint64_t now = etx__cli_now_ms();
     return now > filter->begun_before_ms ? now - filter->begun_before_ms : 0;
@@ -395,8 +403,8 @@ int etx__tx_server_post(tx_client *client,
     return rc;
 }
 
-static const tx_client_ops server_ops = {close_server, list_server,  show_server,   operate_server,
-                                         bulk_server,  force_server, message_server};
+static const tx_client_ops server_ops = {close_server, list_server,  show_server,    operate_server,
+                                         bulk_server,  force_server, message_server, hint_server};
 
 int etx__tx_open_server(cli_context *cli, const char *url, tx_client **ret_client) {
     server_client *self = calloc(1, sizeof *self);

@@ -176,6 +176,21 @@ static void print_moment(cli_context *cli, const char *name, uint64_t ms) {
     }
 }
 
+static void print_parked(cli_context *cli, const tx_parked *parked) {
+    if (parked->who[0] != '\0') {
+        etx__tx_reason(cli->out, "parked by   ", parked->who);
+        etx__tx_reason(cli->out, ": ", parked->why);
+        fputc('\n', cli->out);
+    }
+}
+
+static void add_parked(json_t *object, const tx_parked *parked) {
+    if (parked->who[0] != '\0') {
+        etx__out_bytes(object, "parked_by", (etx_bytes){parked->who, strlen(parked->who)});
+        etx__out_bytes(object, "parked_why", (etx_bytes){parked->why, strlen(parked->why)});
+    }
+}
+
 static void print_status(cli_context *cli, const etx_status *status) {
     char marks[96];
     etx__tx_marks(status->marks, marks, sizeof marks);
@@ -210,6 +225,7 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     tx_options options = {0};
     show_run run = {cli, NULL};
     etx_status status = {.size = sizeof status};
+    tx_parked parked = {"", ""};
     tx_client *client = NULL;
     cli_args args;
     int rc;
@@ -225,14 +241,19 @@ int etx__command_tx_show(cli_context *cli, int argc, char **argv) {
     run.branches = json_array();
     rc = client->ops->show(client, args.values[0], &status, note_branch, &run);
     complete_branches(run.branches, status.state);
+    if (rc == 0 && (status.marks & ETX_MARK_PARKED) != 0 && options.home != NULL) {
+        etx__tx_parked_by(options.home, &status, &parked);
+    }
     if (rc != 0) {
         code = etx__tx_fail(cli, client, args.values[0], rc);
     } else if (options.json) {
         json_t *object = etx__tx_status_json(&status);
         json_object_set(object, "branches", run.branches);
+        add_parked(object, &parked);
         etx__out_line(cli->out, object);
     } else {
         print_status(cli, &status);
+        print_parked(cli, &parked);
         print_branches(cli, status.state, run.branches);
         print_gone(cli, &status);
     }

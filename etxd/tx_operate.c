@@ -32,6 +32,20 @@ static int copy_text(const etxd_object *body, const char *name, char *to, size_t
     return 0;
 }
 
+/* "WHO (token NAME)", in what is recorded of it: the token's name is proved, and kept whole. */
+static void add_token(order *one, const char *token) {
+    static const char around[] = " (token )";
+    char said[sizeof one->who];
+    size_t taken = strlen(token) + sizeof around - 1;
+    memcpy(said, one->who, sizeof said);
+    if (taken < ETX_NAME_MAX) {
+        snprintf(one->who, sizeof one->who, "%.*s (token %s)", (int)(ETX_NAME_MAX - taken), said,
+                 token);
+    } else {
+        snprintf(one->who, sizeof one->who, "%s", token);
+    }
+}
+
 /* Who says so is recorded: what the token is called, if it has a name. */
 static int read_who(etxd_exchange *x, const etxd_object *body, order *one, int needed) {
     snprintf(one->who, sizeof one->who, "%s", x->who);
@@ -40,9 +54,7 @@ static int read_who(etxd_exchange *x, const etxd_object *body, order *one, int n
         return -1;
     }
     if (x->who[0] != '\0' && strcmp(one->who, x->who) != 0) {
-        char said[128];
-        memcpy(said, one->who, sizeof said);
-        snprintf(one->who, sizeof one->who, "%.60s (token %.50s)", said, x->who);
+        add_token(one, x->who);
     }
     if (needed && one->who[0] == '\0') {
         return etxd_json_missing(body, "who", "it is recorded with the transaction");

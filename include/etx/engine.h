@@ -53,11 +53,14 @@ typedef struct etx_options {
      * former. */
     uint64_t memory_max;
     uint64_t history_max; /* finished transactions remembered; default 1,000,000, at most 256 Mi */
-    uint64_t history_age_ms;  /* ... no older than this; default 24 h */
-    uint32_t patience_ms;     /* how long a caller waits for an answer; default 30,000 */
-    uint32_t deadline_ms;     /* interactive and resumed transactions; default 60,000 */
+    uint64_t history_age_ms; /* ... no older than this; default 24 h */
+    uint32_t patience_ms;    /* how long a caller waits for an answer; default 30,000 */
+    /* of interactive and resumed transactions, at most half of fence_age_ms; default 60,000, or
+     * that half */
+    uint32_t deadline_ms;
     uint32_t call_timeout_ms; /* default 30,000 */
-    /* first pause after an unknown result; doubled each time; default 100, at most retry_cap_ms */
+    /* first pause after an unknown result; doubled each time; at most retry_cap_ms; default 100, or
+     * that */
     uint32_t retry_first_ms;
     uint32_t retry_cap_ms; /* longest pause; default 30,000 */
     uint32_t working_ms;   /* pause after "still working"; default 1,000 */
@@ -149,7 +152,8 @@ typedef enum etx_close_mode {
  * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
  * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
  * their threads (the log is closed all the same, and what they answer is lost: they will be called
- * again); ETX_ESTATE: closed already. */
+ * again), or inline ones do (their log stays locked until they return and the engine is freed, and
+ * who waits for what is there hears ETX_EUNKNOWN); ETX_ESTATE: closed already. */
 ETX_API int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_ms);
 /* Frees a closed engine, or one that was never started. NULL is nothing. No other thread may use
  * it any more. What a callback that has not returned needs is freed when it returns. */
@@ -157,8 +161,9 @@ ETX_API void etx_engine_free(etx_engine *engine);
 
 /* The message of the calling thread's last error, with what each layer was doing; of the last of
  * any thread, if it had none (or sixteen others had one since). With NULL for the engine: why the
- * calling thread's newest etx_engine_create that failed did. Copied, cut to `size`, ends with NUL.
- * What went wrong with a transaction is in its outcome's reason as well. Any thread. */
+ * calling thread's newest etx_engine_create that failed did. In a forked child: ETX_EFORKED in
+ * words. Copied, cut to `size`, ends with NUL. What went wrong with a transaction is in its
+ * outcome's reason as well. Any thread. */
 ETX_API void etx_engine_message(etx_engine *engine, char *message, size_t size);
 
 /* A home as it is now. Strings are copies. */

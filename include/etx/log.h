@@ -203,7 +203,7 @@ struct etx_log_ops {
     /* This node is there for ttl_ms from now on, at this address (and behind it what else others
      * are to hear: text of at most 375 bytes, kept as it is); 0: it leaves, and where it was is
      * told on (etx_log_survey.on_gone). ETX_ECONFLICT: another process has said since that it is
-     * the node of this name; it is believed. */
+     * the node of this name; it is believed, as long as it is there. */
     int (*attend)(etx_log *log,
                   const char *address,
                   uint32_t ttl_ms,

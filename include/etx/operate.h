@@ -13,7 +13,8 @@ extern "C" {
  * Errors: ETX_ENOTFOUND, ETX_EGONE, ETX_ESTATE, ETX_EUNKNOWN, ETX_EUNAVAILABLE, ETX_EINVALID,
  * ETX_ECLOSED. */
 
-/* Calls now what would be called later. Nothing is recorded. */
+/* Calls now what would be called later. Nothing is recorded. ETX_ESTATE also of a parked one: it is
+ * called once it is resumed. */
 ETX_API int etx_retry(etx_engine *engine, const char *gid);
 /* No calls until resumed. ETX_ESTATE: it has ended. */
 ETX_API int etx_park(etx_engine *engine, const char *gid, const char *who, const char *why);

@@ -20,16 +20,21 @@ typedef struct etx_token {
     uint64_t word[2];
 } etx_token;
 
+/* It returns. A C++ exception that leaves it ends the process where it was thrown (std::terminate);
+ * it is not left by longjmp or pthread_exit either: on a thread that does the engine's work that
+ * stops the engine for good, on the worker pool the call never returns. The same of `done` and of
+ * a monitor's functions. */
 typedef etx_reply (*etx_operation_fn)(etx_call *call, void *user);
 
 typedef enum etx_participant_flags {
-    /* The callbacks do not block: they run on the engine's own thread, a few microseconds each
-     * at most. They may call whatever is marked "from inline callbacks" (submit, complete), and
-     * nothing that waits. Without this flag callbacks run on the worker pool, one thread each,
-     * and may do what they like. One that waits for the engine itself (it runs a nested
-     * transaction, asks, waits for another) keeps its thread and does not count: while calls are
-     * queued and no worker is idle, another thread takes its place, up to 16 threads for each of
-     * etx_options.workers, and 1024 in all. */
+    /* The callbacks do not block: they run on the engine's own thread, a few microseconds each at
+     * most. Until one returns its shard stands still: timeouts, deadlines, alarms, and the
+     * patience of a caller on whose thread it runs. They may call whatever is marked "from inline
+     * callbacks" (submit, complete), and nothing that waits. Without this flag callbacks run on
+     * the worker pool, one thread each, and may do what they like. One that waits for the engine
+     * itself (it runs a nested transaction, asks, waits for another) keeps its thread and does not
+     * count: while calls are queued and no worker is idle, another thread takes its place, up to
+     * 16 threads for each of etx_options.workers, and 1024 in all. */
     ETX_INLINE = 1 << 0
 } etx_participant_flags;
 
@@ -71,7 +76,8 @@ typedef struct etx_participant {
  * (name taken), ETX_EBUSY (1024 are registered), ETX_ENOMEM, ETX_ECLOSED. */
 ETX_API int etx_engine_register(etx_engine *engine, const etx_participant *participant);
 
-/* What the call is. Strings end with NUL; all borrowed as the call's comment says. */
+/* What the call is. Strings end with NUL; all borrowed as the call's comment says. Without a call
+ * (NULL): "", NULL or 0. */
 ETX_API const char *etx_call_gid(const etx_call *call);
 ETX_API const char *etx_call_branch(const etx_call *call); /* "" for query and resume */
 ETX_API etx_kind etx_call_kind(const etx_call *call);

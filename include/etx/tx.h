@@ -58,9 +58,10 @@ typedef struct etx_branch {
 #define ETX_BRANCH_INIT \
     { sizeof(etx_branch), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (etx_kind)0, 0 }
 
-/* What became of a transaction. */
+/* What became of a transaction. What is given to a call is filled in by it, also with an error:
+ * then with ETX_NONE if no more is known, the gid as far as there is one, and why. */
 typedef struct etx_outcome {
-    size_t size;
+    size_t size; /* sizeof(etx_outcome), set by the initialiser; 0: ETX_EINVALID, nothing is done */
     /* COMMITTED, ABORTED; COMMITTING, ABORTING: decided, calls go on; ACTIVE: not decided */
     etx_state state;
     uint32_t marks;            /* etx_mark */
@@ -87,7 +88,8 @@ typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 typedef int (*etx_gid_fn)(const char *gid, void *user);
 
 /* ---- builder. A handle belongs to one thread at a time. Whatever makes one sets *ret_tx to NULL
- * on every error (if the pointer is given). */
+ * on every error (if the pointer is given). pthread_cancel of a thread takes effect once it is out
+ * of a call that waits. */
 
 /* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
 ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
@@ -250,7 +252,7 @@ ETX_API int etx_ending_branch(const etx_ending *ending,
 /* The state without waiting, answered by `done`. From inline callbacks. */
 ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn done, void *user);
 
-/* Which transactions; 0 or NULL does not restrict. */
+/* Which transactions; 0 or NULL does not restrict. An unknown bit or kind is ETX_EINVALID. */
 typedef struct etx_filter {
     size_t size;
     uint32_t states;         /* bit 1 << etx_state */

@@ -24,19 +24,19 @@ extern "C" {
  * (aborted, refused) are values, never errors. The numbers are part of the ABI: append only. */
 #define ETX_ERROR_MAP(X)                                                               \
     X(EINVALID, -1, "the argument is not valid: correct the call")                     \
-    X(ENOMEM, -2, "out of memory")                                                     \
+    X(ENOMEM, -2, "out of memory: repeat it when there is some")                       \
     X(EBUSY, -3, "full or in use: try again later")                                    \
     X(EUNAVAILABLE, -4, "no home can take it now: try again later")                    \
     X(EUNKNOWN, -5, "the log cannot say yet: ask by gid later, never guess")           \
-    X(ECONFLICT, -6, "the name is taken with other content")                           \
-    X(ENOTFOUND, -7, "no such transaction, branch or participant")                     \
-    X(EGONE, -8, "older than what is remembered, or never begun")                      \
-    X(ESTATE, -9, "not possible in this state")                                        \
-    X(ECLOSED, -10, "the engine is closed")                                            \
+    X(ECONFLICT, -6, "the name is taken with other content: choose another one")       \
+    X(ENOTFOUND, -7, "no such transaction, branch or participant: check the name")     \
+    X(EGONE, -8, "older than what is remembered, or never begun: do not repeat it")    \
+    X(ESTATE, -9, "not possible in this state: ask for it (etx_query)")                \
+    X(ECLOSED, -10, "the engine is closed: ask by gid after the next start")           \
     X(ECORRUPT, -11, "stored data is damaged: see 'etx log verify'")                   \
-    X(EREGRESSED, -12, "the store has lost acknowledged data")                         \
-    X(EIO, -13, "reading or writing failed")                                           \
-    X(EVERSION, -14, "made by a newer version")                                        \
+    X(EREGRESSED, -12, "the store has lost acknowledged data: see 'etx doctor'")       \
+    X(EIO, -13, "reading or writing failed: the message says where")                   \
+    X(EVERSION, -14, "made by a newer version: use that one")                          \
     X(EFORKED, -15, "the engine belongs to the parent process: create one after fork") \
     X(EFULL, -16, "no space left: only what has begun can end")                        \
     X(EELSEWHERE, -17, "another node has its partition: ask there")

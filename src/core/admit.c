@@ -143,11 +143,13 @@ static int admit_decide(const etx__entry *entry, const etx_record *record) {
     return 0;
 }
 
-static int admit_force(const etx__entry *entry, const etx_record *record) {
+static int admit_force(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     const etx_record_force *force = &record->u.force;
     switch ((etx_force_action)force->action) {
         case ETX_FORCE_PARK:
-            return entry->marks & ETX_MARK_PARKED ? ETX_ESTATE : 0;
+            return entry->marks & ETX_MARK_PARKED
+                       ? etx__refuse(core, ETX_ESTATE, "it is parked already")
+                       : 0;
         case ETX_FORCE_RESUME:
             return 0;
         case ETX_FORCE_SETTLE:
@@ -209,7 +211,7 @@ int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record 
         case ETX_RECORD_DECIDE:
             return admit_decide(entry, record);
         case ETX_RECORD_FORCE:
-            return admit_force(entry, record);
+            return admit_force(core, entry, record);
         case ETX_RECORD_MOVE:
             return entry->last_seq <= core->durable ? 0 : ETX_EBUSY;
         case ETX_RECORD_END:

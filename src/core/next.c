@@ -18,6 +18,7 @@ void etx__wake_at(etx__todo *todo, uint64_t mono_ms) {
 /* Is it time to call this? If not, says when to look again. */
 static int call_due(const etx__attempt *attempt,
                     uint32_t participant,
+                    const etx__branch *branch,
                     const etx__now *now,
                     etx__todo *todo) {
     if (attempt->serial != 0) {
@@ -28,6 +29,7 @@ static int call_due(const etx__attempt *attempt,
         return 0;
     }
     if (participant == ETX__NOBODY) {
+        todo->missing = todo->unregistered ? todo->missing : branch;
         todo->unregistered = 1;
         return 0;
     }
@@ -42,7 +44,7 @@ static void call_branch(const etx__core *core,
                         const etx__branch *branch,
                         const etx__now *now,
                         etx__todo *todo) {
-    if (call_due(&branch->r.call, branch->r.participant, now, todo)) {
+    if (call_due(&branch->r.call, branch->r.participant, branch, now, todo)) {
         core->places[todo->calls++] = branch->s.place;
     }
 }
@@ -104,7 +106,10 @@ static int forward_branch(const etx__core *core,
         return entry->tx->s.mode == ETX_RESUMED;
     }
     if (branch->r.no_room) {
-        decide(todo, 0, "no room for a result: see payload_max and memory_max", branch);
+        decide(todo, 0,
+               "all payloads and results together are larger than one batch of the log, or than "
+               "what is left of memory_max",
+               branch);
         return -1;
     }
     uint32_t limit = attempts_max(core, branch);
@@ -128,7 +133,7 @@ static void ask_initiator(const etx__entry *entry,
                           const etx__now *now,
                           etx__todo *todo) {
     if (!(entry->marks & ETX_MARK_PARKED) && entry->tx->r.asking != NULL &&
-        call_due(entry->tx->r.asking, entry->tx->r.initiator, now, todo)) {
+        call_due(entry->tx->r.asking, entry->tx->r.initiator, NULL, now, todo)) {
         todo->ask = (uint8_t)(1 + operation);
     }
 }

@@ -13,6 +13,17 @@ static void retry_now(etx__tx *tx) {
     }
 }
 
+/* What is parked is called by nobody, however soon it would be due. */
+static int retry(const etx__core *core, etx__entry *entry) {
+    if (entry->marks & ETX_MARK_PARKED) {
+        return etx__refuse(core, ETX_ESTATE,
+                           "it is parked, and nobody is called until it is resumed: etx_resume, or "
+                           "'etx tx resume'");
+    }
+    retry_now(entry->tx);
+    return 0;
+}
+
 static int mark(etx__core *core,
                 etx__entry *entry,
                 const etx__event *event,
@@ -33,12 +44,25 @@ static int mark(etx__core *core,
     return etx__append(core, entry, record, 1, 1);
 }
 
+/* What it is, since what was asked for is not possible in that. */
+static int refuse_state(const etx__core *core, const etx__entry *entry) {
+    static const char *const says[] = {
+        [ETX_NONE] = "not possible in this state",
+        [ETX_ACTIVE] = "it is ACTIVE, and not all forward results are there",
+        [ETX_COMMITTING] = "it is decided: COMMITTING",
+        [ETX_COMMITTED] = "it has ended: COMMITTED",
+        [ETX_ABORTING] = "it is decided: ABORTING",
+        [ETX_ABORTED] = "it has ended: ABORTED",
+    };
+    return etx__refuse(core, ETX_ESTATE, says[entry->state]);
+}
+
 static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
     int rc = 0;
     if (entry->marks & ETX_MARK_PARKED) {
         rc = mark(core, entry, event, ETX_FORCE_RESUME);
     } else if (!entry->tx->r.stalled) {
-        return ETX_ESTATE;
+        return etx__refuse(core, ETX_ESTATE, "it is not parked");
     }
     if (entry->tx->r.stalled) {
         etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "by an operator");
@@ -51,7 +75,7 @@ static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
 
 static int force_decision(etx__core *core, etx__entry *entry, const etx__event *event, int commit) {
     if (entry->state != ETX_ACTIVE) {
-        return ETX_ESTATE;
+        return refuse_state(core, entry);
     }
     etx__record_results(core, entry, ETX__RECORD_ALL, 0);
     etx_record *record = etx__record_next(core, ETX_RECORD_DECIDE, event->gid);
@@ -83,12 +107,12 @@ void etx__on_operator(etx__core *core, const etx__event *event) {
         return;
     }
     if (entry->tx == NULL) {
-        etx__await(core, entry, event->waiter, ETX_ESTATE);
+        etx__await(core, entry, event->waiter, refuse_state(core, entry));
         return;
     }
     int rc = 0;
     if (event->type == ETX__EV_RETRY) {
-        retry_now(entry->tx);
+        rc = retry(core, entry);
     } else if (event->type == ETX__EV_PARK) {
         rc = mark(core, entry, event, ETX_FORCE_PARK);
     } else if (event->type == ETX__EV_UNPARK) {

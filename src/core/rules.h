@@ -52,10 +52,11 @@ void etx__body_resolve(const etx__core *core, etx__tx *tx);
 typedef struct etx__todo {
     uint8_t decide; /* 0, or 1 + commit */
     uint8_t end;
-    uint8_t ask;          /* 0, or 1 + ETX_QUERY or ETX_RESUME */
-    uint8_t unregistered; /* something waits for a participant that is not registered */
-    uint16_t calls;       /* so many of core->places: branches to call */
-    uint8_t operation;    /* ... for this */
+    uint8_t ask;                /* 0, or 1 + ETX_QUERY or ETX_RESUME */
+    uint8_t unregistered;       /* something waits for a participant that is not registered */
+    const etx__branch *missing; /* ... the first such branch; NULL: its initiator */
+    uint16_t calls;             /* so many of core->places: branches to call */
+    uint8_t operation;          /* ... for this */
     uint64_t wake_ms;
     const char *reason; /* of an abort; borrowed */
     const etx__branch *refused;

@@ -230,7 +230,7 @@ static int do_end(etx__core *core, etx__entry *entry, const etx__now *now) {
 static void tell_unregistered(etx__core *core, etx__entry *entry, const etx__todo *todo) {
     etx__tx *tx = entry->tx;
     if (todo->unregistered && !tx->r.unregistered) {
-        etx__tell(core, ETX_EVENT_UNREGISTERED, entry, NULL, NULL,
+        etx__tell(core, ETX_EVENT_UNREGISTERED, entry, todo->missing, NULL,
                   "waits for a participant that is not registered");
     }
     tx->r.unregistered = todo->unregistered;

@@ -83,7 +83,7 @@ static void write_short(const char *parent, const char *branch, char *ret_gid) {
 }
 
 int etx_gid_child(const char *parent, const char *branch, char ret_gid[ETX_GID_MAX + 1]) {
-    if (parent == NULL || branch == NULL) {
+    if (parent == NULL || branch == NULL || ret_gid == NULL) {
         return ETX_EINVALID;
     }
     size_t parent_len = strnlen(parent, ETX_GID_MAX + 1);

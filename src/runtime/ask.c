@@ -330,11 +330,12 @@ int etx_wait_for(etx_engine *engine,
                  etx_outcome *outcome) {
     int rc = 0;
     if (wait < ETX_WAIT_DEFAULT || wait > ETX_WAIT_ENDED) {
-        return etx__engine_invalid(engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
+        rc = etx__engine_invalid(engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
     }
-    etx_tx *request = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    rc = rc != 0 ? rc : etx__outcome_check(engine, outcome);
+    etx_tx *request = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
     if (request == NULL) {
-        return rc;
+        return etx__outcome_fail(engine, gid, rc, outcome);
     }
     request->wait = (uint8_t)(wait != ETX_WAIT_DEFAULT ? wait : ETX_WAIT_ENDED);
     request->patience_ms = patience_ms > 0 ? patience_ms : engine->options.patience_ms;
@@ -405,6 +406,18 @@ static int filter_usable(const etx_filter *filter, etx_filter *ours) {
     return etx__options_take(ours, sizeof *ours, filter, filter->size);
 }
 
+/* What no transaction can be would find nothing, and nobody would know why. */
+static const char *filter_wrong(const etx_filter *filter) {
+    const uint32_t states = (2u << ETX_ABORTED) - 1;
+    const uint32_t marks = ETX_MARK_FORCED | ETX_MARK_PARKED | ETX_MARK_HELD |
+                           ETX_MARK_NEVER_BEGUN | ETX_MARK_CHOSEN | ETX_MARK_STALLED |
+                           ETX_MARK_UNREGISTERED | ETX_MARK_ENDED;
+    return (filter->states & ~states) != 0             ? "filter: states has an unknown bit"
+           : (filter->marks & ~marks) != 0             ? "filter: marks has an unknown bit"
+           : (uint32_t)filter->kind > ETX_NOTIFICATION ? "filter: kind is none"
+                                                       : NULL;
+}
+
 int etx_list(etx_engine *engine,
              const etx_filter *filter,
              etx_cursor *cursor,
@@ -421,6 +434,10 @@ int etx_list(etx_engine *engine,
     }
     if (filter_usable(filter, &ours) != 0) {
         return etx__engine_invalid(engine, "the filter's size is not known: use ETX_FILTER_INIT");
+    }
+    const char *wrong = filter_wrong(&ours);
+    if (wrong != NULL) {
+        return etx__engine_invalid(engine, wrong);
     }
     if (cursor == NULL || cursor->word[0] >= engine->partition_count) {
         return etx__engine_invalid(engine, "cursor: zeros, or what etx_list left there");

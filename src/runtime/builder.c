@@ -432,7 +432,7 @@ static int ready(etx_tx *tx) {
 /* Why is said where it went wrong, in the transaction's own outcome. */
 static int give_error(etx_tx *tx, int rc, etx_outcome *outcome) {
     if (*tx->engine->alive == 0) {
-        return rc;
+        return etx__outcome_fail(tx->engine, tx->gid, rc, outcome);
     }
     if (outcome != NULL) {
         memcpy(tx->outcome.gid, tx->gid, tx->gid_len + 1u);
@@ -447,9 +447,10 @@ static int give_error(etx_tx *tx, int rc, etx_outcome *outcome) {
 
 int etx_tx_run(etx_tx *tx, etx_outcome *outcome) {
     if (tx == NULL) {
-        return ETX_EINVALID;
+        return etx__outcome_fail(NULL, NULL, ETX_EINVALID, outcome);
     }
     int rc = ready(tx);
+    rc = rc != 0 ? rc : etx__outcome_check(tx->engine, outcome);
     return rc != 0 ? give_error(tx, rc, outcome) : etx__request_run(tx, outcome);
 }
 

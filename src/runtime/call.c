@@ -1,6 +1,7 @@
 /* Calls: making them, and what a participant sees of one. */
 #include <string.h>
 
+#include "callback.h"
 #include "home.h"
 #include "options.h"
 #include "shard.h"
@@ -20,29 +21,42 @@ struct etx_call {
 /* ---- accessors */
 
 const char *etx_call_gid(const etx_call *call) {
-    return call->due->call.gid;
+    return call != NULL ? call->due->call.gid : "";
 }
 
 const char *etx_call_branch(const etx_call *call) {
-    const etx__branch *branch = call->due->call.branch;
+    const etx__branch *branch = call != NULL ? call->due->call.branch : NULL;
     return branch != NULL ? (const char *)branch->s.name : "";
 }
 
 etx_kind etx_call_kind(const etx_call *call) {
+    if (call == NULL) {
+        return (etx_kind)0;
+    }
     const etx__branch *branch = call->due->call.branch;
     return branch != NULL ? (etx_kind)branch->s.kind
                           : call->engine->registered[call->due->call.participant]->p.kind;
 }
 
 etx_operation etx_call_operation(const etx_call *call) {
-    return (etx_operation)call->due->call.operation;
+    return call != NULL ? (etx_operation)call->due->call.operation : ETX_FORWARD;
 }
 
 uint32_t etx_call_attempt(const etx_call *call) {
-    return call->due->call.attempt;
+    return call != NULL ? call->due->call.attempt : 0;
+}
+
+static const void *no_bytes(size_t *ret_len) {
+    if (ret_len != NULL) {
+        *ret_len = 0;
+    }
+    return NULL;
 }
 
 const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
+    if (call == NULL) {
+        return no_bytes(ret_len);
+    }
     const etx__branch *branch = call->due->call.branch;
     const etx__tx_state *tx = &call->due->call.tx->s;
     size_t len = branch != NULL ? branch->s.payload_len : tx->initiator_payload_len;
@@ -55,23 +69,23 @@ const void *etx_call_payload(const etx_call *call, size_t *ret_len) {
 }
 
 uint64_t etx_call_begin_ms(const etx_call *call) {
-    return call->due->call.begin_ms;
+    return call != NULL ? call->due->call.begin_ms : 0;
 }
 
 uint64_t etx_call_deadline_ms(const etx_call *call) {
-    return call->due->call.tx->s.deadline_ms;
+    return call != NULL ? call->due->call.tx->s.deadline_ms : 0;
 }
 
 uint64_t etx_call_run(const etx_call *call) {
-    return call->due->call.operation == ETX_RESUME ? call->due->call.run_no : 0;
+    return call != NULL && call->due->call.operation == ETX_RESUME ? call->due->call.run_no : 0;
 }
 
 etx_engine *etx_call_engine(const etx_call *call) {
-    return call->engine;
+    return call != NULL ? call->engine : NULL;
 }
 
 const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len) {
-    const etx__results *results = call->due->call.results;
+    const etx__results *results = call != NULL ? call->due->call.results : NULL;
     for (uint32_t i = 0; results != NULL && branch != NULL && i < results->count; i++) {
         if (strcmp(results->item[i].name, branch) == 0) {
             if (ret_len != NULL) {
@@ -80,17 +94,14 @@ const void *etx_call_result_of(const etx_call *call, const char *branch, size_t 
             return results->item[i].bytes.len > 0 ? results->item[i].bytes.data : "";
         }
     }
-    if (ret_len != NULL) {
-        *ret_len = 0;
-    }
-    return NULL;
+    return no_bytes(ret_len);
 }
 
 const char *etx_call_result_at(const etx_call *call,
                                uint32_t index,
                                const void **ret_data,
                                size_t *ret_len) {
-    const etx__results *results = call->due->call.results;
+    const etx__results *results = call != NULL ? call->due->call.results : NULL;
     if (results == NULL || index >= results->count) {
         return NULL;
     }
@@ -105,10 +116,13 @@ const char *etx_call_result_at(const etx_call *call,
 }
 
 uint32_t etx_call_timeout_ms(const etx_call *call) {
-    return call->due->call.timeout_ms;
+    return call != NULL ? call->due->call.timeout_ms : 0;
 }
 
 int etx_call_result(etx_call *call, const void *data, size_t len) {
+    if (call == NULL) {
+        return ETX_EINVALID;
+    }
     if (data == NULL && len > 0) {
         return etx__engine_fail(call->engine, ETX_EINVALID, "a result without its bytes");
     }
@@ -140,6 +154,9 @@ int etx_call_result(etx_call *call, const void *data, size_t len) {
 }
 
 int etx_call_reason(etx_call *call, const char *text) {
+    if (call == NULL) {
+        return ETX_EINVALID;
+    }
     if (text == NULL) {
         return etx__engine_invalid(call->engine, "a reason is a text, not NULL");
     }
@@ -151,6 +168,9 @@ int etx_call_reason(etx_call *call, const char *text) {
 }
 
 int etx_call_retry_after(etx_call *call, uint32_t ms) {
+    if (call == NULL) {
+        return ETX_EINVALID;
+    }
     call->retry_after_ms = ms;
     return 0;
 }
@@ -158,6 +178,9 @@ int etx_call_retry_after(etx_call *call, uint32_t ms) {
 /* word[0]: partition 16, place 16, entry 32; word[1]: serial, which no other call of the
  * partition has. */
 etx_token etx_call_token(const etx_call *call) {
+    if (call == NULL) {
+        return (etx_token){{0, 0}};
+    }
     const etx__due *due = call->due;
     return (etx_token){
         {(uint64_t)due->partition->place << 48 | (uint64_t)due->call.place << 32 | due->call.entry,
@@ -211,7 +234,7 @@ static etx_reply call_make(etx_call *call, const etx__due *due, etx_engine *engi
         etx_call_reason(call, "its participant has no function for this operation");
         return ETX_RETRY;
     }
-    etx_reply reply = function(call, participant->user);
+    etx_reply reply = etx__callback_operation(function, call, participant->user);
     if (reply < ETX_DONE || reply > ETX_LATER) {
         tell_nonsense(due, engine);
         return ETX_RETRY;
@@ -309,12 +332,17 @@ static void run_now(etx__shard *shard) {
             },
     };
     due_pop(shard);
-    if (!forgotten(partition, memory) && call.result_len > 0 &&
+    int late = atomic_load_explicit(&shard->stuck, memory_order_relaxed) != 0;
+    if (!late && !forgotten(partition, memory) && call.result_len > 0 &&
         !reply_fits(partition, &event)) { /* without the bytes, then: they are asked for again */
         event.u.reply.bytes = (etx_bytes){NULL, 0};
         event.u.reply.reply = (uint8_t)(reply == ETX_LATER ? ETX_LATER : ETX_RETRY);
     }
-    reply_step(partition, memory, &event);
+    if (late) { /* the engine was closed meanwhile: what it answers is lost */
+        etx__memory_return(partition, memory);
+    } else {
+        reply_step(partition, memory, &event);
+    }
     etx__engine_release(shard->engine, call.result_room > 0 ? call.result : NULL, call.result_room);
 }
 

@@ -18,7 +18,7 @@ void etx__request_send(etx_tx *request) {
 }
 
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
-    if (to == NULL || to->size == 0) {
+    if (to == NULL || to->size < sizeof to->size) {
         return;
     }
     size_t size = to->size < sizeof *from ? to->size : sizeof *from;
@@ -33,6 +33,30 @@ void etx__outcome_give(etx_outcome *to, const etx_outcome *from) {
     to->durability = from->durability;
     memcpy(to->gid, from->gid, strlen(from->gid) + 1);
     memcpy(to->reason, from->reason, strlen(from->reason) + 1);
+}
+
+int etx__outcome_check(etx_engine *engine, const etx_outcome *outcome) {
+    return outcome == NULL || outcome->size >= sizeof outcome->size
+               ? 0
+               : etx__engine_invalid(engine, "outcome: its size is not set: use ETX_OUTCOME_INIT");
+}
+
+int etx__outcome_fail(etx_engine *engine, const char *gid, int rc, etx_outcome *outcome) {
+    etx_outcome failed = ETX_OUTCOME_INIT;
+    if (outcome == NULL) {
+        return rc;
+    }
+    if (gid != NULL && strnlen(gid, sizeof failed.gid) < sizeof failed.gid) {
+        memcpy(failed.gid, gid, strlen(gid) + 1);
+    }
+    if (engine != NULL) {
+        etx_engine_message(engine, failed.reason, sizeof failed.reason);
+    }
+    if (failed.reason[0] == 0) {
+        snprintf(failed.reason, sizeof failed.reason, "%s", etx_strerror(rc));
+    }
+    etx__outcome_give(outcome, &failed);
+    return rc;
 }
 
 /* From now on it is sent nowhere else: its gid is the one to ask about. 1: whoever answers frees
@@ -61,12 +85,14 @@ static int wait_until(etx_tx *request, uint64_t until, char *ret_gid) {
     return 0;
 }
 
-static int wait_for_answer(etx_tx *request, char *ret_gid) {
+static int wait_for_answer(etx_tx *request, const etx__shard *shard, char *ret_gid) {
     etx_engine *engine = request->engine;
     if (atomic_load(&request->state) == ETX__ANSWERED) {
         return 0;
     }
-    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
+    /* A callback that it made itself may have outlasted a close: nobody answers then. */
+    int nobody = atomic_load(&shard->stuck) != 0;
+    uint64_t until = etx__clock_us() + (nobody ? 0 : (uint64_t)request->patience_ms * 1000);
     if (!etx__workers_inside(engine)) {
         return wait_until(request, until, ret_gid);
     }
@@ -111,11 +137,14 @@ static int run_abandoned(etx_engine *engine, const char *gid, etx_outcome *outco
     return etx__engine_fail(engine, ETX_EUNKNOWN, "%s: %s", gid, impatient);
 }
 
-int etx__request_wait(etx_tx **request, char *ret_gid) {
+static int send_and_wait(etx_tx **request, char *ret_gid) {
     etx_tx *sent = *request;
     etx_engine *engine = sent->engine;
     etx__shard *shard = sent->partition->shard;
     if (etx__engine_inside(engine)) {
+        if (ret_gid != NULL) {
+            memcpy(ret_gid, sent->gid, sent->gid_len + 1u);
+        }
         etx__request_free(sent);
         *request = NULL;
         return etx__engine_fail(engine, ETX_EINVALID,
@@ -133,7 +162,7 @@ int etx__request_wait(etx_tx **request, char *ret_gid) {
         etx__shard_ring(shard);
     }
     etx__shard_refuse_late(shard);
-    int rc = wait_for_answer(sent, ret_gid);
+    int rc = wait_for_answer(sent, shard, ret_gid);
     if (rc != 0) {
         *request = NULL;
         return etx__engine_fail(engine, rc, "%s", impatient);
@@ -146,12 +175,20 @@ int etx__request_wait(etx_tx **request, char *ret_gid) {
     return sent->rc;
 }
 
+int etx__request_wait(etx_tx **request, char *ret_gid) {
+    int before = etx__cancel_off();
+    int rc = send_and_wait(request, ret_gid);
+    etx__cancel_back(before);
+    return rc;
+}
+
 int etx__request_run(etx_tx *request, etx_outcome *outcome) {
     etx_engine *engine = request->engine;
     char gid[ETX_GID_MAX + 1];
     int rc = etx__request_wait(&request, gid);
     if (request == NULL) {
-        return rc == ETX_EUNKNOWN ? run_abandoned(engine, gid, outcome) : rc;
+        return rc == ETX_EUNKNOWN ? run_abandoned(engine, gid, outcome)
+                                  : etx__outcome_fail(engine, gid, rc, outcome);
     }
     etx__outcome_give(outcome, &request->outcome);
     if (request->run_to != NULL) {

@@ -10,7 +10,8 @@
  * initiators still say of it, or (leave) the calls that run now may return. Then the shards'
  * threads stop, what is known is put, everybody who still waits hears ETX_ECLOSED, and the logs
  * are closed. A callback that never returns keeps its thread and the engine's memory, and
- * nothing else. */
+ * nothing else; an inline one keeps its shard too, and with it the homes that have a partition
+ * there: they stay as they are, locked, until it returns and the engine is freed. */
 
 static uint64_t in_flight(const etx_engine *engine) {
     uint64_t live = 0;
@@ -34,6 +35,7 @@ static void put_rest(etx__shard *shard, uint64_t until_us) {
     atomic_store(&shard->driver, (uintptr_t)pthread_self());
     atomic_store(&shard->stopping, 0);
     shard->ending = 1;
+    etx__shard_drop_calls(shard); /* not made: the next start makes them */
     for (uint32_t i = 0; i < shard->partition_count; i++) {
         if (shard->partition[i]->memory != NULL) { /* nothing new is decided or called */
             shard->partition[i]->memory->core->options.inspect = 1;
@@ -62,6 +64,22 @@ static void put_rest(etx__shard *shard, uint64_t until_us) {
     atomic_store(&shard->stopping, 1);
     atomic_store(&shard->driver, 0);
     pthread_mutex_unlock(&shard->drive);
+}
+
+/* Who has it is in it still: nothing beneath it is closed. */
+static void leave_stuck(const etx__shard *shard) {
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        shard->partition[i]->home->stuck = 1;
+    }
+}
+
+static int any_stuck(const etx_engine *engine) {
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        if (atomic_load(&engine->shard[i].stuck)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static void forget_all(etx__shard *shard, int *ret_clean) {
@@ -94,11 +112,16 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
         atomic_store(&engine->life, ETX__CLOSING);
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        etx__shard_stop(&engine->shard[i]);
+        if (etx__shard_stop(&engine->shard[i], until_us + WRITER_US) != 0) {
+            leave_stuck(&engine->shard[i]);
+            stuck = ETX_EBUSY;
+        }
     }
     uint32_t left = etx__workers_stop(engine, mode == ETX_CLOSE_ABRUPT ? 0 : until_us);
     for (uint32_t i = 0; mode != ETX_CLOSE_ABRUPT && i < engine->shard_count; i++) {
-        put_rest(&engine->shard[i], until_us + WRITER_US);
+        if (!atomic_load(&engine->shard[i].stuck)) {
+            put_rest(&engine->shard[i], until_us + WRITER_US);
+        }
     }
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
@@ -117,7 +140,9 @@ static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until
     }
     etx__seen_stop(engine, mode != ETX_CLOSE_ABRUPT);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        forget_all(&engine->shard[i], &clean);
+        if (!atomic_load(&engine->shard[i].stuck)) {
+            forget_all(&engine->shard[i], &clean);
+        }
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
         if (!engine->home[i]->stuck) { /* else: when what it was asked has come back */
@@ -151,10 +176,15 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
         return etx__engine_fail(engine, ETX_ESTATE, "the engine is closed already");
     }
     uint64_t until_us = etx__clock_us() + (uint64_t)timeout_ms * 1000;
+    int before = etx__cancel_off();
     int rc = close_started(engine, mode, until_us);
     atomic_store(&engine->life, ETX__ENDED);
+    etx__cancel_back(before);
     if (rc != 0) {
-        etx__engine_fail(engine, rc, "callbacks or writes to a log have not come back");
+        etx__engine_fail(engine, rc, "%s have not come back",
+                         any_stuck(engine) ? "inline callbacks (their log stays locked until they "
+                                             "do)"
+                                           : "callbacks or writes to a log");
     }
     return rc;
 }

@@ -38,11 +38,27 @@ static void drop_late(etx_engine *engine, etx__shard *shard) {
     }
 }
 
+/* Of a close that left it: what waits there is freed, and nobody of the host is told any more. */
+static void drop_stuck(etx_engine *engine, etx__shard *shard) {
+    engine->monitored = 0;
+    engine->monitor.on_ending = NULL;
+    for (uint32_t i = 0; i < shard->partition_count; i++) {
+        if (shard->partition[i]->state == ETX__OPEN) {
+            etx__partition_forget(shard->partition[i], ETX_ECLOSED);
+        }
+    }
+    etx__shard_refuse(shard, ETX_ECLOSED);
+    etx__shard_drop_calls(shard);
+}
+
 void etx__engine_drop(etx_engine *engine) {
     if (atomic_fetch_sub(&engine->holders, 1) != 1) {
         return;
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
+        if (atomic_load(&engine->shard[i].stuck)) {
+            drop_stuck(engine, &engine->shard[i]);
+        }
         drop_late(engine, &engine->shard[i]);
         etx__shard_free(&engine->shard[i]);
     }
@@ -131,9 +147,11 @@ void etx_engine_help(etx_engine *engine) {
     if (life < ETX__STARTED || life > ETX__FINISHING) {
         return;
     }
+    int before = etx__cancel_off();
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         etx__shard_help(&engine->shard[i]);
     }
+    etx__cancel_back(before);
 }
 
 int etx__engine_new(etx_engine *engine) {

@@ -35,8 +35,7 @@ void etx__full_look(etx__partition *partition) {
     partition->full = space.full;
     if (space.full) {
         etx__home_down(home, ETX_EFULL,
-                       "no space left: only what has begun can end. Free space there; records that "
-                       "nothing needs go by themselves if there is room to");
+                       "no space is left there: free some. Until then only what has begun can end");
     } else {
         etx__home_well(home);
     }

@@ -249,7 +249,9 @@ void etx__home_down(etx__home *home, int rc, const char *why) {
     why = why[0] ? why : "its log does not answer";
     pthread_mutex_lock(&home->lock);
     home->why_rc = rc == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
-    snprintf(home->why, sizeof home->why, "%s", why);
+    if (snprintf(home->why, sizeof home->why, "%s", why) >= (int)sizeof home->why) {
+        memcpy(home->why + sizeof home->why - sizeof "...", "...", sizeof "...");
+    }
     pthread_mutex_unlock(&home->lock);
     /* one that nodes share begins as down, and nobody was told */
     int told = atomic_exchange(&home->told_down, 1) != 0;
@@ -328,11 +330,15 @@ etx__home *etx__home_best(etx_engine *engine, etx_durability durability) {
     return held;
 }
 
+/* What is to be done stands at the end of why: a name that is too long for both is cut. */
 int etx__home_why(etx__home *home, char *ret_why, size_t size) {
     pthread_mutex_lock(&home->lock);
     int rc = home->why_rc != 0 ? home->why_rc : ETX_EUNAVAILABLE;
-    snprintf(ret_why, size, "home %.100s: %.80s", home->url,
-             home->why[0] ? home->why : "its log does not answer");
+    const char *why = home->why[0] ? home->why : "its log does not answer";
+    size_t taken = strlen(why) + sizeof "home ...: ";
+    size_t room = taken < size ? size - taken : 0;
+    int cut = strlen(home->url) > room;
+    snprintf(ret_why, size, "home %.*s%s: %s", (int)room, home->url, cut ? "..." : "", why);
     pthread_mutex_unlock(&home->lock);
     return rc;
 }

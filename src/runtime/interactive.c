@@ -199,19 +199,24 @@ static int decide_request(etx_tx *tx, uint8_t type, etx_tx **ret_request) {
         request->text[0] = (etx_bytes){reason, type == ETX__EV_ABORT ? sizeof reason - 1 : 0};
         *ret_request = request;
     }
-    etx_tx_discard(tx);
     return rc;
 }
 
 static int decide(etx_tx *tx, uint8_t type, etx_outcome *outcome) {
     etx_tx *request = NULL;
-    int rc = decide_request(tx, type, &request);
+    int rc = tx != NULL ? etx__outcome_check(tx->engine, outcome) : ETX_EINVALID;
+    rc = rc != 0 ? rc : decide_request(tx, type, &request);
+    if (rc != 0) {
+        etx__outcome_fail(tx != NULL ? tx->engine : NULL, tx != NULL ? tx->gid : NULL, rc, outcome);
+    }
+    etx_tx_discard(tx);
     return rc != 0 ? rc : etx__request_run(request, outcome);
 }
 
 static int decide_async(etx_tx *tx, uint8_t type, etx_done_fn done, void *user) {
     etx_tx *request = NULL;
     int rc = decide_request(tx, type, &request);
+    etx_tx_discard(tx);
     return rc != 0 ? rc : send_async(request, done, user);
 }
 

@@ -95,6 +95,9 @@ static void lose(etx__keeper *keeper, uint32_t number) {
     keeper->holding[number].kept = 0;
     keeper->holding[number].given = 0;
     atomic_store(&partition->lease_us, 0);
+    if (atomic_exchange(&partition->regressed, 0)) {
+        etx__witness_doubt(keeper->home); /* it may be there by now; if not, who has it is told */
+    }
     wish(partition, ETX__WISH_AWAY);
 }
 
@@ -122,12 +125,14 @@ static int attend(etx__keeper *keeper) {
     if (rc == ETX_ECONFLICT && !keeper->yields) {
         char why[160];
         snprintf(why, sizeof why,
-                 "another process is node %.64s now: this one stops here. Give each a name of its "
-                 "own",
+                 "another process is node %.64s now: this one takes no part meanwhile. Give "
+                 "each a name of its own",
                  home->engine->node);
         keeper->yields = 1;
         lose_all(keeper);
         etx__home_down(home, ETX_EUNAVAILABLE, why);
+    } else if (rc == 0) {
+        keeper->yields = 0; /* the other is gone: what the others leave to this name is taken */
     }
     return rc;
 }
@@ -358,6 +363,13 @@ static int come_or_go(etx__keeper *keeper) {
     return rc;
 }
 
+/* The last node cannot be drained: nobody else is there to take what this one leaves. */
+static int is_last(const etx__keeper *keeper) {
+    const etx__home *home = keeper->home;
+    return keeper->absent && home->survey->seen.nodes == 0 && atomic_load(&home->drains) &&
+           !atomic_load(&home->unfit);
+}
+
 static void hand_over_all(etx__keeper *keeper) {
     for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
         keeper->holding[i].wanted_us = 0;
@@ -374,6 +386,13 @@ static int share(etx__keeper *keeper) {
     rc = rc != 0 ? rc : etx__survey_take(keeper->home, keeper->message, sizeof keeper->message);
     if (rc == 0) {
         note_others(keeper);
+    }
+    if (rc == 0 && is_last(keeper)) {
+        atomic_store(&keeper->home->drains, 0);
+        etx__home_down(
+            keeper->home, ETX_EUNAVAILABLE,
+            "this node was drained, and no other is there any more: it takes part again");
+        return 0;
     }
     if (rc == 0 && keeper->absent) {
         hand_over_all(keeper);
@@ -398,6 +417,16 @@ static int share(etx__keeper *keeper) {
     return 0;
 }
 
+/* A store that was away may be another: the claim is said again, and shows what is missing. */
+static void doubt_own(etx__keeper *keeper) {
+    for (uint32_t i = 0; i < keeper->home->partition_count; i++) {
+        if (keeper->holding[i].held) {
+            atomic_store(&keeper->home->partition[i]->lapsed, 1);
+            etx__shard_ring(keeper->home->partition[i]->shard);
+        }
+    }
+}
+
 static void note(etx__keeper *keeper, int rc) {
     if (rc != 0 && !keeper->failing && rc != ETX_ECONFLICT) {
         etx__home_down(keeper->home, rc, keeper->message);
@@ -406,6 +435,7 @@ static void note(etx__keeper *keeper, int rc) {
     keeper->failing = rc != 0;
     if (rc == 0 && was) {
         etx__witness_doubt(keeper->home);
+        doubt_own(keeper);
         etx__home_well(keeper->home);
     }
 }
@@ -422,8 +452,11 @@ static int one_round(etx__keeper *keeper) {
             keeper->renew_us = now + (keeper->hurries ? TELL_MS * 1000ull : pause_us);
         }
     }
-    rc = rc != 0 || keeper->yields ? rc : share(keeper);
-    if (rc == 0 && !keeper->yields && etx__witness_look(keeper->home)) {
+    if (rc == 0 && keeper->yields) {
+        return ETX_ECONFLICT; /* until it is asked again */
+    }
+    rc = rc != 0 ? rc : share(keeper);
+    if (rc == 0 && etx__witness_look(keeper->home)) {
         keeper->renew_us = 0; /* the others are told at once */
     }
     return rc;

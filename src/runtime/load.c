@@ -95,9 +95,9 @@ static int read_batch(reader *r, const etx_slot *slot) {
     if (rc == 0 || r->said) {
         return rc;
     }
-    return at > 0 ? fail_at(r, rc, slot->slot, at)
-                  : fail(r, rc, slot->slot,
-                         "written with a codec that is not here (etx_engine_codec)");
+    char what[200];
+    etx__slot_codec_lacks(slot, what, sizeof what);
+    return at > 0 ? fail_at(r, rc, slot->slot, at) : fail(r, rc, slot->slot, what);
 }
 
 /* What is there is not missed. */

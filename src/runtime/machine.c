@@ -84,6 +84,7 @@ typedef struct body {
 static void *thread_main(void *user) {
     body own = *(body *)user;
     free(user);
+    etx__cancel_off(); /* a callback that cancels the thread it is called on cancels nothing */
     while (own.turn(own.argument)) {
     }
     return NULL;
@@ -134,7 +135,9 @@ void etx__futex_wake(_Atomic uint32_t *word, int count) {
 }
 
 void etx__pause_us(uint32_t us) {
+    int before = etx__cancel_off();
     usleep(us);
+    etx__cancel_back(before);
 }
 
 /* ---- forks */

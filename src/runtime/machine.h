@@ -31,6 +31,18 @@ void etx__thread_join(pthread_t thread);
 /* Nobody will join it. */
 void etx__thread_detach(pthread_t thread);
 
+/* What a thread of the user's own does inside may hold a shard, or a lock: it is not cancelled
+ * there, but as soon as it is out. Gives what etx__cancel_back takes. */
+static inline int etx__cancel_off(void) {
+    int before = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+static inline void etx__cancel_back(int before) {
+    int own;
+    pthread_setcancelstate(before, &own);
+}
+
 /* Sleeps while *word is `value`, at most timeout_us (UINT64_MAX: for ever); may return early. */
 void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
 void etx__futex_wake(_Atomic uint32_t *word, int count);

@@ -87,7 +87,8 @@ void etx_engine_message(etx_engine *engine, char *message, size_t size) {
         snprintf(message, size, "%s", no_engine != NULL ? no_engine : "");
         return;
     }
-    if (*engine->alive == 0) {
+    if (*engine->alive == 0) { /* the lock and what was said are the parent's */
+        snprintf(message, size, "%s", etx_strerror(ETX_EFORKED));
         return;
     }
     uintptr_t self = (uintptr_t)pthread_self();

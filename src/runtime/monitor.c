@@ -1,6 +1,7 @@
 /* Telling the monitor, and the metrics snapshot. */
 #include <string.h>
 
+#include "callback.h"
 #include "home.h"
 #include "shard.h"
 
@@ -35,7 +36,7 @@ void etx__monitor_tell(etx_engine *engine, const etx_event *event) {
     told.participant = text_or_empty(told.participant);
     told.home = text_or_empty(told.home);
     told.reason = text_or_empty(told.reason);
-    engine->monitor.on_event(&told, engine->monitor.user);
+    etx__callback_event(&engine->monitor, &told);
 }
 
 void etx__monitor_home(etx__home *home,

@@ -25,6 +25,10 @@ static void fill_u32(uint32_t *value, uint32_t or_else) {
     *value = *value != 0 ? *value : or_else;
 }
 
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 static void fill_u64(uint64_t *value, uint64_t or_else) {
     *value = *value != 0 ? *value : or_else;
 }
@@ -40,15 +44,15 @@ void etx__options_fill(etx_options *o) {
     fill_u64(&o->history_max, 1000000);
     fill_u64(&o->history_age_ms, 24ull * 3600 * 1000);
     fill_u32(&o->patience_ms, 30000);
-    fill_u32(&o->deadline_ms, 60000);
     fill_u32(&o->call_timeout_ms, 30000);
-    fill_u32(&o->retry_first_ms, 100);
+    fill_u32(&o->retry_first_ms, o->retry_cap_ms != 0 ? least(100, o->retry_cap_ms) : 100);
     fill_u32(&o->retry_cap_ms, 30000);
     fill_u32(&o->working_ms, 1000);
     fill_u32(&o->park_after, 10);
     fill_u32(&o->hold_down_ms, 5000);
     fill_u32(&o->flush_ms, 4);
     fill_u32(&o->fence_age_ms, 7u * 24 * 3600 * 1000);
+    fill_u32(&o->deadline_ms, least(60000, o->fence_age_ms / 2));
     fill_u32(&o->lease_ms, 5000);
     if (o->durability == ETX_DURABILITY_DEFAULT) {
         o->durability = ETX_LOCAL;
@@ -93,6 +97,15 @@ const char *etx__options_wrong(const etx_options *o) {
     }
     if (o->retry_first_ms > o->retry_cap_ms) {
         return "retry_first_ms: retry_cap_ms (30000 unless told) at most";
+    }
+    if (o->fence_age_ms < 2) {
+        return "fence_age_ms: 2 at least";
+    }
+    if (o->deadline_ms > o->fence_age_ms / 2) {
+        return "deadline_ms: half of fence_age_ms (7 days unless told) at most";
+    }
+    if (o->allocator != NULL && (o->allocator->allocate == NULL || o->allocator->release == NULL)) {
+        return "allocator: allocate and release must both be there";
     }
     if (o->lease_ms < 500) {
         return "lease_ms: 500 at least";

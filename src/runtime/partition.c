@@ -66,6 +66,8 @@ static void tell(etx__partition *partition, const etx__told *told) {
         event.branch = (const char *)told->branch->s.name;
         event.participant = (const char *)told->branch->s.participant;
         event.kind = (etx_kind)told->branch->s.kind;
+    } else if (type == ETX_EVENT_UNREGISTERED && entry != NULL && entry->tx != NULL) {
+        event.participant = (const char *)entry->tx->s.initiator;
     }
     event.operation = (etx_operation)told->operation;
     event.attempt = told->attempt;

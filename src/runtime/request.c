@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "callback.h"
 #include "keeper.h"
 #include "survey.h"
 #include "options.h"
@@ -207,8 +208,8 @@ etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, 
 void etx__request_answer(etx_tx *request, int rc) {
     request->rc = rc;
     if (!request->blocking) {
-        if (request->done != NULL) {
-            request->done(rc, &request->outcome, request->user);
+        if (request->done != NULL && !atomic_load(&request->partition->shard->stuck)) {
+            etx__callback_done(request->done, rc, &request->outcome, request->user);
         }
         etx__request_free(request);
         return;
@@ -351,7 +352,9 @@ static void answer_pending(etx__partition *partition, etx__waiter *waiter) {
         atomic_fetch_add_explicit(&partition->home->engine->refused_busy, 1, memory_order_relaxed);
     }
     etx__shard_pending_give(partition->shard, pending);
-    done(rc, &outcome, user);
+    if (!atomic_load(&partition->shard->stuck)) {
+        etx__callback_done(done, rc, &outcome, user);
+    }
 }
 
 void etx__waiter_answer(etx__partition *partition, etx__waiter *waiter) {

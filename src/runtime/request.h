@@ -122,6 +122,10 @@ void etx__request_raise(etx_tx *request);
 int etx__request_place(etx_tx *request, uint64_t wall_ms);
 /* Copies an outcome to a caller whose struct may be of another version's size. */
 void etx__outcome_give(etx_outcome *to, const etx_outcome *from);
+/* Before anything is done: an outcome without its size would be told nothing. */
+int etx__outcome_check(etx_engine *engine, const etx_outcome *outcome);
+/* Nothing of an earlier transaction stays in it: the gid, if it is one, and why. Returns rc. */
+int etx__outcome_fail(etx_engine *engine, const char *gid, int rc, etx_outcome *outcome);
 /* A request of a command on a gid; NULL and *ret_rc on an error. */
 etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, int *ret_rc);
 

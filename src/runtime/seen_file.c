@@ -307,6 +307,9 @@ int etx_seen_read(const char *dir,
                   char *message,
                   size_t message_size) {
     char path[4096];
+    if (dir == NULL || home == NULL || ret_state == NULL) {
+        return say(ETX_EINVALID, message, message_size, "dir, home or ret_state is NULL");
+    }
     if (!path_of(path, dir, home, "")) {
         return say(ETX_EINVALID, message, message_size, "the name of the directory is too long");
     }
@@ -320,6 +323,9 @@ int etx_seen_read(const char *dir,
 }
 
 void etx_seen_free(etx_seen *state) {
+    if (state == NULL) {
+        return;
+    }
     free(state->mark);
     state->mark = NULL;
     state->partitions = 0;

@@ -185,6 +185,10 @@ static int take_queue(etx__shard *shard) {
     return shard->taken != NULL;
 }
 
+static int is_stopping(const etx__shard *shard) {
+    return atomic_load_explicit(&shard->stopping, memory_order_relaxed) != 0;
+}
+
 /* One thing from the queue, or one inline call. 0: there is nothing. */
 static int work_once(etx__shard *shard) {
     if (shard->due_count > 0 && etx__call_run_inline(shard)) {
@@ -281,7 +285,7 @@ static int step_all(etx__shard *shard) {
     take_held(shard);
     uint64_t until = shard->now.mono_us + usual_put_us(shard);
     int more = 0;
-    for (uint32_t n = 1; work_once(shard); n++) {
+    for (uint32_t n = 1; !is_stopping(shard) && work_once(shard); n++) {
         more = 1;
         if (n % 64 == 0) {
             etx__shard_look(shard);
@@ -297,8 +301,8 @@ uint64_t etx__shard_work(etx__shard *shard) {
     int more;
     do {
         more = step_all(shard);
-        more |= put_all(shard, drained(shard));
-    } while (more && !atomic_load_explicit(&shard->stopping, memory_order_relaxed));
+        more |= !is_stopping(shard) && put_all(shard, drained(shard));
+    } while (more && !is_stopping(shard));
     return next_wake(shard);
 }
 
@@ -403,10 +407,17 @@ static int shard_turn(void *argument) {
     uint32_t bell = atomic_load(&shard->bell);
     pthread_mutex_lock(&shard->drive);
     enter(shard);
-    uint64_t wake = etx__shard_work(shard);
+    uint64_t wake = atomic_load(&shard->stopping) ? 0 : etx__shard_work(shard);
     leave(shard);
     sleep_until(shard, bell, wake);
-    return !atomic_load(&shard->stopping);
+    if (!atomic_load(&shard->stopping)) {
+        return 1;
+    }
+    etx_engine *engine = shard->engine;
+    if (atomic_exchange(&shard->end, ETX__THREAD_OVER) == ETX__THREAD_LEFT) {
+        etx__engine_drop(engine);
+    }
+    return 0;
 }
 
 int etx__shard_start(etx__shard *shard) {
@@ -415,15 +426,48 @@ int etx__shard_start(etx__shard *shard) {
     return rc;
 }
 
-void etx__shard_stop(etx__shard *shard) {
+/* May be had, and so can be stopped? */
+static int comes_free(etx__shard *shard, uint64_t until_us) {
+    while (pthread_mutex_trylock(&shard->drive) != 0) {
+        if (etx__clock_us() >= until_us) {
+            return 0;
+        }
+        etx__pause_us(100);
+    }
+    return 1;
+}
+
+/* Its thread frees the engine, if it is the last that has it. */
+static void leave_thread(etx__shard *shard) {
+    etx_engine *engine = shard->engine;
+    etx__engine_hold(engine);
+    shard->has_thread = 0;
+    if (atomic_exchange(&shard->end, ETX__THREAD_LEFT) == ETX__THREAD_OVER) {
+        atomic_fetch_sub(&engine->holders, 1); /* whoever drives is a caller: he is in the engine */
+        etx__thread_join(shard->thread);
+    } else {
+        etx__thread_detach(shard->thread);
+    }
+}
+
+int etx__shard_stop(etx__shard *shard, uint64_t until_us) {
+    enum { STEP_US = 50000 }; /* a callback that had just returned has its step */
     atomic_store(&shard->stopping, 1);
     etx__shard_ring(shard);
+    if (!comes_free(shard, until_us)) {
+        atomic_store(&shard->stuck, 1);
+        if (!comes_free(shard, etx__clock_us() + STEP_US)) {
+            leave_thread(shard);
+            return ETX_EBUSY;
+        }
+        atomic_store(&shard->stuck, 0);
+    }
+    pthread_mutex_unlock(&shard->drive); /* whoever takes it now does nothing, and gives no job */
     if (shard->has_thread) {
         etx__thread_join(shard->thread);
         shard->has_thread = 0;
     }
-    pthread_mutex_lock(&shard->drive); /* who drives still gives no writer a job after this */
-    pthread_mutex_unlock(&shard->drive);
+    return 0;
 }
 
 void etx__shard_refuse(etx__shard *shard, int rc) {
@@ -448,8 +492,10 @@ void etx__shard_refuse_late(etx__shard *shard) {
     if (!atomic_load(&shard->closed)) {
         return;
     }
+    int before = etx__cancel_off();
     pthread_mutex_lock(&shard->drive);
     enter(shard);
     etx__shard_refuse(shard, ETX_ECLOSED);
     leave(shard);
+    etx__cancel_back(before);
 }

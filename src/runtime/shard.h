@@ -12,6 +12,9 @@ typedef struct etx__due {
     etx__call call;
 } etx__due;
 
+/* Who sees to the end of its thread: that thread was there first, or a close that left it. */
+enum etx__thread_end { ETX__THREAD_OVER = 1, ETX__THREAD_LEFT = 2 };
+
 struct etx__shard {
     etx_engine *engine;
     uint32_t place;
@@ -42,12 +45,16 @@ struct etx__shard {
     uint8_t has_thread;
     _Atomic uint32_t stopping;
     uint8_t ending;          /* what is known is written, nothing new is taken */
+    _Atomic uint32_t end;    /* etx__thread_end */
+    _Atomic uint32_t stuck;  /* a callback outlasted the close: when it returns, nothing follows */
     _Atomic uint32_t closed; /* whoever queues a request now refuses it by itself */
 };
 
 int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place);
 int etx__shard_start(etx__shard *shard);
-void etx__shard_stop(etx__shard *shard);
+/* 0, or ETX_EBUSY: a callback on its thread, or on that of whoever drives it, has not come back;
+ * if it does, the shard does nothing more, and what is beneath it must stay. */
+int etx__shard_stop(etx__shard *shard, uint64_t until_us);
 void etx__shard_free(etx__shard *shard);
 /* Any thread. */
 void etx__shard_send(etx__shard *shard, etx__node *node);

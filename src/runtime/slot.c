@@ -1,6 +1,8 @@
 /* The records of a slot. */
 #include "slot.h"
 
+#include <stdio.h>
+
 int etx__slot_each(const etx_engine *engine,
                    const etx_slot *slot,
                    etx_record_room *room,
@@ -31,4 +33,15 @@ int etx__slot_each(const etx_engine *engine,
         at += used;
     }
     return 0;
+}
+
+void etx__slot_codec_lacks(const etx_slot *slot, char *to, size_t size) {
+    enum { JSON = 2 }; /* docs/record-format.md */
+    unsigned id = slot->batch.len > 0 ? *(const uint8_t *)slot->batch.data : 0;
+    snprintf(to, size,
+             id == JSON ? "written with codec %u, JSON, which this program does not load: "
+                          "docs/record-format.md says how (etx_engine_codec)"
+                        : "written with codec %u, none of ETX's own: only a program that has it "
+                          "can read the log (etx_engine_codec)",
+             id);
 }

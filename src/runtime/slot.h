@@ -19,5 +19,7 @@ int etx__slot_each(const etx_engine *engine,
                    etx__record_fn each,
                    void *user,
                    size_t *ret_at);
+/* Says which codec it is that is not here. */
+void etx__slot_codec_lacks(const etx_slot *slot, char *to, size_t size);
 
 #endif

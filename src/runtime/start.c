@@ -250,7 +250,7 @@ static void give_up(etx_engine *engine) {
         }
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        etx__shard_stop(&engine->shard[i]);
+        (void)etx__shard_stop(&engine->shard[i], UINT64_MAX);
     }
     etx__workers_stop(engine, 0);
     etx__seen_stop(engine, 0);
@@ -264,9 +264,11 @@ int etx_engine_start(etx_engine *engine) {
     if (rc != 0) {
         return rc;
     }
+    int before = etx__cancel_off();
     rc = start(engine);
     if (rc != 0) {
         give_up(engine);
     }
+    etx__cancel_back(before);
     return rc;
 }

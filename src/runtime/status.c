@@ -1,6 +1,8 @@
 /* A transaction and its branches as they are told: to who asks, and to the monitor when it ends. */
+#include <stdio.h>
 #include <string.h>
 
+#include "callback.h"
 #include "home.h"
 #include "shard.h"
 
@@ -15,6 +17,22 @@ static void fill_body(const etx__partition *partition, const etx__tx *tx, etx_st
     if (tx->r.timer != 0) {
         uint64_t due = core->timer[tx->r.timer - 1].due_ms;
         status->next_ms = due > now ? due - now : 0;
+    }
+}
+
+/* Whom it waits for, where there is nothing else to say. */
+static void say_missing(const etx__tx *body, char *reason) {
+    const etx__branch *branch = NULL;
+    for (uint32_t i = 0; branch == NULL && i < body->s.branch_count; i++) {
+        const etx__branch *one = body->branch[i];
+        branch = one->r.participant == ETX__NOBODY && one->s.finish == 0 ? one : NULL;
+    }
+    if (branch != NULL) {
+        snprintf(reason, ETX_REASON_MAX + 1, "participant %s of branch %s is not registered",
+                 (const char *)branch->s.participant, (const char *)branch->s.name);
+    } else {
+        snprintf(reason, ETX_REASON_MAX + 1, "its initiator %s is not registered",
+                 body->s.initiator_len > 0 ? (const char *)body->s.initiator : "");
     }
 }
 
@@ -36,6 +54,9 @@ void etx__status_fill(const etx__partition *partition,
     status->next_ms = UINT64_MAX;
     const char *reason = etx__entry_reason(entry);
     memcpy(status->reason, reason, strlen(reason) + 1);
+    if (body != NULL && body->r.unregistered && reason[0] == 0) {
+        say_missing(body, status->reason);
+    }
     if (body != NULL) {
         fill_body(partition, body, status);
     }
@@ -74,7 +95,7 @@ void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const 
     etx_status status;
     if (monitor->on_ending != NULL) {
         etx__status_fill(partition, entry, body, &status);
-        monitor->on_ending(&status, &ending, monitor->user);
+        etx__callback_ending(monitor, &status, &ending);
     }
 }
 

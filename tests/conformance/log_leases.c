@@ -109,6 +109,14 @@ void nodes_check(const log_subject *subject) {
     long_check(&again);
     assert_int_equal(ops->attend(again.log, "", 0, message, sizeof message), 0);
     expect_survey(&b, "b@http://b 1:a 2:b ");
+    /* the name is free: also for who had it before; when that is not heard of, it is free again */
+    assert_int_equal(ops->attend(a.log, "http://a", 60000, message, sizeof message), 0);
+    assert_int_equal(ops->attend(again.log, "", 60000, message, sizeof message), ETX_ECONFLICT);
+    assert_int_equal(ops->attend(a.log, "http://a x", 1, message, sizeof message), 0);
+    await_survey(&b, "b@http://b 1:a 2:b ");
+    assert_int_equal(ops->attend(again.log, "http://c", 60000, message, sizeof message), 0);
+    expect_survey(&b, "a@http://c b@http://b 1:a 2:b ");
+    assert_int_equal(ops->attend(again.log, "", 0, message, sizeof message), 0);
     assert_int_equal(ops->attend(b.log, "", 1, message, sizeof message), 0);
     await_survey(&b, "1:a 2:b ");
     ops->close(a.log, 1);

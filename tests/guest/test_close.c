@@ -177,6 +177,91 @@ static void test_a_callback_that_never_returns(void **state) {
     test_free(bank);
 }
 
+static void count_unknown(const etx_event *event, void *user) {
+    atomic_fetch_add((atomic_uint *)user, event->type == ETX_EVENT_CALL_UNKNOWN);
+}
+
+/* The log is free as soon as who had it has freed its engine: asked for up to a minute. */
+static etx_engine *reopened(const host_dir *dir, host_bank *bank) {
+    uint64_t until = host_now_ms() + 60000;
+    int rc = ETX_EBUSY;
+    while (rc == ETX_EBUSY && host_now_ms() < until) {
+        etx_options options = host_options();
+        etx_engine *probe = NULL;
+        options.flags |= ETX_INSPECT;
+        assert_int_equal(etx_engine_create(&options, &probe), 0);
+        assert_int_equal(etx_engine_home(probe, dir->url), 0);
+        rc = etx_engine_start(probe);
+        etx_engine_free(probe);
+        usleep(1000);
+    }
+    return host_engine(dir->url, NULL, bank);
+}
+
+/* An inline one keeps its shard and the log, but not the close. When it returns after all, the
+ * engine that it was called by does nothing more, and the log is free. */
+static void hang_inline(etx_close_mode mode, uint32_t flags) {
+    host_dir dir;
+    host_bank *bank = test_malloc(sizeof(*bank));
+    host_bank second;
+    host_runner runner;
+    etx_options options = host_options();
+    etx_monitor monitor = ETX_MONITOR_INIT;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_engine *other = NULL;
+    atomic_uint told = 0;
+    int early = (flags & ETX_NO_CALLER_DRIVES) != 0; /* the caller waits, and no longer than so */
+    host_dir_make(&dir);
+    host_bank_make(bank);
+    host_bank_make(&second);
+    bank->gated = true;
+    atomic_store(&bank->forward_reply, ETX_RETRY); /* of which the monitor is told at once */
+    monitor.on_event = count_unknown;
+    monitor.user = &told;
+    options.monitor = &monitor;
+    options.flags |= flags;
+    options.patience_ms = early ? 1000 : 60000;
+    etx_engine *engine = host_engine(dir.url, &options, bank);
+    host_runner_start(&runner, engine, "stock");
+    assert_true(host_wait_for(&bank->blocked, 1));
+    uint64_t began = host_now_ms();
+    host_says(engine, etx_engine_close(engine, mode, 300), ETX_EBUSY, "inline callbacks");
+    assert_true(host_now_ms() - began < 20000);
+    if (early) {
+        host_runner_join(&runner);
+        etx_engine_free(engine);
+    }
+    assert_int_equal(etx_engine_create(&options, &other), 0);
+    assert_int_equal(etx_engine_home(other, dir.url), 0);
+    assert_int_equal(etx_engine_start(other), ETX_EBUSY);
+    etx_engine_free(other);
+    sem_post(&bank->gate);
+    if (!early) {
+        began = host_now_ms();
+        host_runner_join(&runner);
+        assert_true(runner.done_ms - began < 20000);
+        etx_engine_free(engine);
+    }
+    assert_true(host_wait_for(&bank->returned, 1));
+    assert_string_equal(etx_error_name(runner.rc), "ETX_EUNKNOWN");
+    engine = reopened(&dir, &second);
+    assert_int_equal(atomic_load(&told), 0); /* nor is anybody else of the host called */
+    assert_int_equal(etx_wait_for(engine, runner.outcome.gid, ETX_WAIT_ENDED, 60000, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(&second.forwards), 1); /* what it answered is lost */
+    assert_int_equal(atomic_load(&bank->commits), 0);
+    host_engine_end(engine);
+    host_dir_remove(&dir);
+    test_free(bank);
+}
+
+static void test_an_inline_callback_that_does_not_return(void **state) {
+    (void)state;
+    hang_inline(ETX_CLOSE_LEAVE, ETX_NO_CALLER_DRIVES);
+    hang_inline(ETX_CLOSE_ABRUPT, 0);
+    hang_inline(ETX_CLOSE_FINISH, 0);
+}
+
 static void test_abrupt_close_is_like_a_crash(void **state) {
     (void)state;
     host_dir dir;
@@ -223,6 +308,7 @@ int main(void) {
         cmocka_unit_test(test_submitted_ones_are_answered_by_close),
         cmocka_unit_test(test_calls_after_close),
         cmocka_unit_test(test_a_callback_that_never_returns),
+        cmocka_unit_test(test_an_inline_callback_that_does_not_return),
         cmocka_unit_test(test_abrupt_close_is_like_a_crash),
         cmocka_unit_test(test_closing_and_freeing_what_never_started),
     };

@@ -15,9 +15,22 @@ static int no_status(const etx_status *status, void *user) {
     return 0;
 }
 
+/* The outcome and the message are of this call, not of what the parent did before. */
+static bool says_why(etx_engine *engine, etx_tx *begun_before) {
+    char message[160] = "";
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    outcome.state = ETX_COMMITTED;
+    if (etx_tx_commit(begun_before, &outcome) != ETX_EFORKED) {
+        return false;
+    }
+    etx_engine_message(engine, message, sizeof(message));
+    return outcome.state == ETX_NONE && strcmp(outcome.gid, "before") == 0 &&
+           strstr(outcome.reason, "after fork") != NULL && strstr(message, "after fork") != NULL;
+}
+
 /* What the child tries, one after another. Returns the number of the first call that did not
  * answer ETX_EFORKED, or 0. */
-static int try_all(etx_engine *engine, etx_tx *made_before, host_bank *bank) {
+static int try_all(etx_engine *engine, etx_tx *made_before, etx_tx *begun_before, host_bank *bank) {
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_status status = {.size = sizeof(status)};
     etx_metrics metrics = {.size = sizeof(metrics)};
@@ -49,6 +62,9 @@ static int try_all(etx_engine *engine, etx_tx *made_before, host_bank *bank) {
             return (int)i + 1;
         }
     }
+    if (!says_why(engine, begun_before)) {
+        return 100;
+    }
     etx_engine_free(engine);
     return 0;
 }
@@ -79,7 +95,8 @@ static void wait_child(pid_t child) {
 static void run_fork(void (*leave)(int)) {
     host_dir dir;
     host_bank bank;
-    etx_tx *tx = NULL;
+    etx_tx *tx = NULL, *begun = NULL;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
     host_dir_make(&dir);
     host_bank_make(&bank);
     etx_engine *engine = host_engine(dir.url, NULL, &bank);
@@ -87,14 +104,17 @@ static void run_fork(void (*leave)(int)) {
     assert_int_equal(host_run(engine, "stock", &outcome), 0);
     assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    options.gid = "before";
+    assert_int_equal(etx_tx_begin(engine, &options, &begun), 0);
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         alarm(120);
-        leave(try_all(engine, tx, &bank));
+        leave(try_all(engine, tx, begun, &bank));
     }
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(etx_tx_abort(begun, &outcome), 0);
     wait_child(child);
     parent_goes_on(engine, &dir);
     host_dir_remove(&dir);

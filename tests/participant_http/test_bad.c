@@ -30,7 +30,7 @@ static void test_raw(void **state) {
     for (size_t i = 0; i < sizeof raws / sizeof *raws; i++) {
         rig_raw raw;
         rig self = {0};
-        etx_outcome outcome;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
         rig_raw_start(&raw, raws[i].bytes, strlen(raws[i].bytes), 0);
         rig_start(&self);
         assert_int_equal(rig_run(&self, raw.url, "/secret?token=secret", &outcome), ETX_COMMITTED);
@@ -52,7 +52,7 @@ static void test_odd_refusal(void **state) {
         "Content-Length: 12\r\n\r\n{\"detail\": 7";
     rig_raw raw;
     rig self = {0};
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     rig_raw_start(&raw, bytes, sizeof bytes - 1, 0);
     rig_start(&self);
@@ -65,7 +65,7 @@ static void test_odd_refusal(void **state) {
 static void test_slow_and_huge(void **state) {
     rig_server server = {0};
     rig self = {0};
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     rig_server_start(&server);
     rig_start(&self);

@@ -145,7 +145,7 @@ static void test_said(void **state) {
 }
 
 static uint64_t pause_of(rig_server *server, rig *self, const char *path) {
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     unsigned from = atomic_load(&server->calls);
     assert_int_equal(rig_run(self, server->url, path, &outcome), ETX_COMMITTED);
     assert_int_equal(atomic_load(&server->calls) - from, 2);
@@ -212,7 +212,7 @@ static void test_signed(void **state) {
     rig_server server = {0};
     rig self = {
         .options = {.sign_key_id = "2026-01", .sign_key = "0123456789abcdef", .sign_key_len = 16}};
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char why[200];
     (void)state;
     rig_server_start(&server);

@@ -126,7 +126,7 @@ static void *run_loop(void *loop) {
 static void test_loop_of_the_caller(void **state) {
     rig_server server = {0};
     rig self = {.options = {.target_in_flight_max = 8}};
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     pthread_t thread;
     net_loop *loop;
     (void)state;

@@ -10,6 +10,9 @@ static size_t pick_count(size_t have, size_t need) {
 }
 
 int etx_record_room_grow(etx_record_room *room) {
+    if (room == NULL) {
+        return ETX_EINVALID;
+    }
     etx_record_room grown = *room;
     int more_branches = room->branches_need > room->branches_max;
     int more_depends_on = room->depends_on_need > room->depends_on_max;
@@ -44,6 +47,9 @@ int etx_record_room_grow(etx_record_room *room) {
 }
 
 void etx_record_room_free(etx_record_room *room) {
+    if (room == NULL) {
+        return;
+    }
     free(room->branches);
     free(room->progress);
     free(room->depends_on);

@@ -130,7 +130,7 @@ static int make_partitions(etx__file_log *log, const etx__file_words *words) {
     partitions_free(log);
     return etx__file_say(
         words, etx__file_error_code(error),
-        "cannot make the segments in %s: %s (a log of %u partitions takes %llu MiB "
+        "cannot make the segments in %s: %s (a log with partitions=%u takes %llu MiB "
         "at first, and twice that when in use)",
         log->dir, etx__file_why(error), log->home.partitions,
         (unsigned long long)(log->home.partitions * log->home.segment_size >> 20));
@@ -220,15 +220,27 @@ static int log_make(etx__file_log *log,
     return rc; /* the directory's own name is synced by the opening that follows */
 }
 
-/* Which of our files are there; refuses a directory that is not (only) ours. */
+/* Nothing of ours: somebody else's directory, and no log that has a foreign file in it. */
+static int is_none(const etx__file_list *list) {
+    return !(list->home | list->home_tmp | (list->count != 0) | (list->leftovers != 0) |
+             list->copying | list->moved);
+}
+
+/* Which of our files are there; refuses a directory that is not (only) ours, and, unless one may be
+ * made there, one that has no log. */
 static int dir_judge(etx__file_log *log,
                      const etx__file_url *url,
+                     int create,
                      etx__file_list *list,
                      const etx__file_words *words) {
     etx__file_fault fault = {0};
     int rc = etx__file_list_read(log->dir_fd, &log->allocator, list, words);
     if (rc)
         return rc;
+    if (!create && is_none(list)) {
+        etx__file_list_free(&log->allocator, list);
+        return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
+    }
     if (url->copy)
         list->copying = 0;
     if (url->again && !log->made)
@@ -278,7 +290,7 @@ static int partitions_recover(etx__file_log *log,
         return etx__file_say(words, rc, "out of memory");
     if (list->count && list->entries[list->count - 1].partition >= log->home.partitions)
         return etx__file_say(words, ETX_ECORRUPT,
-                             "%s holds segments of partition %u, but has %u partitions", log->dir,
+                             "%s holds segments of partition %u, but has partitions=%u", log->dir,
                              list->entries[list->count - 1].partition, log->home.partitions);
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
@@ -329,7 +341,7 @@ static int log_open(etx__file_log *log,
     etx__file_list list;
     int rc = etx__file_dir_open(log, create, words);
     if (!rc)
-        rc = dir_judge(log, url, &list, words);
+        rc = dir_judge(log, url, create, &list, words);
     if (rc)
         return rc;
     if (!list.home && !create)
@@ -338,14 +350,14 @@ static int log_open(etx__file_log *log,
     if (!rc && !log->read_only)
         rc = etx__file_lock_take(log, words);
     if (!rc)
-        rc = dir_judge(log, url, &list, words);
+        rc = dir_judge(log, url, 1, &list, words);
     if (rc)
         return rc;
     if (!list.home) {
         rc = log_make(log, url, config->partitions, id, words);
         etx__file_list_free(&log->allocator, &list);
         if (!rc)
-            rc = dir_judge(log, url, &list, words);
+            rc = dir_judge(log, url, 1, &list, words);
         if (rc)
             return rc;
     }

@@ -244,6 +244,7 @@ int etx__file_space(etx_log *log, uint32_t partition, etx_log_space *ret_space);
 
 /* file.c and file_url.c */
 int etx__file_url_parse(const char *url, etx__file_url *ret_url, const etx__file_words *words);
+int etx__file_name_long(size_t len, const etx__file_words *words);
 int etx__file_open(const etx_log_config *config,
                    const etx__file_url *url,
                    const char *id,

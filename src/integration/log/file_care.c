@@ -23,8 +23,10 @@ int etx__file_care_open(const char *dir,
     etx__file_log *log = NULL;
     etx__file_fault fault = {0};
     int rc;
-    if (!dir || !*dir || strlen(dir) >= sizeof url.dir)
+    if (!dir || !*dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory of a log");
+    if (strlen(dir) >= sizeof url.dir)
+        return etx__file_name_long(strlen(dir), words);
     memcpy(url.dir, dir, strlen(dir) + 1);
     rc = etx__file_new(&config, &url, &log);
     if (rc)
@@ -157,7 +159,7 @@ static void beyond_verify(file_verify *verify, const etx__file_list *list) {
             continue;
         etx__file_segment_name(name, entry->partition, entry->number);
         etx__file_fault_set(&fault, ETX_ECORRUPT, name, 0, 0,
-                            "a segment of partition %u, but the log has %u partitions: move it "
+                            "a segment of partition %u, but the log has partitions=%u: move it "
                             "away",
                             entry->partition, verify->log->home.partitions);
         finding_tell(verify, entry->partition, &fault);
@@ -191,6 +193,17 @@ static void dir_verify(file_verify *verify, const etx__file_list *list) {
     finding_tell(verify, 0, &fault);
 }
 
+/* It is sound, and nobody's any more: what whoever opens it is told. */
+static void retired_tell(const file_verify *verify) {
+    char path[sizeof verify->log->dir + ETX__NAME_SIZE];
+    char text[512];
+    const etx_file_finding finding = {
+        .size = sizeof finding, .state = ETX_FILE_SOUND, .file = path, .text = text};
+    snprintf(path, sizeof path, "%s/moved", verify->log->dir);
+    if (verify->found && !etx__file_retired_read(verify->log, text, sizeof text))
+        verify->found(&finding, verify->user);
+}
+
 int etx_log_file_verify(const char *dir,
                         etx_file_finding_fn found,
                         void *user,
@@ -212,6 +225,8 @@ int etx_log_file_verify(const char *dir,
     if (verify.report.in_use)
         verify.report.clean = 0;
     dir_verify(&verify, &list);
+    if (list.moved)
+        retired_tell(&verify);
     if (rc) {
         snprintf(fault.file, sizeof fault.file, "%s", list.copying ? "copying" : "home");
         fault.state = ETX_FILE_CORRUPT;

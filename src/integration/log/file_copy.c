@@ -87,8 +87,10 @@ int etx__file_copy_begin(const etx__file_log *source,
                          .direct = 0,
                          .copy = 1,
                          .look = !same_id || source->home.look};
-    if (!dest || !*dest || strlen(dest) >= sizeof url.dir)
+    if (!dest || !*dest)
         return etx__file_say(words, ETX_EINVALID, "name the directory to copy to");
+    if (strlen(dest) >= sizeof url.dir)
+        return etx__file_name_long(strlen(dest), words);
     memcpy(url.dir, dest, strlen(dest) + 1);
     if (dest_inside(source, dest))
         return etx__file_say(words, ETX_EINVALID,
@@ -178,8 +180,10 @@ static int source_open(const char *dir, etx__file_log **ret_log, const etx__file
                                    .message = words->text,
                                    .message_size = words->size};
     etx__file_url url = {.direct = 0};
-    if (!dir || !*dir || strlen(dir) >= sizeof url.dir)
+    if (!dir || !*dir)
         return etx__file_say(words, ETX_EINVALID, "name the directory of a log");
+    if (strlen(dir) >= sizeof url.dir)
+        return etx__file_name_long(strlen(dir), words);
     memcpy(url.dir, dir, strlen(dir) + 1);
     return etx__file_open(&config, &url, NULL, ret_log);
 }

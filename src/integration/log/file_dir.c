@@ -192,7 +192,7 @@ static int refuse_parent(const etx__file_log *log, const etx__file_words *words)
 
 /* Opens log->dir, making it (mode 0700) if `create` and its parent is there. */
 int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words) {
-    if (create && mkdir(log->dir, 0700) && errno != EEXIST) {
+    if (create && mkdir(log->dir, 0700) && errno != EEXIST && errno != ENAMETOOLONG) {
         if (errno == ENOENT)
             return refuse_parent(log, words);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
@@ -207,6 +207,8 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     log->dir_fd = etx__file_above_streams(open(log->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (log->dir_fd >= 0)
         return 0;
+    if (errno == ENAMETOOLONG)
+        return etx__file_name_long(strlen(log->dir), words);
     if (errno == ENOENT)
         return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
     if (errno == ENOTDIR)

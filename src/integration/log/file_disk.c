@@ -213,6 +213,9 @@ const char *etx__file_why(int error) {
                "a log takes up to 5 for each of its partitions";
     if (error == ENFILE)
         return "the machine has too many files open: raise its limit (fs.file-max)";
+    if (error == EFBIG)
+        return "beyond the limit of this process for the size of a file: raise it (ulimit -f, "
+               "LimitFSIZE=)";
     return strerror(error);
 }
 

@@ -356,6 +356,56 @@ static int segments_salvage(etx__file_partition *partition,
     return rc;
 }
 
+/* The newest slot that any sector of a segment names. What stands there from before it was recycled
+ * is older, and what cannot be read names none. */
+static uint64_t newest_in(const etx__file_partition *partition, int fd) {
+    uint8_t block[ETX__BLOCK];
+    uint64_t newest = 0;
+    for (uint64_t at = ETX__BLOCK; at < partition->log->home.segment_size; at += ETX__BLOCK) {
+        size_t len = 0;
+        (void)etx__file_read(fd, block, sizeof block, at, &len);
+        for (size_t i = 0; i + ETX__SECTOR <= len; i += ETX__SECTOR) {
+            etx__file_stamp stamp = {0};
+            etx__file_sector_kind kind =
+                etx__file_sector_decode(block + i, partition->seed, &stamp);
+            if (kind == ETX__SECTOR_STAMPED && stamp.slot > newest)
+                newest = stamp.slot;
+        }
+    }
+    return newest;
+}
+
+/* How much it is that is lost, as far as anything tells: not only where the damage begins. `newest`
+ * counts to behind it. */
+static void loss_tell(file_salvage *salvage,
+                      etx__file_partition *partition,
+                      uint64_t from,
+                      uint64_t at_least) {
+    uint64_t newest =
+        from + at_least > partition->state.settled ? from + at_least : partition->state.settled;
+    etx__file_fault fault = {0};
+    etx__file_reader reader;
+    if (salvage->told)
+        return;
+    etx__file_reader_init(&reader, partition);
+    for (const etx__file_segment *at = partition->held.head; at; at = at->next) {
+        etx__file_fault ignored = {0};
+        (void)etx__file_reader_open(&reader, at->number, &ignored);
+        uint64_t seen = reader.fd >= 0 ? newest_in(partition, reader.fd) : 0;
+        newest = seen + 1 > newest ? seen + 1 : newest;
+    }
+    etx__file_reader_free(&reader);
+    if (newest <= from)
+        return;
+    newest--;
+    etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, from,
+                        "a repair leaves out slots %llu to %llu (%llu): all of the partition from "
+                        "the damage on",
+                        (unsigned long long)from, (unsigned long long)newest,
+                        (unsigned long long)(newest - from + 1));
+    salvage_tell(salvage, partition->number, &fault);
+}
+
 /* Gives every slot of a partition up to the first damage to `visit`. */
 static int partition_salvage(file_salvage *salvage,
                              etx__file_partition *partition,
@@ -364,9 +414,12 @@ static int partition_salvage(file_salvage *salvage,
     salvage_progress progress = {.visit = visit, .user = user};
     etx__file_fault fault = {0};
     etx__file_reader reader;
+    int before = salvage->lost;
     int known = 0;
     int end = 0;
-    int rc = state_salvage(salvage, partition, &known);
+    int rc;
+    salvage->lost = 0;
+    rc = state_salvage(salvage, partition, &known);
     if (rc)
         return rc;
     etx__file_partition_forget(partition);
@@ -383,6 +436,10 @@ static int partition_salvage(file_salvage *salvage,
         salvage->lost = 1;
     else
         salvage_conclude(salvage, partition, &progress, known);
+    if (salvage->lost)
+        loss_tell(salvage, partition, progress.any ? progress.next : partition->state.mark,
+                  end < 0);
+    salvage->lost |= before;
     return 0;
 }
 

@@ -70,6 +70,14 @@ static int options_take(etx__file_url *url, const char *at, const etx__file_word
     return 0;
 }
 
+int etx__file_name_long(size_t len, const etx__file_words *words) {
+    return etx__file_say(
+        words, ETX_EINVALID,
+        "the name of the log's directory is too long: it has %zu characters, and a "
+        "path has 4095 at most, each name in it 255",
+        len);
+}
+
 /* Errors: ETX_EINVALID, which names what is wrong. */
 int etx__file_url_parse(const char *url, etx__file_url *ret_url, const etx__file_words *words) {
     const char *path;
@@ -83,9 +91,11 @@ int etx__file_url_parse(const char *url, etx__file_url *ret_url, const etx__file
     len = strcspn(path, "?");
     while (len > 1 && path[len - 1] == '/')
         len--;
-    if (len == 0 || len >= sizeof ret_url->dir)
+    if (len == 0)
         return etx__file_say(words, ETX_EINVALID,
                              "the URL of a file log names its directory: file:/var/lib/shop/etx");
+    if (len >= sizeof ret_url->dir)
+        return etx__file_name_long(len, words);
     memcpy(ret_url->dir, path, len);
     path += strcspn(path, "?");
     return options_take(ret_url, *path ? path + 1 : path, words);

@@ -50,7 +50,9 @@ class Demo(Case):
         # one cent
         with sqlite3.connect(os.path.join(directory, "north.db")) as db:
             db.execute("UPDATE account SET balance = balance + 1 WHERE id = 7")
-        found = json.loads(self.expect(1, "demo", "--audit", "--dir", directory, "--json").stdout)
+        result = self.expect(1, "demo", "--audit", "--dir", directory, "--json")
+        self.assertIn("north: account 7 has 1 cent more than its entries say", result.stderr)
+        found = json.loads(result.stdout)
         self.assertGreater(found["imbalance"], 0)
         self.assertEqual(found["half_done"], 0)
         self.assertEqual(found["dir"], directory)
@@ -68,6 +70,19 @@ class Demo(Case):
         directory = self.make_broken_off_demo()
         found = json.loads(self.expect(1, "demo", "--audit", "--dir", directory, "--json").stdout)
         self.assertGreater(found["unfinished"], 0)
+        said = self.expect(1, "demo", "--audit", "--dir", directory).stdout
+        self.assertNotIn("must not happen", said)
+        self.assertNotIn("made or lost", said)
+        self.assertIn("demo --finish --dir " + directory, said)
+        with sqlite3.connect(os.path.join(directory, "west.db")) as db:
+            db.execute("UPDATE account SET balance = balance - 1 WHERE id = 3")
+        told = self.expect(1, "demo", "--audit", "--dir", directory)  # that is wrong at any time
+        self.assertIn("must not happen", told.stdout)
+        self.assertIn("west: account 3 has 1 cent less", told.stderr)
+        with sqlite3.connect(os.path.join(directory, "west.db")) as db:
+            db.execute("UPDATE account SET balance = balance + 1 WHERE id = 3")
+        self.assertIn("adds up", self.expect(0, "demo", "--finish", "--dir", directory).stdout)
+        self.expect(0, "demo", "--audit", "--dir", directory)
 
     def test_interrupt_ends_in_order(self):
         directory = self.path("interrupted")

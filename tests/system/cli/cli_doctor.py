@@ -33,6 +33,7 @@ class Doctor(Case):
         found = self.findings(log, "--room", "0", "--older-than", "0")
         self.assertEqual(found.keys(), {"not-running", "old"})
         self.assertGreater(found["old"]["count"], 0)
+        self.assertIn("etx tx force --as abort", found["old"]["do"])  # abort asks a server
         gid = found["old"]["gids"][0]
         self.expect(0, "tx", "park", gid, "--home", "file:" + log, "--why", "test", "--who", "me")
         self.assertEqual(self.findings(log, "--room", "0")["parked"]["gids"], [gid])

@@ -45,6 +45,19 @@ class Help(Case):
         self.assertIn("which no process may have open",
                       self.expect(0, "tx", "park", "--help").stdout)
 
+    def test_no_server_says_what_to_do(self):
+        if run("top", "--help").returncode != 0:
+            self.skipTest("built without what needs the server")
+        env = dict(os.environ, ETX_SERVER="http://127.0.0.1:1")
+        for command in (["tx", "list"], ["tx", "show", "g"], ["tx", "park", "g", "--why", "x"],
+                        ["tx", "retry", "g"], ["doctor"]):
+            said = self.expect(2, *command, env=env).stderr
+            self.assertIn("is etxd started?", said)
+            self.assertIn("--home file:DIR", said)
+            self.assertNotIn("try again later", said)
+        for command in (["top", "--count", "1"], ["homes"], ["cluster", "status"]):
+            self.assertIn("is etxd started?", self.expect(2, *command, env=env).stderr)
+
     def test_version(self):
         self.assertRegex(self.expect(0, "--version").stdout, r"^etx \d+\.\d+\.\d+ ")
 
@@ -79,6 +92,12 @@ class Help(Case):
     def test_bad_usage_says_what_is_good(self):
         for args, words in ((["tx", "list", "--limit", "0"], "at least 1"),
                             (["bench", "--seconds", "0"], "50ms to 86400s"),
+                            (["bench", "--shards", "32"], "1 to 16"),
+                            (["demo", "--kills", "-1"], "-1 is out of range: 0 to 100000"),
+                            (["demo", "--kills", "9" * 20], "out of range: 0 to 100000"),
+                            (["demo", "--seed", "9" * 20], "at most 18446744073709551615"),
+                            (["demo", "--seed", "-1"], "at least 0"),
+                            (["demo", "--seed", "1x"], "is not a number"),
                             (["log", "show", "x", "--type", "foo"], "begin, enlist"),
                             (["log", "show", "x", "--gid", ""], "is no gid")):
             self.assertIn(words, self.expect(2, *args).stderr)

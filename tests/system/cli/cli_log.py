@@ -5,10 +5,17 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import cli_common
 from cli_common import Case, flip, last_sector, overwrite, rows
+
+
+def file_system(path):
+    """Its type."""
+    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True,
+                          check=True).stdout.strip()
 
 
 class Log(Case):
@@ -65,7 +72,11 @@ class Log(Case):
             dest = [self.path("dest")] if command[0] in ("backup", "repair") else []
             result = self.expect(2, "log", *command, self.path("nothing"), *dest)
             self.assertIn("is it the right directory", result.stderr)
-            self.expect(2, "log", *command, self.dir, *dest)
+            with open(self.path("foreign"), "w", encoding="ascii"):
+                pass
+            result = self.expect(2, "log", *command, self.dir, *dest)
+            self.assertIn("there is no log at", result.stderr)
+            self.assertIn("is it the right directory", result.stderr)
         self.assertFalse(os.path.exists(self.path("nothing")))
         for absent in ("file:" + self.path("nothing"), self.path("nothing:at-all")):
             result = self.expect(2, "log", "verify", absent)
@@ -118,6 +129,7 @@ class Log(Case):
         # without acceptance: says it, writes nothing
         result = self.expect(1, "log", "repair", log, self.path("repaired"))
         self.assertIn("--accept-loss", result.stdout)
+        self.assertIn("leaves out slots", result.stdout)
         self.assertFalse(os.path.exists(self.path("repaired")))
         told = json.loads(self.expect(1, "log", "repair", log, self.path("repaired"),
                                       "--json").stdout)
@@ -204,6 +216,63 @@ class Log(Case):
         self.assertFalse(os.path.exists(os.path.join(log, "moved")))
         self.assertFalse(os.path.exists(self.path("x", "home")))
 
+    def test_a_retired_log_says_so(self):
+        """To whoever looks at it, and with what has its place."""
+        log, copy = os.path.join(self.make_demo()[0], "log"), self.path("copy")
+        self.assertNotIn("retired", self.expect(0, "log", "verify", log).stdout)
+        self.assertEqual(self.expect(0, "tx", "list", "--home", "file:" + log).stderr, "")
+        self.expect(0, "log", "copy", log, copy)
+        self.assertIn("retired: 'etx log copy' has moved this log to " + copy,
+                      self.expect(0, "log", "verify", log).stdout)
+        told = json.loads(self.expect(0, "log", "verify", log, "--json").stdout)
+        self.assertEqual(told["state"], "sound")
+        self.assertEqual([finding["file"] for finding in told["findings"]],
+                         [os.path.join(log, "moved")])
+        self.assertIn("retired", self.expect(0, "tx", "list", "--home", "file:" + log).stderr)
+        found = json.loads(self.expect(1, "doctor", "--home", "file:" + log, "--room", "0",
+                                       "--json").stdout)["findings"]
+        self.assertEqual([finding["code"] for finding in found], ["retired"])
+        self.assertIn(copy, found[0]["what"])
+        self.expect(0, "log", "copy", "--take-back", log)
+        self.assertNotIn("retired", self.expect(0, "log", "verify", log).stdout)
+
+    def test_copy_into_itself(self):
+        """By whatever path; and a name that looks like a URL is no directory."""
+        log = os.path.join(self.make_demo()[0], "log")
+        os.symlink(log, self.path("link"))
+        for dest in (log, os.path.join(log, "sub"), self.path("link", "sub"),
+                     f"file:{log}/sub?segment=8M", self.path("link")):
+            for command in ("copy", "backup"):
+                if command == "copy" or "?" not in dest:
+                    said = self.expect(2, "log", command, log, dest).stderr
+                    self.assertIn("lies in the log's own directory", said)
+        for command in ("copy", "backup", "repair"):
+            result = subprocess.run([cli_common.binary(), "log", command, log, "memory:"],
+                                    capture_output=True, text=True, cwd=self.dir, check=False)
+            self.assertEqual(result.returncode, 2, result)
+            self.assertIn("'memory:' is no URL of a log", result.stderr)
+            self.assertFalse(os.path.exists(self.path("memory:")))
+        self.assertFalse(os.path.exists(os.path.join(log, "moved")))
+        self.operate(1, log)
+
+    def test_copy_into_memory(self):
+        """Only if that is what is wanted: programs that ask for more would not start on it."""
+        log = os.path.join(self.make_demo()[0], "log")
+        shm = "/dev/shm"
+        if file_system(shm) != "tmpfs" or file_system(log) == "tmpfs":
+            self.skipTest("no file system in memory here, or nothing else")
+        place = tempfile.mkdtemp(prefix="etx-cli-", dir=shm)
+        self.addCleanup(shutil.rmtree, place, ignore_errors=True)
+        dest = os.path.join(place, "log")
+        said = self.expect(2, "log", "copy", log, dest + "?segment=1M").stderr
+        self.assertIn("'volatile'", said)
+        self.assertIn("--volatile", said)
+        self.assertFalse(os.path.exists(os.path.join(dest, "home")))
+        self.assertFalse(os.path.exists(os.path.join(log, "moved")))
+        self.operate(1, log)
+        self.expect(0, "log", "copy", log, dest + "?segment=1M", "--volatile")
+        self.assertIn("has moved this log", self.operate(2, log))
+
     def test_copy_broken_off(self):
         """Wherever it is killed: no log can be opened until it is run again, and then one can."""
         log = os.path.join(self.make_demo()[0], "log")
@@ -227,6 +296,9 @@ class Log(Case):
                 self.operate(2, self.path("source"))
             if copying:
                 self.operate(2, self.path("copy"))
+                said = self.expect(2, "log", "verify", self.path("copy")).stdout
+                self.assertIn("delete it and repeat", said)
+                self.assertNotIn("repair", said)
             with open(self.path("source", "moved") if marked else os.devnull, "rb") as file:
                 done = file.read().startswith(b"moved")
             if not done:

@@ -55,7 +55,8 @@ class Stores(Case):
         self.assertTrue(states - {"COMMITTED", "ABORTED"})
         for store in ("mariadb", "etcd", "postgresql", "mariadb", "redis", "etcd", "file"):
             dest = self.url(store, "_" + store + "_from_" + source.split(":")[0])
-            told = json.loads(self.expect(0, "log", "copy", source, dest, "--json").stdout)
+            told = json.loads(self.expect(0, "log", "copy", source, dest, "--json",
+                                           "--volatile").stdout)
             self.assertEqual((told["result"], told["partitions"], told["slots"]),
                              ("copied", *wanted[2][1:]))
             self.assertEqual(self.contents(dest), wanted, dest)
@@ -80,7 +81,8 @@ class Stores(Case):
             name = f"_{store}{number}"
             source, dest = self.url("file", name), self.url(store, name)
             self.expect(0, "log", "backup", log, self.path("log" + name))
-            with subprocess.Popen([cli_common.binary(), "log", "copy", source, dest],
+            with subprocess.Popen([cli_common.binary(), "log", "copy", source, dest,
+                                   "--volatile"],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 time.sleep(0.003 * number)
                 process.kill()
@@ -96,7 +98,7 @@ class Stores(Case):
                 wanted = self.contents(source)
                 self.assertIn("has not finished", self.operate(2, source))
                 self.assertIn("left unfinished", self.operate(2, dest))
-                self.expect(0, "log", "copy", source, dest)
+                self.expect(0, "log", "copy", source, dest, "--volatile")
                 self.assertEqual(self.contents(dest), wanted)
                 self.assertIn("has moved this log", self.operate(2, source))
                 self.operate(1, dest)

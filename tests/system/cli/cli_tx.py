@@ -158,8 +158,26 @@ class Tx(Case):
             self.assertIn(words, said)
             self.assertLess(said.count("ETX_E"), 2, said)
         self.expect(0, "tx", "park", gid, *self.home, "--why", "a test")
+        self.assertIn("etx tx resume", self.expect(1, "tx", "retry", gid, *self.home).stderr)
         self.assertIn("it is parked already", self.expect(
             1, "tx", "park", gid, *self.home, "--why", "a test").stderr)
+
+    def test_who_has_parked_it(self):
+        gid = self.listed()[0]["gid"]
+        self.expect(0, "tx", "park", gid, *self.home, "--who", "ann", "--why", "first")
+        self.expect(0, "tx", "resume", gid, *self.home, "--who", "ann", "--why", "well")
+        self.expect(0, "tx", "park", gid, *self.home, "--who", "bob", "--why", "again\x1b[31m")
+        shown = self.expect(0, "tx", "show", gid, *self.home).stdout
+        self.assertIn("parked by   bob: again\\x1b[31m\n", shown)
+        found = json.loads(self.expect(0, "tx", "show", gid, *self.home, "--json").stdout)
+        self.assertEqual(found["parked_by"], "bob")
+        self.expect(0, "tx", "resume", gid, *self.home, "--who", "ann", "--why", "well")
+        self.assertNotIn("parked", self.expect(0, "tx", "show", gid, *self.home).stdout)
+        # nobody's name is cut without a word
+        said = self.expect(2, "tx", "park", gid, *self.home, "--who", "x" * 65, "--why", "w")
+        self.assertIn("--who: 65 bytes, and 64 are recorded", said.stderr)
+        said = self.expect(2, "tx", "park", gid, *self.home, "--who", "x", "--why", "w" * 192)
+        self.assertIn("--why: 192 bytes, and 191 are recorded", said.stderr)
 
     def test_bulk(self):
         live = self.listed()

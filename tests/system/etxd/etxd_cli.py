@@ -84,6 +84,9 @@ class Client(Case):
         said = ("--who", "ann", "--why", "test")
         self.etx(0, "park", "op-0", *said)
         self.assertIn("parked", self.etx(0, "show", "op-0"))
+        self.etx(1, "retry", "op-0")  # nobody would be called
+        refused = self.expect(self.server.post("/v1/transactions/op-0/retry"), 409)
+        self.assertIn("it is parked", refused.json["detail"])
         self.etx(0, "resume", "--parked", *said)
         self.assertIn("2 transactions", self.etx(0, "park", "--all", *said))
         self.etx(0, "resume", "--prefix", "op-", *said)

@@ -299,10 +299,12 @@ class Cluster(Nodes):
         self.shared_by(("b", "c", "a"))
 
     def test_two_with_one_name(self):
-        older = self.open("a")
-        self.open("a")
+        older, newer = self.open("a"), self.open("a")
         self.eventually(lambda: "another process is node a now" in older.log())
         self.assertEqual(older.get("/readyz").status, 503)
+        self.assertEqual(newer.end(), 0)
+        self.eventually(lambda: older.get("/readyz").status == 200)
+        self.eventually(lambda: self.owners(older) == [("a", True)] * PARTITIONS)
 
     def deaf_owner(self, address, *flags):
         """A node whose address leads nowhere or astray, and another that asks there."""

@@ -126,6 +126,9 @@ class Tokens(TokenCase):
             {"branches": [self.part.tcc()], "wait": "begun"})).json["gid"]
         body = b'{"who":"the-chief","why":"test"}'
         self.expect(self.ask("POST", f"/v1/transactions/{gid}/park", "operate", body), 200)
+        # a long one does not push the token's name out of what is recorded
+        body = b'{"who":"' + b"x" * 127 + b'","why":"test"}'
+        self.expect(self.ask("POST", f"/v1/transactions/{gid}/resume", "operate", body), 200)
         home = os.path.join(self.server.folder, "home")
         self.server.kill()
         log = b""
@@ -133,6 +136,7 @@ class Tokens(TokenCase):
             with open(os.path.join(home, name), "rb") as file:
                 log += file.read()
         self.assertIn(b"the-chief (token operate)", log)
+        self.assertIn(b"x" * 48 + b" (token operate)", log)
 
     def test_no_token_in_any_log_line(self):
         self.ask("GET", "/v1/version", "all")

@@ -131,8 +131,8 @@ static void test_a_failed_create_says_why(void **state) {
     char message[256];
     for (int i = 0; i < 10; i++) {
         static const char *const words[] = {
-            "workers",     "shards",     "branches_max", "payload_max", "transactions_max",
-            "history_max", "memory_max", "retry_cap_ms", "node",        "size"};
+            "workers",     "shards",     "branches_max",   "payload_max", "transactions_max",
+            "history_max", "memory_max", "retry_first_ms", "node",        "size"};
         etx_options options = ETX_OPTIONS_INIT;
         etx_engine *engine = NULL;
         options.workers = i == 0 ? 4097 : 0;
@@ -143,6 +143,7 @@ static void test_a_failed_create_says_why(void **state) {
         options.history_max = i == 5 ? (256u << 20) + 1 : 0;
         options.memory_max = i == 6 ? 1 : 0;
         options.retry_cap_ms = i == 7 ? 1 : 0;
+        options.retry_first_ms = i == 7 ? 2 : 0;
         options.node = i == 8 ? "two words" : NULL;
         options.size = i == 9 ? 0 : sizeof options;
         assert_int_equal(etx_engine_create(&options, &engine), ETX_EINVALID);

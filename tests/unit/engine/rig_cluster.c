@@ -127,7 +127,7 @@ void cluster_wait_for_halves(etx_engine *one, etx_engine *two) {
 }
 
 void cluster_begin_at(etx_engine *engine, const char *prefix, char gid[32]) {
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     int rc = ETX_EELSEWHERE;
     for (int i = 0; i < 64 && rc == ETX_EELSEWHERE; i++) {
         snprintf(gid, 32, "%s-%d", prefix, i);

@@ -105,7 +105,7 @@ int shop_run_in(etx_engine *engine, const char *prefix, uint32_t number, etx_out
 }
 
 void shop_commit_in(etx_engine *engine, const char *prefix, uint32_t number) {
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     rig_must(engine, shop_run_in(engine, prefix, number, &outcome), "run");
     assert_int_equal(outcome.state, ETX_COMMITTED);
 }

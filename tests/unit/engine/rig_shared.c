@@ -103,7 +103,7 @@ static int shared_attend(etx_log *head,
         snprintf(message, message_size, "the store %s", is_away(ours) ? "is away" : "has no space");
         return leave(ours, refuses(ours));
     }
-    if (ours->attended && member->process != ours) {
+    if (ours->attended && member->process != ours && member->until_ms > host_now_ms()) {
         return leave(ours, ETX_ECONFLICT);
     }
     ours->attended = 1;

@@ -122,7 +122,7 @@ static void await_why(etx_engine *engine, unsigned place, const char *why) {
 
 static void what_is_new_goes_to_the_next_home(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     atomic_store(&shop.store.away, 1);
@@ -159,8 +159,8 @@ static void what_is_new_goes_to_the_next_home(void **state) {
 /* By the state directory it is known which log was there. */
 static void it_is_known_by_what_is_remembered(void **state) {
     struct shop shop;
-    etx_outcome outcome;
-    etx_outcome then;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_outcome then = ETX_OUTCOME_INIT;
     etx_status status = {.size = sizeof status};
     struct node how = {.state = shop.state};
     (void)state;
@@ -198,7 +198,7 @@ static void an_only_home_must_be_there(void **state) {
 
 static void unless_the_engine_is_to_wait(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     atomic_store(&shop.store.away, 1);
@@ -260,7 +260,7 @@ static void it_closes_without_it(void **state) {
 
 static void another_log_in_its_place_stays_away(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     struct node how = {.state = shop.state};
     (void)state;
     shop_make(&shop);
@@ -279,7 +279,7 @@ static void another_log_in_its_place_stays_away(void **state) {
 /* Chosen gids belonged to the local home: nobody knew that this one is another, until it came. */
 static void chosen_gids_do_not_change_homes_unseen(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     etx_engine *one = node_start(&shop, (struct node){.local_first = true});
@@ -298,7 +298,7 @@ static void chosen_gids_do_not_change_homes_unseen(void **state) {
 
 /* Chosen gids were at the local home; then the store comes, and has them from then on. */
 static void let_them_change(struct shop *shop, const char *accepts) {
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_engine *one = node_start(shop, (struct node){.local_first = true});
     rig_must(one, run(one, "order", &outcome), "run");
     rig_close(one, ETX_CLOSE_FINISH);
@@ -338,7 +338,7 @@ static void chosen_gids_leave_a_volatile_home(void **state) {
 static void it_is_held_down_first(void **state) {
     enum { LONG_MS = 3600000 };
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     atomic_store(&shop.store.away, 1);
@@ -369,7 +369,7 @@ typedef struct caller {
 static void *call_on(void *user) {
     caller *c = user;
     while (!atomic_load(c->stop)) {
-        etx_outcome outcome;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
         etx_metrics metrics = {.size = sizeof metrics};
         rig_check(run(c->engine, NULL, &outcome) == 0);
         rig_check(etx_engine_metrics(c->engine, &metrics) == 0);

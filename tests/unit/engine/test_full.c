@@ -82,7 +82,7 @@ static uint64_t bytes_put(etx_engine *engine) {
 
 /* It refuses what is large, and that was noticed. */
 static void crowd(struct shop *shop) {
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     unsigned refused = shop->first.faults;
     rig_log_fail(&shop->first, RIG_CROWDED, -1);
     assert_int_equal(run_large(shop, NULL, &outcome), 0);
@@ -102,7 +102,7 @@ static uint64_t make_room(struct shop *shop, unsigned up) {
 /* One event says which home is full, and it is not called well because something small fits. */
 static void a_small_put_makes_no_room(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char id[ETX_HOME_ID_LEN + 1];
     (void)state;
     shop_make(&shop);
@@ -174,7 +174,7 @@ static void a_relapse_is_believed_later(void **state) {
     for (unsigned i = 0; i < 3; i++) {
         crowd(&shop);
         assert_true(make_room(&shop, i + 1) >= (uint64_t)ROOM << i);
-        etx_outcome outcome;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
         do { /* it is held for a moment */
             assert_int_equal(run_large(&shop, NULL, &outcome), 0);
         } while (!lives_at_first(&shop, outcome.gid));
@@ -188,7 +188,7 @@ static void a_relapse_is_believed_later(void **state) {
 /* A log that says itself when it is full is believed: nothing is written for it. */
 static void a_log_that_says_so_is_believed(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     atomic_store(&shop.first.full, 1);

@@ -8,13 +8,20 @@ struct town {
     etx_engine *engine;
 };
 
-static void town_make(struct town *town) {
+/* The first home's URL has so many characters more, which its adapter does not read. */
+static void town_make_long(struct town *town, int more) {
+    char url[400];
     rig_log_make(&town->first, NULL, "partitions=1");
     rig_log_make(&town->second, NULL, "partitions=1");
     rig_bank_make(&town->bank, 10000);
-    town->engine = rig_engine(NULL, town->first.url, town->second.url);
+    snprintf(url, sizeof url, "%s%s%.*d", town->first.url, more > 0 ? "?" : "", more, 0);
+    town->engine = rig_engine(NULL, more > 0 ? url : town->first.url, town->second.url);
     rig_bank_register(&town->bank, town->engine, "bank", ETX_TCC, ETX_INLINE);
     rig_start(town->engine);
+}
+
+static void town_make(struct town *town) {
+    town_make_long(town, 0);
 }
 
 static void town_end(struct town *town) {
@@ -293,6 +300,34 @@ static void a_full_log_ends_what_has_begun(void **state) {
     town_end(&town);
 }
 
+/* Cut in the middle, words do not say what is to be done: the name of the home gives way. */
+static void a_full_log_says_all_of_it(void **state) {
+    static const char words[] =
+        "no space is left there: free some. Until then only what has begun "
+        "can end";
+    (void)state;
+    for (int more = 0; more <= 300; more += 60) {
+        struct town town;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        town_make_long(&town, more);
+        atomic_store(&town.first.full, 1);
+        rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), "");
+        assert_true(usable_becomes(town.engine, 0, 0));
+        assert_int_equal(etx_tx_run(rig_pair(town.engine, "bank", "late", 'D'), &outcome),
+                         ETX_EFULL);
+        assert_string_equal(status_of(town.engine, 0).why, words);
+        assert_true(strncmp(outcome.reason, "home faulty:", 12) == 0);
+        assert_non_null(strstr(outcome.reason, words));
+        if (more < 60) {
+            assert_non_null(strstr(outcome.reason, town.first.url));
+        } else {
+            assert_non_null(strstr(outcome.reason, "?0000000"));
+        }
+        atomic_store(&town.first.full, 0);
+        town_end(&town);
+    }
+}
+
 /* Nothing new is begun where there is no space; what was begun there is answered as it stands. */
 static void a_repeat_on_a_full_disk_is_answered(void **state) {
     struct town town;
@@ -427,7 +462,7 @@ static int run_one(etx_engine *engine,
  * What is there already is told all the same. */
 static void a_chosen_gid_gets_what_it_asks_for(void **state) {
     rig_bank bank;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_status status = {.size = sizeof status};
     (void)state;
     rig_bank_make(&bank, 100);
@@ -457,7 +492,7 @@ static void a_chosen_gid_gets_what_it_asks_for(void **state) {
 static void a_volatile_home_refuses_xa(void **state) {
     const char *const gids[] = {NULL, "mine"};
     rig_bank bank;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     rig_bank_make(&bank, 100);
     etx_engine *engine = rig_engine(NULL, "memory:", NULL);
@@ -539,6 +574,7 @@ int main(void) {
         cmocka_unit_test(memory_takes_over_for_the_modest),
         cmocka_unit_test(a_chosen_gid_gets_what_it_asks_for),
         cmocka_unit_test(a_volatile_home_refuses_xa),
+        cmocka_unit_test(a_full_log_says_all_of_it),
         cmocka_unit_test(flapping_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ static void move(etx_engine *from, etx_engine *to, const char *name, uint32_t nu
  * equally idle the lowest would be handed over. */
 static void one_is_moved(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char gid[32];
     (void)state;
     cluster_make(&cluster);
@@ -71,7 +71,7 @@ enum { SOON_MS = 8000 };
 /* It comes back when who was to have it is gone, a lease after it went. */
 static void one_is_moved_to_a_node_that_dies(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     rig_member_be(&cluster.log, "ghost", 600000);
@@ -138,7 +138,7 @@ static void a_move_is_refused(void **state) {
 /* It gives all away, goes on knowing who has what, and takes its part again when it is told. */
 static void one_is_drained(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_node_status node = {.size = sizeof node};
     etx_home_status home = {.size = sizeof home};
     char gid[32];
@@ -168,6 +168,30 @@ static void one_is_drained(void **state) {
     rig_must(one, etx_engine_drain(one, 0, 0), "undo");
     cluster_wait_for_halves(one, two);
     rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* The last node cannot be drained: also where it becomes the last one later. */
+static void who_is_drained_and_the_last_takes_part_again(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_home_status home = {.size = sizeof home};
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *one = cluster_node_start(&cluster, "one", "");
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
+    rig_must(one, etx_engine_drain(one, 0, 1), "drain");
+    cluster_wait_for(two, PARTITIONS);
+    rig_close(two, ETX_CLOSE_ABRUPT);
+    cluster_wait_for(one, PARTITIONS);
+    rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+    assert_int_equal(home.drained, 0);
+    rig_must(one, cluster_run(one, NULL, &outcome), "run");
+    two = cluster_node_start(&cluster, "two", "");
+    cluster_wait_for_halves(one, two);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_close(two, ETX_CLOSE_FINISH);
     cluster_end(&cluster);
@@ -265,6 +289,7 @@ int main(void) {
         cmocka_unit_test(one_is_moved_to_a_node_that_dies),
         cmocka_unit_test(a_move_is_refused),
         cmocka_unit_test(one_is_drained),
+        cmocka_unit_test(who_is_drained_and_the_last_takes_part_again),
         cmocka_unit_test(what_was_moved_there_is_drained_too),
         cmocka_unit_test(what_was_handed_over_is_not_measured),
         cmocka_unit_test(who_is_drained_waits_for_a_put),

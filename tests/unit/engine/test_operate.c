@@ -35,6 +35,16 @@ static void submit(struct shop *shop, const char *gid) {
     rig_must(shop->engine, etx_wait_for(shop->engine, gid, ETX_WAIT_BEGUN, 0, &outcome), gid);
 }
 
+/* By its state, in words. */
+static void is_refused_with(struct shop *shop, int rc, const char *words) {
+    char message[300] = "";
+    assert_int_equal(rc, ETX_ESTATE);
+    etx_engine_message(shop->engine, message, sizeof message);
+    if (strstr(message, words) == NULL) {
+        fail_msg("'%s' does not say '%s'", message, words);
+    }
+}
+
 static void parked_until_resumed(void **state) {
     struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -55,10 +65,14 @@ static void parked_until_resumed(void **state) {
                      ETX_EUNKNOWN);
     assert_true(rig_reaches(shop.engine, "one", ETX_ACTIVE, ETX_MARK_PARKED));
     assert_int_equal(shop.stuck.forwards, calls); /* also by the new owner */
+    is_refused_with(&shop, etx_retry(shop.engine, "one"), "etx tx resume");
+    is_refused_with(&shop, etx_park(shop.engine, "one", "ann", "again"), "parked already");
+    assert_int_equal(shop.stuck.forwards, calls);
     rig_must(shop.engine, etx_resume(shop.engine, "one", "ann", "fine"), "resume");
     rig_must(shop.engine, etx_wait_for(shop.engine, "one", ETX_WAIT_ENDED, 0, &outcome), "wait");
     assert_int_equal(outcome.state, ETX_COMMITTED);
-    assert_int_equal(etx_park(shop.engine, "one", "ann", "too late"), ETX_ESTATE);
+    is_refused_with(&shop, etx_park(shop.engine, "one", "ann", "too late"), "ended: COMMITTED");
+    is_refused_with(&shop, etx_retry(shop.engine, "one"), "ended: COMMITTED");
     assert_int_equal(etx_retry(shop.engine, "none"), ETX_ENOTFOUND);
     shop_end(&shop);
 }
@@ -81,6 +95,7 @@ static void forced(void **state) {
     assert_int_equal(outcome.state, ETX_ABORTED);
     assert_true(outcome.marks & ETX_MARK_FORCED);
     assert_non_null(strstr(outcome.reason, "no more"));
+    is_refused_with(&shop, etx_park(shop.engine, "one", "ann", "too late"), "ended: ABORTED");
     /* decided, and its commits fail for ever: settled by hand */
     atomic_store(&shop.stuck.forward_reply, ETX_DONE);
     atomic_store(&shop.stuck.finish_reply, ETX_RETRY);

@@ -33,7 +33,7 @@ static int run(struct shop *shop, const char *gid, char what, etx_outcome *outco
 
 static void a_repeat_runs_nothing(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     shop_open(&shop);
@@ -104,7 +104,7 @@ static void a_repeat_under_way_waits(void **state) {
 static void all_say(const struct shop *shop, const char *gid, int wanted) {
     etx_branch branch = {
         .size = sizeof branch, .participant = "bank", .kind = ETX_TCC, .name = "late"};
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_tx *tx;
     rig_must(shop->engine, etx_tx_attach(shop->engine, gid, 0, &tx), "attach");
     assert_int_equal(etx_tx_enlist(tx, &branch), wanted);
@@ -117,7 +117,7 @@ static void all_say(const struct shop *shop, const char *gid, int wanted) {
 /* What is forgotten: chosen gids begin anew, those made by ETX are gone. */
 static void the_window_is_small(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char made[ETX_GID_MAX + 1];
     (void)state;
     shop_make(&shop);
@@ -152,7 +152,7 @@ static void the_window_is_small(void **state) {
 
 static void strict_refuses_rather_than_forgets(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char gid[16];
     int rc = 0;
     (void)state;
@@ -176,7 +176,7 @@ static void strict_refuses_rather_than_forgets(void **state) {
 
 static void what_never_was_is_told_apart(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     shop_open(&shop);
@@ -207,7 +207,7 @@ static void what_never_was_is_told_apart(void **state) {
 static void uneven_partitions_keep_the_last_n(void **state) {
     enum { N = 100 };
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char gid[16];
     (void)state;
     shop_make(&shop);

@@ -4,7 +4,7 @@
 
 static void an_older_backup_is_noticed_at_start(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_home_status home = {.size = sizeof home};
     (void)state;
     shop_make(&shop);
@@ -161,6 +161,41 @@ static void another_slot_in_its_place_is_a_loss(void **state) {
     shop_end(&shop);
 }
 
+/* A store that was away, and is an older one now, in which the leases stand as if nothing had
+ * been: who has nothing to put notices all the same. */
+static void what_an_idle_node_has_lost_is_noticed(void **state) {
+    struct shop shop;
+    etx_home_status home = {.size = sizeof home};
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    shop_await_here(one, 2);
+    shop_commit_in(one, "before", 2);
+    assert_true(rig_written(one, 1));
+    rig_log_backup(&shop.log);
+    shop_commit_in(one, "after", 2);
+    assert_true(rig_written(one, 2));
+    atomic_store(&shop.log.away, 1);
+    for (uint64_t end = host_now_ms() + 60000; host_now_ms() < end && !home.why[0];) {
+        rig_must(one, etx_engine_home_status(one, 0, &home), "home");
+        usleep(1000);
+    }
+    assert_int_equal(home.usable, 0);
+    rig_log_restore(&shop.log);
+    pthread_mutex_lock(&shop.log.lock);
+    for (int i = 0; i < PARTITIONS; i++) {
+        shop.log.lease[i].until_ms = host_now_ms() + 600000;
+    }
+    pthread_mutex_unlock(&shop.log.lock);
+    atomic_store(&shop.log.away, 0);
+    for (uint64_t end = host_now_ms() + 60000; !shop_partition(one, 2).regressed;) {
+        assert_true(host_now_ms() < end);
+        usleep(2000);
+    }
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* A loss that is accepted while a node runs: it goes on there, and says so in its claims. */
 static void who_accepts_goes_on(void **state) {
     struct shop shop;
@@ -281,7 +316,7 @@ static void what_was_trimmed_is_not_lost(void **state) {
 /* What a running node has noticed: without a state directory, too. */
 static void it_goes_on_where_it_was_noticed(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     shop_make(&shop);
     etx_engine *one = shop_node_start(&shop, "one", NULL);
@@ -416,6 +451,7 @@ int main(void) {
         cmocka_unit_test(another_store_is_named),
         cmocka_unit_test(the_commands_stand_there_whole),
         cmocka_unit_test(another_slot_in_its_place_is_a_loss),
+        cmocka_unit_test(what_an_idle_node_has_lost_is_noticed),
         cmocka_unit_test(who_accepts_goes_on),
         cmocka_unit_test(a_loss_is_said_with_each_claim),
         cmocka_unit_test(what_was_trimmed_is_not_lost),

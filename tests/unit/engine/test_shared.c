@@ -4,7 +4,7 @@
 
 static void one_node_has_all(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     etx_engine *one = cluster_node_start(&cluster, "one", "");
@@ -37,7 +37,7 @@ static void two_share_evenly(void **state) {
 /* The answer names the node and where it is reached. */
 static void a_wrong_node_names_the_right_one(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     char gid[32];
     (void)state;
     cluster_make(&cluster);
@@ -84,7 +84,7 @@ static void each_lists_its_own(void **state) {
     unsigned begun[2] = {0, 0};
     for (int i = 0; i < ALL; i++) {
         char gid[32];
-        etx_outcome outcome;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
         snprintf(gid, sizeof gid, "listed-%d", i);
         int at_second = cluster_run(node[0], gid, &outcome) == ETX_EELSEWHERE;
         rig_must(node[at_second], cluster_run(node[at_second], gid, &outcome), "run");
@@ -347,7 +347,7 @@ static void read_slowly(rig_log *log, uint32_t partition, uint64_t from) {
 static void read_for_too_long(int taken) {
     struct slow_read slow = {.taken = taken, .reads = OVER};
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     cluster_make(&cluster);
     cluster.log.watcher = &slow;
     cluster.log.on_get = read_slowly;
@@ -454,7 +454,7 @@ static void what_a_dead_node_had_goes_on(void **state) {
 /* Two processes with one name: the older one stops. */
 static void of_two_with_one_name_the_older_stops(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     etx_engine *older = cluster_node_start(&cluster, "one", "");
@@ -467,6 +467,27 @@ static void of_two_with_one_name_the_older_stops(void **state) {
     rig_close(older, ETX_CLOSE_LEAVE);
     cluster_wait_for(newer, PARTITIONS);
     rig_close(newer, ETX_CLOSE_FINISH);
+    cluster_end(&cluster);
+}
+
+/* When the newer one is gone, the share of that name is the older one's again: nobody else would
+ * take it. */
+static void the_older_takes_part_again(void **state) {
+    struct cluster cluster;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    cluster_make(&cluster);
+    etx_engine *two = cluster_node_start(&cluster, "two", "");
+    etx_engine *older = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for_halves(older, two);
+    etx_engine *newer = cluster_node_start(&cluster, "one", "");
+    cluster_wait_for(older, 0);
+    cluster_wait_for_halves(newer, two);
+    rig_close(newer, ETX_CLOSE_FINISH);
+    cluster_wait_for_halves(older, two);
+    rig_must(older, cluster_run(older, NULL, &outcome), "run");
+    rig_close(older, ETX_CLOSE_FINISH);
+    rig_close(two, ETX_CLOSE_FINISH);
     cluster_end(&cluster);
 }
 
@@ -505,7 +526,7 @@ static void a_lease_that_had_run_out_is_proved(void **state) {
 /* Without its lease it writes nothing new; with it, it goes on. */
 static void without_a_lease_nothing_new_is_written(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     etx_engine *one = cluster_node_start(&cluster, "one", "");
@@ -562,6 +583,7 @@ int main(void) {
         cmocka_unit_test(who_leaves_hands_over_at_once),
         cmocka_unit_test(what_a_dead_node_had_goes_on),
         cmocka_unit_test(of_two_with_one_name_the_older_stops),
+        cmocka_unit_test(the_older_takes_part_again),
         cmocka_unit_test(a_lease_that_had_run_out_is_proved),
         cmocka_unit_test(without_a_lease_nothing_new_is_written),
     };

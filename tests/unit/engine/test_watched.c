@@ -21,7 +21,7 @@ static int run_for(etx_engine *engine, etx_durability durability, etx_outcome *o
 /* Somebody changes the settings of the store, or it fails over to one that has others. */
 static void a_promise_that_changes_is_told(void **state) {
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     atomic_store(&cluster.log.grade, ETX_REPLICATED);
@@ -143,7 +143,7 @@ static void await_answer(etx_engine *engine, const char *gid, int rc, etx_status
 /* Another may have decided it by now; what was decided before stays so. */
 static void who_is_cut_off_does_not_say_that_it_is_active(void **state) {
     struct cluster cluster;
-    etx_outcome ended;
+    etx_outcome ended = ETX_OUTCOME_INIT;
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_tx *tx = NULL;
     char words[300];
@@ -174,7 +174,7 @@ static void who_is_cut_off_does_not_say_that_it_is_active(void **state) {
 static void what_could_not_be_read_meanwhile_is_read_soon(void **state) {
     enum { TIMES = 7, SOON_MS = 8000 }; /* a look of the keeper, and six reads of the shard */
     struct cluster cluster;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
     cluster_make(&cluster);
     rig_member_be(&cluster.log, "another", 600000);

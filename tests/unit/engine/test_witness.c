@@ -42,7 +42,7 @@ static void await_word(struct shop *shop, const char *node, const char *word, in
 
 static void who_has_it_is_told(void **state) {
     struct shop shop;
-    etx_outcome outcome;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_engine *one, *two;
     (void)state;
     meet(&shop, &one, &two);
@@ -218,6 +218,26 @@ static void it_looks_again_when_the_store_was_away(void **state) {
     rig_log_restore(&shop.log);
     usleep(LEASE_MS * 1500); /* longer than its lease: it has asked */
     atomic_store(&shop.log.away, 0);
+    await_word(&shop, "one", " !2:", 1);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
+/* Who has found a loss, and is paused until another has the partition, says what is missing there;
+ * and does not refuse what is whole again. */
+static void a_loss_is_not_kept_without_the_partition(void **state) {
+    struct shop shop;
+    (void)state;
+    shop_make(&shop);
+    shop_lose_partition_2(&shop);
+    etx_engine *one = shop_node_start(&shop, "one", shop.state);
+    shop_await_regressed(one, 2);
+    rig_lease_take(&shop.log, 2, 600000);
+    for (uint64_t until = host_now_ms() + 60000; shop_partition(one, 2).regressed;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+    assert_string_equal(shop_partition(one, 2).why, "");
     await_word(&shop, "one", " !2:", 1);
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
@@ -416,6 +436,7 @@ int main(void) {
         cmocka_unit_test(what_was_trimmed_is_not_missed),
         cmocka_unit_test(what_there_is_no_room_for_is_told_next),
         cmocka_unit_test(it_looks_again_when_the_store_was_away),
+        cmocka_unit_test(a_loss_is_not_kept_without_the_partition),
         cmocka_unit_test(what_is_there_is_not_missed),
         cmocka_unit_test(an_old_word_is_no_new_loss),
         cmocka_unit_test(a_word_behind_an_acceptance_counts),

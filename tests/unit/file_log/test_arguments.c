@@ -76,6 +76,37 @@ static void test_numbers(void **state) {
     assert_int_equal(ops->open(&config, &log), ETX_EINVALID);
 }
 
+/* As a whole, or one name in it: said with the cause, whoever hears it. */
+static void test_names_that_are_too_long(void **state) {
+    log_fixture *fixture = *state;
+    const etx_log_ops *ops = etx_log_file();
+    static const size_t lens[] = {300, 4096, 6000};
+    fixture_close(fixture, 1);
+    for (unsigned i = 0; i < sizeof lens / sizeof lens[0]; i++) {
+        for (uint32_t flags = 0; flags <= ETX_LOG_READ_ONLY; flags++) {
+            char url[6100];
+            char message[200] = "";
+            etx_log *log = NULL;
+            etx_log_config config = {.size = sizeof config,
+                                     .url = url,
+                                     .flags = flags,
+                                     .message = message,
+                                     .message_size = sizeof message};
+            etx_file_report report = {.size = sizeof report};
+            memset(url, 'a', lens[i] + 5);
+            memcpy(url, "file:", 5);
+            url[lens[i] + 5] = 0;
+            assert_int_equal(ops->open(&config, &log), ETX_EINVALID);
+            assert_non_null(strstr(message, "is too long: it has"));
+            assert_non_null(strstr(message, "each name in it 255"));
+            assert_int_equal(
+                etx_log_file_verify(url + 5, NULL, NULL, &report, message, sizeof message),
+                ETX_EINVALID);
+            assert_non_null(strstr(message, "is too long"));
+        }
+    }
+}
+
 /* Directories that are none, for all that look after a log. */
 static void test_directories(void **state) {
     log_fixture *fixture = *state;
@@ -167,10 +198,8 @@ static void test_many_partitions(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_names),
-        CASE(test_numbers),
-        CASE(test_directories),
-        CASE(test_many_partitions),
+        CASE(test_names),       CASE(test_numbers),         CASE(test_names_that_are_too_long),
+        CASE(test_directories), CASE(test_many_partitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

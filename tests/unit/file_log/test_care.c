@@ -11,14 +11,14 @@
 
 typedef struct findings {
     int count;
-    etx_file_finding last;
+    etx_file_finding first, last;
     char file[400];
     char text[200];
 } findings;
 
 static void found(const etx_file_finding *finding, void *user) {
     findings *all = user;
-    all->count++;
+    all->first = all->count++ ? all->first : *finding;
     all->last = *finding;
     snprintf(all->file, sizeof all->file, "%s", finding->file);
     snprintf(all->text, sizeof all->text, "%s", finding->text);
@@ -246,9 +246,15 @@ static void test_repair(void **state) {
     repair(fixture, 1, 0, 100, &all);
     file_spoil(fixture_path(fixture, "log/p00-00000002.seg"), 4096 + 10 * 24576 + 5);
     repair(fixture, 0, ETX_ECORRUPT, 0, &all);
-    assert_int_equal(all.count, 1);
-    assert_int_equal(all.last.offset, 4096 + 10 * 24576);
+    assert_int_equal(all.count, 2);
+    assert_int_equal(all.first.offset, 4096 + 10 * 24576);
+    assert_int_equal(all.first.slot, all.last.slot);
+    char words[100]; /* all that goes, and not only where it begins */
+    snprintf(words, sizeof words, "leaves out slots %u to 99 (%u)", (unsigned)all.last.slot,
+             100 - (unsigned)all.last.slot);
+    assert_non_null(strstr(all.text, words));
     repair(fixture, 1, 0, all.last.slot, &all);
+    assert_non_null(strstr(all.text, words));
     fixture_command("rm -rf '%s/log' && cp -r '%s/saved' '%s/log' && rm '%s/log/home'", dir, dir,
                     dir, dir);
     repair(fixture, 1, 0, 100, &all);
@@ -260,6 +266,19 @@ static void test_repair(void **state) {
     repair(fixture, 1, 0, 42, &all);
     fixture_command("rm '%s/log/p00.state'", dir);
     repair(fixture, 1, 0, 42, &all);
+}
+
+/* Of a log that was not closed no mark tells how far it went: what stands behind the damage does */
+static void test_repair_says_all_that_it_loses(void **state) {
+    log_fixture *fixture = *state;
+    findings all;
+    fixture_puts(fixture, 100, 20000);
+    fixture_close(fixture, 0);
+    file_spoil(fixture_path(fixture, "log/p00-00000001.seg"), 4096 + 10 * 24576 + 5);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    assert_int_equal(all.first.slot, 10);
+    assert_non_null(strstr(all.text, "leaves out slots 10 to 99 (90)"));
+    repair(fixture, 1, 0, 10, &all);
 }
 
 /* Nothing is left above the mark: an empty copy, which goes on at the mark. */
@@ -503,13 +522,21 @@ static void test_sync_cost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_verify_sound),    CASE(test_verify_damaged),
-        CASE(test_in_use),          CASE(test_backup),
-        CASE(test_repair),          CASE(test_repair_to_nothing),
-        CASE(test_torn_is_no_loss), CASE(test_torn_elsewhere),
-        CASE(test_sync_cost),       CASE(test_unfinished_copy),
-        CASE(test_killed_copies),   CASE(test_killed_makings),
-        CASE(test_dest_in_source),  CASE(test_repair_loses_nothing),
+        CASE(test_verify_sound),
+        CASE(test_verify_damaged),
+        CASE(test_in_use),
+        CASE(test_backup),
+        CASE(test_repair),
+        CASE(test_repair_says_all_that_it_loses),
+        CASE(test_repair_to_nothing),
+        CASE(test_torn_is_no_loss),
+        CASE(test_torn_elsewhere),
+        CASE(test_sync_cost),
+        CASE(test_unfinished_copy),
+        CASE(test_killed_copies),
+        CASE(test_killed_makings),
+        CASE(test_dest_in_source),
+        CASE(test_repair_loses_nothing),
         CASE(test_repair_doubts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

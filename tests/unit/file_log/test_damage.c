@@ -265,7 +265,7 @@ static void test_limited_file_size(void **state) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
         setrlimit(RLIMIT_FSIZE, &limit);
         snprintf(subject->url, sizeof subject->url, "file:%s/other", subject->dir);
-        _exit(fixture_open(fixture, 0) == ETX_EFULL && strstr(subject->message, "too large") ? 0
+        _exit(fixture_open(fixture, 0) == ETX_EFULL && strstr(subject->message, "ulimit -f") ? 0
                                                                                              : 1);
     }
     int status;
@@ -401,6 +401,20 @@ static void test_options_at_reopen(void **state) {
     assert_non_null(strstr(fixture->subject.message, "mkdir"));
 }
 
+/* Somebody's directory is no log that has a foreign file in it: unless one is to be made there. */
+static void test_no_log_there(void **state) {
+    log_fixture *fixture = *state;
+    uint64_t count;
+    fixture_close(fixture, 1);
+    fixture_command("rm -r '%s/log' && mkdir '%s/log' && touch '%s/log/hosts'",
+                    fixture->subject.dir, fixture->subject.dir, fixture->subject.dir);
+    assert_int_equal(fixture_read(fixture, ETX_LOG_READ_ONLY, &count), ETX_ENOTFOUND);
+    assert_non_null(strstr(fixture->subject.message, "there is no log at"));
+    assert_int_equal(fixture_open(fixture, ETX_LOG_NO_CREATE), ETX_ENOTFOUND);
+    assert_int_equal(fixture_open(fixture, 0), ETX_EINVALID);
+    assert_non_null(strstr(fixture->subject.message, "'hosts'"));
+}
+
 /* A making that was interrupted is made anew. */
 static void test_interrupted_making(void **state) {
     log_fixture *fixture = *state;
@@ -452,6 +466,7 @@ int main(void) {
         CASE(test_newer_version),
         CASE(test_group_behind_a_bad_one),
         CASE(test_options_at_reopen),
+        CASE(test_no_log_there),
         CASE(test_interrupted_making),
         CASE(test_interrupted_making_with_more),
         CASE(test_modes),

@@ -41,6 +41,32 @@ static void test_a_note_that_cannot_be_written(void **state) {
     fixture_expect(fixture, fixture_open(fixture, 0), ETX_ECONFLICT, "it went away");
 }
 
+static void take_note(const etx_file_finding *finding, void *user) {
+    assert_int_equal(finding->state, ETX_FILE_SOUND);
+    assert_non_null(strstr(finding->file, "/log/moved"));
+    snprintf(user, 100, "%s", finding->text);
+}
+
+/* Who only looks is told as well; it is no damage, and neither is a note that cannot be read. */
+static void test_who_looks_is_told(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    char text[100] = "";
+    assert_int_equal(retire(fixture, ETX_RETIRE_MOVED), 0);
+    fixture_close(fixture, 1);
+    assert_int_equal(
+        etx_log_file_verify(fixture_path(fixture, "log"), take_note, text, &report, NULL, 0), 0);
+    assert_int_equal(report.state, ETX_FILE_SOUND);
+    assert_string_equal(text, "it went away");
+    assert_int_equal(
+        etx_log_file_verify(fixture_path(fixture, "log"), NULL, NULL, &report, NULL, 0), 0);
+    text[0] = 0;
+    fixture_command("cd '%s/log' && rm moved && mkdir moved", fixture->subject.dir);
+    assert_int_equal(
+        etx_log_file_verify(fixture_path(fixture, "log"), take_note, text, &report, NULL, 0), 0);
+    assert_string_equal(text, "");
+}
+
 /* What takes it back may find that nothing is there; and the directory may not sync. */
 static void test_taking_back(void **state) {
     log_fixture *fixture = *state;
@@ -229,6 +255,7 @@ static void test_a_disk_that_fails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_a_note_that_cannot_be_written),
+        CASE(test_who_looks_is_told),
         CASE(test_taking_back),
         CASE(test_a_note_that_cannot_be_read),
         CASE(test_places_that_are_none),

@@ -279,6 +279,7 @@ static void test_words(void **state) {
     assert_int_equal(etx__file_error_code(EDQUOT), ETX_EFULL);
     assert_int_equal(etx__file_error_code(EFBIG), ETX_EFULL);
     assert_int_equal(etx__file_error_code(EBADF), ETX_EIO);
+    assert_non_null(strstr(etx__file_why(EFBIG), "ulimit -f"));
     assert_non_null(strstr(etx__file_reason(EPERM), "may not be read by this user"));
     assert_int_equal(etx__file_say(&none, ETX_EIO, "long words"), ETX_EIO);
     assert_string_equal(text, "abc");

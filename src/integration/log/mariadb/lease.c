@@ -4,15 +4,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The last assignment is that of the process: those before it ask for the one that was. A row that
- * is left as it was counts as none. */
+/* Assigned in order: the process asks until when the one that was is there, and the time who it is
+ * by then. A row that is left as it was counts as none. */
 static const char attend[] =
     "INSERT INTO #node(name, address, process, until)"
     " VALUES(%s, %s, %s, UTC_TIMESTAMP(6) + INTERVAL %u000 MICROSECOND)"
     " ON DUPLICATE KEY UPDATE"
-    " address = IF(process = VALUES(process) OR %d = 0, VALUES(address), address),"
-    " until = IF(process = VALUES(process) OR %d = 0, VALUES(until), until),"
-    " process = IF(%d = 0, VALUES(process), process)";
+    " process = IF(%d = 0 OR until < UTC_TIMESTAMP(6), VALUES(process), process),"
+    " address = IF(process = VALUES(process), VALUES(address), address),"
+    " until = IF(process = VALUES(process), VALUES(until), until)";
 /* What is told of nodes that are gone stays. */
 static const char leave[] =
     "DELETE FROM #node WHERE name = %s AND process = %s AND LOCATE(' ', address) = 0";
@@ -55,7 +55,7 @@ static int attend_as(etx__maria_log *log, const char *address, uint32_t ttl_ms) 
         return gone ? gone : etx__maria_run(&log->care, leave_word, name.text, process.text);
     }
     int rc = etx__maria_run(&log->care, attend, name.text, etx__maria_quote(&at, address),
-                            process.text, ttl_ms, log->attended, log->attended, log->attended);
+                            process.text, ttl_ms, log->attended);
     if (!rc && log->care.changed == 0) {
         rc = ETX_ECONFLICT;
         etx__maria_say(&log->care, rc, "another process has said that it is node %s",

@@ -12,7 +12,7 @@ static const char attend[] =
     " SELECT $1, $2, $3, clock_timestamp() + $4::bigint * interval '1 millisecond' WHERE " SOON
     " ON CONFLICT(name) DO UPDATE"
     " SET address = excluded.address, process = excluded.process, until = excluded.until"
-    " WHERE n.process = excluded.process OR $5::integer = 0";
+    " WHERE n.process = excluded.process OR $5::integer = 0 OR n.until < clock_timestamp()";
 /* What is told of nodes that are gone stays. */
 static const char leave[] =
     "WITH kept AS (UPDATE etx_log_node SET until = statement_timestamp()"

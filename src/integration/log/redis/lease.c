@@ -20,7 +20,8 @@ enum { UNTIL = 16, PROCESS = 16, WEIGH_MS = 300 };
 /* ARGV: node, process, ttl, whether it has attended before, address. */
 static const char attend[] = WRITES NOW
     "local was = redis.call('HGET', KEYS[1], ARGV[1])\n"
-    "if was and string.sub(was, 17, 32) ~= ARGV[2] and ARGV[4] == '1' then return 'another' end\n"
+    "if was and string.sub(was, 17, 32) ~= ARGV[2] and ARGV[4] == '1'\n"
+    "  and tonumber(string.sub(was, 1, 16)) > now then return 'another' end\n"
     "redis.call('HSET', KEYS[1], ARGV[1],\n"
     "  string.format('%016.0f', now + ARGV[3]) .. ARGV[2] .. ARGV[5])\n"
     "return 'done'";
