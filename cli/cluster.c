@@ -155,7 +155,7 @@ static void print_gone(cli_context *cli, const cluster_options *options, const j
             const char *text = json_string_value(id);
             fprintf(cli->out,
                     "           what is unfinished at its own home %s waits for it: start it "
-                    "again, with its directory\n",
+                    "again, with its directory, unless it was only drained: then ask it there\n",
                     text != NULL ? text : "");
         }
     }

@@ -24,6 +24,10 @@ static const struct {
      "smartctl); of a store, whether it was killed or restarted, and what its own log says"},
     {"finish-refused", "finish-refused", "a participant refused to confirm, cancel or the like",
      "it promised that it could: mend it; what it cannot do is settled by 'etx tx force'"},
+    {"home-missed", "home-missed", "this node had a home of its own that it has not now",
+     "the server's log names it: mount its directory, and name it as a home, or restore it; what "
+     "is "
+     "unfinished there waits until then"},
     {"workers-stuck", "workers-stuck", "all threads were in calls past their timeout",
      "see which target is slow: 'etx top'"},
 };
@@ -142,9 +146,12 @@ static void look_at_home(doctor *self, const metrics_row *row, const json_t *clu
     if (strcmp(row->name, "etxd_home_room_bytes") == 0) {
         etx__doctor_room(self, where, row->value);
     } else if (is_down(row) && !is_drained(cluster, strtoul(place, NULL, 10))) {
-        (void)etx__doctor_note(self, "home-down",
-                               "'etx homes' and the server's log say why; it is tried again",
-                               "%s takes no new transactions", where);
+        size_t number = strtoul(place, NULL, 10);
+        const char *why =
+            etx__server_word(json_array_get(json_object_get(cluster, "homes"), number), "why");
+        (void)etx__doctor_note(
+            self, "home-down", "'etx homes' and the server's log say more; it is tried again",
+            "%s takes no new transactions%s%s", where, why[0] != '\0' ? ": " : "", why);
     }
 }
 

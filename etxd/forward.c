@@ -14,7 +14,7 @@
  * was moved meanwhile is 421, and the caller asks anew. Nothing was done here in any case; what the
  * owner did is unknown if its answer is lost. */
 
-enum { FIELDS_MAX = 6, SLACK_MS = 5000, NO_WAIT_MS = 10000, ANSWER_MAX = 64 << 20 };
+enum { FIELDS_MAX = 6, SLACK_MS = 5000, WATCH_MS = 250, NO_WAIT_MS = 10000, ANSWER_MAX = 64 << 20 };
 
 static const char by[] = "Etx-Forwarded-By";
 
@@ -24,6 +24,8 @@ struct etxd_forwarder {
     uint32_t turn;         /* among the nodes that new transactions are sent to */
     etxd_exchange *asking; /* those that wait for another node's answer */
     net_timer hurry;
+    net_timer watch; /* while some wait */
+    int watching;
     etxd *server;
 };
 
@@ -192,6 +194,51 @@ static void unlink_asking(etxd_exchange *x) {
     }
 }
 
+/* Its lease is over, says a store that has heard of this node: it will not answer. Nothing is said
+ * while the store is away, as all leases run out then. */
+static int is_gone(const etxd *server, const char *name) {
+    etx_home_status home = {.size = sizeof home};
+    etx_node_status node = {.size = sizeof node};
+    int there = 0;
+    int heard = 0;
+    unsigned place;
+    uint32_t i;
+    for (place = 0; etx_engine_home_status(server->engine, place, &home) == 0; place++) {
+        for (i = 0; etx_engine_node_status(server->engine, place, i, &node) == 0; i++) {
+            heard |= node.here && node.left_ms > 0;
+            there |= strcmp(node.node, name) == 0 && node.left_ms > 0;
+        }
+    }
+    return heard && !there;
+}
+
+static void on_watch(net_timer *timer) {
+    etxd_forwarder *forwarder =
+        (etxd_forwarder *)(void *)((char *)timer - offsetof(etxd_forwarder, watch));
+    const char *last = "";
+    int gone = 0;
+    etxd_exchange *x;
+    for (x = forwarder->asking; x != NULL; x = x->asking) {
+        gone = strcmp(x->node, last) == 0 ? gone : is_gone(forwarder->server, x->node);
+        last = x->node;
+        if (gone) {
+            net_client_cancel(forwarder->client, x->fetch); /* it is answered later */
+        }
+    }
+    forwarder->watching = forwarder->asking != NULL;
+    if (forwarder->watching) {
+        net_timer_start(forwarder->server->loop, timer, WATCH_MS);
+    }
+}
+
+static void watch(etxd_forwarder *forwarder) {
+    if (!forwarder->watching) {
+        forwarder->watching = 1;
+        forwarder->watch.fire = on_watch;
+        net_timer_start(forwarder->server->loop, &forwarder->watch, WATCH_MS);
+    }
+}
+
 /* It has said yes, and more is to be done. */
 static void go_on(etxd_exchange *x) {
     etxd_letter *one = x->later;
@@ -263,6 +310,7 @@ static int send_letter(etxd_exchange *x, etxd_letter *one) {
         rc = -1;
     } else if (net_client_fetch(x->server->forwarder->client, &fetch, &x->fetch) == 0) {
         link_asking(x);
+        watch(x->server->forwarder);
     } else {
         etxd_wait_end(x);
         rc =
@@ -412,6 +460,7 @@ void etxd_forwarder_free(etxd_forwarder *forwarder) {
     if (forwarder != NULL) {
         net_client_free(forwarder->client);
         net_timer_stop(forwarder->server->loop, &forwarder->hurry);
+        net_timer_stop(forwarder->server->loop, &forwarder->watch);
         net_tls_free(forwarder->tls);
         etxd_refusals_forget(forwarder->server);
         free(forwarder);

@@ -3,14 +3,14 @@
 
 #include "metrics.h"
 
-typedef enum home_gauge { USABLE, IN_USE, IN_FLIGHT, PARTITIONS, NODES } home_gauge;
+typedef enum home_gauge { USABLE, IN_USE, IN_FLIGHT, PARTITIONS, REGRESSED, NODES } home_gauge;
 
-static uint64_t count_partitions(etx_engine *engine, unsigned place) {
+static uint64_t count_partitions(etx_engine *engine, unsigned place, home_gauge which) {
     etx_partition_status partition = {.size = sizeof partition};
     uint64_t count = 0;
     uint32_t i;
     for (i = 0; etx_engine_partition_status(engine, place, i, &partition) == 0; i++) {
-        count += partition.here;
+        count += which == REGRESSED ? partition.regressed : partition.here;
     }
     return count;
 }
@@ -36,7 +36,8 @@ static uint64_t gauge_of(etx_engine *engine,
         case IN_FLIGHT:
             return home->in_flight;
         case PARTITIONS:
-            return count_partitions(engine, place);
+        case REGRESSED:
+            return count_partitions(engine, place, which);
         case NODES:
             return count_nodes(engine, place);
     }
@@ -174,6 +175,8 @@ void etxd_metrics_homes(etxd_text *text, etxd *server) {
     put_home_gauge(text, server, "etx_home_in_flight", "Transactions that live there.", IN_FLIGHT);
     put_home_gauge(text, server, "etx_home_partitions", "Partitions that this node works on.",
                    PARTITIONS);
+    put_home_gauge(text, server, "etx_home_regressed_partitions",
+                   "Partitions of which the store has lost what it acknowledged.", REGRESSED);
     put_home_gauge(text, server, "etx_home_nodes", "Nodes that share it; 0: it is not shared.",
                    NODES);
     put_home_puts(text, server);

@@ -42,7 +42,9 @@
       "send 'Content-Type: application/json', and {} if there is nothing to say")                 \
     X(NOT_FOUND, 404, "not-found", "There is no such transaction or branch",                      \
       "check the gid; what has ended is remembered for some time only")                           \
-    X(GONE, 410, "gone", "It is older than what is remembered", "it has ended; do not repeat it") \
+    X(GONE, 410, "gone", "Nothing is known of a gid that ETX made",                               \
+      "it ended too long ago to be remembered, or was never begun; under this gid it never will " \
+      "be")                                                                                       \
     X(CONFLICT, 409, "conflict", "The gid or name is taken with other content",                   \
       "a repeat must be the same; anything else needs a gid of its own")                          \
     X(STATE, 409, "state", "Not possible in the state in which it is",                            \

@@ -74,8 +74,12 @@ void etxd_wait_end(etxd_exchange *x);
 /* ---- tx_wait.c: on the loop's thread */
 
 typedef struct etxd_waiting etxd_waiting;
-/* Waits for the gid on behalf of the exchange, for its wait_ms. NULL and a problem: it cannot. */
+/* Waits for the gid on behalf of the exchange, for its wait_ms; "": it is told later, by
+ * etxd_waiting_named. NULL and a problem: it cannot. */
 etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid);
+/* The etx_gid_fn, with the waiting as user: another gid is fine while nobody was told one. Whoever
+ * begins it is known to traces under each. */
+int etxd_waiting_named(const char *gid, void *waiting);
 /* The etx_done_fn, with the waiting as user. */
 void etxd_waiting_done(int rc, const etx_outcome *outcome, void *waiting);
 /* After the engine has taken it. */

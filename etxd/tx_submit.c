@@ -21,16 +21,14 @@ static int add_branches(etxd_exchange *x, const etxd_plan *plan, etx_tx *tx) {
 }
 
 static int send_off(etxd_exchange *x, etx_tx *tx) {
-    /* Whoever waits longer than it wants must be able to ask: so the gid is fixed now. */
-    const char *gid = etx_tx_gid(tx);
-    etxd_waiting *one = gid != NULL ? etxd_waiting_new(x, gid) : NULL;
+    /* Not etx_tx_gid: until somebody is told the gid, another home may take it under another. */
+    etxd_waiting *one = etxd_waiting_new(x, "");
     int rc;
     if (one == NULL) {
         etx_tx_discard(tx);
-        return gid != NULL ? -1 : etxd_fail(x, ETX_EUNAVAILABLE, NULL);
+        return -1;
     }
-    etxd_trace_caller(x->server->trace, gid, x->traceparent);
-    rc = etx_tx_submit(tx, etxd_waiting_done, one);
+    rc = etx_tx_submit_named(tx, etxd_waiting_named, etxd_waiting_done, one);
     if (rc != 0) {
         etxd_waiting_undo(one);
         return etxd_fail(x, rc, NULL);

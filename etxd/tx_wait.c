@@ -1,4 +1,5 @@
 /* Waiting for what becomes of a transaction, but no longer than who asked wants to. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,10 @@ struct etxd_waiting {
     int done, querying;
     int done_rc, query_rc;
     etx_outcome done_outcome, query_outcome;
+    pthread_mutex_t lock; /* of these two, while the engine may give it another gid */
+    int told;             /* the exchange answers with the gid: it stays */
     char gid[ETX_GID_MAX + 1];
+    char traceparent[56]; /* of who begins it */
 };
 
 #define WAITING_OF(part, member) \
@@ -49,9 +53,14 @@ static void answer_with(etxd_waiting *one, int rc, const etx_outcome *outcome) {
     etxd_answer_outcome(x);
 }
 
+static void free_waiting(etxd_waiting *one) {
+    pthread_mutex_destroy(&one->lock);
+    free(one);
+}
+
 static void end_waiting(etxd_waiting *one) {
     if (one->x == NULL && one->done && !one->querying) {
-        free(one);
+        free_waiting(one);
     }
 }
 
@@ -62,6 +71,21 @@ static void take_done(net_task *task) {
         answer_with(one, one->done_rc, &one->done_outcome);
     }
     end_waiting(one);
+}
+
+int etxd_waiting_named(const char *gid, void *user) {
+    etxd_waiting *one = user;
+    int told;
+    pthread_mutex_lock(&one->lock);
+    told = one->told;
+    if (!told) {
+        snprintf(one->gid, sizeof one->gid, "%s", gid);
+    }
+    pthread_mutex_unlock(&one->lock);
+    if (!told) {
+        etxd_trace_caller(one->server->trace, gid, one->traceparent);
+    }
+    return told;
 }
 
 void etxd_waiting_done(int rc, const etx_outcome *outcome, void *user) {
@@ -95,6 +119,10 @@ static void on_timer(net_timer *timer) {
         answer_with(one, ETX_EUNKNOWN, &nothing);
         return;
     }
+    /* Whoever waits no longer must be able to ask: so the gid is fixed now. */
+    pthread_mutex_lock(&one->lock);
+    one->told = 1;
+    pthread_mutex_unlock(&one->lock);
     one->querying = etx_query_async(one->server->engine, one->gid, on_query, one) == 0;
     net_timer_start(one->server->loop, timer, GRACE_MS);
 }
@@ -110,13 +138,16 @@ etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
         (void)etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
         return NULL;
     }
+    pthread_mutex_init(&one->lock, NULL);
     one->server = x->server;
     one->x = x;
     one->done_task.run = take_done;
     one->query_task.run = take_query;
     one->timer.fire = on_timer;
     one->until_ms = net_loop_now_ms(x->server->loop) + (x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS);
+    one->told = gid[0] != '\0';
     snprintf(one->gid, sizeof one->gid, "%s", gid);
+    memcpy(one->traceparent, x->traceparent, sizeof one->traceparent);
     one->next = x->server->waitings;
     one->place = &x->server->waitings;
     if (one->next != NULL) {
@@ -134,7 +165,7 @@ void etxd_waiting_begin(etxd_waiting *one) {
 void etxd_waiting_undo(etxd_waiting *one) {
     unlink_waiting(one);
     etxd_wait_end(one->x);
-    free(one);
+    free_waiting(one);
 }
 
 void etxd_waiting_hurry(etxd *server, uint64_t ms) {

@@ -36,7 +36,8 @@ extern "C" {
     X(STATE_FAILED, 23, "state-failed", 1)     /* the state directory: damaged, or unwritten */ \
     X(LOSS_ACCEPTED, 24, "loss-accepted", 1)   /* somebody goes on without what was lost */     \
     X(HOME_GRADED, 25, "home-graded", 1)       /* its durability is another than it was */      \
-    X(CLOCK_OFF, 26, "clock-off", 1)           /* this machine's, beside that of the store */
+    X(CLOCK_OFF, 26, "clock-off", 1)           /* this machine's, beside that of the store */   \
+    X(HOME_MISSED, 27, "home-missed", 1)       /* this node had a home that it has not now */
 
 typedef enum etx_event_type {
 #define X(name, number, text, alarm) ETX_EVENT_##name = number,

@@ -81,6 +81,12 @@ typedef struct etx_outcome {
  * returns it. */
 typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 
+/* Called with each gid that a transaction is given, before it is sent under that gid: by the thread
+ * that submits it, later by an engine thread; as inline callbacks, it must not wait. Not 0: the gid
+ * before this one was told to somebody, and stays the transaction's; of the first, 0 or not is the
+ * same. Once `done` is called there are no more. */
+typedef int (*etx_gid_fn)(const char *gid, void *user);
+
 /* ---- builder. A handle belongs to one thread at a time. Whatever makes one sets *ret_tx to NULL
  * on every error (if the pointer is given). pthread_cancel of a thread takes effect once it is out
  * of a call that waits. */
@@ -109,6 +115,10 @@ ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
  * inline callbacks. Another thread is held back while thousands that were submitted before are not
  * taken up yet: ETX_EBUSY if that outlasts its patience. */
 ETX_API int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user);
+/* The same for who wants to know the gid on its way, and not bind it by that (etx_tx_gid does).
+ * `named` is told the first before it is sent, and another one if, while nothing was begun, another
+ * home is to take it: see etx_gid_fn. It has the same user as `done`. */
+ETX_API int etx_tx_submit_named(etx_tx *tx, etx_gid_fn named, etx_done_fn done, void *user);
 /* Frees a handle that was not consumed; what is begun stays. NULL is nothing. */
 ETX_API void etx_tx_discard(etx_tx *tx);
 

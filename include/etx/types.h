@@ -30,7 +30,7 @@ extern "C" {
     X(EUNKNOWN, -5, "the log cannot say yet: ask by gid later, never guess")           \
     X(ECONFLICT, -6, "the name is taken with other content: choose another one")       \
     X(ENOTFOUND, -7, "no such transaction, branch or participant: check the name")     \
-    X(EGONE, -8, "older than what is remembered: do not repeat it")                    \
+    X(EGONE, -8, "older than what is remembered, or never begun: do not repeat it")    \
     X(ESTATE, -9, "not possible in this state: ask for it (etx_query)")                \
     X(ECLOSED, -10, "the engine is closed: ask by gid after the next start")           \
     X(ECORRUPT, -11, "stored data is damaged: see 'etx log verify'")                   \

@@ -144,7 +144,7 @@ static int branches_grow(etx_tx *tx) {
         etx__engine_release(tx->engine, tx->named, tx->branch_room * sizeof *named);
     }
     tx->branch = branch;
-    tx->named = named;
+    tx->on_gid = named;
     tx->branch_room = room;
     return 0;
 }
@@ -455,6 +455,10 @@ int etx_tx_run(etx_tx *tx, etx_outcome *outcome) {
 }
 
 int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user) {
+    return etx_tx_submit_named(tx, NULL, done, user);
+}
+
+int etx_tx_submit_named(etx_tx *tx, etx_gid_fn named, etx_done_fn done, void *user) {
     if (tx == NULL) {
         return ETX_EINVALID;
     }
@@ -462,8 +466,12 @@ int etx_tx_submit(etx_tx *tx, etx_done_fn done, void *user) {
     if (rc != 0) {
         return give_error(tx, rc, NULL);
     }
+    tx->on_gid = named;
     tx->done = done;
     tx->user = user;
+    if (named != NULL) {
+        (void)named(tx->gid, user);
+    }
     if (!etx__engine_inside(tx->engine)) {
         rc = etx__shard_admit(tx->partition->shard, tx->patience_ms);
     }
@@ -581,20 +589,5 @@ int etx_tx_begin_async(etx_engine *engine,
     request->run_to = tx->begin.mode == ETX_RESUMED ? &tx->run : NULL;
     *ret_tx = tx;
     etx__request_send(request);
-    return 0;
-}
-
-int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
-    int rc = no_handle(engine, ret_tx);
-    etx_tx *tx = rc == 0 ? etx__request_command(engine, gid, ETX__EV_WAIT, &rc) : NULL;
-    if (tx == NULL) {
-        return rc;
-    }
-    tx->begun = 1;
-    tx->shown = 1;
-    tx->chosen = !tx->old;
-    tx->run = run;
-    tx->wait = ETX_WAIT_ENDED;
-    *ret_tx = tx;
     return 0;
 }

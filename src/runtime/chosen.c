@@ -1,4 +1,6 @@
 /* Which home chosen gids belong to: every claim records it, and a start with another is judged. */
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "home.h"
@@ -91,6 +93,36 @@ int etx__chosen_check_arrival(const etx__home *home) {
                             home->url, home->info.id, said);
 }
 
-int etx__chosen_check_again(const etx__partition *partition) {
-    return is_granted(partition) ? 0 : refuse(partition, NULL);
+int etx__chosen_check_again(etx__partition *partition) {
+    etx_engine *engine = partition->home->engine;
+    const char *then = partition->chosen_then;
+    uint64_t id = 0;
+    if (is_granted(partition)) {
+        if (strcmp(then, etx__chosen_recorded(partition)) == 0) {
+            atomic_store(&engine->chosen_denied, 0);
+        }
+        return 0;
+    }
+    static_assert(sizeof id == sizeof partition->chosen_then, "the id of a home is one word");
+    memcpy(&id, then, sizeof id);
+    atomic_store(&engine->chosen_denied, id);
+    snprintf(partition->message, sizeof partition->message,
+             "for other nodes chosen gids belong to home %s: give all the same one, and start this "
+             "one again",
+             then);
+    return ETX_ECONFLICT;
+}
+
+int etx__chosen_denied(etx_engine *engine, char why[ETX_REASON_MAX + 1]) {
+    uint64_t id = atomic_load(&engine->chosen_denied);
+    char home[sizeof id];
+    memcpy(home, &id, sizeof id);
+    if (id != 0) {
+        snprintf(
+            why, ETX_REASON_MAX + 1,
+            "for other nodes chosen gids belong to home %s: they would run again what is begun "
+            "under one here. Ask another node, or give this one the same home for them",
+            home);
+    }
+    return id != 0;
 }

@@ -6,6 +6,32 @@
 #include "request.h"
 #include "shard.h"
 
+/* Is it anybody's that the gid before was told to? Then this one is not used. */
+static int is_told(const etx_tx *request) {
+    return request->on_gid != NULL && request->on_gid(request->gid, request->user) != 0;
+}
+
+/* Places it anew, or leaves it as it was and gives 0. */
+static int place_elsewhere(etx_tx *request) {
+    etx__partition *partition = request->partition;
+    const etx__home *home = partition->home;
+    char gid[sizeof request->gid];
+    uint8_t gid_len = request->gid_len;
+    uint32_t hash = request->hash;
+    memcpy(gid, request->gid, sizeof gid);
+    if (etx__request_place(request, etx__clock_wall_ms()) == 0 &&
+        (request->partition->home != home ||
+         (partition->state == ETX__ELSEWHERE && request->partition != partition)) &&
+        !is_told(request)) {
+        return 1;
+    }
+    memcpy(request->gid, gid, sizeof gid);
+    request->gid_len = gid_len;
+    request->hash = hash;
+    request->partition = partition;
+    return 0;
+}
+
 /* Nothing was begun, and nobody saw the gid: another home may take it. 1: it is on its way. */
 int etx__request_elsewhere(etx_tx *request) {
     const etx__partition *partition = request->partition;
@@ -17,9 +43,7 @@ int etx__request_elsewhere(etx_tx *request) {
         !atomic_compare_exchange_strong(&request->state, &waiting, ETX__MOVING)) {
         return 0;
     }
-    int placed = etx__request_place(request, etx__clock_wall_ms()) == 0 &&
-                 (request->partition->home != home ||
-                  (partition->state == ETX__ELSEWHERE && request->partition != partition));
+    int placed = place_elsewhere(request);
     atomic_store(&request->state, ETX__WAITING);
     if (placed) {
         etx__request_send(request);
@@ -28,13 +52,19 @@ int etx__request_elsewhere(etx_tx *request) {
 }
 
 /* Copies what was begun into a new request, under a gid of another home. */
-static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *begin) {
+static etx_tx *begin_copy(etx__partition *partition,
+                          const etx__pending *pending,
+                          const etx_record_begin *begin) {
     etx_tx *copy = etx__request_make(partition->home->engine);
     if (copy == NULL) {
         return NULL;
     }
     copy->type = ETX__EV_BEGIN;
     copy->begin = *begin;
+    copy->wait = pending->waiter.wait;
+    copy->on_gid = pending->on_gid;
+    copy->done = pending->done;
+    copy->user = pending->user;
     etx_record_branch *branches = etx__request_alloc(copy, begin->branch_count * sizeof *branches);
     int good = branches != NULL || begin->branch_count == 0;
     for (uint16_t i = 0; good && i < begin->branch_count; i++) {
@@ -57,7 +87,7 @@ static etx_tx *begin_copy(etx__partition *partition, const etx_record_begin *beg
         etx__request_keep(copy, begin->initiator_payload.data, begin->initiator_payload.len);
     if (!good || copy->begin.initiator.data == NULL || copy->begin.initiator_payload.data == NULL ||
         etx__request_place(copy, etx__clock_wall_ms()) != 0 ||
-        copy->partition->home == partition->home) {
+        copy->partition->home == partition->home || is_told(copy)) {
         etx__request_free(copy);
         return NULL;
     }
@@ -87,16 +117,13 @@ void etx__request_begin_elsewhere(etx__partition *partition,
     }
     etx__pending *pending = (etx__pending *)(void *)waiter;
     int bound = waiter->kind == ETX__WAITER_SHOWN || (image->u.move.begin.marks & ETX_MARK_CHOSEN);
-    etx_tx *copy = bound ? NULL : begin_copy(partition, &image->u.move.begin);
+    etx_tx *copy = bound ? NULL : begin_copy(partition, pending, &image->u.move.begin);
     if (copy == NULL) {
         waiter->rc = rc;
         waiter->entry = ETX__NOBODY;
         etx__waiter_answer(partition, waiter);
         return;
     }
-    copy->wait = pending->waiter.wait;
-    copy->done = pending->done;
-    copy->user = pending->user;
     etx__shard_pending_give(partition->shard, pending);
     etx__request_send(copy);
 }

@@ -43,6 +43,25 @@ static int send_async(etx_tx *request, etx_done_fn done, void *user) {
 
 /* ---- enlist */
 
+int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx) {
+    if (ret_tx == NULL) {
+        return etx__engine_invalid(engine, "ret_tx is NULL");
+    }
+    *ret_tx = NULL;
+    int rc = 0;
+    etx_tx *tx = etx__request_command(engine, gid, ETX__EV_WAIT, &rc);
+    if (tx == NULL) {
+        return rc;
+    }
+    tx->begun = 1;
+    tx->shown = 1;
+    tx->chosen = !tx->old;
+    tx->run = run;
+    tx->wait = ETX_WAIT_ENDED;
+    *ret_tx = tx;
+    return 0;
+}
+
 static int enlist_request(etx_tx *tx, const etx_branch *branch, etx_tx **ret_request) {
     etx_branch ours = ETX_BRANCH_INIT;
     etx_tx *request = NULL;

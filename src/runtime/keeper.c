@@ -43,6 +43,7 @@ struct etx__keeper {
     holding *holding;          /* by partition */
     uint8_t absent;            /* ... and does not attend any more */
     uint8_t yields;            /* another process is the node of this name */
+    uint8_t reread;            /* what a node of this name said before was read */
     uint8_t failing;           /* the store did not answer */
     uint8_t told_why;          /* ... and has said why: not every question has words for it */
     uint8_t hurries;           /* there is more to be told than what was */
@@ -110,6 +111,14 @@ static void lose_all(etx__keeper *keeper) {
 static int attend(etx__keeper *keeper) {
     etx__home *home = keeper->home;
     char where[ETX__WHERE_MAX];
+    if (!keeper->reread) {
+        int read = etx__survey_take(home, keeper->message, sizeof keeper->message);
+        if (read != 0) {
+            return read;
+        }
+        etx__survey_missed(home);
+        keeper->reread = 1;
+    }
     etx__survey_say(home->engine, where, ETX__ADDRESS_MAX + ETX__OWN_HOMES_MAX);
     keeper->hurries = etx__witness_say(home, where, sizeof where) != 0;
     int rc = home->ops->attend(home->log, where, home->engine->options.lease_ms, keeper->message,

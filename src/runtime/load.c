@@ -405,10 +405,6 @@ int etx__partition_load(etx__partition *partition) {
     int rc = read_all(partition);
     if (rc == 0 && etx__chosen_check_again(partition) != 0) {
         rc = ETX_ECONFLICT;
-        snprintf(partition->message, sizeof partition->message,
-                 "for other nodes chosen gids belong to home %s: give all the same one, and start "
-                 "this one again",
-                 partition->chosen_then);
     }
     if (rc == 0 && !may_claim(partition)) {
         rc = ETX_EUNAVAILABLE;

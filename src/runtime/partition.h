@@ -216,7 +216,10 @@ const char *etx__chosen_recorded(const etx__partition *partition);
 int etx__chosen_check(etx_engine *engine);
 /* May a home that was away at start be taken now? It is read later. The same. */
 int etx__chosen_check_arrival(const etx__home *home);
-int etx__chosen_check_again(const etx__partition *partition);
+/* Of one that another node had: its message says what is wrong, and chosen gids are denied here. */
+int etx__chosen_check_again(etx__partition *partition);
+/* Do other nodes have them in another home, as was read? Then why says so, and it is not 0. */
+int etx__chosen_denied(etx_engine *engine, char why[ETX_REASON_MAX + 1]);
 int etx__writer_start(etx__partition *partition);
 void etx__writer_give(etx__partition *partition, etx__job job);
 /* Waits for it until the time, monotonic; ETX_EBUSY: its put has not come back. It ends by itself

@@ -464,6 +464,7 @@ static int set_waiter(etx_tx *request, etx__event *event) {
         event->waiter = &request->waiter;
         return 0;
     }
+    pending->on_gid = request->on_gid;
     pending->done = request->done;
     pending->user = request->user;
     memset(&pending->waiter, 0, sizeof pending->waiter);
@@ -480,6 +481,17 @@ static int could_begin(const etx_tx *request) {
     return !request->old &&
            (!request->chosen || etx__core_find(core, (etx_bytes){request->gid, request->gid_len},
                                                request->hash) == NULL);
+}
+
+/* A gid that is chosen, and names no home: do other nodes look for it elsewhere? */
+static int is_denied(const etx_tx *request, char why[ETX_REASON_MAX + 1]) {
+    char home_id[ETX_HOME_ID_LEN + 1];
+    uint32_t number = 0;
+    uint64_t made_ms = 0;
+    return request->chosen && etx__chosen_denied(request->engine, why) &&
+           etx__gid_read((etx_bytes){request->gid, request->gid_len}, home_id, &number, &made_ms) ==
+               0 &&
+           could_begin(request);
 }
 
 /* Why it takes nothing: the code, and the words. */
@@ -520,6 +532,11 @@ void etx__request_handle(etx_tx *request) {
     if (partition->state != ETX__OPEN && !lists_nothing) {
         char why[ETX_REASON_MAX + 1];
         etx__request_refuse(request, why_closed(partition, begin, why), why);
+        return;
+    }
+    char denied[ETX_REASON_MAX + 1];
+    if (begin && is_denied(request, denied)) {
+        etx__request_refuse(request, ETX_EUNAVAILABLE, denied);
         return;
     }
     size_t bound = begin ? begin_bound(request) : 0;

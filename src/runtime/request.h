@@ -31,6 +31,7 @@ typedef struct etx__chunk {
 /* Somebody whom `done` answers, and whose request is no longer needed. */
 typedef struct etx__pending {
     etx__waiter waiter; /* kind: ETX__WAITER_PENDING, or _SHOWN */
+    etx_gid_fn on_gid;  /* NULL: nobody wants to know */
     etx_done_fn done;
     void *user;
 } etx__pending;
@@ -52,6 +53,7 @@ struct etx_tx {
     etx__waiter waiter;       /* from here on to `outcome` a new request is zero */
     etx_engine *engine;
     etx__partition *partition; /* bound to, once the gid is made */
+    etx_gid_fn on_gid;         /* may refuse another gid; NULL: nobody wants to know */
     etx_done_fn done;
     void *user;
     int rc;

@@ -69,7 +69,8 @@ struct etx_engine {
     uint32_t chosen_home;
     /* Where chosen gids belonged, as was read while that home was away; or "" */
     char chosen_said[ETX_HOME_ID_LEN + 1];
-    etx__partition **partition; /* of all homes, by place */
+    _Atomic uint64_t chosen_denied; /* the id of the home where they are for other nodes; or 0 */
+    etx__partition **partition;     /* of all homes, by place */
     _Atomic uint32_t partition_count;
     uint32_t partition_room; /* a home that is away at start brings more */
     uint32_t ample;          /* a partition has room for so many times its even part */

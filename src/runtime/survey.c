@@ -199,6 +199,38 @@ static int is_missed(const etx__home *home, const etx__member *gone) {
     return 0;
 }
 
+/* Those of one row that a node of this name has left. */
+static void tell_missed(etx__home *home, const etx__member *mine) {
+    const etx__view *seen = &home->survey->seen;
+    for (const char *at = mine->homes; at[0] == ' '; at += 1 + ETX_HOME_ID_LEN) {
+        char id[ETX_HOME_ID_LEN + 1];
+        char text[ETX_REASON_MAX + 1];
+        snprintf(id, sizeof id, "%s", at + 1);
+        if (member_with(home, seen->node, seen->nodes, id) == NULL &&
+            etx__home_of(home->engine, id) == NULL) {
+            snprintf(text, sizeof text,
+                     "home %s was node %.64s's own when it was here last, and is none of its homes "
+                     "now: what is unfinished there waits. Is its directory mounted, and named?",
+                     id, mine->name);
+            etx__monitor_home(home, 0, ETX_EVENT_HOME_MISSED, text);
+        }
+    }
+}
+
+void etx__survey_missed(etx__home *home) {
+    const etx__view *seen = &home->survey->seen;
+    for (uint32_t i = 0; i < seen->nodes; i++) {
+        if (is_mine(home, seen->node[i].name)) {
+            tell_missed(home, &seen->node[i]);
+        }
+    }
+    for (uint32_t i = 0; i < seen->gones; i++) {
+        if (is_mine(home, seen->gone[i].name)) {
+            tell_missed(home, &seen->gone[i]);
+        }
+    }
+}
+
 int etx__survey_gone(etx__home *home, uint32_t number, etx_node_status *ret_status) {
     const etx__view *seen = &home->survey->seen;
     int found = 0;
@@ -225,8 +257,11 @@ static int find_in(etx__home *home, const char *home_id, int gone, etx_partition
     }
     if (node != NULL && gone) {
         snprintf(ret->why, sizeof ret->why,
-                 "home %s is with node %s, which is not there: start it again, with its directory",
-                 home_id, node->name);
+                 "home %s is with node %s, which is not there: start it again, with its "
+                 "directory%s%s%s",
+                 home_id, node->name,
+                 node->address[0] != 0 ? "; if it was only drained, ask it at " : "", node->address,
+                 node->address[0] != 0 ? " itself" : "");
     }
     pthread_mutex_unlock(&home->lock);
     return node != NULL;

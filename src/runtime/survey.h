@@ -40,6 +40,9 @@ int etx__survey_take(etx__home *home, char *message, size_t size);
 /* What others are told of where this node is: its address, and behind a space each the homes that
  * are its alone. They find by them who has what was begun while the shared home was away. */
 void etx__survey_say(const etx_engine *engine, char *ret_text, size_t size);
+/* Tells of each home that a node of this name had for itself when it was here last, and that now
+ * neither this one has nor another that attends. To be asked before it says anew what it has. */
+void etx__survey_missed(etx__home *home);
 /* Who has the lease and where that node is reached, each "" if nobody or nothing is known; for how
  * many ms it still has it, as the store said. Any thread. */
 uint64_t etx__survey_who(etx__home *home,

@@ -172,6 +172,15 @@ class Doctor(Case):
         for words in ("of a directory", "smartctl", "of a store", "killed or restarted"):
             self.assertIn(words, found["log-fails"]["do"])
 
+    def test_why_a_home_is_down(self):
+        between, findings = self.behind()
+
+        def change(_path, text):
+            text = re.sub(r'^(etx_home_usable\{.*\}) 1$', r"\1 0", text, flags=re.M)
+            return re.sub(r'("since_ms":[0-9]+,"why":)""', r'\1"it does not answer"', text)
+        between.change = change
+        self.assertIn(": it does not answer", findings()["home-down"]["what"])
+
     def test_it_cannot_look(self):
         self.assertIn("127.0.0.1:1", self.doctor(2, "--server", "http://127.0.0.1:1"))
         self.assertIn("is no server", self.doctor(2, "--server", self.part.url))

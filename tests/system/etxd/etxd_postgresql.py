@@ -8,6 +8,7 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import subprocess
+import threading
 
 import etxd_common
 from etxd_common import ETX, ETXD, Case, Server
@@ -98,6 +99,47 @@ class Postgresql(Case):
         self.part.rules.clear()
         self.server.start()
         self.eventually(lambda: self.server.get("/v1/transactions/x").json["state"] == "ABORTED")
+
+    def other_home(self):
+        """Submits one, and says whether the server's own home has it."""
+        gid = self.submit({"branches": [self.part.tcc("y")], "wait": "ended"}).json["gid"]
+        return self.server.get("/v1/cluster").json["homes"][1]["id"] in gid
+
+    def test_refused_and_hanging(self):
+        """What was begun nowhere, and whose gid nobody was told, goes to the next home."""
+        self.server = self.open()
+        self.server.close()
+        self.server = Server("--hold-down", "100", *self.flags, homes=[
+            self.url, "file:" + os.path.join(self.secret, "own")])
+        self.addCleanup(self.server.close)
+        self.assertFalse(self.other_home())
+        # all rows are refused
+        schema = self.url.split("schema=")[1].split("&")[0]
+        slots = f"ALTER TABLE {schema}.etx_log_slot"
+        psql(f"{slots} ADD CONSTRAINT no CHECK (slot < 0) NOT VALID")
+        self.assertTrue(self.other_home())
+        psql(f"{slots} DROP CONSTRAINT no")
+        self.eventually(lambda: not self.other_home())
+        # and all wait: of two partitions two puts hang, and those behind them do not
+        lock = subprocess.Popen(["psql", "-Xqt"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                text=True)
+        lock.stdin.write(f"BEGIN; LOCK TABLE {schema}.etx_log_slot; SELECT 'locked';\n")
+        lock.stdin.flush()
+        self.assertIn("locked", lock.stdout.readline())
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.server.post(
+            "/v1/transactions", {"branches": [self.part.tcc("y")], "wait": "ended"})))
+            for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        own = self.server.get("/v1/cluster").json["homes"][1]["id"]
+        self.eventually(lambda: sum(answer.status == 200 and own in answer.text
+                                    for answer in answers))
+        lock.communicate("COMMIT;\n")
+        for thread in threads:
+            thread.join()
+        self.assertEqual({answer.status for answer in answers}, {200}, answers)
+        self.assertEqual(self.server.end(), 0)
 
     def count(self, url):
         found = json.loads(self.etx("log", "verify", url, "--json"))

@@ -114,6 +114,8 @@ class State(Case):
         self.assertIn("down since", status)
         self.assertIn(f"lost something of {PARTITIONS} partitions", status)
         self.assertIn("log-regressed", self.etx("doctor", "--server", url, code=1))
+        self.assertIn(f'etx_home_regressed_partitions{{place="0"}} {PARTITIONS}\n',
+                      self.server.get("/metrics").text)
 
         accept = ("log", "accept-loss", self.home, "--state", state, "--who", "ann")
         self.assertIn("--why", self.etx(*accept, "--all", code=2))

@@ -181,6 +181,11 @@ class Bounded(Case):
         self.expect(self.server.get(f"/v1/transactions/{gid}"), 410, "gone")
         self.expect(self.server.post("/v1/transactions", {**body, "gid": gid}), 410, "gone")
         self.expect(self.server.post(f"/v1/transactions/{gid}/commit"), 410, "gone")
+        # and of one that was never begun nothing says that it has ended
+        last = "0" if gid[-1] != "0" else "1"
+        never = self.expect(self.server.get(f"/v1/transactions/{gid[:-1]}{last}"), 410, "gone").json
+        self.assertIn("never begun", never["detail"])
+        self.assertIn("never begun", never["hint"])
 
     def test_busy(self):
         go_on = threading.Event()

@@ -12,6 +12,9 @@ static void on_event(const etx_event *event, void *user) {
             strcmp(event->reason, "well again") == 0 ? &cluster->back : &cluster->first, 1);
     } else if (event->type == ETX_EVENT_HOME_GRADED) {
         atomic_fetch_add(&cluster->graded, 1);
+    } else if (event->type == ETX_EVENT_HOME_MISSED) {
+        rig_check(strstr(event->reason, "was node ") != NULL);
+        atomic_fetch_add(&cluster->missed, 1);
     } else if (event->type == ETX_EVENT_CLOCK_OFF) {
         atomic_fetch_add(&cluster->clock_off, 1);
     }
@@ -24,6 +27,7 @@ void cluster_make(struct cluster *cluster) {
     atomic_store(&cluster->back, 0);
     atomic_store(&cluster->graded, 0);
     atomic_store(&cluster->clock_off, 0);
+    atomic_store(&cluster->missed, 0);
     cluster->flags = 0;
     rig_log_make(&cluster->log, NULL, "partitions=4");
     snprintf(cluster->url, sizeof cluster->url, "shared%s", strchr(cluster->log.url, ':'));

@@ -14,7 +14,8 @@ struct cluster {
     atomic_uint down;        /* homes */
     atomic_uint first, back; /* homes that are well: as they open, and again */
     atomic_uint graded, clock_off;
-    uint32_t flags; /* of all nodes that are started from now on */
+    atomic_uint missed; /* homes that nodes had before */
+    uint32_t flags;     /* of all nodes that are started from now on */
 };
 
 void cluster_make(struct cluster *cluster);

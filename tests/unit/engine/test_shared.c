@@ -202,6 +202,36 @@ static void expect_missed(etx_engine *engine, const char *gid, const char *home_
     assert_string_not_equal(gone.node, "one");
 }
 
+/* A node that comes again without a home that it had for itself says so, once: it may have been
+ * lost, or is not mounted. */
+static void a_home_that_a_node_had_before(void **state) {
+    struct cluster cluster;
+    rig_log own;
+    (void)state;
+    cluster_make(&cluster);
+    rig_log_make(&own, NULL, "partitions=2");
+    for (int dies = 0; dies < 2; dies++) {
+        atomic_store(&cluster.missed, 0);
+        etx_engine *one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+        rig_wait_for_looks(one, 1, 2);
+        rig_close(one, dies ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        one = cluster_node_start_with(&cluster, "one", "", own.url, 1);
+        rig_wait_for_looks(one, 1, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 0);
+        rig_close(one, dies ? ETX_CLOSE_ABRUPT : ETX_CLOSE_FINISH);
+        one = cluster_node_start(&cluster, "one", "");
+        rig_wait_for_looks(one, 0, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 1);
+        rig_close(one, ETX_CLOSE_FINISH);
+        one = cluster_node_start(&cluster, "one", "");
+        rig_wait_for_looks(one, 0, 2);
+        assert_int_equal(atomic_load(&cluster.missed), 1);
+        rig_close(one, ETX_CLOSE_FINISH);
+    }
+    rig_log_end(&own);
+    cluster_end(&cluster);
+}
+
 /* What a node has begun at a home of its own is its own when it is gone, left or not heard of, and
  * all others have been started anew. */
 static void a_home_of_a_node_that_is_gone(void **state) {
@@ -253,7 +283,8 @@ static void a_node_with_another_list_stays_out(void **state) {
     rig_log own;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     etx_home_status home = {.size = sizeof home};
-    char gid[32];
+    etx_status status = {.size = sizeof status};
+    char gid[32], named[64];
     (void)state;
     cluster_make(&cluster);
     rig_log_make(&own, NULL, "partitions=2");
@@ -267,6 +298,14 @@ static void a_node_with_another_list_stays_out(void **state) {
     assert_true(host_wait_for(&cluster.down, 1));
     cluster_wait_for(one, PARTITIONS);
     rig_must(two, etx_tx_run(rig_pair(two, "bank", NULL, 'D'), &outcome), "run"); /* at its own */
+    /* chosen ones are refused, since others would run a repeat again, unless they name that home */
+    assert_int_equal(cluster_run(two, "mine", &outcome), ETX_EUNAVAILABLE);
+    assert_non_null(strstr(outcome.reason, "for other nodes chosen gids belong to home"));
+    assert_int_equal(etx_query(two, "mine", &status), ETX_ENOTFOUND);
+    rig_must(two, etx_engine_home_status(two, 0, &home), "status");
+    snprintf(named, sizeof named, "@%s:mine", home.id);
+    rig_must(two, cluster_run(two, named, &outcome), "run");
+    rig_must(one, cluster_run(one, "mine", &outcome), "run");
     rig_close(two, ETX_CLOSE_FINISH);
     rig_close(one, ETX_CLOSE_FINISH);
     rig_log_end(&own);
@@ -537,6 +576,7 @@ int main(void) {
         cmocka_unit_test(nodes_are_told),
         cmocka_unit_test(a_home_of_one_node_is_named),
         cmocka_unit_test(a_home_of_a_node_that_is_gone),
+        cmocka_unit_test(a_home_that_a_node_had_before),
         cmocka_unit_test(a_node_with_another_list_stays_out),
         cmocka_unit_test(who_reads_longer_than_its_lease_does_not_claim),
         cmocka_unit_test(who_is_too_late_takes_the_rest),

@@ -57,7 +57,7 @@ static void test_enums(void **state) {
                  "forced", "unregistered", "home-down", "home-up", "log-poisoned", "log-full",
                  "log-room", "partition-owned", "partition-lost", "log-regressed", "clock-stepped",
                  "workers-stuck", "partition-left", "state-failed", "loss-accepted", "home-graded",
-                 "clock-off");
+                 "clock-off", "home-missed");
 }
 
 static void test_operations(void **state) {
