@@ -144,7 +144,7 @@ static int branches_grow(etx_tx *tx) {
         etx__engine_release(tx->engine, tx->named, tx->branch_room * sizeof *named);
     }
     tx->branch = branch;
-    tx->on_gid = named;
+    tx->named = named;
     tx->branch_room = room;
     return 0;
 }

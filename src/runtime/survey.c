@@ -204,7 +204,7 @@ static void tell_missed(etx__home *home, const etx__member *mine) {
     const etx__view *seen = &home->survey->seen;
     for (const char *at = mine->homes; at[0] == ' '; at += 1 + ETX_HOME_ID_LEN) {
         char id[ETX_HOME_ID_LEN + 1];
-        char text[ETX_REASON_MAX + 1];
+        char text[300];
         snprintf(id, sizeof id, "%s", at + 1);
         if (member_with(home, seen->node, seen->nodes, id) == NULL &&
             etx__home_of(home->engine, id) == NULL) {
