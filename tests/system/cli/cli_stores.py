@@ -115,7 +115,7 @@ class Stores(Case):
         for store in ("mariadb", "etcd", "postgresql", "redis"):
             with self.subTest(store):
                 used, own = self.url(store, "_used"), self.url(store, "_own")
-                self.expect(0, "log", "copy", source, used)
+                self.expect(0, "log", "copy", source, used, "--volatile")
                 wanted = self.contents(used)
                 said = self.bench(2, used)
                 self.assertIn("this log is not empty", said)
