@@ -242,15 +242,19 @@ static net__reading read_chunks(net__message *message,
         size_t used;
         net__guard_end end = net__guard_chunks(&message->guard, &limits->guard,
                                                bytes + message->seen, *len - message->seen, &used);
-        if (end == NET__GUARD_REFUSED) {
-            return NET__READING_REFUSED;
-        }
-        if (run_parser(message, bytes, message->seen, used) != 0) {
+        /* the parser sees what is before a refused byte: in whatever pieces it all came, whoever
+         * refuses first says why */
+        size_t fine = used - (end == NET__GUARD_REFUSED);
+        int failed = fine > 0 && run_parser(message, bytes, message->seen, fine) != 0;
+        if (failed && !message->parsed) {
             return refuse_parse(message);
         }
-        message->seen += used;
-        if (message->parsed != (end == NET__GUARD_DONE)) {
+        message->seen += fine;
+        if (failed || message->parsed != (end == NET__GUARD_DONE)) {
             return refuse(message, 400, "the body's end is ambiguous");
+        }
+        if (end == NET__GUARD_REFUSED) {
+            return NET__READING_REFUSED;
         }
         if (end == NET__GUARD_DONE) {
             message->used = message->seen;
