@@ -33,6 +33,25 @@ static int open_new(log_fixture *fixture, const char *name) {
 
 /* ---- making and opening */
 
+/* A program without standard streams may write there all the same: no file of the log is there. */
+static void test_the_numbers_of_closed_streams(void **state) {
+    int kept[3], taken = 0;
+    fixture_close(*state, 1);
+    fflush(NULL);
+    for (int fd = 0; fd < 3; fd++) {
+        kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+        close(fd);
+    }
+    int rc = fixture_open(*state, 0);
+    for (int fd = 0; fd < 3; fd++) {
+        taken += fcntl(fd, F_GETFD) != -1;
+        dup2(kept[fd], fd);
+        close(kept[fd]);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(taken, 0);
+}
+
 /* What cannot be made, and why: which the caller can do something about is told apart. */
 static void test_a_log_that_cannot_be_made(void **state) {
     log_fixture *fixture = *state;
@@ -550,6 +569,7 @@ static void test_sync_cost_odd(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        CASE(test_the_numbers_of_closed_streams),
         CASE(test_a_log_that_cannot_be_made),
         CASE(test_the_directory_above),
         CASE(test_names_that_do_not_sync),
