@@ -11,7 +11,8 @@ enum {
     BENCH_STEPS = 128,
     BENCH_STEP_BITS = 7,
     BENCH_BUCKETS = BENCH_STEPS * (65 - BENCH_STEP_BITS),
-    BENCH_PATH_MAX = 512
+    BENCH_PATH_MAX = 512,
+    BENCH_IDLE_S = 60 /* without progress this long, a wait gives up */
 };
 
 typedef struct bench_histogram {
@@ -72,6 +73,7 @@ struct bench_run {
     _Atomic uint64_t idle; /* slots with nothing in flight */
     _Atomic uint64_t ended;
     _Atomic uint64_t errors;
+    _Atomic uint64_t refused; /* --slow and recovery: were not begun, and are submitted again */
     /* of the first error; written once, by who wins `failing` */
     _Atomic int failing, failed;
     int fail_rc;
@@ -125,6 +127,11 @@ void etx__bench_sync_cost(bench_run *run, bench_results *results);
 int etx__bench_submit(bench_run *run, etx_done_fn done, void *user);
 /* The same, waiting. */
 int etx__bench_run_one(bench_run *run);
+/* The first of all: if it is refused, all are. But one that is refused for now is tried again. */
+int etx__bench_run_first(bench_run *run);
+/* Nothing has begun, and that may pass: new transactions do not wait for a disk that takes its
+ * time. */
+int etx__bench_refused_for_now(int rc);
 /* Waits until `counter` is at least `goal`. 0, or -1: interrupted, failed, or nothing moved for
  * long. */
 int etx__bench_await(bench_run *run, _Atomic uint64_t *counter, uint64_t goal);

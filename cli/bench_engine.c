@@ -12,7 +12,7 @@
 enum {
     SYNC_MS = 300,
     CLOSE_MS = 30000,
-    IDLE_S = 60,          /* without progress this long, a wait gives up */
+    REFUSED_S = 10,       /* refused for so long, the first transaction is for good */
     PATIENCE_MS = 3600000 /* nobody here is impatient */
 };
 
@@ -225,15 +225,36 @@ int etx__bench_submit(bench_run *run, etx_done_fn done, void *user) {
     return rc != 0 ? rc : etx_tx_submit(tx, done, user);
 }
 
-int etx__bench_run_one(bench_run *run) {
+static int run_one(bench_run *run, etx_outcome *outcome) {
     etx_tx *tx = NULL;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
     int rc = build_one(run, &tx);
     if (rc == 0) {
-        rc = etx_tx_run(tx, &outcome);
+        rc = etx_tx_run(tx, outcome);
     }
-    if (rc == 0 && outcome.state == ETX_ABORTED) {
-        rc = ETX_ESTATE;
+    return rc == 0 && outcome->state == ETX_ABORTED ? ETX_ESTATE : rc;
+}
+
+int etx__bench_run_one(bench_run *run) {
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    int rc = run_one(run, &outcome);
+    if (rc != 0) {
+        etx__bench_note_error(run, rc, outcome.reason);
+    }
+    return rc;
+}
+
+int etx__bench_refused_for_now(int rc) {
+    return rc == ETX_EBUSY || rc == ETX_EUNAVAILABLE;
+}
+
+int etx__bench_run_first(bench_run *run) {
+    uint64_t until = etx__bench_now_ns() + REFUSED_S * 1000000000ULL;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    int rc = run_one(run, &outcome);
+    while (etx__bench_refused_for_now(rc) && etx__bench_now_ns() < until && !*run->cli->stop) {
+        etx__bench_pause_ms(20);
+        outcome = (etx_outcome)ETX_OUTCOME_INIT;
+        rc = run_one(run, &outcome);
     }
     if (rc != 0) {
         etx__bench_note_error(run, rc, outcome.reason);
@@ -288,7 +309,7 @@ int etx__bench_await(bench_run *run, _Atomic uint64_t *counter, uint64_t goal) {
             last = now;
             moved_ns = etx__bench_now_ns();
         } else if (*run->cli->stop || (atomic_load(&run->holding) && atomic_load(&run->failed)) ||
-                   etx__bench_now_ns() - moved_ns > IDLE_S * 1000000000ULL) {
+                   etx__bench_now_ns() - moved_ns > BENCH_IDLE_S * 1000000000ULL) {
             return -1;
         }
         etx__bench_pause_ms(1);

@@ -102,7 +102,7 @@ int etx__bench_fill(bench_run *run, uint64_t count, uint64_t in_flight) {
     if (count == 0) {
         return CLI_OK;
     }
-    if (etx__bench_run_one(run) != 0) { /* if one is refused, all are */
+    if (etx__bench_run_first(run) != 0) {
         return etx__bench_give_up(run);
     }
     if (make_slots(run, slots) != CLI_OK) {
@@ -226,7 +226,7 @@ int etx__bench_load(bench_run *run) {
         engine_options.transactions_max = run->options.in_flight + (run->options.in_flight >> 3);
     }
     code = etx__bench_open(run, &engine_options, NULL);
-    if (code == CLI_OK && etx__bench_run_one(run) != 0) { /* if one is refused, all are */
+    if (code == CLI_OK && etx__bench_run_first(run) != 0) {
         code = etx__bench_give_up(run);
     }
     if (code == CLI_OK && async) {

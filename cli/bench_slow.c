@@ -10,6 +10,10 @@ enum { FILL_IN_FLIGHT = 1024 };
 
 static void count_end(int rc, const etx_outcome *outcome, void *user) {
     bench_run *run = user;
+    if (etx__bench_refused_for_now(rc) && atomic_load(&run->holding)) {
+        atomic_fetch_add(&run->refused, 1);
+        return;
+    }
     if (rc != 0 || outcome->state == ETX_ABORTED) {
         etx__bench_note_error(run, rc, outcome->reason);
     }
@@ -21,32 +25,34 @@ static uint64_t calls_each(const bench_run *run) {
     return run->kind == ETX_SAGA ? 1 : run->options.branches;
 }
 
-/* Submits `count` and waits until all their calls are held. */
+/* Submits until `count` have begun and all their calls are held. */
 static int submit_held(bench_run *run, uint64_t count) {
-    uint64_t i = 0;
-    while (i < count && !atomic_load(&run->failed)) {
-        int rc = etx__bench_submit(run, count_end, run);
+    uint64_t goal = count * calls_each(run);
+    uint64_t moved_ns = etx__bench_now_ns();
+    uint64_t submitted = 0;
+    uint64_t last = 0;
+    while (!*run->cli->stop && !atomic_load(&run->failed)) {
+        int want = submitted - atomic_load(&run->refused) < count;
+        int rc = want ? etx__bench_submit(run, count_end, run) : ETX_EBUSY;
+        uint64_t held = rc == 0 ? last : atomic_load(&run->held);
         if (rc == 0) {
-            i++;
-        } else if (rc == ETX_EBUSY && !*run->cli->stop) {
-            etx__bench_pause_ms(1);
-        } else {
+            submitted++;
+        } else if (!etx__bench_refused_for_now(rc)) {
             etx__bench_note_error(run, rc, NULL);
-            break;
+        } else if (held >= goal) {
+            return CLI_OK;
+        } else if (held != last) {
+            last = held;
+            moved_ns = etx__bench_now_ns();
+        } else if (etx__bench_now_ns() - moved_ns > BENCH_IDLE_S * 1000000000ULL) {
+            return etx__cli_fail(run->cli, NULL, "only %llu calls came, of %llu",
+                                 (unsigned long long)held, (unsigned long long)goal);
+        }
+        if (rc != 0) {
+            etx__bench_pause_ms(1);
         }
     }
-    if (*run->cli->stop || atomic_load(&run->failed)) {
-        return etx__bench_give_up(run);
-    }
-    if (etx__bench_await(run, &run->held, count * calls_each(run)) != 0) {
-        if (*run->cli->stop || atomic_load(&run->failed)) {
-            return etx__bench_give_up(run);
-        }
-        return etx__cli_fail(run->cli, NULL, "only %llu calls came, of %llu",
-                             (unsigned long long)atomic_load(&run->held),
-                             (unsigned long long)(count * calls_each(run)));
-    }
-    return CLI_OK;
+    return etx__bench_give_up(run);
 }
 
 static int make_tokens(bench_run *run) {

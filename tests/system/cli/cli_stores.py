@@ -7,6 +7,7 @@ The stores are found by the environment (scripts/with-mariadb and the like).
 import itertools
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -125,6 +126,28 @@ class Stores(Case):
                 # a new one is made; then it is used as well
                 self.bench(0, own)
                 self.assertIn("this log is not empty", self.bench(2, own))
+
+    def redis(self, *words):
+        return subprocess.run(["redis-cli", "-s", os.environ["REDIS_SOCKET"], *words], check=True,
+                              capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def redis_scripts(self):
+        """How many it has run: a put is one."""
+        found = re.search(r"cmdstat_evalsha:calls=(\d+)", self.redis("INFO", "commandstats"))
+        return int(found.group(1)) if found else 0
+
+    def test_bench_waits_for_a_store_that_pauses(self):
+        """New transactions are refused for as long as a write hangs: those are submitted again."""
+        url, before = self.url("redis", "_pauses"), self.redis_scripts()
+        with subprocess.Popen([cli_common.binary(), "bench", "--slow", "--in-flight", "200000",
+                               "--json", "--home", url], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            self.await_that(lambda: self.redis_scripts() > before + 100)
+            self.assertEqual(self.redis("CLIENT", "PAUSE", "1500", "ALL"), "OK")
+            out, err = process.communicate(timeout=100)
+        self.assertEqual((process.returncode, err), (0, ""), out)
+        told = json.loads(out)
+        self.assertEqual((told["in_flight"], told["errors"]), (200000, 0))
 
     def psql(self, sql):
         subprocess.run(["psql", "-Xqc", sql.replace("LOG", self.unique + ".etx_log")], check=True,
