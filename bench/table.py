@@ -42,7 +42,9 @@ def async_64(options):
     good = run["tx_per_sync"] >= 15 and run["p99_per_sync"] <= 6
     return run, (f"{run['tx_per_sync']:.1f} x sync_per_s, "
                  f"p99 {run['p99_per_sync']:.1f} x sync_p50 "
-                 f"(of a sync alone: {run['sync_p99_us'] / run['sync_p50_us']:.1f} x)"), good
+                 f"(of a sync alone: {run['sync_p99_us'] / run['sync_p50_us']:.1f} x, of a put: < "
+                 f"{run['put_p99_us'] / run['sync_p50_us']:.1f} x; {64 / run['tx_per_put']:.1f} "
+                 "puts each)"), good
 
 
 def async_1024(options):

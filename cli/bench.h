@@ -97,7 +97,7 @@ typedef struct bench_results {
     double sync_p50_us, sync_p99_us, sync_per_s;
     uint64_t puts;
     double tx_per_put;
-    uint64_t put_p50_us;
+    uint64_t put_p50_us, put_p99_us;
 } bench_results;
 
 uint64_t etx__bench_now_ns(void);

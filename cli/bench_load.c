@@ -187,6 +187,7 @@ static void measure(bench_run *run, int async, bench_results *results) {
     results->tx_per_put =
         results->puts == 0 ? -1 : (double)results->transactions / (double)results->puts;
     results->put_p50_us = end.metrics.put_p50_us;
+    results->put_p99_us = end.metrics.put_p99_us;
 }
 
 static int load_blocking(bench_run *run, bench_results *results) {

@@ -39,6 +39,7 @@ static void report_json(bench_run *run, const bench_results *r) {
     etx__out_number(object, "puts", r->puts);
     etx__out_real(object, "tx_per_put", r->tx_per_put);
     etx__out_number(object, "put_p50_us", r->put_p50_us);
+    etx__out_number(object, "put_p99_us", r->put_p99_us);
     etx__out_line(run->cli->out, object);
 }
 
@@ -67,6 +68,9 @@ static void report_text(bench_run *run, const bench_results *r) {
     print_row(to, "memory", (double)r->rss_bytes / 1048576, "MiB", -1);
     print_row(to, "puts", (double)r->puts, "", -1);
     print_row(to, "tx per put", r->tx_per_put, "", -1);
+    print_row(to, "one put", (double)r->put_p50_us, "us (p50)", -1);
+    print_row(to, "", (double)r->put_p99_us, "us (p99)",
+              ratio((double)r->put_p99_us, r->sync_p50_us));
     print_row(to, "one sync", r->sync_p50_us, "us (p50)", -1);
     print_row(to, "", r->sync_p99_us, "us (p99)", ratio(r->sync_p99_us, r->sync_p50_us));
     print_row(to, "syncs", r->sync_per_s, "/s", -1);

@@ -12,7 +12,7 @@ from cli_common import Case, run
 
 KEYS = {"tx_per_s", "p50_us", "p99_us", "p999_us", "cpu_us_per_tx", "rss_bytes", "sync_p50_us",
         "sync_p99_us", "sync_per_s", "p50_per_sync", "p99_per_sync", "tx_per_sync", "puts",
-        "tx_per_put", "errors"}
+        "tx_per_put", "put_p50_us", "put_p99_us", "errors"}
 
 
 class Bench(Case):
@@ -29,6 +29,8 @@ class Bench(Case):
             self.assertGreater(found["sync_p50_us"], 0)
             self.assertLessEqual(found["p50_us"], found["p99_us"])
             self.assertLessEqual(found["p99_us"], found["p999_us"])
+            self.assertGreater(found["put_p99_us"], 0)
+            self.assertLessEqual(found["put_p50_us"], found["put_p99_us"])
             self.assertEqual(found["errors"], 0)
 
     def test_callers(self):
