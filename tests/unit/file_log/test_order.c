@@ -185,13 +185,38 @@ static void test_a_read_error_is_no_damage(void **state) {
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* A backup that is told as done holds its slots also where the machine loses power then. */
+static void test_a_backup_is_durable(void **state) {
+    log_fixture *fixture = *state;
+    etx_file_report report = {.size = sizeof report};
+    char dest[300];
+    char message[400] = "";
+    unsigned segments = 0;
+    fixture_puts(fixture, 120, 20000);
+    snprintf(dest, sizeof dest, "%s/copy", fixture->subject.dir);
+    disk_watch();
+    assert_int_equal(etx_log_file_backup(fixture_path(fixture, "log"), dest, 1, &report, message,
+                                         sizeof message),
+                     0);
+    for (unsigned f = 0; f < disk_now()->files; f++) {
+        const disk_file *file = &disk_now()->file[f];
+        if (strstr(file->name, ".seg") && file->writes) {
+            assert_false(file->unsynced || file->name_loose);
+            segments++;
+        }
+    }
+    assert_true(segments > 1);
+    expect_nothing_wrong();
+    disk_end();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_written_is_durable),           CASE(test_names_come_last),
         CASE(test_old_numbers_are_gone),         CASE(test_the_mark_comes_first),
         CASE(test_a_mark_made_anew_is_durable),  CASE(test_what_is_read_back_is_written_again),
         CASE(test_names_found_are_made_durable), CASE(test_a_mark_found_is_made_durable),
-        CASE(test_a_read_error_is_no_damage),
+        CASE(test_a_read_error_is_no_damage),    CASE(test_a_backup_is_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
