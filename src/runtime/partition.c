@@ -197,7 +197,8 @@ static void batch_durable(etx__partition *partition) {
     partition->flying = NULL;
     etx__seen_note(partition, partition->owner.slot - 1, partition->owner.predecessor);
     count_durable(partition, batch);
-    /* A step's records may stand in two batches: the newest record of all is never too old. */
+    /* A step's records may stand in two batches, and the first does not count that step: what was
+     * moved there would be trimmed, and not moved again. The newest of all is never too old. */
     etx__partition_mark(partition, partition->owner.slot, partition->memory->core->seq, batch->len);
     etx__tales_tell(partition, batch);
     uint64_t seq = batch->last_seq;

@@ -29,6 +29,8 @@ typedef struct rig_log {
     _Atomic etx_durability grade; /* what it says of itself */
     _Atomic int64_t clock_off_ms; /* its store's clock, beside the machine's */
     char class;                   /* the first character of its id */
+    size_t batch_max;             /* what it says that a put takes, unless 0 */
+    uint32_t slack;               /* ... and that it may hold beyond what is needed */
     _Atomic int fault;            /* rig_fault of the puts to come */
     _Atomic int times;            /* so many puts fail; below 0: all */
     _Atomic int full;             /* what `space` says */

@@ -45,6 +45,8 @@ static int faulty_info(etx_log *head, etx_log_info *ret_info) {
     rig_log *log = log_of(head);
     int rc = log->ops->info(log->inner, ret_info);
     ret_info->grade = log->grade;
+    ret_info->batch_max = log->batch_max > 0 ? log->batch_max : ret_info->batch_max;
+    ret_info->slack = log->slack > 0 ? log->slack : ret_info->slack;
     ret_info->id[0] = log->class;
     pthread_mutex_lock(&log->lock);
     if (log->id[0] == 0) {

@@ -246,6 +246,61 @@ static void moves_do_not_breed_moves(void **state) {
     shop_end(&shop);
 }
 
+/* Runs so many transactions after `from`. Beside the long payload they are few in the log, so that
+ * nearly all that is remembered is moved; and the moves are long, since the gids are. */
+static void remember(struct shop *shop, unsigned from, unsigned count) {
+    char gid[ETX_GID_MAX + 1];
+    char payload[3200] = {0};
+    for (unsigned i = from; i < from + count; i++) {
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_tx *tx = NULL;
+        snprintf(gid, sizeof gid, "past-%0*u", ETX_GID_MAX - 5, i);
+        options.gid = gid;
+        rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
+        rig_must(shop->engine, etx_tx_add(tx, "bank", payload, sizeof payload), "add");
+        rig_must(shop->engine, etx_tx_run(tx, &outcome), "run");
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+    }
+}
+
+static unsigned forgotten(struct shop *shop, unsigned from, unsigned count) {
+    char gid[ETX_GID_MAX + 1];
+    unsigned missing = 0;
+    for (unsigned i = from; i < from + count; i++) {
+        snprintf(gid, sizeof gid, "past-%0*u", ETX_GID_MAX - 5, i);
+        missing += rig_state(shop->engine, gid) != ETX_COMMITTED;
+    }
+    return missing;
+}
+
+/* The moves of one step may stand in two batches: where the log is trimmed up to the first of them,
+ * those that stand there are moved again. */
+static void a_step_in_two_batches_is_moved_whole(void **state) {
+    enum { HISTORY = 600, SURE = 500, ROUNDS = 6, LEAST = 600 };
+    struct shop shop;
+    unsigned done = 0;
+    (void)state;
+    shop_make(&shop, HISTORY);
+    rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    rig_log_end(&shop.log);
+    rig_log_make(&shop.log, NULL, "partitions=1");
+    shop.log.batch_max = 6000; /* less than 64 moves take */
+    shop.log.slack = 1024;     /* so nearly every batch can be the one up to which it is trimmed */
+    shop_open(&shop, HISTORY);
+    for (unsigned round = 0; round < ROUNDS; round++) { /* ends at another moment of a trim each */
+        unsigned count = LEAST + 17 * round;
+        remember(&shop, done, count);
+        done += count;
+        assert_int_equal(forgotten(&shop, done - SURE, SURE), 0);
+        rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+        shop_open(&shop, HISTORY);
+        assert_int_equal(forgotten(&shop, done - SURE, SURE), 0);
+    }
+    assert_true(atomic_load(&shop.log.trims) > ROUNDS);
+    shop_end(&shop);
+}
+
 /* What stood in the log at the start counts: restarts do not let it grow beyond its bounds. */
 static void what_was_there_at_the_start_counts(void **state) {
     enum { EACH = 180 }; /* of 16 KiB: less than a log may hold, and more than half of it */
@@ -274,6 +329,7 @@ int main(void) {
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
         cmocka_unit_test(moves_do_not_breed_moves),
+        cmocka_unit_test(a_step_in_two_batches_is_moved_whole),
         cmocka_unit_test(what_was_there_at_the_start_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
