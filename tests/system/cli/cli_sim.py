@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""`etx sim` says what it found, also when the library hangs or dies, and when it is broken off."""
+import json
+import os
+import signal
+import subprocess
+
+import cli_common
+from cli_common import Case, binary, run
+
+LAST = 2**64 - 1
+
+
+def children(parent):
+    """Its processes that have not ended."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, ppid = file.read().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(ppid) == parent and state not in "ZX":
+            found.append(int(name))
+    return found
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Sim(Case):
+    def start(self, *args):
+        """A run that goes on, with its children."""
+        process = subprocess.Popen([binary(), "sim", *args], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.await_that(lambda: children(process.pid) or process.poll() is not None)
+        return process, children(process.pid)
+
+    def await_seeds(self, process):
+        """Until a child has worked for a while: it has begun a seed, and reported others."""
+        def worked():
+            ticks = 0
+            for child in children(process.pid):
+                with open(f"/proc/{child}/stat", encoding="utf-8") as file:
+                    ticks += int(file.read().rpartition(")")[2].split()[11])
+            return ticks >= 100
+        self.await_that(worked)
+
+
+class Finds(Sim):
+    def test_a_seed_that_hangs_is_told(self):
+        process, jobs = self.start("--seeds", "1..", "--jobs", "1", "--patience", "1")
+        os.kill(jobs[0], signal.SIGSTOP)
+        said, _ = process.communicate(timeout=200)
+        self.assertEqual(process.returncode, 1, said)
+        self.assertRegex(said, r"^seed \d+ breaks a promise: it ends: the library goes on: "
+                               r"it did not end within 1 s")
+        seed = said.split()[1]
+        self.assertIn("IT ENDED", said)  # nobody stops it this time
+        self.assertRegex(said, rf"(?m)^replay:  etx sim --seed {seed} --trace$")
+
+    def test_a_seed_that_hangs_is_told_as_json(self):
+        process, jobs = self.start("--seeds", "1..", "--jobs", "2", "--patience", "1", "--json")
+        os.kill(jobs[0], signal.SIGSTOP)
+        said = json.loads(process.communicate(timeout=200)[0])
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual((said["broken"], said["promise"], said["hung"]), (1, "it ends", 1))
+        self.assertEqual(said["replay"], f"etx sim --seed {said['seed']} --trace")
+
+    def test_one_seed_that_hangs_is_told(self):
+        """Its trace is not read, so it cannot end."""
+        process, jobs = self.start("--seed", "1", "--trace", "--patience", "1")
+        self.await_that(lambda: not alive(jobs[0]))
+        said, _ = process.communicate(timeout=200)
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(said.splitlines()[-1], r"^seed 1, .* it ends: .* not end within 1 s")
+
+    def test_a_library_that_dies_is_told_as_json(self):
+        process, jobs = self.start("--seeds", "1..", "--jobs", "1", "--json")
+        self.await_seeds(process)
+        os.kill(jobs[0], signal.SIGABRT)
+        said = json.loads(process.communicate(timeout=200)[0])
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(said["promise"], "the library goes on")
+        self.assertIn("within this seed, and alone", said["story"])
+        self.assertGreater(len(said["lines"]), 10)
+        self.assertEqual(said["shortest"]["clients"], list(range(96)))
+        self.assertIn(f"etx sim --seed {said['seed']} --trace", said["replay"])
+
+
+class Ranges(Sim):
+    def test_the_last_numbers_are_seeds(self):
+        for seeds, count in ((f"{LAST - 1}..{LAST}", 2), (f"{LAST - 40}..", 41), (str(LAST), 1),
+                             ("5", 1), ("1..33", 33)):
+            for jobs in ("1", "2", "7"):
+                said = json.loads(self.expect(0, "sim", "--seeds", seeds, "--jobs", jobs,
+                                              "--json").stdout)
+                self.assertEqual((said["seeds"], said["broken"]), (count, 0), (seeds, jobs))
+
+    def test_no_range(self):
+        for seeds in ("5..4", f"{LAST + 1}..", f"1..{LAST + 1}", "", "..", "..5", "a..b", "1...5",
+                      "-1..5", " 1..5", "1..+5"):
+            result = self.expect(2, "sim", "--seeds", seeds)
+            self.assertEqual(result.stdout, "")
+            self.assertIn("no range A..B", result.stderr)
+
+    def test_any_order_of_jobs_gives_the_same(self):
+        digests = {json.loads(run("sim", "--seeds", "1..50", "--jobs", jobs, "--json").stdout)
+                   ["digest"] for jobs in ("1", "3", "9")}
+        self.assertEqual(len(digests), 1)
+
+
+if __name__ == "__main__":
+    cli_common.main()
