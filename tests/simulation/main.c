@@ -13,7 +13,8 @@ static const char help[] =
     "       etx sim --seed N [--trace [--only GID]] [--without FAULT,...] [--clients LIST]\n"
     "              [--transactions N] [--nodes N] [--busy-ms N] [--json]\n"
     "       etx sim --explore list | all | quick | CONFIG [--states N] [--seconds S] [--fair N]\n"
-    "                         [--trace] [--replay ACTIONS] [--json]\n"
+    "              [--whole | --check] [--trace | --json]\n"
+    "       etx sim --explore CONFIG --replay ACTIONS\n"
     "\n"
     "Looks for a broken promise: whole nodes, made of the real library, on one simulated clock, "
     "with\n"
@@ -43,6 +44,17 @@ static const char help[] =
     "      --json                 one JSON object\n"
     "  -h, --help                 this text\n"
     "\n"
+    "Options of --explore:\n"
+    "      --states N             stops a configuration after so many states (default: none is "
+    "left)\n"
+    "      --seconds S            ... after so many seconds\n"
+    "      --fair N               runs one of N states to its end without faults (default: 16)\n"
+    "      --whole                without reductions: tells states apart by every byte of them\n"
+    "      --check                ... after all was explored with them: is everything there?\n"
+    "      --trace                tells the way to the last state that was found\n"
+    "      --replay ACTIONS       tells that way again\n"
+    "      --json                 one JSON object\n"
+    "\n"
     "Examples:\n"
     "  etx sim --seeds 1..100000\n"
     "  etx sim --seconds 3600 --seeds 1000000..\n"
@@ -51,7 +63,8 @@ static const char help[] =
     "Exit codes:\n"
     "  0  no promise was broken\n"
     "  1  one was: the seed, the story, and the line that replays it are printed\n"
-    "  2  bad usage\n";
+    "  2  bad usage, or it could not run or tell\n"
+    "  130, 143  broken off (Ctrl-C, SIGTERM): what held until then is printed\n";
 
 enum { PATIENCE_S = 60 }; /* a seed takes some milliseconds */
 
@@ -263,13 +276,13 @@ static int run_one(words *w) {
     run_apart(&w->one, &result);
     if (w->json) {
         report_one_json(&result);
-        return result.broken;
+        return result.lost ? EXPLORE_LOST : result.broken;
     }
     printf("%sseed %llu, digest %016llx: %s%s%s\n", w->trace && result.hung ? "\n" : "",
            (unsigned long long)result.seed, (unsigned long long)result.digest,
            result.broken ? result.promise : "all promises held", result.broken ? ": " : "",
            result.story);
-    return result.broken;
+    return result.lost ? EXPLORE_LOST : result.broken;
 }
 
 static int run_range(words *w) {
@@ -287,6 +300,10 @@ static int run_range(words *w) {
     report_total(&total);
     if (w->many.digest) {
         printf("digest %016llx\n", (unsigned long long)total.digest);
+    }
+    if (total.stopped != 0) {
+        report_stop(&total, w->many.last);
+        return report_code(&total);
     }
     printf(total.seeds > 0 ? "no promise was broken\n" : "no seed was run\n");
     return report_code(&total);
@@ -308,8 +325,9 @@ static int check_words(const words *w) {
 
 /* `--explore NAME` and `--explore=NAME`, wherever they stand: other words are the explorer's. */
 static int explore_words(int argc, char **argv, char **ret_words) {
-    int count = 0;
+    int count = 1;
     int found = 0;
+    ret_words[0] = argv[0];
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--explore") == 0) {
             found = 1;
@@ -320,11 +338,14 @@ static int explore_words(int argc, char **argv, char **ret_words) {
             ret_words[count++] = argv[i];
         }
     }
+    ret_words[count] = NULL;
     return found ? count : -1;
 }
 
-int main(int argc, char **argv) {
-    char *others[64];
+static int run(int argc, char **argv) {
+    char name[] = "etx sim";
+    argv[0] = name; /* what getopt's messages begin with */
+    char *others[65];
     int count = argc <= 64 ? explore_words(argc, argv, others) : -1;
     for (int i = 0; i < count; i++) {
         if (strcmp(others[i], "--help") == 0 || strcmp(others[i], "-h") == 0) {
@@ -335,8 +356,6 @@ int main(int argc, char **argv) {
     if (count >= 0) {
         return etx__explore_main(count, others);
     }
-    char name[] = "etx sim";
-    argv[0] = name; /* what getopt's messages begin with */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     words w = {
         .many = {.first = 1, .last = 1000, .jobs = processors > 1 ? (uint32_t)processors : 1},
@@ -358,4 +377,13 @@ int main(int argc, char **argv) {
         w.many.last = UINT64_MAX;
     }
     return w.single ? run_one(&w) : run_range(&w);
+}
+
+int main(int argc, char **argv) {
+    int code = run(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout) || code == EXPLORE_LOST) {
+        fputs("etx sim: writing the output failed\n", stderr);
+        code = 2;
+    }
+    return code;
 }

@@ -13,7 +13,13 @@ typedef struct explanation {
 } explanation;
 
 int report_code(const run_total *total) {
-    return total->failure.broken ? 1 : total->seeds > 0 ? 0 : 2;
+    if (total->failure.broken) {
+        return 1;
+    }
+    if (total->stopped != 0) {
+        return 128 + total->stopped;
+    }
+    return total->seeds > 0 ? 0 : 2;
 }
 
 static void print_clients(FILE *to, const sim_options *options) {
@@ -113,6 +119,21 @@ void report_total(const run_total *total) {
         (unsigned long long)s->outages, (unsigned long long)s->unknown_puts);
 }
 
+void report_stop(const run_total *total, uint64_t last) {
+    if (total->done) {
+        printf("broken off: no promise was broken\n");
+    } else {
+        printf(
+            "broken off: no promise was broken, and all seeds before %llu are done; go on with\n"
+            "  etx sim --seeds %llu..",
+            (unsigned long long)total->next, (unsigned long long)total->next);
+        if (last != UINT64_MAX) {
+            printf("%llu", (unsigned long long)last);
+        }
+        printf("\n");
+    }
+}
+
 /* ---- JSON */
 
 static void print_quoted(const char *text, size_t len) {
@@ -207,6 +228,10 @@ void report_json(const run_total *total, const sim_options *options) {
         (unsigned long long)s->hangs, (unsigned long long)s->handovers,
         (unsigned long long)total->failure.seed);
     print_member("promise", total->failure.promise);
+    if (total->stopped != 0) {
+        printf(",\"stopped_by\":%d,\"next\":", total->stopped);
+        printf(total->done ? "null" : "%llu", (unsigned long long)total->next);
+    }
     if (total->failure.broken) {
         print_failure(&total->failure, options);
     }

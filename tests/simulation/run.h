@@ -49,6 +49,9 @@ typedef struct run_total {
     uint64_t digest;
     sim_stats stats;
     run_result failure; /* the first, if broken */
+    int stopped;        /* by this signal, or 0 */
+    uint64_t next;      /* ... and then the first seed that has not held, and how to go on; */
+    uint8_t done;       /* none is left */
 } run_total;
 
 /* Stops at the first failure. Shows progress on a terminal. */

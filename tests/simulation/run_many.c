@@ -21,13 +21,16 @@ typedef struct job {
     pid_t pid;
     int from; /* its reports */
     beat *now;
+    uint64_t next; /* the first seed that it has not reported, */
+    uint8_t done;  /* ... or there is none */
     run_watch watch;
     uint8_t over;
 } job;
 
 /* What a job tells after each share. */
 typedef struct report {
-    uint64_t seeds, digest;
+    uint64_t seeds, next, digest;
+    uint8_t done; /* there is no next */
     sim_stats stats;
     run_result failure;
 } report;
@@ -68,8 +71,8 @@ static void work(const run_many_options *options, uint32_t number, beat *now, in
     double until = options->seconds > 0 ? run_now_s() + options->seconds : 0;
     int left = options->last - options->first >= before;
     for (uint64_t at = options->first + before; left; at += step) {
-        report told = {0};
         left = options->last - at >= step;
+        report told = {.next = at + step, .done = !left};
         run_share(options, s, now, at, &told);
         if (write(to, &told, sizeof told) != (ssize_t)sizeof told || told.failure.broken ||
             (until > 0 && run_now_s() >= until)) {
@@ -81,6 +84,22 @@ static void work(const run_many_options *options, uint32_t number, beat *now, in
 }
 
 /* ---- in the one that adds up */
+
+static volatile sig_atomic_t stopped_by;
+
+static void note_signal(int number) {
+    stopped_by = number;
+}
+
+/* Who ignores a signal goes on to do so. */
+static void catch_signal(int number, struct sigaction *ret_before) {
+    struct sigaction ours = {.sa_handler = note_signal};
+    sigemptyset(&ours.sa_mask);
+    sigaction(number, NULL, ret_before);
+    if (ret_before->sa_handler != SIG_IGN) {
+        sigaction(number, &ours, NULL);
+    }
+}
 
 static beat *share_beats(void) {
     void *memory = mmap(NULL, JOBS_MAX * sizeof(beat), PROT_READ | PROT_WRITE,
@@ -105,10 +124,16 @@ static void start_job(const run_many_options *options, uint32_t number, beat *no
     if (pid == 0) {
         close(ends[0]);
         run_tie(parent);
+        signal(SIGINT, SIG_IGN); /* a terminal tells all of them: the parent ends its jobs */
         work(options, number, now, ends[1]);
     }
     close(ends[1]);
-    *ret_job = (job){.pid = pid, .from = ends[0], .now = now};
+    uint64_t before = (uint64_t)number * SHARE;
+    *ret_job = (job){.pid = pid,
+                     .from = ends[0],
+                     .now = now,
+                     .next = options->first + before,
+                     .done = options->last - options->first < before};
 }
 
 /* It died within a seed: does that seed do so alone? */
@@ -131,6 +156,8 @@ static void take_report(const run_many_options *options, job *of, run_total *tot
     int status = 0;
     ssize_t got = read(of->from, &told, sizeof told);
     if (got == (ssize_t)sizeof told) {
+        of->next = told.next;
+        of->done = told.done;
         total->seeds += told.seeds;
         total->digest ^= told.digest;
         run_add(&total->stats, &told.stats);
@@ -142,7 +169,8 @@ static void take_report(const run_many_options *options, job *of, run_total *tot
     of->over = 1;
     close(of->from);
     waitpid(of->pid, &status, 0);
-    if ((!WIFEXITED(status) || WEXITSTATUS(status) != 0) && !total->failure.broken) {
+    if ((!WIFEXITED(status) || WEXITSTATUS(status) != 0) && !total->failure.broken &&
+        total->stopped == 0) {
         find_fatal(options, of, total);
     }
 }
@@ -184,24 +212,29 @@ static uint32_t take_reports(const run_many_options *options, job *jobs, run_tot
     return alive;
 }
 
-void run_many(const run_many_options *options, run_total *ret_total) {
-    job jobs[JOBS_MAX];
-    run_many_options ours = *options;
-    double begin = run_now_s();
+/* Where to go on: all seeds before it have held. */
+static void find_next(const run_many_options *options, const job *jobs, run_total *total) {
+    total->done = 1;
+    for (uint32_t i = 0; i < options->jobs; i++) {
+        if (!jobs[i].done && (total->done || jobs[i].next < total->next)) {
+            total->next = jobs[i].next;
+            total->done = 0;
+        }
+    }
+}
+
+static void run_jobs(const run_many_options *options, job *jobs, double begin, run_total *total) {
     double shown = begin;
     int terminal = isatty(STDERR_FILENO);
-    ours.jobs = ours.jobs < JOBS_MAX ? ours.jobs : JOBS_MAX;
-    memset(ret_total, 0, sizeof *ret_total);
-    beat *beats = share_beats();
-    for (uint32_t i = 0; i < ours.jobs; i++) {
-        start_job(&ours, i, &beats[i], &jobs[i]);
-    }
     int ending = 0;
-    while (take_reports(&ours, jobs, ret_total) > 0) {
-        find_hung(&ours, jobs, ret_total);
-        if (ret_total->failure.broken && !ending) {
+    while (take_reports(options, jobs, total) > 0) {
+        if (!ending) {
+            total->stopped = stopped_by;
+            find_hung(options, jobs, total);
+        }
+        if ((total->failure.broken || total->stopped != 0) && !ending) {
             ending = 1;
-            for (uint32_t i = 0; i < ours.jobs; i++) {
+            for (uint32_t i = 0; i < options->jobs; i++) {
                 if (!jobs[i].over) {
                     kill(jobs[i].pid, SIGKILL);
                 }
@@ -209,12 +242,31 @@ void run_many(const run_many_options *options, run_total *ret_total) {
         }
         if (terminal && run_now_s() - shown >= 1) {
             shown = run_now_s();
-            show_progress(ret_total, shown - begin);
+            show_progress(total, shown - begin);
         }
     }
     if (terminal) {
         fprintf(stderr, "\r\033[K");
     }
+}
+
+void run_many(const run_many_options *options, run_total *ret_total) {
+    job jobs[JOBS_MAX];
+    run_many_options ours = *options;
+    struct sigaction interrupt, terminate;
+    double begin = run_now_s();
+    ours.jobs = ours.jobs < JOBS_MAX ? ours.jobs : JOBS_MAX;
+    memset(ret_total, 0, sizeof *ret_total);
+    catch_signal(SIGINT, &interrupt);
+    catch_signal(SIGTERM, &terminate);
+    beat *beats = share_beats();
+    for (uint32_t i = 0; i < ours.jobs; i++) {
+        start_job(&ours, i, &beats[i], &jobs[i]);
+    }
+    run_jobs(&ours, jobs, begin, ret_total);
+    find_next(&ours, jobs, ret_total);
     munmap(beats, JOBS_MAX * sizeof *beats);
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGTERM, &terminate, NULL);
     ret_total->seconds = run_now_s() - begin;
 }

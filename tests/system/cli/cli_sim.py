@@ -2,6 +2,7 @@
 """`etx sim` says what it found, also when the library hangs or dies, and when it is broken off."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -37,7 +38,7 @@ class Sim(Case):
     def start(self, *args):
         """A run that goes on, with its children."""
         process = subprocess.Popen([binary(), "sim", *args], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True)
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         self.addCleanup(process.stdout.close)
@@ -117,6 +118,97 @@ class Ranges(Sim):
         digests = {json.loads(run("sim", "--seeds", "1..50", "--jobs", jobs, "--json").stdout)
                    ["digest"] for jobs in ("1", "3", "9")}
         self.assertEqual(len(digests), 1)
+
+
+class Stops(Sim):
+    """Broken off, it says what held and where to go on, and leaves no process behind."""
+
+    def test_an_interrupt_tells_what_held(self):
+        for jobs in ("1", "3"):
+            process, found = self.start("--seeds", "7..", "--jobs", jobs)
+            self.await_seeds(process)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            said, wrong = process.communicate(timeout=200)
+            self.assertEqual((process.returncode, wrong), (130, ""), said)
+            count = int(re.match(r"(\d+) seeds in ", said).group(1))
+            after = int(re.search(r"no promise was broken, and all seeds before (\d+) are done",
+                                  said).group(1))
+            self.assertGreater(after, 7)
+            self.assertGreaterEqual(count, after - 7)
+            if jobs == "1":
+                self.assertEqual(count, after - 7)
+            self.assertIn(f"etx sim --seeds {after}..\n", said)
+            self.assertFalse(any(map(alive, found)))
+
+    def test_an_interrupt_as_json(self):
+        process, _ = self.start("--seeds", "1..1000000", "--jobs", "1", "--json")
+        self.await_seeds(process)
+        process.send_signal(signal.SIGINT)
+        said = json.loads(process.communicate(timeout=200)[0])
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual((said["broken"], said["stopped_by"]), (0, signal.SIGINT))
+        self.assertEqual(said["next"], said["seeds"] + 1)
+
+    def test_no_process_stays(self):
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+            process, found = self.start("--seeds", "1..", "--jobs", "3")
+            process.send_signal(number)
+            process.communicate(timeout=200)
+            self.assertEqual(process.returncode, code)
+            self.await_that(lambda pids=found: not any(map(alive, pids)))
+
+    def test_no_process_of_an_exploration_stays(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            process, found = self.start("--explore", "all")
+            process.send_signal(number)
+            process.communicate(timeout=200)
+            self.assertEqual(process.returncode, -number)
+            self.await_that(lambda pids=found: not any(map(alive, pids)))
+
+
+class Words(Sim):
+    def test_lost_output_is_told(self):
+        for args in (["--seeds", "1..3"], ["--seeds", "1..3", "--json"], ["--seed", "1"],
+                     ["--seed", "1", "--trace"], ["--help"], ["--faults"], ["--explore", "list"],
+                     ["--explore", "tcc-keeps", "--states", "100"],
+                     ["--explore", "tcc-keeps", "--states", "100", "--json"],
+                     ["--explore", "tcc-keeps", "--replay", "0001"], ["--explore", "--help"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                result = subprocess.run([binary(), "sim", *args], stdout=full, text=True,
+                                        stderr=subprocess.PIPE, timeout=200, check=False)
+            self.assertEqual((result.returncode, result.stderr),
+                             (2, "etx sim: writing the output failed\n"), args)
+
+    def test_explore_refuses_what_it_does_not_understand(self):
+        for args, word in ((["quick", "--states", "-5"], "no number of states: -5"),
+                           (["quick", "--states", "0"], "no number of states: 0"),
+                           (["quick", "--states", "5x"], "no number of states: 5x"),
+                           (["quick", "--seconds", "x"], "no whole number of seconds: x"),
+                           (["quick", "--fair", "0"], "no such number: 0"),
+                           (["quick", "--states"], "requires an argument"),
+                           (["quick", "--seed", "1"], "unrecognized option '--seed'"),
+                           (["quick", "all"], "an argument too many: all"),
+                           (["quick", "--replay", "0001"], "the name of one configuration"),
+                           (["tcc-3", "--replay", "00g1"], "no actions: 00g1"),
+                           (["tcc-3", "--replay", "001"], "no actions: 001"),
+                           (["tcc-3", "--json", "--trace"], "does not go with --json"),
+                           (["nothing"], "no configuration is called nothing"),
+                           ([], "list, all, quick, or the name")):
+            result = self.expect(2, "sim", "--explore", *args)
+            self.assertEqual(result.stdout, "", args)
+            self.assertIn(word, result.stderr)
+
+    def test_explore_lists_as_json(self):
+        said = json.loads(self.expect(0, "sim", "--explore", "list", "--json").stdout)
+        text = self.expect(0, "sim", "--explore", "list").stdout
+        names = [row["name"] for row in said["configurations"]]
+        self.assertEqual(names, [line.split()[0] for line in text.splitlines()[::2]])
+        self.assertTrue(any(row["quick"] for row in said["configurations"]))
+
+    def test_help_names_every_option(self):
+        said = self.expect(0, "sim", "--help").stdout
+        for option in ("--patience", "--whole", "--check", "--replay", "--fair", "--states"):
+            self.assertRegex(said, rf"(?m)^      {option} ")
 
 
 if __name__ == "__main__":
