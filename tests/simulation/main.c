@@ -270,6 +270,9 @@ static int take_option(words *w, int option) {
 static int run_one(words *w) {
     run_result result;
     w->one.trace = w->trace ? stdout : NULL;
+    if (w->trace) {
+        setvbuf(stdout, NULL, _IOLBF, 0); /* all of it, if the library ends or hangs */
+    }
     if (w->trace && !w->patient) {
         w->one.patience_s = 0; /* who reads it may stop reading */
     }

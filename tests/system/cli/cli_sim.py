@@ -86,7 +86,7 @@ class Finds(Sim):
         self.assertRegex(said.splitlines()[-1], r"^seed 1, .* it ends: .* not end within 1 s")
 
     def test_a_library_that_dies_is_told_as_json(self):
-        process, jobs = self.start("--seeds", "1..", "--jobs", "1", "--json")
+        process, jobs = self.start("--seeds", "1..", "--jobs", "1", "--json", "--clients", "0..3")
         self.await_seeds(process)
         os.kill(jobs[0], signal.SIGABRT)
         said = json.loads(process.communicate(timeout=200)[0])
@@ -94,8 +94,9 @@ class Finds(Sim):
         self.assertEqual(said["promise"], "the library goes on")
         self.assertIn("within this seed, and alone", said["story"])
         self.assertGreater(len(said["lines"]), 10)
-        self.assertEqual(said["shortest"]["clients"], list(range(96)))
-        self.assertIn(f"etx sim --seed {said['seed']} --trace", said["replay"])
+        self.assertEqual(said["shortest"]["clients"], [0, 1, 2, 3])
+        self.assertTrue(said["replay"].startswith(f"etx sim --seed {said['seed']} --trace "
+                                                  "--clients 0..3"), said["replay"])
 
 
 class Ranges(Sim):
@@ -133,7 +134,7 @@ class Stops(Sim):
             count = int(re.match(r"(\d+) seeds in ", said).group(1))
             after = int(re.search(r"no promise was broken, and all seeds before (\d+) are done",
                                   said).group(1))
-            self.assertGreater(after, 7)
+            self.assertGreaterEqual(after, 7)
             self.assertGreaterEqual(count, after - 7)
             if jobs == "1":
                 self.assertEqual(count, after - 7)
