@@ -34,6 +34,15 @@ def alive(pid):
         return False
 
 
+def ticks_of(pid):
+    """The processor's time that it has had, in hundredths of a second."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[11])
+    except OSError:
+        return 0
+
+
 class Sim(Case):
     def start(self, *args):
         """A run that goes on, with its children."""
@@ -46,15 +55,13 @@ class Sim(Case):
         self.await_that(lambda: children(process.pid) or process.poll() is not None)
         return process, children(process.pid)
 
-    def await_seeds(self, process):
-        """Until a child has worked for a while: it has begun a seed, and reported others."""
+    def await_work(self, process, ticks=100):
+        """Until each child has worked for a while, and so has begun its seeds, or all is over."""
         def worked():
-            ticks = 0
-            for child in children(process.pid):
-                with open(f"/proc/{child}/stat", encoding="utf-8") as file:
-                    ticks += int(file.read().rpartition(")")[2].split()[11])
-            return ticks >= 100
+            spent = [ticks_of(child) for child in children(process.pid)]
+            return process.poll() is not None or (spent and min(spent) >= ticks / len(spent))
         self.await_that(worked)
+        return children(process.pid)
 
 
 class Finds(Sim):
@@ -87,7 +94,7 @@ class Finds(Sim):
 
     def test_a_library_that_dies_is_told_as_json(self):
         process, jobs = self.start("--seeds", "1..", "--jobs", "1", "--json", "--clients", "0..3")
-        self.await_seeds(process)
+        self.await_work(process)
         os.kill(jobs[0], signal.SIGABRT)
         said = json.loads(process.communicate(timeout=200)[0])
         self.assertEqual(process.returncode, 1)
@@ -127,7 +134,9 @@ class Stops(Sim):
     def test_an_interrupt_tells_what_held(self):
         for jobs in ("1", "3"):
             process, found = self.start("--seeds", "7..", "--jobs", jobs)
-            self.await_seeds(process)
+            self.await_work(process)
+            os.kill(found[0], signal.SIGINT)  # is the parent's affair
+            self.await_work(process, 150)
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
             said, wrong = process.communicate(timeout=200)
             self.assertEqual((process.returncode, wrong), (130, ""), said)
@@ -143,7 +152,7 @@ class Stops(Sim):
 
     def test_an_interrupt_as_json(self):
         process, _ = self.start("--seeds", "1..1000000", "--jobs", "1", "--json")
-        self.await_seeds(process)
+        self.await_work(process)
         process.send_signal(signal.SIGINT)
         said = json.loads(process.communicate(timeout=200)[0])
         self.assertEqual(process.returncode, 130)
@@ -152,7 +161,9 @@ class Stops(Sim):
 
     def test_no_process_stays(self):
         for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
-            process, found = self.start("--seeds", "1..", "--jobs", "3")
+            process, _ = self.start("--seeds", "1..", "--jobs", "3")
+            found = self.await_work(process, 30)
+            os.kill(found[0], signal.SIGSTOP)  # it would end by itself, with nobody to tell
             process.send_signal(number)
             process.communicate(timeout=200)
             self.assertEqual(process.returncode, code)
@@ -160,7 +171,9 @@ class Stops(Sim):
 
     def test_no_process_of_an_exploration_stays(self):
         for number in (signal.SIGTERM, signal.SIGKILL):
-            process, found = self.start("--explore", "all")
+            process, _ = self.start("--explore", "saga-3", "--whole")
+            found = self.await_work(process, 10)
+            os.kill(found[0], signal.SIGSTOP)
             process.send_signal(number)
             process.communicate(timeout=200)
             self.assertEqual(process.returncode, -number)
