@@ -6,14 +6,15 @@
 #include <unistd.h>
 
 #include "explore/explore.h"
-#include "run.h"
+#include "report.h"
 
 static const char help[] =
     "Usage: etx sim [--seeds A..B | --seconds S] [--jobs N] [--json]\n"
     "       etx sim --seed N [--trace [--only GID]] [--without FAULT,...] [--clients LIST]\n"
     "              [--transactions N] [--nodes N] [--busy-ms N] [--json]\n"
     "       etx sim --explore list | all | quick | CONFIG [--states N] [--seconds S] [--fair N]\n"
-    "                         [--trace] [--replay ACTIONS] [--json]\n"
+    "              [--whole | --check] [--trace | --json]\n"
+    "       etx sim --explore CONFIG --replay ACTIONS\n"
     "\n"
     "Looks for a broken promise: whole nodes, made of the real library, on one simulated clock, "
     "with\n"
@@ -35,10 +36,24 @@ static const char help[] =
     "      --transactions N       at most so many\n"
     "      --nodes N              at most so many\n"
     "      --busy-ms N            faults stop after it (default: 12000)\n"
+    "      --patience S           a seed that goes on for longer hangs: it is killed, and told as "
+    "broken\n"
+    "                             (default: 60; 0: never; with --trace only if it is given)\n"
     "      --faults               names the faults\n"
     "      --digest               prints one number for all that happened, the same everywhere\n"
     "      --json                 one JSON object\n"
     "  -h, --help                 this text\n"
+    "\n"
+    "Options of --explore:\n"
+    "      --states N             stops a configuration after so many states (default: none is "
+    "left)\n"
+    "      --seconds S            ... after so many seconds\n"
+    "      --fair N               runs one of N states to its end without faults (default: 16)\n"
+    "      --whole                without reductions: tells states apart by every byte of them\n"
+    "      --check                ... after all was explored with them: is everything there?\n"
+    "      --trace                tells the way to the last state that was found\n"
+    "      --replay ACTIONS       tells that way again\n"
+    "      --json                 one JSON object\n"
     "\n"
     "Examples:\n"
     "  etx sim --seeds 1..100000\n"
@@ -48,12 +63,15 @@ static const char help[] =
     "Exit codes:\n"
     "  0  no promise was broken\n"
     "  1  one was: the seed, the story, and the line that replays it are printed\n"
-    "  2  bad usage\n";
+    "  2  bad usage, or it could not run or tell\n"
+    "  130, 143  broken off (Ctrl-C, SIGTERM): what held until then is printed\n";
+
+enum { PATIENCE_S = 60 }; /* a seed takes some milliseconds */
 
 typedef struct words {
     run_many_options many;
     sim_options one;
-    int single, seeds, trace, json;
+    int single, seeds, trace, json, patient;
 } words;
 
 static int say_usage(const char *what, const char *word) {
@@ -65,7 +83,7 @@ static int read_number(const char *text, uint64_t *ret_number) {
     char *end = NULL;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != 0 || text[0] == '-') {
+    if (errno != 0 || *end != 0 || text[0] < '0' || text[0] > '9') {
         return 0;
     }
     *ret_number = number;
@@ -85,7 +103,7 @@ static int read_range(const char *text, run_many_options *many) {
     if (!read_number(first, &many->first)) {
         return 0;
     }
-    many->last = dots == NULL ? many->first : UINT64_MAX / 4;
+    many->last = dots == NULL ? many->first : UINT64_MAX;
     return dots == NULL || dots[2] == 0 ||
            (read_number(dots + 2, &many->last) && many->last >= many->first);
 }
@@ -147,7 +165,8 @@ enum {
     JSON,
     CLIENTS,
     NODES,
-    BUSY
+    BUSY,
+    PATIENCE
 };
 
 static const struct option longs[] = {{"seeds", required_argument, NULL, SEEDS},
@@ -162,6 +181,7 @@ static const struct option longs[] = {{"seeds", required_argument, NULL, SEEDS},
                                       {"clients", required_argument, NULL, CLIENTS},
                                       {"nodes", required_argument, NULL, NODES},
                                       {"busy-ms", required_argument, NULL, BUSY},
+                                      {"patience", required_argument, NULL, PATIENCE},
                                       {"digest", no_argument, NULL, DIGEST},
                                       {"json", no_argument, NULL, JSON},
                                       {"help", no_argument, NULL, 'h'},
@@ -211,6 +231,13 @@ static int take_option(words *w, int option) {
                 w->one.plans = (uint32_t)number;
             }
             return -1;
+        case PATIENCE:
+            if (!read_number(optarg, &number) || number > 1000000) {
+                return say_usage("no number of seconds", optarg);
+            }
+            w->one.patience_s = (uint32_t)number;
+            w->patient = 1;
+            return -1;
         case TRACE:
             w->trace = 1;
             return -1;
@@ -240,134 +267,25 @@ static int take_option(words *w, int option) {
     return 2;
 }
 
-/* ---- telling */
-
-static void print_clients(const sim_options *options) {
-    const char *before = " --clients ";
-    if (memchr(options->absent, 1, SIM_PLANS) == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; i < SIM_PLANS; i++) {
-        uint32_t last = i;
-        while (last + 1 < SIM_PLANS && !options->absent[i] && !options->absent[last + 1]) {
-            last++;
-        }
-        if (!options->absent[i]) {
-            printf(last > i ? "%s%u..%u" : "%s%u", before, i, last);
-            before = ",";
-            i = last;
-        }
-    }
-}
-
-static void print_replay(const sim_options *options, const char *gid) {
-    printf("replay:  etx sim --seed %llu --trace", (unsigned long long)options->seed);
-    if (options->plans > 0) {
-        printf(" --transactions %u", options->plans);
-    }
-    print_clients(options);
-    if (options->nodes > 0) {
-        printf(" --nodes %u", options->nodes);
-    }
-    if (options->busy_ms > 0 && options->busy_ms != SIM_BUSY_MS) {
-        printf(" --busy-ms %u", options->busy_ms);
-    }
-    const char *before = " --without ";
-    for (int i = 0; i < SIM_FAULTS; i++) {
-        if (options->without & (1ull << i)) {
-            printf("%s%s", before, sim_fault_name((sim_fault)i));
-            before = ",";
-        }
-    }
-    printf(gid[0] != 0 ? " --only '%s'\n" : "%s\n", gid);
-}
-
-static int tell_failure(const run_result *failure, sim_options *options) {
-    run_result shortest = *failure;
-    printf("seed %llu breaks a promise: %s: %s\n", (unsigned long long)failure->seed,
-           failure->promise, failure->story);
-    fflush(stdout);
-    options->seed = failure->seed;
-    run_minimise(options, &shortest);
-    printf("with as little as possible: %s: %s %s\n\n", shortest.promise, shortest.story,
-           shortest.gid);
-    options->only = shortest.gid[0] != 0 ? shortest.gid : NULL;
-    run_story(options, stdout);
-    printf("\n");
-    print_replay(options, shortest.gid);
-    return 1;
-}
-
-static void print_json(const run_total *total) {
-    const sim_stats *s = &total->stats;
-    printf(
-        "{\"seeds\":%llu,\"broken\":%d,\"seconds\":%.1f,\"seeds_per_s\":%.1f,"
-        "\"digest\":\"%016llx\",\"events\":%llu,\"transactions\":%llu,\"committed\":%llu,"
-        "\"aborted\":%llu,\"crashes\":%llu,\"takeovers\":%llu,\"pauses\":%llu,\"puts\":%llu,"
-        "\"unknown_puts\":%llu,\"calls\":%llu,\"moves\":%llu,\"outages\":%llu,"
-        "\"failovers\":%llu,\"forced\":%llu,\"restarts\":%llu,"
-        "\"late_puts\":%llu,\"erased\":%llu,\"regressed\":%llu,\"disk_errors\":%llu,"
-        "\"disk_full\":%llu,\"flips\":%llu,\"refusals\":%llu,\"lies\":%llu,\"hangs\":%llu,"
-        "\"handovers\":%llu,"
-        "\"seed\":%llu,\"promise\":\"%s\"}\n",
-        (unsigned long long)total->seeds, total->failure.broken, total->seconds,
-        (double)total->seeds / total->seconds, (unsigned long long)total->digest,
-        (unsigned long long)s->events, (unsigned long long)s->transactions,
-        (unsigned long long)s->committed, (unsigned long long)s->aborted,
-        (unsigned long long)s->crashes, (unsigned long long)s->takeovers,
-        (unsigned long long)s->pauses, (unsigned long long)s->puts,
-        (unsigned long long)s->unknown_puts, (unsigned long long)s->calls,
-        (unsigned long long)s->moves, (unsigned long long)s->outages,
-        (unsigned long long)s->failovers, (unsigned long long)s->forced,
-        (unsigned long long)s->restarts, (unsigned long long)s->late_puts,
-        (unsigned long long)s->erased, (unsigned long long)s->regressed,
-        (unsigned long long)s->disk_errors, (unsigned long long)s->disk_full,
-        (unsigned long long)s->flips, (unsigned long long)s->refusals, (unsigned long long)s->lies,
-        (unsigned long long)s->hangs, (unsigned long long)s->handovers,
-        (unsigned long long)total->failure.seed, total->failure.promise);
-}
-
-static void print_total(const run_total *total) {
-    const sim_stats *s = &total->stats;
-    printf(
-        "%llu seeds in %.1f s (%.0f a second): %llu transactions (%llu committed, %llu aborted), "
-        "%llu crashes, %llu takeovers, %llu pauses, %llu outages, %llu unknown puts\n",
-        (unsigned long long)total->seeds, total->seconds, (double)total->seeds / total->seconds,
-        (unsigned long long)s->transactions, (unsigned long long)s->committed,
-        (unsigned long long)s->aborted, (unsigned long long)s->crashes,
-        (unsigned long long)s->takeovers, (unsigned long long)s->pauses,
-        (unsigned long long)s->outages, (unsigned long long)s->unknown_puts);
-}
-
-static void print_quoted(const char *text) {
-    for (; *text != 0; text++) {
-        printf(*text == '"' || *text == '\\' ? "\\%c" : (uint8_t)*text < 32 ? " " : "%c", *text);
-    }
-}
-
-static void print_one_json(const run_result *result) {
-    printf("{\"seed\":%llu,\"digest\":\"%016llx\",\"broken\":%d,\"promise\":\"",
-           (unsigned long long)result->seed, (unsigned long long)result->digest, result->broken);
-    print_quoted(result->promise);
-    printf("\",\"story\":\"");
-    print_quoted(result->story);
-    printf("\",\"gid\":\"");
-    print_quoted(result->gid);
-    printf("\"}\n");
-}
-
 static int run_one(words *w) {
     run_result result;
     w->one.trace = w->trace ? stdout : NULL;
+    if (w->trace) {
+        setvbuf(stdout, NULL, _IOLBF, 0); /* all of it, if the library ends or hangs */
+    }
+    if (w->trace && !w->patient) {
+        w->one.patience_s = 0; /* who reads it may stop reading */
+    }
     run_apart(&w->one, &result);
     if (w->json) {
-        print_one_json(&result);
-        return result.broken;
+        report_one_json(&result);
+        return result.lost ? EXPLORE_LOST : result.broken;
     }
-    printf("seed %llu, digest %016llx: %s%s%s\n", (unsigned long long)result.seed,
-           (unsigned long long)result.digest, result.broken ? result.promise : "all promises held",
-           result.broken ? ": " : "", result.story);
-    return result.broken;
+    printf("%sseed %llu, digest %016llx: %s%s%s\n", w->trace && result.hung ? "\n" : "",
+           (unsigned long long)result.seed, (unsigned long long)result.digest,
+           result.broken ? result.promise : "all promises held", result.broken ? ": " : "",
+           result.story);
+    return result.lost ? EXPLORE_LOST : result.broken;
 }
 
 static int run_range(words *w) {
@@ -375,18 +293,23 @@ static int run_range(words *w) {
     w->many.one = w->one;
     run_many(&w->many, &total);
     if (w->json) {
-        print_json(&total);
-        return total.failure.broken;
+        report_json(&total, &w->one);
+        return report_code(&total);
     }
     if (total.failure.broken) {
-        return tell_failure(&total.failure, &w->one);
+        report_failure(&total.failure, &w->one);
+        return report_code(&total);
     }
-    print_total(&total);
+    report_total(&total);
     if (w->many.digest) {
         printf("digest %016llx\n", (unsigned long long)total.digest);
     }
-    printf("no promise was broken\n");
-    return 0;
+    if (total.stopped != 0) {
+        report_stop(&total, w->many.last);
+        return report_code(&total);
+    }
+    printf(total.seeds > 0 ? "no promise was broken\n" : "no seed was run\n");
+    return report_code(&total);
 }
 
 /* What does not go together. -1: nothing; else the exit code. */
@@ -405,8 +328,9 @@ static int check_words(const words *w) {
 
 /* `--explore NAME` and `--explore=NAME`, wherever they stand: other words are the explorer's. */
 static int explore_words(int argc, char **argv, char **ret_words) {
-    int count = 0;
+    int count = 1;
     int found = 0;
+    ret_words[0] = argv[0];
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--explore") == 0) {
             found = 1;
@@ -417,11 +341,14 @@ static int explore_words(int argc, char **argv, char **ret_words) {
             ret_words[count++] = argv[i];
         }
     }
+    ret_words[count] = NULL;
     return found ? count : -1;
 }
 
-int main(int argc, char **argv) {
-    char *others[64];
+static int run(int argc, char **argv) {
+    char name[] = "etx sim";
+    argv[0] = name; /* what getopt's messages begin with */
+    char *others[65];
     int count = argc <= 64 ? explore_words(argc, argv, others) : -1;
     for (int i = 0; i < count; i++) {
         if (strcmp(others[i], "--help") == 0 || strcmp(others[i], "-h") == 0) {
@@ -432,11 +359,10 @@ int main(int argc, char **argv) {
     if (count >= 0) {
         return etx__explore_main(count, others);
     }
-    char name[] = "etx sim";
-    argv[0] = name; /* what getopt's messages begin with */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     words w = {
-        .many = {.first = 1, .last = 1000, .jobs = processors > 1 ? (uint32_t)processors : 1}};
+        .many = {.first = 1, .last = 1000, .jobs = processors > 1 ? (uint32_t)processors : 1},
+        .one = {.patience_s = PATIENCE_S}};
     for (int option; (option = getopt_long(argc, argv, "hj:", longs, NULL)) != -1;) {
         int code = take_option(&w, option);
         if (code >= 0) {
@@ -451,7 +377,16 @@ int main(int argc, char **argv) {
         return wrong;
     }
     if (w.many.seconds > 0 && !w.seeds) {
-        w.many.last = UINT64_MAX / 4;
+        w.many.last = UINT64_MAX;
     }
     return w.single ? run_one(&w) : run_range(&w);
+}
+
+int main(int argc, char **argv) {
+    int code = run(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout) || code == EXPLORE_LOST) {
+        fputs("etx sim: writing the output failed\n", stderr);
+        code = 2;
+    }
+    return code;
 }

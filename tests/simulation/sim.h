@@ -52,6 +52,7 @@ typedef struct sim_options {
     uint32_t busy_ms;          /* faults stop after it; 0: SIM_BUSY_MS */
     uint8_t absent[SIM_PLANS]; /* clients that do not come */
     FILE *trace;               /* or NULL */
+    uint32_t patience_s;       /* a child that is silent for so long is killed; 0: never */
     uint8_t quiet;             /* an assertion that fails was told already */
     const char *only;          /* traced: of gids this one, its children and its parent; or NULL */
 } sim_options;
@@ -167,8 +168,7 @@ struct sim {
     uint32_t chance[SIM_FAULTS]; /* of 10,000 */
     uint8_t healing;             /* faults have stopped */
     uint8_t restarts;            /* ... and then all nodes are started anew; else none is */
-    uint64_t now_us;
-    uint64_t order;
+    uint64_t now_us, order;
     struct sim_event *heap;
     uint32_t events, events_room;
     sim_node node[SIM_NODES];

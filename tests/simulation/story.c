@@ -76,7 +76,7 @@ static void tell(const lines *of, FILE *to) {
     }
 }
 
-void run_story(const sim_options *options, FILE *to) {
+int run_story(const sim_options *options, FILE *to) {
     sim_options traced = *options;
     run_result again;
     char line[LINE];
@@ -86,8 +86,9 @@ void run_story(const sim_options *options, FILE *to) {
     if (of.text == NULL || traced.trace == NULL) {
         fprintf(to, "(no room for the story: --trace tells it)\n");
         free(of.text);
-        return;
+        return 1;
     }
+    setvbuf(traced.trace, NULL, _IOLBF, 0); /* all of it, if the library ends or hangs */
     run_apart(&traced, &again);
     rewind(traced.trace);
     while (fgets(line, sizeof line, traced.trace) != NULL) {
@@ -97,4 +98,5 @@ void run_story(const sim_options *options, FILE *to) {
     tell(&of, to);
     fclose(traced.trace);
     free(of.text);
+    return again.broken;
 }

@@ -1,9 +1,13 @@
 /* `etx sim --explore`: runs configurations, tells the shortest way to what is broken. */
 #include "explore.h"
 
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,17 +24,6 @@ typedef struct request {
     uint8_t json;
 } request;
 
-static void usage(FILE *to) {
-    fprintf(to,
-            "usage: etx sim --explore list | all | quick | CONFIG\n"
-            "           [--states N]   stop after so many states (else: all of them)\n"
-            "           [--seconds S]  ... after so many seconds a configuration\n"
-            "           [--fair N]     run one of N states to its end without faults (16)\n"
-            "           [--whole]      without reductions\n"
-            "           [--check]      ... after all was explored with them: is everything there?\n"
-            "           [--replay ACTIONS]  tell that way again\n");
-}
-
 static void *share(size_t size) {
     void *memory =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -41,51 +34,122 @@ static void *share(size_t size) {
     return memory;
 }
 
-static uint64_t number_of(const char *text) {
-    return text != NULL ? strtoull(text, NULL, 10) : 0;
+/* A child that ends with this process. */
+static pid_t fork_tied(void) {
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child < 0) {
+        perror("etx sim: explore: a process");
+        exit(2);
+    }
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)) {
+        _exit(2);
+    }
+    return child;
 }
 
-static int parse(int argc, char **argv, request *ret_request) {
-    *ret_request = (request){.limits = {.fair_every = 16}};
-    for (int i = 0; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (argv[i][0] != '-') {
-            ret_request->name = argv[i];
-            continue;
-        }
-        if (strcmp(argv[i], "--trace") == 0) {
-            ret_request->trace = 1;
-            continue;
-        }
-        if (strcmp(argv[i], "--check") == 0) {
-            ret_request->limits.check = 1;
-            continue;
-        }
-        if (strcmp(argv[i], "--whole") == 0) {
-            ret_request->limits.whole = 1;
-            continue;
-        }
-        if (strcmp(argv[i], "--json") == 0) {
-            ret_request->json = 1;
-            continue;
-        }
-        if (value == NULL) {
-            return -1;
-        }
-        i++;
-        if (strcmp(argv[i - 1], "--states") == 0) {
-            ret_request->limits.states_max = number_of(value);
-        } else if (strcmp(argv[i - 1], "--seconds") == 0) {
-            ret_request->limits.seconds = (uint32_t)number_of(value);
-        } else if (strcmp(argv[i - 1], "--fair") == 0 && number_of(value) > 0) {
-            ret_request->limits.fair_every = (uint32_t)number_of(value);
-        } else if (strcmp(argv[i - 1], "--replay") == 0) {
-            ret_request->replay = value;
-        } else {
-            return -1;
-        }
+/* ---- options */
+
+enum { STATES = 256, SECONDS, FAIR, WHOLE, CHECK, REPLAY, TRACE, JSON };
+
+static const struct option longs[] = {{"states", required_argument, NULL, STATES},
+                                      {"seconds", required_argument, NULL, SECONDS},
+                                      {"fair", required_argument, NULL, FAIR},
+                                      {"whole", no_argument, NULL, WHOLE},
+                                      {"check", no_argument, NULL, CHECK},
+                                      {"replay", required_argument, NULL, REPLAY},
+                                      {"trace", no_argument, NULL, TRACE},
+                                      {"json", no_argument, NULL, JSON},
+                                      {NULL, 0, NULL, 0}};
+
+static int say_usage(const char *what, const char *word) {
+    fprintf(stderr, "etx sim: --explore: %s%s%s\netx sim: see etx sim --help\n", what,
+            word[0] != 0 ? ": " : "", word);
+    return 2;
+}
+
+static int read_number(const char *text, uint64_t max, uint64_t *ret_number) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || *end != 0 || text[0] < '0' || text[0] > '9' || number < 1 || number > max) {
+        return 0;
     }
-    return ret_request->name != NULL ? 0 : -1;
+    *ret_number = number;
+    return 1;
+}
+
+/* Four hexadecimal digits an action. */
+static int read_actions(const char *text, request *ret_request) {
+    size_t len = strlen(text);
+    ret_request->replay = text;
+    return len % 4 == 0 && len / 4 <= ACTIONS && strspn(text, "0123456789abcdefABCDEF") == len;
+}
+
+/* 0, or the exit code. */
+static int take_option(int option, request *ret_request) {
+    explore_limits *limits = &ret_request->limits;
+    uint64_t number = 0;
+    switch (option) {
+        case STATES:
+            return read_number(optarg, UINT64_MAX, &limits->states_max)
+                       ? 0
+                       : say_usage("no number of states", optarg);
+        case SECONDS:
+            if (!read_number(optarg, UINT32_MAX, &number)) {
+                return say_usage("no whole number of seconds", optarg);
+            }
+            limits->seconds = (uint32_t)number;
+            return 0;
+        case FAIR:
+            if (!read_number(optarg, UINT32_MAX, &number)) {
+                return say_usage("no such number", optarg);
+            }
+            limits->fair_every = (uint32_t)number;
+            return 0;
+        case WHOLE:
+            limits->whole = 1;
+            return 0;
+        case CHECK:
+            limits->check = 1;
+            return 0;
+        case REPLAY:
+            return read_actions(optarg, ret_request) ? 0 : say_usage("no actions", optarg);
+        case TRACE:
+            ret_request->trace = 1;
+            return 0;
+        case JSON:
+            ret_request->json = 1;
+            return 0;
+    }
+    fputs("etx sim: see etx sim --help\n", stderr); /* getopt has said what is wrong */
+    return 2;
+}
+
+/* 0, or the exit code. */
+static int parse(int argc, char **argv, request *ret_request) {
+    int code = 0;
+    *ret_request = (request){.limits = {.fair_every = 16}};
+    for (int option; code == 0 && (option = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        code = take_option(option, ret_request);
+    }
+    if (code != 0) {
+        return code;
+    }
+    if (optind == argc) {
+        return say_usage("what? list, all, quick, or the name of a configuration", "");
+    }
+    if (optind + 1 < argc) {
+        return say_usage("an argument too many", argv[optind + 1]);
+    }
+    ret_request->name = argv[optind];
+    if (ret_request->json && (ret_request->trace || ret_request->replay != NULL)) {
+        return say_usage("does not go with --json", ret_request->trace ? "--trace" : "--replay");
+    }
+    if (ret_request->limits.whole && ret_request->limits.check) {
+        return say_usage("does not go with --check", "--whole");
+    }
+    return 0;
 }
 
 /* ---- stories */
@@ -107,14 +171,12 @@ static void tell_story(const explore_config *config, const uint16_t *actions, un
     fprintf(stdout, "    %s\n", x.wrong != NULL ? x.wrong : "nothing is broken");
     int broken = x.wrong != NULL;
     explore_cores_free(x.cores);
-    fflush(stdout);
-    _exit(broken);
+    _exit(fflush(stdout) != 0 || ferror(stdout) ? EXPLORE_LOST : broken);
 }
 
-/* Tells it in a process of its own: it may end with a failed assertion. */
+/* Tells it in a process of its own: it may end with a failed assertion. The exit code. */
 static int tell_apart(const explore_config *config, const uint16_t *actions, unsigned count) {
-    fflush(stdout);
-    pid_t child = fork();
+    pid_t child = fork_tied();
     if (child == 0) {
         tell_story(config, actions, count);
     }
@@ -123,7 +185,7 @@ static int tell_apart(const explore_config *config, const uint16_t *actions, uns
     if (!WIFEXITED(status)) {
         printf("    the core's own assertion fails\n");
     }
-    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 static int replay(const explore_config *config, const char *text) {
@@ -211,8 +273,7 @@ static void print_json_row(const explore_config *config,
 static void run_one(const explore_config *config, const request *asked, totals *sum) {
     explore_found *found = share(sizeof *found);
     explore_way *way = share(WAYS_MAX * sizeof *way);
-    fflush(stdout);
-    pid_t child = fork();
+    pid_t child = fork_tied();
     if (child == 0) {
         explore_search(config, &asked->limits, found, way, WAYS_MAX);
         _exit(0);
@@ -264,6 +325,22 @@ static void print_list(void) {
     }
 }
 
+static void print_list_json(void) {
+    const explore_config *config;
+    printf("{\"configurations\":[");
+    for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
+        const explore_budget *b = &config->budget;
+        printf(
+            "%s{\"name\":\"%s\",\"about\":\"%s\",\"quick\":%s,\"crashes\":%u,"
+            "\"takeovers\":%u,\"outages\":%u,\"lost\":%u,\"duplicates\":%u,"
+            "\"early_timeouts\":%u,\"repeats\":%u,\"operator\":%u}",
+            i > 0 ? "," : "", config->name, config->about, config->quick ? "true" : "false",
+            b->crashes, b->takeovers, b->outages, b->lost, b->duplicates, b->early, b->repeats,
+            b->operators);
+    }
+    printf("]}\n");
+}
+
 static int run_all(const request *asked) {
     const explore_config *config;
     totals sum = {0};
@@ -302,17 +379,20 @@ static int run_all(const request *asked) {
 
 int etx__explore_main(int argc, char **argv) {
     request asked;
-    if (parse(argc, argv, &asked) != 0) {
-        fprintf(stderr, "etx sim: --explore was not understood\n");
-        usage(stderr);
-        return 2;
-    }
-    if (strcmp(asked.name, "list") == 0) {
-        print_list();
-        return 0;
+    int code = parse(argc, argv, &asked);
+    if (code != 0) {
+        return code;
     }
     if (asked.replay == NULL) {
-        return run_all(&asked);
+        if (strcmp(asked.name, "list") != 0) {
+            return run_all(&asked);
+        }
+        if (asked.json) {
+            print_list_json();
+        } else {
+            print_list();
+        }
+        return 0;
     }
     const explore_config *config;
     for (unsigned i = 0; (config = explore_config_at(i)) != NULL; i++) {
@@ -320,6 +400,5 @@ int etx__explore_main(int argc, char **argv) {
             return replay(config, asked.replay);
         }
     }
-    fprintf(stderr, "etx sim: no configuration is called %s\n", asked.name);
-    return 2;
+    return say_usage("--replay needs the name of one configuration, not", asked.name);
 }

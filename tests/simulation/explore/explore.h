@@ -206,7 +206,8 @@ void explore_search(const explore_config *config,
                     explore_found *found,
                     explore_way *way,
                     uint64_t ways_max);
-/* What follows `--explore` on the command line. */
+enum { EXPLORE_LOST = 3 /* instead of an exit code: what was told could not be written */ };
+/* What stands beside `--explore` on the command line. */
 int etx__explore_main(int argc, char **argv);
 
 #endif
