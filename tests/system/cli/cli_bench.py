@@ -54,7 +54,7 @@ class Bench(Case):
         found = json.loads(self.expect(0, "bench", "recovery", "--live", "500", "--finished",
                                        "500", "--remembered", "300", "--json", "--home",
                                        "file:" + self.path("log")).stdout)
-        self.assertEqual(found["recovered"], 500)
+        self.assertGreaterEqual(found["recovered"], 500)  # an END rides with a later put
         self.assertGreater(found["start_s"], 0)
 
     def test_a_log_that_is_there_is_left_alone(self):
