@@ -228,7 +228,7 @@ NET_SYSTEM = re.compile(
 NET_PARTICIPANT = "src/integration/participant"
 NET_PUBLIC = {f"net/{name}.h" for name in (
     "address", "client", "error", "http", "loop", "server", "tls", "url")}
-CORE_PROTOCOL = {"src/protocol/assert.h", "src/protocol/hash.h"}
+CORE_PROTOCOL = {"src/protocol/assert.h", "src/protocol/copy.h", "src/protocol/hash.h"}
 
 
 def layer_of(path):
