@@ -223,8 +223,8 @@ FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "limits.h"}
 CORE_SYSTEM = FREESTANDING | {"string.h"}
 # What net/ may need beside itself (the C library, the parser, OpenSSL), and what others may of it.
 NET_SYSTEM = re.compile(
-    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|signal|stdarg"
-    r"|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$")
+    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|sched|signal"
+    r"|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$")
 NET_PARTICIPANT = "src/integration/participant"
 NET_PUBLIC = {f"net/{name}.h" for name in (
     "address", "client", "error", "http", "loop", "server", "tls", "url")}
