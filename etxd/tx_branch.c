@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../net/url.h"
 #include "tx.h"
 
 enum { URL_MAX = 2046, FIELDS_MAX = 32, HEADERS_MAX = 32 };
@@ -36,30 +35,23 @@ typedef struct reading {
     etx_http_branch http;
 } reading;
 
-/* Where nobody said what may be called, only this machine is; a name is judged again when it is
- * resolved, but need not be begun with. */
-static int is_elsewhere(const etxd *server, const char *url) {
-    net_url parsed;
-    return server->config.allow_target.count == 0 &&
-           net_url_parse(url, strlen(url), &parsed, NULL) == 0 && parsed.kind == NET_HOST_NAME &&
-           strcmp(parsed.host, "localhost") != 0;
-}
-
-int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url) {
-    char why[200] = "";
-    int rc = etx_http_allowed(x->server->http, url, why, sizeof why);
-    if (rc == 0 && !is_elsewhere(x->server, url)) {
-        return 0;
-    }
-    if (rc == 0) {
-        snprintf(why, sizeof why, "only this machine may be called");
-    }
+static int refuse_url(etxd_exchange *x,
+                      const etxd_object *object,
+                      const char *name,
+                      int rc,
+                      const char *why) {
     if (rc == ETX_EINVALID) {
         return etxd_json_refuse(object, name, "%s: %s", name, why);
     }
     (void)etxd_problem_set(&x->problem, ETXD_TARGET_NOT_ALLOWED_PROBLEM, "%s: %s", name, why);
     etxd_problem_point(&x->problem, "%s/%s", object->at, name);
     return -1;
+}
+
+int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url) {
+    char why[200] = "";
+    int rc = etx_http_allowed(x->server->http, url, why, sizeof why);
+    return rc == 0 ? 0 : refuse_url(x, object, name, rc, why);
 }
 
 /* ---- kind and fields */
@@ -166,7 +158,7 @@ static int read_url(reading *r, size_t operation, const char *base) {
     if (strlen(r->urls[operation]) > URL_MAX) {
         return etxd_json_refuse(r->object, name, "a URL has at most %d bytes", URL_MAX);
     }
-    return etxd_url_judge(r->x, r->object, name, r->urls[operation]);
+    return 0; /* write_bytes judges it */
 }
 
 static int read_urls(reading *r) {
@@ -310,13 +302,29 @@ static int read_numbers(const reading *r, etx_branch *branch) {
     return 0;
 }
 
+/* The field that says a URL. */
+static const char *field_of(const reading *r, const char *url) {
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        if (r->urls[i] == url) {
+            return r->built[i] != NULL ? "url" : r->kind->operations[i];
+        }
+    }
+    return "";
+}
+
 static int write_bytes(reading *r, etxd_leaf *leaf) {
     char why[200] = "";
+    const char *url;
     size_t len = 0;
     int rc;
     r->http.size = sizeof r->http;
     r->http.traceparent = r->x->traceparent[0] != '\0' ? r->x->traceparent : NULL;
-    rc = etx_http_branch_write(&r->http, &leaf->bytes, &len, why, sizeof why);
+    rc = etx_http_branch_admit(r->x->server->http, &r->http, &url, &leaf->bytes, &len, why,
+                               sizeof why);
+    if (url != NULL) {
+        return refuse_url(r->x, r->object, field_of(r, url), rc, why);
+    }
     if (rc != 0) {
         return rc == ETX_EINVALID ? etxd_json_refuse(r->object, "", "%s", why)
                                   : etxd_fail(r->x, rc, why);

@@ -121,10 +121,26 @@ static int ends_in_number(const char *text, size_t len) {
     return 1;
 }
 
+/* An address in the one way to write it, so it is the host as well. */
+static int take_ip4(const char *text, size_t len, net_url *url) {
+    uint8_t ip[4];
+    if (len == 0 || !is_digit(text[0]) || parse_ip4(text, len, ip) != 0) {
+        return NET_EINVALID;
+    }
+    url->kind = NET_HOST_IP4;
+    memcpy(url->ip, ip, sizeof ip);
+    memcpy(url->host, text, len);
+    url->host[len] = '\0';
+    return 0;
+}
+
 static int parse_name(const char *text, size_t len, net_url *url, const char **ret_reason) {
     size_t label = 0;
     if (len > 1 && text[len - 1] == '.') {
         len--;
+    }
+    if (take_ip4(text, len, url) == 0) {
+        return 0;
     }
     if (len == 0) {
         return refuse(ret_reason, "there is no host");
@@ -149,11 +165,7 @@ static int parse_name(const char *text, size_t len, net_url *url, const char **r
         url->kind = NET_HOST_NAME;
         return 0;
     }
-    if (parse_ip4(text, len, url->ip) != 0) {
-        return refuse(ret_reason, "an IPv4 address is four decimal numbers");
-    }
-    url->kind = NET_HOST_IP4; /* there is one way to write it, which is in `host` by now */
-    return 0;
+    return refuse(ret_reason, "an IPv4 address is four decimal numbers");
 }
 
 static int parse_port(const char *text, size_t len, net_url *url, const char **ret_reason) {

@@ -38,6 +38,7 @@ typedef struct etx__http_target etx__http_target;
 typedef struct etx__http_config {
     _Atomic uint32_t holds;
     etx__http_allow allow;
+    int names_listed;
     uint32_t target_in_flight_max, target_queue_max, breaker_failures, breaker_open_ms, connect_ms;
     uint64_t answer_bytes_max;
     net_tls *tls; /* NULL: no call has needed it yet */
@@ -118,6 +119,13 @@ int etx__http_envelope_read(const void *bytes,
                             etx_http_branch *ret_branch,
                             void *room,
                             size_t room_size);
+
+/* As etx_http_branch_write, but that URLs are not judged. */
+int etx__http_envelope_write(const etx_http_branch *branch,
+                             void **ret_bytes,
+                             size_t *ret_len,
+                             char *why,
+                             size_t size);
 
 /* ---- body.c: {"payload": ..., "results": {...}} */
 
