@@ -13,12 +13,15 @@ uint64_t etxd_now_us(void) {
 }
 
 /* The trace that the request came in; else the one that its transaction is in. */
-static void name_trace(const etxd_exchange *x, etxd_trace_name *ret_name) {
-    *ret_name = (etxd_trace_name){"", ""};
+static void name_trace(const etxd_exchange *x, char ret_trace[33]) {
+    const etxd *server = x->server;
+    ret_trace[0] = '\0';
     if (x->traceparent[0] != '\0') {
-        snprintf(ret_name->trace, sizeof ret_name->trace, "%.32s", x->traceparent + 3);
+        memcpy(ret_trace, x->traceparent + 3, 32);
+        ret_trace[32] = '\0';
     } else if (x->gid[0] != '\0') {
-        etxd_trace_of(x->server->trace, x->gid, ret_name);
+        etxd_trace_of(server->trace, net_loop_is_here(server->loop) ? server->http : NULL, x->gid,
+                      ret_trace);
     }
 }
 
@@ -28,20 +31,20 @@ void etxd_note(etxd_exchange *x, int status) {
     atomic_fetch_add_explicit(&server->counts.answers[place][status / 100 - 1], 1,
                               memory_order_relaxed);
     if (server->config.access_log && etxd_log_wants(&server->log, ETXD_INFO)) {
-        etxd_trace_name name;
+        char trace[33];
         const etxd_field fields[] = {
             {"method", x->method, 0},
             {"path", x->path, 0},
             {"status", NULL, (uint64_t)status},
             {"us", NULL, etxd_now_us() - x->began_us},
             {"gid", x->gid, 0},
-            {"trace_id", name.trace, 0},
+            {"trace_id", trace, 0},
             {"token", x->who, 0},
             {"forwarded", x->node, 0},
             {"traceparent", x->traceparent, 0},
             {"code", etxd_problem_name(x->problem.code), 0},
         };
-        name_trace(x, &name);
+        name_trace(x, trace);
         etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
     }
     etxd_letter_free(x->later);
@@ -102,12 +105,12 @@ int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
         etx_engine_message(x->server->engine, message, sizeof message);
     }
     if (code == ETXD_INTERNAL_PROBLEM) {
-        etxd_trace_name name;
+        char trace[33];
         const etxd_field fields[] = {{"error", etx_error_name(rc), 0},
                                      {"gid", x->gid, 0},
-                                     {"trace_id", name.trace, 0},
+                                     {"trace_id", trace, 0},
                                      {"detail", message, 0}};
-        name_trace(x, &name);
+        name_trace(x, trace);
         etxd_log_line(&x->server->log, ETXD_ERROR, "a request failed", fields, 4);
     }
     return etxd_problem_set(&x->problem, code, "%s",

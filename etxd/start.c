@@ -271,6 +271,7 @@ void etxd_stop(etxd *server) {
         (void)etx_engine_close(server->engine, ETX_CLOSE_ABRUPT, 0); /* unless it is closed */
     }
     etx_http_free(server->http);
+    server->http = NULL;
     etx_engine_free(server->engine);
     if (life->signals.fd >= 0) {
         net_watch_remove(server->loop, &life->signals);

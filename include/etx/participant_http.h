@@ -152,6 +152,9 @@ int etx_http_traceparent(const char *caller,
                          const char *operation,
                          uint32_t attempt,
                          char ret_traceparent[56]);
+/* The trace that follows from a gid, as above: 32 digits, and a NUL. On the loop's thread; of a gid
+ * that was called lately it is known. Errors: ETX_ENOMEM. */
+int etx_http_trace(etx_http *http, const char *gid, char ret_trace[33]);
 
 /* Counters of one target since it was first called. `unknown` counts calls that were made;
  * `rejected` those that were not, since its queue was full or its breaker open. */

@@ -219,7 +219,9 @@ int etx_http_create(const etx_http_options *options,
     http->report_user = options->report_user;
     use_config(http, config);
     http->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    rc = http->md == NULL ? ETX_ENOMEM : etx__http_namer_open(&http->namer, http->md);
+    rc = http->md == NULL
+             ? ETX_ENOMEM
+             : etx__http_namer_open(&http->namer, http->md, http->named, ETX__HTTP_NAMED);
     rc = rc == 0 ? start_client(http) : rc;
     if (rc != 0) {
         net_client_free(http->client);
