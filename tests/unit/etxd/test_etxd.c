@@ -51,6 +51,30 @@ static void test_members(void **state) {
                         "{\"a\":\"x\",\"b\":18446744073709551615,\"c\":false,\"d\":null}");
     etxd_text_free(&text);
     assert_string_equal(etxd_moment(1767225600123, moment), "2026-01-01T00:00:00.123Z");
+    assert_string_equal(etxd_moment(1709251199999, moment), "2024-02-29T23:59:59.999Z");
+    assert_string_equal(etxd_moment(0, moment), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(etxd_moment(UINT64_MAX, moment), "9999-12-31T23:59:59.999Z");
+}
+
+/* Any byte, anywhere in a text that is looked at by eight at once, is written as it is alone. */
+static void test_every_byte_of_a_string(void **state) {
+    static const char plain[] = "abcdefgh ~!#[]jklmn";
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        for (size_t place = 0; place < sizeof plain - 1; place++) {
+            char bytes[sizeof plain];
+            char want[64];
+            char alone = (char)byte;
+            etxd_text text = {0};
+            etxd_text_json(&text, &alone, 1);
+            memcpy(bytes, plain, sizeof plain);
+            bytes[place] = alone;
+            snprintf(want, sizeof want, "\"%.*s%.*s%s\"", (int)place, plain, (int)text.len - 2,
+                     text.bytes + 1, plain + place + 1);
+            json_of(bytes, sizeof plain - 1, want);
+            etxd_text_free(&text);
+        }
+    }
 }
 
 static void test_nearest(void **state) {
@@ -302,12 +326,19 @@ static void test_problems(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_strings), cmocka_unit_test(test_members),
-        cmocka_unit_test(test_nearest),      cmocka_unit_test(test_span_member),
-        cmocka_unit_test(test_span_next),    cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_base64),       cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_bad_tokens),   cmocka_unit_test(test_allowance),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_every_byte_of_a_string),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_span_member),
+        cmocka_unit_test(test_span_next),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_bad_tokens),
+        cmocka_unit_test(test_allowance),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
