@@ -104,7 +104,8 @@ int etxd_span_next(etxd_span array, size_t *at, etxd_span *ret) {
     return 1;
 }
 
-int etxd_span_member(etxd_span object, const char *name, etxd_span *ret) {
+/* Where a member's value begins. */
+static int find_member(etxd_span object, const char *name, size_t *ret_at) {
     size_t len = strlen(name);
     size_t at = skip_space(object, 0) + 1;
     for (;;) {
@@ -124,11 +125,29 @@ int etxd_span_member(etxd_span object, const char *name, etxd_span *ret) {
             return -1;
         }
         if (end - 1 - from == len && memcmp(object.bytes + from, name, len) == 0) {
-            *ret = (etxd_span){object.bytes + at, skip_value(object, at) - at};
+            *ret_at = at;
             return 0;
         }
         at = skip_value(object, at);
     }
+}
+
+int etxd_span_member(etxd_span object, const char *name, etxd_span *ret) {
+    size_t at = 0;
+    if (find_member(object, name, &at) != 0) {
+        return -1;
+    }
+    *ret = (etxd_span){object.bytes + at, skip_value(object, at) - at};
+    return 0;
+}
+
+int etxd_span_array(etxd_span object, const char *name, etxd_span *ret) {
+    size_t at = 0;
+    if (find_member(object, name, &at) != 0) {
+        return -1;
+    }
+    *ret = (etxd_span){object.bytes + at, object.len - at};
+    return 0;
 }
 
 static int digit_of(char c) {

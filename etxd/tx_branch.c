@@ -44,8 +44,7 @@ static int refuse_url(etxd_exchange *x,
         return etxd_json_refuse(object, name, "%s: %s", name, why);
     }
     (void)etxd_problem_set(&x->problem, ETXD_TARGET_NOT_ALLOWED_PROBLEM, "%s: %s", name, why);
-    etxd_problem_point(&x->problem, "%s/%s", object->at, name);
-    return -1;
+    return etxd_json_point(object, name);
 }
 
 int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url) {
@@ -200,7 +199,7 @@ static int read_base64(reading *r, const char *text) {
 static int read_payload(reading *r) {
     const char *base64 = NULL;
     etxd_span raw;
-    int has_json = json_object_get(r->object->json, "payload") != NULL;
+    int has_json = etxd_json_member(r->object, "payload") != NULL;
     if (etxd_json_text(r->object, "payload_base64", &base64) != 0 ||
         etxd_json_text(r->object, "content_type", &r->http.content_type) != 0 ||
         etxd_json_flag(r->object, "results", &r->results) != 0) {
@@ -227,7 +226,7 @@ static int read_payload(reading *r) {
 }
 
 static int read_headers(reading *r) {
-    json_t *headers = json_object_get(r->object->json, "headers");
+    json_t *headers = etxd_json_member(r->object, "headers");
     const char *name;
     json_t *value;
     if (headers != NULL && !json_is_object(headers)) {
@@ -337,8 +336,7 @@ static int write_bytes(reading *r, etxd_leaf *leaf) {
 static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
     if (!json_is_object(r->object->json)) {
         (void)etxd_problem_set(&r->x->problem, ETXD_WRONG_TYPE_PROBLEM, "a branch is an object");
-        etxd_problem_point(&r->x->problem, "%s", r->object->at);
-        return -1;
+        return etxd_json_point(r->object, "");
     }
     leaf->branch = (etx_branch)ETX_BRANCH_INIT;
     if (read_kind(r) != 0 || check_fields(r, extra) != 0 || read_who(r) != 0 || read_urls(r) != 0 ||

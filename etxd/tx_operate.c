@@ -224,10 +224,11 @@ static int read_filter(etxd_exchange *x, const etxd_object *body, order *one) {
     static const char *const fields[] = {"state",         "kind",       "parked", "stalled",
                                          "older_than_ms", "gid_prefix", NULL};
     static const char *const kinds[] = {"tcc", "saga", "xa", "message", "notification", NULL};
-    etxd_object filter = {json_object_get(body->json, "filter"), "/filter", &x->problem};
+    etxd_object filter;
     const char *states = NULL;
     uint64_t age = 0;
     int kind = -1, parked = 0, stalled = 0;
+    etxd_json_open(&filter, etxd_json_member(body, "filter"), "/filter", SIZE_MAX, &x->problem);
     if (!json_is_object(filter.json)) {
         return etxd_json_missing(body, "filter", "an object; {} is all that is not ended");
     }

@@ -116,9 +116,9 @@ static int read_initiator(etxd_exchange *x, etxd_plan *plan) {
 
 /* The i-th branch, whose text is `text`. */
 static int read_leaf(etxd_exchange *x, etxd_plan *plan, json_t *list, size_t i, etxd_span text) {
-    etxd_object object = {json_array_get(list, i), "", &x->problem};
+    etxd_object object;
     etxd_leaf *leaf = &plan->leaves[i];
-    snprintf(object.at, sizeof object.at, "/branches/%zu", i);
+    etxd_json_open(&object, json_array_get(list, i), "/branches", i, &x->problem);
     if (etxd_leaf_read(x, &object, text, NULL, leaf) != 0) {
         return -1;
     }
@@ -151,7 +151,7 @@ static int read_leaves(etxd_exchange *x, etxd_plan *plan) {
     if (plan->leaves == NULL) {
         return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
     }
-    if (etxd_span_member(text, "branches", &array) != 0) {
+    if (etxd_span_array(text, "branches", &array) != 0) {
         return etxd_json_refuse(&plan->body, "branches", "write names of fields without escapes");
     }
     while (plan->count < json_array_size(list) && etxd_span_next(array, &at, &element)) {

@@ -128,7 +128,7 @@ static void test_span_member(void **state) {
 
 static void test_span_next(void **state) {
     static const char *const want[] = {"1", "{\"a\":[2]}", "\",]\"", "[]"};
-    etxd_span value;
+    etxd_span array, value;
     size_t at = 0;
     size_t i;
     (void)state;
@@ -140,6 +140,14 @@ static void test_span_next(void **state) {
     assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 0);
     at = 0;
     assert_int_equal(etxd_span_next(span("[ ]"), &at, &value), 0);
+    /* an array in an object ends by itself, whatever comes behind it */
+    assert_int_equal(
+        etxd_span_array(span("{\"a\":{\"b\":[3]}, \"b\" : [1] ,\"c\":[2]}"), "b", &array), 0);
+    at = 0;
+    assert_int_equal(etxd_span_next(array, &at, &value), 1);
+    assert_memory_equal(value.bytes, "1", value.len);
+    assert_int_equal(etxd_span_next(array, &at, &value), 0);
+    assert_int_equal(etxd_span_array(span("{\"a\":[]}"), "b", &array), -1);
 }
 
 static void test_depth(void **state) {
