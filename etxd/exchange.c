@@ -148,7 +148,7 @@ static etxd_exchange *make_exchange(net_request *request, etxd *server) {
     x->method = net_request_method(request);
     x->began_us = etxd_now_us();
     x->outcome = (etx_outcome)ETX_OUTCOME_INIT;
-    snprintf(x->path, sizeof x->path, "%.*s", (int)(path.len < 1000 ? path.len : 1000), path.bytes);
+    memcpy(x->path, path.bytes, path.len < sizeof x->path ? path.len : sizeof x->path - 1);
     if (is_traceparent(trace)) {
         memcpy(x->traceparent, trace.bytes, trace.len);
     }

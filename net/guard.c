@@ -69,17 +69,17 @@ static int is_token(char c) {
     return (class_of((unsigned char)c) & TOKEN) != 0;
 }
 
-static int is_all_of(const char *text, size_t len, unsigned class) {
-    for (size_t i = 0; i < len; i++) {
-        if (!(class_of((unsigned char)text[i]) & class)) {
-            return 0;
-        }
+/* How many of the first bytes are of a class. */
+static size_t skip_class(const char *bytes, size_t len, unsigned class) {
+    size_t at = 0;
+    while (at < len && (class_of((unsigned char)bytes[at]) & class)) {
+        at++;
     }
-    return 1;
+    return at;
 }
 
 int net__is_token(const char *text, size_t len) {
-    return len > 0 && is_all_of(text, len, TOKEN);
+    return len > 0 && skip_class(text, len, TOKEN) == len;
 }
 
 /* How many of the bytes may stand in a value, as far as eight at once tell: in none of a word's
@@ -102,7 +102,7 @@ static size_t skip_words(const char *bytes, size_t len) {
 
 int net__is_value(const char *text, size_t len) {
     size_t at = skip_words(text, len);
-    return is_all_of(text + at, len - at, VALUE);
+    return skip_class(text + at, len - at, VALUE) == len - at;
 }
 
 void net__guard_begin(net__guard *guard, int response) {
@@ -295,14 +295,6 @@ static state step(net__guard *guard, const net__guard_limits *limits, char c) {
             break;
     }
     return ENDED;
-}
-
-static size_t skip_class(const char *bytes, size_t len, unsigned class) {
-    size_t at = 0;
-    while (at < len && (class_of((unsigned char)bytes[at]) & class)) {
-        at++;
-    }
-    return at;
 }
 
 /* The version that nearly everybody has, if all of it is here. */
