@@ -25,31 +25,65 @@ static void name_trace(const etxd_exchange *x, char ret_trace[33]) {
     }
 }
 
-void etxd_note(etxd_exchange *x, int status) {
+static void write_lines(net_task *task) {
+    etxd *server = (etxd *)(void *)((char *)task - offsetof(etxd, lines.task));
+    server->lines.waits = 0;
+    etxd_log_write(&server->log, &server->lines.text);
+}
+
+static void keep_line(etxd *server, const etxd_field *fields, size_t count) {
+    etxd_log_keep(&server->log, &server->lines.text, ETXD_INFO, "request", fields, count);
+    if (!server->lines.waits) {
+        server->lines.waits = 1;
+        server->lines.task.run = write_lines;
+        net_loop_defer(server->loop, &server->lines.task);
+    }
+}
+
+static void write_access(const etxd_exchange *x, int status) {
+    etxd *server = x->server;
+    char trace[33];
+    const etxd_field fields[] = {
+        {"method", x->method, 0},
+        {"path", x->path, 0},
+        {"status", NULL, (uint64_t)status},
+        {"us", NULL, etxd_now_us() - x->began_us},
+        {"gid", x->gid, 0},
+        {"trace_id", trace, 0},
+        {"token", x->who, 0},
+        {"forwarded", x->node, 0},
+        {"traceparent", x->traceparent, 0},
+        {"code", etxd_problem_name(x->problem.code), 0},
+    };
+    size_t count = sizeof fields / sizeof *fields;
+    name_trace(x, trace);
+    if (x->apart) {
+        keep_line(server, fields, count);
+    } else {
+        etxd_log_line(&server->log, ETXD_INFO, "request", fields, count);
+    }
+}
+
+/* Counts it, and tells the log. */
+static void note(const etxd_exchange *x, int status) {
     etxd *server = x->server;
     size_t place = etxd_route_place(x->route);
     atomic_fetch_add_explicit(&server->counts.answers[place][status / 100 - 1], 1,
                               memory_order_relaxed);
     if (server->config.access_log && etxd_log_wants(&server->log, ETXD_INFO)) {
-        char trace[33];
-        const etxd_field fields[] = {
-            {"method", x->method, 0},
-            {"path", x->path, 0},
-            {"status", NULL, (uint64_t)status},
-            {"us", NULL, etxd_now_us() - x->began_us},
-            {"gid", x->gid, 0},
-            {"trace_id", trace, 0},
-            {"token", x->who, 0},
-            {"forwarded", x->node, 0},
-            {"traceparent", x->traceparent, 0},
-            {"code", etxd_problem_name(x->problem.code), 0},
-        };
-        name_trace(x, trace);
-        etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
+        write_access(x, status);
     }
+}
+
+static void free_exchange(etxd_exchange *x) {
     etxd_letter_free(x->later);
     free(x->owned);
     free(x);
+}
+
+void etxd_note(etxd_exchange *x, int status) {
+    note(x, status);
+    free_exchange(x);
 }
 
 void etxd_answer_with(etxd_exchange *x,
@@ -78,9 +112,10 @@ void etxd_answer_with(etxd_exchange *x,
         answer.status = status = 503;
         answer.body_len = 0;
     }
+    note(x, status); /* first: what it keeps is written before the answer is sent */
     (void)net_request_answer(x->request, &answer);
     etxd_text_free(body);
-    etxd_note(x, status);
+    free_exchange(x);
 }
 
 void etxd_answer(etxd_exchange *x, int status, const char *content_type, etxd_text *body) {

@@ -281,6 +281,7 @@ void etxd_stop(etxd *server) {
     etxd_events_free(server->events);
     etxd_stories_free(server->stories);
     net_loop_free(server->loop);
+    etxd_text_free(&server->lines.text);
     net_tls_free(server->tls);
     etxd_tokens_free(&server->tokens);
     free(life);

@@ -51,6 +51,7 @@ static void answer_with(etxd_waiting *one, int rc, const etx_outcome *outcome) {
     one->x = NULL;
     unlink_waiting(one);
     net_timer_stop(one->server->loop, &one->timer);
+    x->apart = 1;
     x->rc = rc;
     x->outcome = *outcome;
     if (x->outcome.gid[0] == '\0') {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../../../etxd/json.h"
+#include "../../../etxd/log.h"
 
 /* ---- text */
 
@@ -87,6 +88,80 @@ static void test_nearest(void **state) {
     assert_string_equal(etxd_nearest("knid", words), "kind");
     assert_null(etxd_nearest("entirely", words));
     assert_null(etxd_nearest(large, words));
+}
+
+/* ---- lines of the log */
+
+static size_t count_lines(const char *bytes, size_t len) {
+    size_t count = 0;
+    for (size_t i = 0; i < len; i++) {
+        count += bytes[i] == '\n';
+    }
+    return count;
+}
+
+/* What is kept is written by whole lines, in their order, in pieces that a pipe takes at once. */
+static void test_kept_lines(void **state) {
+    enum { LINES = 300 };
+    char bytes[65536];
+    int ends[2];
+    etxd_log log = {.json = 1, .level = ETXD_INFO};
+    etxd_text lines = {0};
+    size_t len = 0, told = 0;
+    (void)state;
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    log.fd = ends[1];
+    for (uint64_t i = 0; i < LINES; i++) {
+        const etxd_field field = {"number", NULL, i};
+        ssize_t came;
+        etxd_log_keep(&log, &lines, i % 7 == 0 ? ETXD_DEBUG : ETXD_INFO, "a line", &field, 1);
+        if (i == LINES - 1) {
+            etxd_log_write(&log, &lines);
+        }
+        came = read(ends[0], bytes + len, sizeof bytes - len);
+        assert_true(came < 0 || (came <= 4096 && bytes[len + (size_t)came - 1] == '\n'));
+        len += came > 0 ? (size_t)came : 0;
+    }
+    assert_int_equal(lines.len, 0);
+    assert_int_equal(count_lines(bytes, len), LINES - (LINES + 6) / 7);
+    for (const char *at = bytes; told < LINES; told++) {
+        char want[40];
+        if (told % 7 != 0) {
+            const char *end = memchr(at, '\n', (size_t)(bytes + len - at));
+            snprintf(want, sizeof want, "\"number\":%zu}", told);
+            assert_memory_equal(end - strlen(want), want, strlen(want));
+            at = end + 1;
+        }
+    }
+    etxd_text_free(&lines);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A text that has no memory for a line gives the lines before it, and goes on. */
+static void test_kept_lines_without_memory(void **state) {
+    const etxd_field field = {"number", NULL, 1};
+    char bytes[4096];
+    int ends[2];
+    etxd_log log = {.level = ETXD_INFO};
+    etxd_text lines = {0};
+    (void)state;
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    log.fd = ends[1];
+    etxd_log_keep(&log, &lines, ETXD_INFO, "first", &field, 1);
+    lines.failed = 1;
+    etxd_log_keep(&log, &lines, ETXD_INFO, "lost", &field, 1);
+    etxd_log_keep(&log, &lines, ETXD_INFO, "second", &field, 1);
+    etxd_log_write(&log, &lines);
+    ssize_t len = read(ends[0], bytes, sizeof bytes - 1);
+    assert_true(len > 0);
+    bytes[len] = '\0';
+    assert_non_null(strstr(bytes, "first"));
+    assert_null(strstr(bytes, "lost"));
+    assert_non_null(strstr(bytes, "second"));
+    etxd_text_free(&lines);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- JSON */
@@ -337,6 +412,8 @@ int main(void) {
         cmocka_unit_test(test_json_strings),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_every_byte_of_a_string),
+        cmocka_unit_test(test_kept_lines),
+        cmocka_unit_test(test_kept_lines_without_memory),
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_span_member),
         cmocka_unit_test(test_span_next),
