@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "log.h"
 #include "problem.h"
+#include "scratch.h"
 #include "secret.h"
 #include "story.h"
 #include "text.h"
@@ -92,6 +93,7 @@ struct etxd {
     net_tls *tls; /* NULL: none */
     etx_engine *engine;
     etx_http *http;
+    etxd_scratch *scratch; /* of bodies; NULL: none */
     etxd_tokens tokens;
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;

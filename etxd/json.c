@@ -289,6 +289,28 @@ static int is_too_deep(net_text body, uint64_t depth) {
     return count > depth && etxd_json_depth(body.bytes, body.len) > depth;
 }
 
+static json_t *load(net_text body, etxd_object *ret, json_error_t *error) {
+    json_t *json;
+    ret->piece = etxd_scratch_begin(ret->scratch);
+    json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
+                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, error);
+    ret->whole = etxd_scratch_end(ret->scratch) && ret->piece >= 0;
+    if (json == NULL) {
+        etxd_scratch_release(ret->scratch, ret->piece);
+    }
+    return json;
+}
+
+void etxd_json_free(etxd_object *body) {
+    if (body->json != NULL && !body->whole) {
+        json_decref(body->json);
+    }
+    if (body->json != NULL) {
+        etxd_scratch_release(body->scratch, body->piece);
+    }
+    body->json = NULL;
+}
+
 int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret) {
     net_text body = net_request_body(x->request);
     json_t *json;
@@ -304,8 +326,8 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
     if (body.len > 0 && memchr(body.bytes, 0, body.len) != NULL) { /* jansson passes over some */
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "a byte of it is NUL");
     }
-    json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
-                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    ret->scratch = x->server->scratch;
+    json = load(body, ret, &error);
     if (json == NULL) {
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "line %d, byte %d: %s",
                                 error.line, error.position, error.text);
@@ -316,7 +338,6 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
     } else if (names == NULL || etxd_json_only(ret, names) == 0) {
         return 0;
     }
-    json_decref(json);
-    ret->json = NULL;
+    etxd_json_free(ret);
     return -1;
 }

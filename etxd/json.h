@@ -19,15 +19,19 @@ typedef struct etxd_object {
     const char *within;
     size_t place; /* SIZE_MAX: none */
     etxd_problem *problem;
+    etxd_scratch *scratch; /* of a body: where it lies, and in which piece */
+    int piece, whole;      /* ... and whether all of it does */
     /* those of it, to be found without a hash for each field that may be there; 0: not listed */
     size_t count;
     etxd_member members[ETXD_MEMBERS_MAX];
 } etxd_object;
 
 /* Reads the body of a POST: demands the content type, one document, an object, not too deep, and no
- * fields but `names` (NULL: the caller looks at them). `*ret` holds a reference, to be given back
- * by json_decref. 0, or -1 and a problem, as all here. */
+ * fields but `names` (NULL: the caller looks at them). To be freed by etxd_json_free, with all that
+ * is in it. 0, or -1 and a problem, as all here. */
 int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret);
+/* What is zeroed is allowed. */
+void etxd_json_free(etxd_object *body);
 /* Begins with a value of the body. */
 void etxd_json_open(etxd_object *object,
                     json_t *json,

@@ -72,7 +72,7 @@ int etxd_post_branches(etxd_exchange *x) {
         return -1;
     }
     rc = enlist(x, &body);
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }
 
@@ -119,7 +119,7 @@ int etxd_post_result(etxd_exchange *x) {
         rc = take_result(x, &body, tx);
         etx_tx_discard(tx);
     }
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }
 
@@ -163,7 +163,7 @@ static int post_decision(etxd_exchange *x, int commit) {
     if (rc == 0 && !forwarded) {
         rc = attach(x, &body, &tx);
     }
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc != 0 || forwarded ? rc : decide(x, tx, commit);
 }
 

@@ -175,7 +175,7 @@ static int post_order(etxd_exchange *x, etx_bulk what, const char *const *fields
     if (rc == 0) {
         rc = read_who(x, &body, one, what != ETX_BULK_RETRY);
         rc = rc == 0 && what == 0 ? read_force(&body, one) : rc;
-        json_decref(body.json);
+        etxd_json_free(&body);
     }
     x->state = one;
     if (rc == 0) {
@@ -272,7 +272,7 @@ static int post_bulk(etxd_exchange *x, etx_bulk what) {
                      read_who(x, &body, one, what != ETX_BULK_RETRY) != 0
                  ? -1
                  : 0;
-        json_decref(body.json);
+        etxd_json_free(&body);
     }
     one->per_second = (uint32_t)rate;
     x->state = one;

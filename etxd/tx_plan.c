@@ -201,5 +201,5 @@ void etxd_plan_free(etxd_plan *plan) {
     }
     free(plan->leaves);
     free(plan->initiator);
-    json_decref(plan->body.json);
+    etxd_json_free(&plan->body);
 }

@@ -14,6 +14,7 @@
 
 #include "../../../etxd/json.h"
 #include "../../../etxd/log.h"
+#include "../../../etxd/scratch.h"
 
 /* ---- text */
 
@@ -162,6 +163,94 @@ static void test_kept_lines_without_memory(void **state) {
     etxd_text_free(&lines);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* ---- scratch */
+
+static int is_within(const etxd_scratch *scratch, const void *bytes) {
+    const char *at = bytes;
+    return at >= scratch->memory &&
+           at < scratch->memory + (size_t)ETXD_SCRATCH_PIECES * ETXD_SCRATCH_BYTES;
+}
+
+static void *take_elsewhere(void *scratch) {
+    return etxd_scratch_take(scratch, 100);
+}
+
+/* What is taken while a piece is filled lies in it, apart from each other; all else is malloc's. */
+static void test_scratch(void **state) {
+    etxd_scratch scratch;
+    pthread_t thread;
+    char *one, *two;
+    void *other;
+    (void)state;
+    etxd_scratch_open(&scratch);
+    one = etxd_scratch_take(&scratch, 10);
+    assert_false(is_within(&scratch, one));
+    etxd_scratch_give(&scratch, one);
+    int piece = etxd_scratch_begin(&scratch);
+    assert_true(piece >= 0);
+    one = etxd_scratch_take(&scratch, 10);
+    two = etxd_scratch_take(&scratch, 17);
+    assert_true(is_within(&scratch, one) && is_within(&scratch, two));
+    assert_true(two >= one + 10 && (uintptr_t)two % 16 == 0);
+    etxd_scratch_give(&scratch, one);
+    assert_int_equal(pthread_create(&thread, NULL, take_elsewhere, &scratch), 0);
+    assert_int_equal(pthread_join(thread, &other), 0);
+    assert_false(is_within(&scratch, other));
+    etxd_scratch_give(&scratch, other);
+    assert_true(etxd_scratch_end(&scratch));
+    other = etxd_scratch_take(&scratch, 10);
+    assert_false(is_within(&scratch, other));
+    etxd_scratch_give(&scratch, other);
+    /* another piece is another place, until the first is released */
+    int second = etxd_scratch_begin(&scratch);
+    assert_int_not_equal(second, piece);
+    assert_ptr_not_equal(etxd_scratch_take(&scratch, 10), one);
+    assert_true(etxd_scratch_end(&scratch));
+    etxd_scratch_release(&scratch, piece);
+    assert_int_equal(etxd_scratch_begin(&scratch), piece);
+    assert_ptr_equal(etxd_scratch_take(&scratch, 10), one);
+    (void)etxd_scratch_end(&scratch);
+    etxd_scratch_close(&scratch);
+}
+
+/* What does not fit is told, and freed: leak checkers see it otherwise. */
+static void test_scratch_is_full(void **state) {
+    etxd_scratch scratch;
+    void *large, *last;
+    (void)state;
+    etxd_scratch_open(&scratch);
+    for (int i = 0; i < ETXD_SCRATCH_PIECES; i++) {
+        assert_true(etxd_scratch_begin(&scratch) >= 0);
+        assert_true(is_within(&scratch, etxd_scratch_take(&scratch, ETXD_SCRATCH_BYTES)));
+        last = etxd_scratch_take(&scratch, 1);
+        assert_false(is_within(&scratch, last));
+        etxd_scratch_give(&scratch, last);
+        assert_false(etxd_scratch_end(&scratch));
+    }
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    last = etxd_scratch_take(&scratch, 1);
+    assert_false(is_within(&scratch, last));
+    etxd_scratch_give(&scratch, last);
+    etxd_scratch_release(&scratch, -1);
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    etxd_scratch_release(&scratch, 5);
+    assert_int_equal(etxd_scratch_begin(&scratch), 5);
+    large = etxd_scratch_take(&scratch, ETXD_SCRATCH_BYTES - 8);
+    assert_true(is_within(&scratch, large));
+    assert_true(etxd_scratch_end(&scratch));
+    etxd_scratch_release(&scratch, 5);
+    assert_int_equal(etxd_scratch_begin(&scratch), 5);
+    large = etxd_scratch_take(&scratch, SIZE_MAX - 4);
+    assert_null(large);
+    assert_false(etxd_scratch_end(&scratch));
+    etxd_scratch_close(&scratch);
+    /* none at all */
+    assert_int_equal(etxd_scratch_begin(NULL), -1);
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    assert_false(etxd_scratch_end(NULL));
+    etxd_scratch_release(NULL, 3);
 }
 
 /* ---- JSON */
@@ -413,6 +502,8 @@ int main(void) {
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_every_byte_of_a_string),
         cmocka_unit_test(test_kept_lines),
+        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_scratch_is_full),
         cmocka_unit_test(test_kept_lines_without_memory),
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_span_member),
