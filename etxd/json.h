@@ -80,8 +80,9 @@ unsigned etxd_json_depth(const char *bytes, size_t len);
 int etxd_span_member(etxd_span object, const char *name, etxd_span *ret);
 /* The same for an array whose elements are taken one after another: its end is not looked for. */
 int etxd_span_array(etxd_span object, const char *name, etxd_span *ret);
-/* The next element of an array: begin with `*at` 0. 1, or 0 at its end. */
-int etxd_span_next(etxd_span array, size_t *at, etxd_span *ret);
+/* Goes on behind the next element of an array: begin with `*at` 0. 1 and the value of that member
+ * of it, without bytes if it is not there; or 0 at the array's end. */
+int etxd_span_next(etxd_span array, size_t *at, const char *name, etxd_span *ret);
 
 /* base64 (RFC 4648) to bytes, in `len` / 4 * 3 bytes of `to`; -1: it is none. */
 int etxd_base64_decode(const char *text, size_t len, unsigned char *to, size_t *ret_len);

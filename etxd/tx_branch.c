@@ -24,7 +24,7 @@ typedef struct reading {
     etxd_exchange *x;
     const etxd_object *object;
     const etxd_kind *kind;
-    etxd_span text;
+    etxd_span payload;
     int by_initiator;
     int results;
     const char *urls[3];
@@ -198,7 +198,6 @@ static int read_base64(reading *r, const char *text) {
 
 static int read_payload(reading *r) {
     const char *base64 = NULL;
-    etxd_span raw;
     int has_json = etxd_json_member(r->object, "payload") != NULL;
     if (etxd_json_text(r->object, "payload_base64", &base64) != 0 ||
         etxd_json_text(r->object, "content_type", &r->http.content_type) != 0 ||
@@ -216,12 +215,12 @@ static int read_payload(reading *r) {
     if (!has_json) {
         return 0;
     }
-    if (etxd_span_member(r->text, "payload", &raw) != 0) {
+    if (r->payload.bytes == NULL) {
         return etxd_json_refuse(r->object, "payload",
                                 "write the names of fields without escapes: the payload is given "
                                 "on byte for byte, and was not found");
     }
-    r->http.payload = (etx_bytes){raw.bytes, raw.len};
+    r->http.payload = (etx_bytes){r->payload.bytes, r->payload.len};
     return 0;
 }
 
@@ -360,10 +359,10 @@ static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
 
 int etxd_leaf_read(etxd_exchange *x,
                    const etxd_object *object,
-                   etxd_span text,
+                   etxd_span payload,
                    const char *extra,
                    etxd_leaf *ret) {
-    reading r = {.x = x, .object = object, .text = text};
+    reading r = {.x = x, .object = object, .payload = payload};
     size_t i;
     int rc;
     *ret = (etxd_leaf){.bytes = NULL};

@@ -39,9 +39,12 @@ static void answer_branch(net_task *task) {
 
 static int enlist(etxd_exchange *x, const etxd_object *body) {
     net_text text = net_request_body(x->request);
+    etxd_span payload = {NULL, 0};
     etxd_leaf leaf;
     etx_tx *tx = NULL;
-    int rc = etxd_leaf_read(x, body, (etxd_span){text.bytes, text.len}, "run", &leaf);
+    int rc;
+    (void)etxd_span_member((etxd_span){text.bytes, text.len}, "payload", &payload);
+    rc = etxd_leaf_read(x, body, payload, "run", &leaf);
     if (rc == 0 && leaf.branch.name == NULL) {
         rc = etxd_json_missing(body, "name", "a branch that is enlisted is known by its name");
     }

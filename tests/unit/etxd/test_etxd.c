@@ -291,27 +291,44 @@ static void test_span_member(void **state) {
 }
 
 static void test_span_next(void **state) {
-    static const char *const want[] = {"1", "{\"a\":[2]}", "\",]\"", "[]"};
+    static const char text[] =
+        " [1 , {\"a\":[2]},{\"b\":{\"a\":9},\"a\" : \"}]\" , \"c\":[{}]} ,{ } ,\",]\" "
+        ",[\"a\"],{\"a\":3}] ";
+    static const char *const want[] = {NULL, "[2]", "\"}]\"", NULL, NULL, NULL, "3"};
     etxd_span array, value;
     size_t at = 0;
     size_t i;
     (void)state;
-    for (i = 0; i < 4; i++) {
-        assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 1);
-        assert_int_equal(value.len, strlen(want[i]));
+    for (i = 0; i < sizeof want / sizeof *want; i++) {
+        assert_int_equal(etxd_span_next(span(text), &at, "a", &value), 1);
+        assert_int_equal(value.bytes != NULL, want[i] != NULL);
+        assert_int_equal(value.len, want[i] != NULL ? strlen(want[i]) : 0);
         assert_memory_equal(value.bytes, want[i], value.len);
     }
-    assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 0);
+    assert_int_equal(etxd_span_next(span(text), &at, "a", &value), 0);
     at = 0;
-    assert_int_equal(etxd_span_next(span("[ ]"), &at, &value), 0);
+    assert_int_equal(etxd_span_next(span("[ ]"), &at, "a", &value), 0);
     /* an array in an object ends by itself, whatever comes behind it */
     assert_int_equal(
-        etxd_span_array(span("{\"a\":{\"b\":[3]}, \"b\" : [1] ,\"c\":[2]}"), "b", &array), 0);
+        etxd_span_array(span("{\"a\":{\"b\":[3]}, \"b\" : [{\"c\":1}] ,\"c\":[2]}"), "b", &array),
+        0);
     at = 0;
-    assert_int_equal(etxd_span_next(array, &at, &value), 1);
+    assert_int_equal(etxd_span_next(array, &at, "c", &value), 1);
+    assert_int_equal(value.len, 1);
     assert_memory_equal(value.bytes, "1", value.len);
-    assert_int_equal(etxd_span_next(array, &at, &value), 0);
+    assert_int_equal(etxd_span_next(array, &at, "c", &value), 0);
     assert_int_equal(etxd_span_array(span("{\"a\":[]}"), "b", &array), -1);
+    /* nothing is read beyond a text that is cut off */
+    for (i = 1; i < sizeof text; i++) {
+        char *cut = malloc(i);
+        assert_non_null(cut);
+        memcpy(cut, text, i);
+        at = 0;
+        while (at < i && etxd_span_next((etxd_span){cut, i}, &at, "a", &value)) {
+            assert_true(at <= i);
+        }
+        free(cut);
+    }
 }
 
 static void test_depth(void **state) {
