@@ -309,11 +309,21 @@ static size_t skip_version(net__guard *guard, const char *bytes, size_t len) {
     return whole;
 }
 
-/* How many of the bytes need no step: those in the middle of a name or value, and the version. */
+/* What is left of a line that another field, or the head's end, follows. */
+static size_t skip_line(net__guard *guard, const char *bytes, size_t len) {
+    size_t at = skip_words(bytes, len);
+    at += skip_class(bytes + at, len - at, VALUE);
+    if (len - at < 2 || bytes[at] != '\r' || bytes[at + 1] != '\n') {
+        return at;
+    }
+    guard->state = FIELD;
+    return at + 2;
+}
+
+/* How many of the bytes need no step: the rest of a name or of a line, and the version. */
 static size_t skip_plain(net__guard *guard, const char *bytes, size_t len) {
     if (guard->state == FIELD_VALUE || guard->state == STATUS_TEXT) {
-        size_t at = skip_words(bytes, len);
-        return at + skip_class(bytes + at, len - at, VALUE);
+        return skip_line(guard, bytes, len);
     }
     return guard->state == NAME      ? skip_class(bytes, len, TOKEN)
            : guard->state == VERSION ? skip_version(guard, bytes, len)
