@@ -4,8 +4,8 @@
  * them. While a body is read, what its thread takes comes from one piece, one after another; what
  * is given back of it stays there until the piece is released, with all that is in it. So a piece
  * belongs to its body: to that of a begun transaction until its last branch is enlisted. What does
- * not fit, what other threads take (a log in JSON is read by the engine's) and what is taken at
- * other times comes from malloc, and goes back to it. */
+ * not fit, what other threads take (those of the pool read payloads that are shown) and what is
+ * taken at other times comes from malloc, and goes back to it. */
 #include "scratch.h"
 
 #include <stdint.h>

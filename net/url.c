@@ -7,19 +7,28 @@
 
 #include "error.h"
 
-enum { NAME = 1, TARGET = 2 };
+enum { NAME = 1, TARGET = 2, END = 4 };
 
-/* What may stand in a name, and in path and query. */
+/* What may stand in a name, in path and query, and what ends an authority. */
 static unsigned class_of(char c) {
     static const uint8_t classes[256] = {
-        ['!'] = TARGET,        ['$' ... ','] = TARGET,
-        ['-'] = NAME | TARGET, ['.'] = NAME | TARGET,
-        ['/'] = TARGET,        ['0' ... '9'] = NAME | TARGET,
-        [':'] = TARGET,        [';'] = TARGET,
-        ['='] = TARGET,        ['?'] = TARGET,
-        ['@'] = TARGET,        ['A' ... 'Z'] = NAME | TARGET,
-        ['['] = TARGET,        [']'] = TARGET,
-        ['_'] = NAME | TARGET, ['a' ... 'z'] = NAME | TARGET,
+        ['!'] = TARGET,
+        ['#'] = END,
+        ['$' ... ','] = TARGET,
+        ['-'] = NAME | TARGET,
+        ['.'] = NAME | TARGET,
+        ['/'] = TARGET | END,
+        ['0' ... '9'] = NAME | TARGET,
+        [':'] = TARGET,
+        [';'] = TARGET,
+        ['='] = TARGET,
+        ['?'] = TARGET | END,
+        ['@'] = TARGET,
+        ['A' ... 'Z'] = NAME | TARGET,
+        ['['] = TARGET,
+        [']'] = TARGET,
+        ['_'] = NAME | TARGET,
+        ['a' ... 'z'] = NAME | TARGET,
         ['~'] = TARGET,
     };
     return classes[(unsigned char)c];
@@ -240,7 +249,7 @@ int net_url_parse(const char *text, size_t len, net_url *ret_url, const char **r
         return refuse(ret_reason, "a URL begins with http:// or https://");
     }
     size_t end = at;
-    while (end < len && text[end] != '/' && text[end] != '?' && text[end] != '#') {
+    while (end < len && !(class_of(text[end]) & END)) {
         end++;
     }
     int rc = net__authority_parse(text + at, end - at, &url, ret_reason);
