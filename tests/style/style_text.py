@@ -223,7 +223,7 @@ FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "limits.h"}
 CORE_SYSTEM = FREESTANDING | {"string.h"}
 # What net/ may need beside itself (the C library, the parser, OpenSSL), and what others may of it.
 NET_SYSTEM = re.compile(
-    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|signal|stdarg"
+    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|sched|signal|stdarg"
     r"|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$")
 NET_PARTICIPANT = "src/integration/participant"
 NET_PUBLIC = {f"net/{name}.h" for name in (
