@@ -23,6 +23,7 @@ typedef struct etxd_life {
     net_task started; /* from the thread that starts the engine to the loop */
     net_task closed;  /* ... that closes it */
     net_task turn;    /* at the end of every turn of the loop */
+    uint32_t open;    /* how many requests waited at the end of the last one */
     net_task homes;   /* from a thread of the engine: one may be another than it was */
     _Atomic int homes_posted;
     pthread_t thread;
@@ -111,9 +112,18 @@ static void take_signal(net_watch *watch, unsigned events) {
 
 /* ---- starting */
 
-/* What this turn has handed to the engine is done here, if it can be. */
-static void help_engine(net_task *task) {
-    etx_engine_help(LIFE_OF(task, turn)->server->engine);
+/* What this turn has handed to the engine is done here, if it can be. While few wait, this thread
+ * rests most of the time, and to wake it takes longer than most of what it does: so it does not
+ * rest, nor after the last answer, to which the next request may be near. */
+static void after_turn(net_task *task) {
+    enum { FEW = 2 };
+    etxd_life *life = LIFE_OF(task, turn);
+    etxd *server = life->server;
+    etx_engine_help(server->engine);
+    uint32_t open = atomic_load(&server->counts.waiting);
+    int polls = open <= FEW && (open > 0 || life->open > 0);
+    net_loop_busy_poll(server->loop, polls ? (uint32_t)server->config.busy_poll : 0);
+    life->open = open;
 }
 
 static void look_at_homes(net_task *task) {
@@ -148,7 +158,7 @@ static void after_start(net_task *task) {
     }
     if (server->phase == ETXD_STARTING) {
         server->phase = ETXD_SERVING;
-        life->turn.run = help_engine;
+        life->turn.run = after_turn;
         net_loop_each_turn(server->loop, &life->turn);
         (void)etx_engine_lend(server->engine, 1);
         etxd_tell_ready(server, "READY=1\n");

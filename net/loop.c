@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -33,6 +34,7 @@ struct net_loop {
     uint64_t ready_from_us; /* nothing of this turn was ready before */
     uint64_t told_all_us;
     uint64_t told_us; /* when epoll told the events of this turn */
+    uint32_t poll_us; /* it looks for so long before it sleeps */
     int turning;
     net_task *deferred;
     net_task **deferred_end;
@@ -127,6 +129,10 @@ uint64_t net_loop_waited_us(const net_loop *loop) {
     return clock_us() - loop->ready_from_us;
 }
 
+void net_loop_busy_poll(net_loop *loop, uint32_t us) {
+    loop->poll_us = us;
+}
+
 int net_loop_is_here(const net_loop *loop) {
     return pthread_equal(atomic_load_explicit(&loop->owner, memory_order_relaxed), pthread_self());
 }
@@ -190,10 +196,18 @@ static int wait_ms(net_loop *loop, int timeout_ms) {
     return timeout_ms < 0 || until < timeout_ms ? until : timeout_ms;
 }
 
+static int look_for_events(net_loop *loop) {
+    return epoll_wait(loop->epoll, loop->events, EVENTS_MAX, 0);
+}
+
+static int has_posted(net_loop *loop) {
+    return atomic_load(&loop->posted) != NULL || atomic_load(&loop->stopped);
+}
+
 /* Sleeps until something is ready; the number of events. */
 static int sleep_for_events(net_loop *loop, int timeout_ms) {
     atomic_store(&loop->asleep, 1);
-    if (atomic_load(&loop->posted) != NULL || atomic_load(&loop->stopped)) {
+    if (has_posted(loop)) {
         timeout_ms = 0;
     }
     int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, timeout_ms);
@@ -203,14 +217,33 @@ static int sleep_for_events(net_loop *loop, int timeout_ms) {
     return count;
 }
 
+/* Looks again and again for as long as it may, and no longer than it would have slept. */
+static int poll_busily(net_loop *loop, uint64_t since_us, int timeout_ms) {
+    uint64_t most = loop->poll_us;
+    int count = 0;
+    if (timeout_ms > 0 && (uint64_t)timeout_ms * 1000 < most) {
+        most = (uint64_t)timeout_ms * 1000;
+    }
+    while (count == 0 && !has_posted(loop) && clock_us() - since_us < most) {
+        sched_yield();
+        count = look_for_events(loop);
+    }
+    return count;
+}
+
 /* After a short turn the loop most likely sleeps; after a long one it looks first, so that it knows
  * whether what it finds has waited. */
 static int wait_for_events(net_loop *loop, int timeout_ms) {
     int count = 0;
     uint64_t before_us = clock_us();
-    int looks = timeout_ms == 0 || before_us - loop->told_us > SHORT_US;
+    int polls = timeout_ms != 0 && loop->poll_us > 0;
+    int looks = timeout_ms == 0 || polls || before_us - loop->told_us > SHORT_US;
     if (looks) {
-        count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, 0);
+        count = look_for_events(loop);
+    }
+    int found_nothing = looks && count == 0;
+    if (found_nothing && polls) {
+        count = poll_busily(loop, before_us, timeout_ms);
     }
     int sleeps = count == 0 && timeout_ms != 0;
     if (sleeps) {
@@ -222,8 +255,8 @@ static int wait_for_events(net_loop *loop, int timeout_ms) {
     uint64_t now_us = clock_us();
     loop->told_us = now_us;
     loop->events_count = count < 0 ? 0 : count;
-    loop->ready_from_us =
-        sleeps && (looks || now_us - before_us > SLEPT_US) ? now_us : loop->told_all_us;
+    int is_new = found_nothing || (sleeps && now_us - before_us > SLEPT_US);
+    loop->ready_from_us = is_new ? now_us : loop->told_all_us;
     loop->told_all_us = loop->events_count < EVENTS_MAX ? now_us : loop->ready_from_us;
     loop->turns++;
     return 0;

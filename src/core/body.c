@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../protocol/assert.h"
+#include "../protocol/copy.h"
 
 typedef struct cursor {
     uint8_t *at;
@@ -33,9 +34,7 @@ static void *take(cursor *at, size_t size) {
 
 static const uint8_t *take_text(cursor *at, etx_bytes text) {
     uint8_t *copy = take(at, text.len + 1);
-    if (text.len > 0) {
-        memcpy(copy, text.data, text.len);
-    }
+    etx__copy(copy, text.data, text.len);
     copy[text.len] = 0;
     return copy;
 }
@@ -54,9 +53,7 @@ static void branch_fill(etx__branch *branch,
         s->rare = rare;
     }
     uint16_t *depends_on = take(at, from->depends_on_count * sizeof(uint16_t));
-    if (from->depends_on_count > 0) {
-        memcpy(depends_on, from->depends_on, from->depends_on_count * sizeof(uint16_t));
-    }
+    etx__copy(depends_on, from->depends_on, from->depends_on_count * sizeof(uint16_t));
     s->depends_on = depends_on;
     s->depends_on_count = from->depends_on_count;
     s->name = take_text(at, from->name);
@@ -64,9 +61,7 @@ static void branch_fill(etx__branch *branch,
     s->participant = take_text(at, from->participant);
     s->participant_len = (uint8_t)from->participant.len;
     uint8_t *payload = take(at, from->payload.len);
-    if (from->payload.len > 0) {
-        memcpy(payload, from->payload.data, from->payload.len);
-    }
+    etx__copy(payload, from->payload.data, from->payload.len);
     s->payload = payload;
     s->payload_len = (uint32_t)from->payload.len;
     s->kind = from->kind;

@@ -98,11 +98,17 @@ static void prefetch_rest(const etx__core *core, uint64_t number) {
     }
 }
 
-void etx__history_trim(etx__core *core) {
+static __attribute__((noinline)) void trim_some(etx__core *core) {
     while (too_many(core) && forgettable(core, core->ended_oldest)) {
         prefetch_number(core, core->ended_oldest + 8);
         prefetch_rest(core, core->ended_oldest + 4);
         forget_number(core, core->ended_oldest++);
+    }
+}
+
+void etx__history_trim(etx__core *core) {
+    if (too_many(core)) {
+        trim_some(core);
     }
 }
 

@@ -99,7 +99,7 @@ static int forward_branch(const etx__core *core,
                branch);
         return -1;
     }
-    if (!etx__kind_of(branch->s.kind)->forward || branch->r.forward == ETX_DONE) {
+    if (branch->r.forward == ETX_DONE || !etx__kind_of(branch->s.kind)->forward) {
         return 0;
     }
     if (!etx__branch_by_etx(branch)) {

@@ -296,6 +296,19 @@ static int may_add(etx__out *out, const etx__tx *tx, const etx__event *event) {
     return 1;
 }
 
+/* What will be settled next was touched before hundreds of others: it is brought near meanwhile.
+ * In line, since what only prefetches is left out by the compiler as a call without effect. */
+static inline __attribute__((always_inline)) void prefetch_undurable(const etx__core *core) {
+    enum { LINE = 64, LINES = 12 }; /* of a transaction of three branches */
+    uint32_t first = core->list[ETX__UNDURABLE].first;
+    if (first != 0) {
+        const char *tx = (const char *)core->entry[first - 1].tx;
+        for (int i = 0; i < LINES; i++) {
+            __builtin_prefetch(tx + i * LINE, 1);
+        }
+    }
+}
+
 static void on_durable(etx__core *core, const etx__event *event) {
     etx_assert(event->u.durable.seq <= core->seq);
     if (event->u.durable.seq > core->durable) {
@@ -311,6 +324,7 @@ static void on_durable(etx__core *core, const etx__event *event) {
             return;
         }
         etx__list_remove(core, ETX__UNDURABLE, entry->tx);
+        prefetch_undurable(core);
         etx__settle(core, entry, &event->now);
     }
 }

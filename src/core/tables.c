@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../protocol/assert.h"
+#include "../protocol/copy.h"
 #include "../protocol/hash.h"
 
 uint32_t etx__core_hash(etx_bytes gid) {
@@ -119,7 +120,7 @@ etx__entry *etx__entry_make(etx__core *core, etx_bytes gid, uint32_t hash) {
     }
     etx__entry *entry = &core->entry[number];
     memset(entry, 0, sizeof *entry);
-    memcpy(block, gid.data, gid.len);
+    etx__copy(block, gid.data, gid.len);
     block[gid.len] = 0;
     entry->gid = block;
     entry->gid_len = (uint8_t)gid.len;

@@ -182,10 +182,11 @@ static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
 static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
     etx_engine *engine = tx->engine;
     size_t len = from->participant != NULL ? strnlen(from->participant, ETX_NAME_MAX + 1) : 0;
-    if (etx_name_check(from->participant, len) != 0) {
+    const etx__registered *registered =
+        len > 0 ? etx__engine_participant(engine, from->participant, len) : NULL;
+    if (registered == NULL && etx_name_check(from->participant, len) != 0) {
         return etx__request_fail(tx, ETX_EINVALID, "a branch needs a participant's name");
     }
-    const etx__registered *registered = etx__engine_participant(engine, from->participant, len);
     if (registered == NULL && from->kind == 0) {
         return etx__request_fail(tx, ETX_ENOTFOUND,
                                  "participant %.64s is not registered: call etx_engine_register",

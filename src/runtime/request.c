@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../protocol/copy.h"
 #include "callback.h"
 #include "keeper.h"
 #include "survey.h"
@@ -89,9 +90,7 @@ etx_bytes etx__request_keep(etx_tx *request, const void *bytes, size_t len) {
     if (copy == NULL) {
         return (etx_bytes){NULL, 0};
     }
-    if (len > 0) {
-        memcpy(copy, bytes, len);
-    }
+    etx__copy(copy, bytes, len);
     copy[len] = 0;
     return (etx_bytes){copy, len};
 }
@@ -271,7 +270,7 @@ void etx__outcome_fill(const etx__partition *partition,
     outcome->state = state;
     outcome->marks = known ? etx__entry_marks(entry) : 0;
     outcome->durability = known ? etx__home_grade(partition->home) : ETX_DURABILITY_DEFAULT;
-    memcpy(outcome->gid, entry->gid, entry->gid_len + 1u);
+    etx__copy(outcome->gid, entry->gid, entry->gid_len + 1u);
     say(outcome->reason, state == (etx_state)entry->state ? etx__entry_reason(entry) : "");
 }
 

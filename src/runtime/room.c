@@ -77,11 +77,12 @@ size_t etx__room_left(const etx__partition *partition) {
 
 /* ---- calls */
 
-static int ring_has_room(etx__shard *shard) {
+static int ring_has_room(const etx__shard *shard) {
+    return shard->due_room - shard->due_count >= ETX__OUT_MAX;
+}
+
+static int ring_grow(etx__shard *shard) {
     uint32_t room = shard->due_room;
-    if (room - shard->due_count >= ETX__OUT_MAX) {
-        return 1;
-    }
     etx__due *ring = etx__engine_alloc(shard->engine, (size_t)room * 2 * sizeof *ring);
     if (ring == NULL) {
         return 0;
@@ -100,8 +101,9 @@ static int ring_has_room(etx__shard *shard) {
 
 int etx__room_make(etx__partition *partition, size_t need, int begins) {
     int fits = etx__room_left(partition) >= need;
-    return ((fits && !begins) || spares(partition, need, (fits ? 0u : 1u) + (begins ? 1u : 0u))) &&
-           ring_has_room(partition->shard);
+    int found = fits && !begins;
+    return (found || spares(partition, need, (fits ? 0u : 1u) + (begins ? 1u : 0u))) &&
+           (ring_has_room(partition->shard) || ring_grow(partition->shard));
 }
 
 size_t etx__need_bytes(const etx__partition *partition, size_t bytes) {

@@ -223,12 +223,12 @@ FREESTANDING = {"stddef.h", "stdint.h", "stdbool.h", "limits.h"}
 CORE_SYSTEM = FREESTANDING | {"string.h"}
 # What net/ may need beside itself (the C library, the parser, OpenSSL), and what others may of it.
 NET_SYSTEM = re.compile(
-    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|signal|stdarg"
+    r"^((openssl|sys|netinet|arpa)/\w+|http_parser|errno|fcntl|limits|netdb|pthread|sched|signal|stdarg"
     r"|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|time|unistd)\.h$")
 NET_PARTICIPANT = "src/integration/participant"
 NET_PUBLIC = {f"net/{name}.h" for name in (
     "address", "client", "error", "http", "loop", "server", "tls", "url")}
-CORE_PROTOCOL = {"src/protocol/assert.h", "src/protocol/hash.h"}
+CORE_PROTOCOL = {"src/protocol/assert.h", "src/protocol/copy.h", "src/protocol/hash.h"}
 
 
 def layer_of(path):

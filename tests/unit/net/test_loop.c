@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -141,6 +142,121 @@ static void test_removed_within_a_turn(void **state) {
     net_loop_free(loop);
 }
 
+/* ---- busy polling: as without, but that it does not sleep */
+
+enum { POLL_US = 8 * 1000 * 1000, SOON_MS = 20, LATE_MS = 5 * 1000 };
+
+typedef struct meanwhile {
+    net_loop *loop;
+    net_task task;
+    net_timer timer;
+    net_watch watch;
+    int pipe[2];
+    int calls;
+} meanwhile;
+
+static void count_task(net_task *task) {
+    meanwhile *one = (meanwhile *)(void *)((char *)task - offsetof(meanwhile, task));
+    one->calls++;
+}
+
+static void count_timer(net_timer *timer) {
+    meanwhile *one = (meanwhile *)(void *)((char *)timer - offsetof(meanwhile, timer));
+    one->calls++;
+}
+
+static void count_watch(net_watch *watch, unsigned events) {
+    meanwhile *one = (meanwhile *)(void *)((char *)watch - offsetof(meanwhile, watch));
+    char byte;
+    one->calls += (events & NET_READABLE) && read(watch->fd, &byte, 1) == 1;
+}
+
+static void *post_soon(void *user) {
+    meanwhile *one = user;
+    usleep(SOON_MS * 1000);
+    net_loop_post(one->loop, &one->task);
+    return NULL;
+}
+
+static void *write_soon(void *user) {
+    meanwhile *one = user;
+    usleep(SOON_MS * 1000);
+    assert_int_equal(write(one->pipe[1], "x", 1), 1);
+    return NULL;
+}
+
+static void *stop_soon(void *user) {
+    meanwhile *one = user;
+    usleep(SOON_MS * 1000);
+    net_loop_stop(one->loop);
+    return NULL;
+}
+
+static uint64_t wall_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t used_us(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
+/* One turn, or a run, that would poll for eight seconds, while the thread does what it does. */
+static void poll_beside(meanwhile *one, void *(*beside)(void *), int (*turns)(net_loop *loop)) {
+    pthread_t thread;
+    uint64_t begin = wall_ms();
+    pthread_create(&thread, NULL, beside, one);
+    assert_int_equal(turns(one->loop), 0);
+    assert_true(wall_ms() - begin < LATE_MS);
+    pthread_join(thread, NULL);
+}
+
+static int one_turn(net_loop *loop) {
+    return net_loop_turn(loop, -1);
+}
+
+static void test_busy_poll(void **state) {
+    meanwhile one = {.task = {.run = count_task},
+                     .timer = {.fire = count_timer},
+                     .watch = {.ready = count_watch}};
+    (void)state;
+    assert_int_equal(net_loop_create(&one.loop), 0);
+    assert_int_equal(pipe(one.pipe), 0);
+    one.watch.fd = one.pipe[0];
+    assert_int_equal(net_watch_set(one.loop, &one.watch, NET_READABLE), 0);
+    net_loop_busy_poll(one.loop, POLL_US);
+
+    poll_beside(&one, post_soon, one_turn);
+    assert_int_equal(one.calls, 1);
+    poll_beside(&one, write_soon, one_turn);
+    assert_int_equal(one.calls, 2);
+    poll_beside(&one, stop_soon, net_loop_run);
+    assert_int_equal(one.calls, 2);
+
+    uint64_t begin = wall_ms();
+    net_timer_start(one.loop, &one.timer, SOON_MS);
+    while (one.calls == 2) {
+        assert_int_equal(net_loop_turn(one.loop, -1), 0);
+    }
+    assert_true(wall_ms() - begin >= SOON_MS && wall_ms() - begin < LATE_MS);
+
+    uint64_t used = used_us();
+    assert_int_equal(net_loop_turn(one.loop, 50), 0);
+    assert_true(used_us() - used > 1000); /* it did not sleep */
+    net_loop_busy_poll(one.loop, 0);
+    used = used_us();
+    assert_int_equal(net_loop_turn(one.loop, 50), 0);
+    assert_true(used_us() - used < 1000); /* it slept */
+
+    net_watch_remove(one.loop, &one.watch);
+    close(one.pipe[0]);
+    close(one.pipe[1]);
+    net_loop_free(one.loop);
+}
+
 static void test_errors(void **state) {
     net_loop *loop;
     (void)state;
@@ -162,6 +278,7 @@ int main(void) {
         cmocka_unit_test(test_posts),
         cmocka_unit_test(test_timers),
         cmocka_unit_test(test_removed_within_a_turn),
+        cmocka_unit_test(test_busy_poll),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
