@@ -166,7 +166,7 @@ static int read_move(etxd_exchange *x, move *one) {
         }
     }
     one->number = (uint32_t)number;
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }
 
@@ -254,6 +254,6 @@ int etxd_post_drain(etxd_exchange *x) {
     } else {
         rc = drain(x, node, undo);
     }
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }

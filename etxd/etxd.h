@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "log.h"
 #include "problem.h"
+#include "scratch.h"
 #include "secret.h"
 #include "story.h"
 #include "text.h"
@@ -70,6 +71,14 @@ typedef struct etxd_pressure {
     uint32_t limit;    /* of transactions that are waited for, until then */
 } etxd_pressure;
 
+/* Lines of the access log: those of answers that are given in one turn of the loop are written
+ * together, before the answers are sent. */
+typedef struct etxd_lines {
+    net_task task;
+    int waits; /* the task is to run in this turn */
+    etxd_text text;
+} etxd_lines;
+
 typedef enum etxd_phase { ETXD_STARTING, ETXD_SERVING, ETXD_DRAINING } etxd_phase;
 
 /* What /readyz says while it serves, and what the log was told last. */
@@ -78,11 +87,13 @@ typedef enum etxd_readiness { ETXD_UNTOLD, ETXD_READY, ETXD_UNREADY, ETXD_DRAINE
 struct etxd {
     etxd_config config;
     etxd_log log;
+    etxd_lines lines;
     net_loop *loop;
     net_server *server;
     net_tls *tls; /* NULL: none */
     etx_engine *engine;
     etx_http *http;
+    etxd_scratch *scratch; /* of bodies; NULL: none */
     etxd_tokens tokens;
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
@@ -114,6 +125,7 @@ struct etxd_exchange {
     const char *method;
     char path[ETXD_PATH_MAX]; /* cut, for the log */
     uint64_t began_us;
+    int apart; /* it is answered by a task of the loop, and sent when the turn ends */
     unsigned scopes;
     char prefix[ETX_GID_MAX + 1]; /* of the token */
     char who[ETXD_TOKEN_NAME_MAX + 1];

@@ -99,11 +99,11 @@ static int is_of_partition(const etx_event *event) {
 static void tell_log(etxd *server, const etx_event *event) {
     int ends_alarm = event->type == ETX_EVENT_HOME_UP || event->type == ETX_EVENT_LOG_ROOM;
     etxd_level level = event->alarm ? ETXD_WARNING : ends_alarm ? ETXD_INFO : ETXD_DEBUG;
-    etxd_trace_name name = {"", ""};
+    char trace[33] = "";
     const etxd_field fields[] = {
         {"event", etx_event_name(event->type), 0},
         {"gid", event->gid, 0},
-        {"trace_id", name.trace, 0},
+        {"trace_id", trace, 0},
         {"branch", event->branch, 0},
         {"home", event->home, 0},
         {"partition", is_of_partition(event) ? NULL : "", event->partition},
@@ -112,7 +112,7 @@ static void tell_log(etxd *server, const etx_event *event) {
         return;
     }
     if (event->gid[0] != '\0') {
-        etxd_trace_of(server->trace, event->gid, &name);
+        etxd_trace_of(server->trace, NULL, event->gid, trace);
     }
     etxd_log_line(&server->log, level, event->alarm ? "alarm" : "event", fields,
                   sizeof fields / sizeof *fields);

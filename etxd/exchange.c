@@ -13,40 +13,77 @@ uint64_t etxd_now_us(void) {
 }
 
 /* The trace that the request came in; else the one that its transaction is in. */
-static void name_trace(const etxd_exchange *x, etxd_trace_name *ret_name) {
-    *ret_name = (etxd_trace_name){"", ""};
+static void name_trace(const etxd_exchange *x, char ret_trace[33]) {
+    const etxd *server = x->server;
+    ret_trace[0] = '\0';
     if (x->traceparent[0] != '\0') {
-        snprintf(ret_name->trace, sizeof ret_name->trace, "%.32s", x->traceparent + 3);
+        memcpy(ret_trace, x->traceparent + 3, 32);
+        ret_trace[32] = '\0';
     } else if (x->gid[0] != '\0') {
-        etxd_trace_of(x->server->trace, x->gid, ret_name);
+        etxd_trace_of(server->trace, net_loop_is_here(server->loop) ? server->http : NULL, x->gid,
+                      ret_trace);
     }
 }
 
-void etxd_note(etxd_exchange *x, int status) {
+static void write_lines(net_task *task) {
+    etxd *server = (etxd *)(void *)((char *)task - offsetof(etxd, lines.task));
+    server->lines.waits = 0;
+    etxd_log_write(&server->log, &server->lines.text);
+}
+
+static void keep_line(etxd *server, const etxd_field *fields, size_t count) {
+    etxd_log_keep(&server->log, &server->lines.text, ETXD_INFO, "request", fields, count);
+    if (!server->lines.waits) {
+        server->lines.waits = 1;
+        server->lines.task.run = write_lines;
+        net_loop_defer(server->loop, &server->lines.task);
+    }
+}
+
+static void write_access(const etxd_exchange *x, int status) {
+    etxd *server = x->server;
+    char trace[33];
+    const etxd_field fields[] = {
+        {"method", x->method, 0},
+        {"path", x->path, 0},
+        {"status", NULL, (uint64_t)status},
+        {"us", NULL, etxd_now_us() - x->began_us},
+        {"gid", x->gid, 0},
+        {"trace_id", trace, 0},
+        {"token", x->who, 0},
+        {"forwarded", x->node, 0},
+        {"traceparent", x->traceparent, 0},
+        {"code", etxd_problem_name(x->problem.code), 0},
+    };
+    size_t count = sizeof fields / sizeof *fields;
+    name_trace(x, trace);
+    if (x->apart) {
+        keep_line(server, fields, count);
+    } else {
+        etxd_log_line(&server->log, ETXD_INFO, "request", fields, count);
+    }
+}
+
+/* Counts it, and tells the log. */
+static void note(const etxd_exchange *x, int status) {
     etxd *server = x->server;
     size_t place = etxd_route_place(x->route);
     atomic_fetch_add_explicit(&server->counts.answers[place][status / 100 - 1], 1,
                               memory_order_relaxed);
     if (server->config.access_log && etxd_log_wants(&server->log, ETXD_INFO)) {
-        etxd_trace_name name;
-        const etxd_field fields[] = {
-            {"method", x->method, 0},
-            {"path", x->path, 0},
-            {"status", NULL, (uint64_t)status},
-            {"us", NULL, etxd_now_us() - x->began_us},
-            {"gid", x->gid, 0},
-            {"trace_id", name.trace, 0},
-            {"token", x->who, 0},
-            {"forwarded", x->node, 0},
-            {"traceparent", x->traceparent, 0},
-            {"code", etxd_problem_name(x->problem.code), 0},
-        };
-        name_trace(x, &name);
-        etxd_log_line(&server->log, ETXD_INFO, "request", fields, sizeof fields / sizeof *fields);
+        write_access(x, status);
     }
+}
+
+static void free_exchange(etxd_exchange *x) {
     etxd_letter_free(x->later);
     free(x->owned);
     free(x);
+}
+
+void etxd_note(etxd_exchange *x, int status) {
+    note(x, status);
+    free_exchange(x);
 }
 
 void etxd_answer_with(etxd_exchange *x,
@@ -75,9 +112,10 @@ void etxd_answer_with(etxd_exchange *x,
         answer.status = status = 503;
         answer.body_len = 0;
     }
+    note(x, status); /* first: what it keeps is written before the answer is sent */
     (void)net_request_answer(x->request, &answer);
     etxd_text_free(body);
-    etxd_note(x, status);
+    free_exchange(x);
 }
 
 void etxd_answer(etxd_exchange *x, int status, const char *content_type, etxd_text *body) {
@@ -102,12 +140,12 @@ int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
         etx_engine_message(x->server->engine, message, sizeof message);
     }
     if (code == ETXD_INTERNAL_PROBLEM) {
-        etxd_trace_name name;
+        char trace[33];
         const etxd_field fields[] = {{"error", etx_error_name(rc), 0},
                                      {"gid", x->gid, 0},
-                                     {"trace_id", name.trace, 0},
+                                     {"trace_id", trace, 0},
                                      {"detail", message, 0}};
-        name_trace(x, &name);
+        name_trace(x, trace);
         etxd_log_line(&x->server->log, ETXD_ERROR, "a request failed", fields, 4);
     }
     return etxd_problem_set(&x->problem, code, "%s",
@@ -145,7 +183,7 @@ static etxd_exchange *make_exchange(net_request *request, etxd *server) {
     x->method = net_request_method(request);
     x->began_us = etxd_now_us();
     x->outcome = (etx_outcome)ETX_OUTCOME_INIT;
-    snprintf(x->path, sizeof x->path, "%.*s", (int)(path.len < 1000 ? path.len : 1000), path.bytes);
+    memcpy(x->path, path.bytes, path.len < sizeof x->path ? path.len : sizeof x->path - 1);
     if (is_traceparent(trace)) {
         memcpy(x->traceparent, trace.bytes, trace.len);
     }

@@ -21,11 +21,26 @@ static void escape_name(const char *name, char *to, size_t size) {
     to[at] = '\0';
 }
 
-static int point(const etxd_object *object, const char *name) {
-    char escaped[160];
+/* A place in an array, if it is one. */
+static const char *write_place(size_t place, char *to, size_t size) {
+    to[0] = '\0';
+    if (place != SIZE_MAX) {
+        snprintf(to, size, "/%zu", place);
+    }
+    return to;
+}
+
+static int point(const etxd_object *object, const char *name, size_t item) {
+    char escaped[160], first[24], last[24];
     escape_name(name, escaped, sizeof escaped);
-    etxd_problem_point(object->problem, "%s%s%s", object->at, name[0] != '\0' ? "/" : "", escaped);
+    etxd_problem_point(object->problem, "%s%s%s%s%s", object->within,
+                       write_place(object->place, first, sizeof first), name[0] != '\0' ? "/" : "",
+                       escaped, write_place(item, last, sizeof last));
     return -1;
+}
+
+int etxd_json_point(const etxd_object *object, const char *name) {
+    return point(object, name, SIZE_MAX);
 }
 
 int etxd_json_refuse(const etxd_object *object, const char *name, const char *format, ...) {
@@ -35,13 +50,13 @@ int etxd_json_refuse(const etxd_object *object, const char *name, const char *fo
     vsnprintf(detail, sizeof detail, format, list);
     va_end(list);
     (void)etxd_problem_set(object->problem, ETXD_BAD_VALUE_PROBLEM, "%s", detail);
-    return point(object, name);
+    return etxd_json_point(object, name);
 }
 
 int etxd_json_missing(const etxd_object *object, const char *name, const char *why) {
     (void)etxd_problem_set(object->problem, ETXD_MISSING_PROBLEM, "%s is missing%s%s", name,
                            why[0] != '\0' ? ": " : "", why);
-    return point(object, name);
+    return etxd_json_point(object, name);
 }
 
 static const char *type_name(const json_t *value) {
@@ -71,18 +86,48 @@ static int wrong_type(const etxd_object *o,
                       const char *want) {
     (void)etxd_problem_set(o->problem, ETXD_WRONG_TYPE_PROBLEM, "%s must be %s, and is %s",
                            name[0] != '\0' ? name : "the body", want, type_name(have));
-    return point(o, name);
+    return etxd_json_point(o, name);
 }
 
 /* ---- fields */
 
+static int is_same(const char *one, const char *other) {
+    return one[0] == other[0] && strcmp(one, other) == 0;
+}
+
+void etxd_json_open(etxd_object *object,
+                    json_t *json,
+                    const char *within,
+                    size_t place,
+                    etxd_problem *problem) {
+    void *at = json_object_size(json) <= ETXD_MEMBERS_MAX ? json_object_iter(json) : NULL;
+    object->json = json;
+    object->within = within;
+    object->place = place;
+    object->problem = problem;
+    for (object->count = 0; at != NULL; at = json_object_iter_next(json, at)) {
+        object->members[object->count++] =
+            (etxd_member){json_object_iter_key(at), json_object_iter_value(at)};
+    }
+}
+
+json_t *etxd_json_member(const etxd_object *object, const char *name) {
+    size_t i;
+    for (i = 0; i < object->count; i++) {
+        if (is_same(object->members[i].name, name)) {
+            return object->members[i].value;
+        }
+    }
+    return object->count == 0 ? json_object_get(object->json, name) : NULL;
+}
+
 int etxd_json_only(const etxd_object *object, const char *const *names) {
-    const char *name;
-    json_t *value;
-    json_object_foreach(object->json, name, value) {
+    void *at = json_object_iter(object->json);
+    for (; at != NULL; at = json_object_iter_next(object->json, at)) {
+        const char *name = json_object_iter_key(at);
         size_t i = 0;
         const char *near;
-        while (names[i] != NULL && strcmp(names[i], name) != 0) {
+        while (names[i] != NULL && !is_same(names[i], name)) {
             i++;
         }
         if (names[i] != NULL) {
@@ -93,13 +138,13 @@ int etxd_json_only(const etxd_object *object, const char *const *names) {
                                "'%.100s' is no field%s%s%s", name,
                                near != NULL ? ": did you mean '" : "", near != NULL ? near : "",
                                near != NULL ? "'?" : "");
-        return point(object, name);
+        return etxd_json_point(object, name);
     }
     return 0;
 }
 
 int etxd_json_text(const etxd_object *object, const char *name, const char **ret) {
-    const json_t *value = json_object_get(object->json, name);
+    const json_t *value = etxd_json_member(object, name);
     if (value == NULL) {
         return 0;
     }
@@ -134,7 +179,7 @@ int etxd_json_number(const etxd_object *object,
                      uint64_t least,
                      uint64_t most,
                      uint64_t *ret) {
-    const json_t *value = json_object_get(object->json, name);
+    const json_t *value = etxd_json_member(object, name);
     json_int_t number = 0;
     if (value == NULL) {
         return 0;
@@ -151,7 +196,7 @@ int etxd_json_number(const etxd_object *object,
 }
 
 int etxd_json_flag(const etxd_object *object, const char *name, int *ret) {
-    const json_t *value = json_object_get(object->json, name);
+    const json_t *value = etxd_json_member(object, name);
     if (value == NULL) {
         return 0;
     }
@@ -197,7 +242,7 @@ int etxd_json_word(const etxd_object *object,
 }
 
 int etxd_json_list(const etxd_object *object, const char *name, json_t **ret) {
-    json_t *value = json_object_get(object->json, name);
+    json_t *value = etxd_json_member(object, name);
     if (value != NULL && !json_is_array(value)) {
         return wrong_type(object, name, value, "an array");
     }
@@ -214,8 +259,7 @@ int etxd_json_item(const etxd_object *object,
     if (!json_is_string(item) || strlen(json_string_value(item)) != json_string_length(item)) {
         (void)etxd_problem_set(object->problem, ETXD_WRONG_TYPE_PROBLEM,
                                "each of %s must be a string", name);
-        etxd_problem_point(object->problem, "%s/%s/%zu", object->at, name, i);
-        return -1;
+        return point(object, name, i);
     }
     *ret = json_string_value(item);
     return 0;
@@ -235,14 +279,46 @@ static int demand_media_type(etxd_exchange *x) {
                             (int)(type.len < 100 ? type.len : 100), type.len > 0 ? type.bytes : "");
 }
 
+/* Nothing is nested deeper than it has brackets, and most of what comes has few. */
+static int is_too_deep(net_text body, uint64_t depth) {
+    size_t count = 0;
+    size_t i;
+    for (i = 0; i < body.len; i++) {
+        count += (body.bytes[i] == '{') | (body.bytes[i] == '[');
+    }
+    return count > depth && etxd_json_depth(body.bytes, body.len) > depth;
+}
+
+static json_t *load(net_text body, etxd_object *ret, json_error_t *error) {
+    json_t *json;
+    ret->piece = etxd_scratch_begin(ret->scratch);
+    json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
+                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, error);
+    ret->whole = etxd_scratch_end(ret->scratch) && ret->piece >= 0;
+    if (json == NULL) {
+        etxd_scratch_release(ret->scratch, ret->piece);
+    }
+    return json;
+}
+
+void etxd_json_free(etxd_object *body) {
+    if (body->json != NULL && !body->whole) {
+        json_decref(body->json);
+    }
+    if (body->json != NULL) {
+        etxd_scratch_release(body->scratch, body->piece);
+    }
+    body->json = NULL;
+}
+
 int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret) {
     net_text body = net_request_body(x->request);
-    etxd_object object = {NULL, "", &x->problem};
+    json_t *json;
     json_error_t error;
     if (demand_media_type(x) != 0) {
         return -1;
     }
-    if (etxd_json_depth(body.bytes, body.len) > x->server->config.depth) {
+    if (is_too_deep(body, x->server->config.depth)) {
         return etxd_problem_set(&x->problem, ETXD_TOO_DEEP_PROBLEM,
                                 "objects and arrays may be nested %llu deep",
                                 (unsigned long long)x->server->config.depth);
@@ -250,18 +326,18 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
     if (body.len > 0 && memchr(body.bytes, 0, body.len) != NULL) { /* jansson passes over some */
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "a byte of it is NUL");
     }
-    object.json = json_loadb(body.len > 0 ? body.bytes : "", body.len,
-                             JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (object.json == NULL) {
+    ret->scratch = x->server->scratch;
+    json = load(body, ret, &error);
+    if (json == NULL) {
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "line %d, byte %d: %s",
                                 error.line, error.position, error.text);
     }
-    if (!json_is_object(object.json)) {
-        (void)wrong_type(&object, "", object.json, "an object");
-    } else if (names == NULL || etxd_json_only(&object, names) == 0) {
-        *ret = object;
+    etxd_json_open(ret, json, "", SIZE_MAX, &x->problem);
+    if (!json_is_object(json)) {
+        (void)wrong_type(ret, "", json, "an object");
+    } else if (names == NULL || etxd_json_only(ret, names) == 0) {
         return 0;
     }
-    json_decref(object.json);
+    etxd_json_free(ret);
     return -1;
 }

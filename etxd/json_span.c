@@ -90,7 +90,58 @@ static size_t skip_value(etxd_span text, size_t at) {
     return at;
 }
 
-int etxd_span_next(etxd_span array, size_t *at, etxd_span *ret) {
+/* The next name of an object, from `at` on within it: where its value begins, or 0 at the end. */
+static size_t next_member(etxd_span object, size_t at, etxd_span *ret_name) {
+    size_t from = skip_space(object, at);
+    size_t end;
+    if (from < object.len && object.bytes[from] == ',') {
+        from = skip_space(object, from + 1);
+    }
+    if (from >= object.len || object.bytes[from] != '"') {
+        return 0;
+    }
+    end = skip_string(object, from);
+    *ret_name = (etxd_span){object.bytes + from + 1, end - from - 2};
+    at = skip_space(object, end);
+    at = skip_space(object, at + 1); /* the colon */
+    return at < object.len ? at : 0;
+}
+
+static int is_name(etxd_span have, const char *name, size_t len) {
+    return have.len == len && memcmp(have.bytes, name, len) == 0;
+}
+
+/* Where a member's value begins. */
+static int find_member(etxd_span object, const char *name, size_t *ret_at) {
+    size_t len = strlen(name);
+    size_t at = skip_space(object, 0) + 1;
+    etxd_span have;
+    while ((at = next_member(object, at, &have)) != 0) {
+        if (is_name(have, name, len)) {
+            *ret_at = at;
+            return 0;
+        }
+        at = skip_value(object, at);
+    }
+    return -1;
+}
+
+/* Behind the object that begins at `at`; the value of one of its members is found on the way. */
+static size_t pass_object(etxd_span text, size_t at, const char *name, etxd_span *ret) {
+    size_t len = strlen(name);
+    size_t end = at + 1;
+    etxd_span have;
+    while ((at = next_member(text, end, &have)) != 0) {
+        end = skip_value(text, at);
+        if (is_name(have, name, len)) {
+            *ret = (etxd_span){text.bytes + at, end - at};
+        }
+    }
+    end = skip_space(text, end);
+    return end < text.len ? end + 1 : text.len;
+}
+
+int etxd_span_next(etxd_span array, size_t *at, const char *name, etxd_span *ret) {
     size_t from = *at == 0 ? skip_space(array, 0) + 1 : skip_space(array, *at);
     from = skip_space(array, from);
     if (from < array.len && array.bytes[from] == ',') {
@@ -99,36 +150,27 @@ int etxd_span_next(etxd_span array, size_t *at, etxd_span *ret) {
     if (from >= array.len || array.bytes[from] == ']') {
         return 0;
     }
-    *at = skip_value(array, from);
-    *ret = (etxd_span){array.bytes + from, *at - from};
+    *ret = (etxd_span){NULL, 0};
+    *at = array.bytes[from] == '{' ? pass_object(array, from, name, ret) : skip_value(array, from);
     return 1;
 }
 
 int etxd_span_member(etxd_span object, const char *name, etxd_span *ret) {
-    size_t len = strlen(name);
-    size_t at = skip_space(object, 0) + 1;
-    for (;;) {
-        size_t from, end;
-        at = skip_space(object, at);
-        if (at < object.len && object.bytes[at] == ',') {
-            at = skip_space(object, at + 1);
-        }
-        if (at >= object.len || object.bytes[at] != '"') {
-            return -1;
-        }
-        from = at + 1;
-        end = skip_string(object, at);
-        at = skip_space(object, end);
-        at = skip_space(object, at + 1); /* the colon */
-        if (at >= object.len) {
-            return -1;
-        }
-        if (end - 1 - from == len && memcmp(object.bytes + from, name, len) == 0) {
-            *ret = (etxd_span){object.bytes + at, skip_value(object, at) - at};
-            return 0;
-        }
-        at = skip_value(object, at);
+    size_t at = 0;
+    if (find_member(object, name, &at) != 0) {
+        return -1;
     }
+    *ret = (etxd_span){object.bytes + at, skip_value(object, at) - at};
+    return 0;
+}
+
+int etxd_span_array(etxd_span object, const char *name, etxd_span *ret) {
+    size_t at = 0;
+    if (find_member(object, name, &at) != 0) {
+        return -1;
+    }
+    *ret = (etxd_span){object.bytes + at, object.len - at};
+    return 0;
 }
 
 static int digit_of(char c) {

@@ -1,10 +1,9 @@
 /* Log lines, and how they are written. */
 #include "log.h"
 
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "text.h"
 
 static const char *const names[] = {"error", "warning", "info", "debug"};
 
@@ -66,31 +65,75 @@ int etxd_log_wants(const etxd_log *log, etxd_level level) {
     return (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
+static void put_line(etxd_text *line,
+                     const etxd_log *log,
+                     etxd_level level,
+                     const char *message,
+                     const etxd_field *fields,
+                     size_t count) {
+    size_t i;
+    if (log->json) {
+        put_json(line, level, message);
+    } else {
+        put_text(line, log, level, message);
+    }
+    for (i = 0; i < count; i++) {
+        if (fields[i].text == NULL || fields[i].text[0] != '\0') {
+            put_field(line, log->json, &fields[i]);
+        }
+    }
+    etxd_text_put(line, log->json ? "}\n" : "\n");
+}
+
+static void write_bytes(const etxd_log *log, const char *bytes, size_t len) {
+    if (write(log->fd, bytes, len) < 0) {
+        /* There is nobody left to tell. */
+    }
+}
+
 void etxd_log_line(etxd_log *log,
                    etxd_level level,
                    const char *message,
                    const etxd_field *fields,
                    size_t count) {
     etxd_text line = {0};
-    size_t i;
     if (!etxd_log_wants(log, level)) {
         return;
     }
-    if (log->json) {
-        put_json(&line, level, message);
-    } else {
-        put_text(&line, log, level, message);
-    }
-    for (i = 0; i < count; i++) {
-        if (fields[i].text == NULL || fields[i].text[0] != '\0') {
-            put_field(&line, log->json, &fields[i]);
-        }
-    }
-    etxd_text_put(&line, log->json ? "}\n" : "\n");
-    if (!line.failed && write(log->fd, line.bytes, line.len) < 0) {
-        /* There is nobody left to tell. */
+    put_line(&line, log, level, message, fields, count);
+    if (!line.failed) {
+        write_bytes(log, line.bytes, line.len);
     }
     etxd_text_free(&line);
+}
+
+void etxd_log_keep(etxd_log *log,
+                   etxd_text *lines,
+                   etxd_level level,
+                   const char *message,
+                   const etxd_field *fields,
+                   size_t count) {
+    size_t before = lines->len;
+    if (!etxd_log_wants(log, level)) {
+        return;
+    }
+    put_line(lines, log, level, message, fields, count);
+    if (lines->failed) {
+        lines->len = before;
+        etxd_log_write(log, lines);
+        etxd_text_free(lines);
+    } else if (lines->len > PIPE_BUF && before > 0) {
+        write_bytes(log, lines->bytes, before);
+        lines->len -= before;
+        memmove(lines->bytes, lines->bytes + before, lines->len);
+    }
+}
+
+void etxd_log_write(etxd_log *log, etxd_text *lines) {
+    if (lines->len > 0) {
+        write_bytes(log, lines->bytes, lines->len);
+        lines->len = 0;
+    }
 }
 
 void etxd_log_say(etxd_log *log,

@@ -1,10 +1,12 @@
-/* Log lines: text for a terminal, JSON for machines; one write each. */
+/* Log lines: text for a terminal, JSON for machines. */
 #ifndef ETXD_LOG_H
 #define ETXD_LOG_H
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "text.h"
 
 typedef enum etxd_level { ETXD_ERROR, ETXD_WARNING, ETXD_INFO, ETXD_DEBUG } etxd_level;
 
@@ -32,6 +34,16 @@ void etxd_log_line(etxd_log *log,
                    const char *message,
                    const etxd_field *fields,
                    size_t count);
+/* Lines that are written together: as many as a pipe takes in one piece. Appends one, after which
+ * `lines` may be written; a lack of memory loses it. Of one thread. */
+void etxd_log_keep(etxd_log *log,
+                   etxd_text *lines,
+                   etxd_level level,
+                   const char *message,
+                   const etxd_field *fields,
+                   size_t count);
+/* Writes what was kept. */
+void etxd_log_write(etxd_log *log, etxd_text *lines);
 /* A line with one field, or none if `name` is NULL. Any thread. */
 void etxd_log_say(etxd_log *log,
                   etxd_level level,

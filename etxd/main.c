@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "etxd.h"
 
 extern char **environ;
@@ -76,12 +78,30 @@ static void open_log(etxd *server) {
     atomic_store(&server->log.level, etxd_log_level(config->log_level));
 }
 
+/* jansson asks for memory without saying for whom. */
+static etxd_scratch scratch;
+
+static void *take(size_t size) {
+    return etxd_scratch_take(&scratch, size);
+}
+
+static void give(void *bytes) {
+    etxd_scratch_give(&scratch, bytes);
+}
+
+static void lend_scratch(etxd *server) {
+    etxd_scratch_open(&scratch);
+    json_set_alloc_funcs(take, give);
+    server->scratch = &scratch;
+}
+
 static int serve(etxd *server) {
     char message[ETXD_MESSAGE_MAX] = "";
     int code = GOOD;
     block_signals();
     raise_descriptors();
     open_log(server);
+    lend_scratch(server);
     if (etxd_start(server, message) != 0 || net_loop_run(server->loop) != 0 ||
         server->phase != ETXD_DRAINING) {
         etxd_log_say(&server->log, ETXD_ERROR, "etxd did not start",
@@ -89,6 +109,7 @@ static int serve(etxd *server) {
         code = FAILED;
     }
     etxd_stop(server);
+    etxd_scratch_close(&scratch);
     etxd_log_say(&server->log, ETXD_INFO, code == GOOD ? "ended" : "ended by an error", NULL, NULL);
     return code;
 }

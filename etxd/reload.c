@@ -22,6 +22,7 @@ static void allow(const etxd_config *config, etx_http_options *http) {
     } else if (etxd_config_is_local(config)) {
         http->allow = local;
         http->allow_count = sizeof local / sizeof local[0];
+        http->names_listed = 1; /* no call of another name could get anywhere */
     }
 }
 

@@ -54,25 +54,21 @@ static net_text take_segment(const char **at, const char *end) {
     return segment;
 }
 
-static int fits(net_text want, net_text have) {
-    return want.bytes[0] == '{'
-               ? have.len > 0
-               : want.len == have.len && memcmp(want.bytes, have.bytes, want.len) == 0;
-}
-
+/* A name in braces stands for a segment that is not empty. */
 static int matches(const char *pattern, net_text path) {
-    const char *p = pattern;
-    const char *p_end = pattern + strlen(pattern);
     const char *at = path.bytes;
     const char *end = path.bytes + path.len;
-    while (p < p_end && at < end && *p == '/' && *at == '/') {
-        p++;
-        at++;
-        if (!fits(take_segment(&p, p_end), take_segment(&at, end))) {
+    while (*pattern != '\0') {
+        if (*pattern == '{') {
+            pattern = strchr(pattern, '}') + 1;
+            if (take_segment(&at, end).len == 0) {
+                return 0;
+            }
+        } else if (at == end || *pattern++ != *at++) {
             return 0;
         }
     }
-    return p == p_end && at == end;
+    return at == end;
 }
 
 /* Segment 3 is the gid ("/v1/transactions/{gid}/..."), segment 5 the branch. */

@@ -281,6 +281,7 @@ void etxd_stop(etxd *server) {
         (void)etx_engine_close(server->engine, ETX_CLOSE_ABRUPT, 0); /* unless it is closed */
     }
     etx_http_free(server->http);
+    server->http = NULL;
     etx_engine_free(server->engine);
     if (life->signals.fd >= 0) {
         net_watch_remove(server->loop, &life->signals);
@@ -290,6 +291,7 @@ void etxd_stop(etxd *server) {
     etxd_events_free(server->events);
     etxd_stories_free(server->stories);
     net_loop_free(server->loop);
+    etxd_text_free(&server->lines.text);
     net_tls_free(server->tls);
     etxd_tokens_free(&server->tokens);
     free(life);

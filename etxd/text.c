@@ -87,9 +87,28 @@ size_t etxd_utf8(const char *bytes, size_t len) {
     return need;
 }
 
-/* Bytes from `at` on that stand in a JSON string as they are. */
-static size_t plain(const char *bytes, size_t len) {
+/* How many of the first bytes stand in a JSON string as they are, by eight at once as far as those
+ * tell: a borrow sets the highest bit of a byte that is below 0x20, or one of those looked for. */
+static size_t plain_words(const char *bytes, size_t len) {
+    const uint64_t ones = UINT64_MAX / 0xff;
+    const uint64_t highest = ones * 0x80;
     size_t at = 0;
+    for (; len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word, quote, back, deleted;
+        memcpy(&word, bytes + at, sizeof word);
+        quote = word ^ ones * '"';
+        back = word ^ ones * '\\';
+        deleted = word ^ ones * 0x7f;
+        if ((word | (word - ones * 0x20) | (quote - ones) | (back - ones) | (deleted - ones)) &
+            highest) {
+            break;
+        }
+    }
+    return at;
+}
+
+static size_t plain(const char *bytes, size_t len) {
+    size_t at = plain_words(bytes, len);
     while (at < len && bytes[at] >= 0x20 && bytes[at] < 0x7f && bytes[at] != '"' &&
            bytes[at] != '\\') {
         at++;
@@ -97,8 +116,25 @@ static size_t plain(const char *bytes, size_t len) {
     return at;
 }
 
+static void add_quoted(etxd_text *text, const char *bytes, size_t len) {
+    char *to;
+    if (reserve(text, len + 2) != 0) {
+        return;
+    }
+    to = text->bytes + text->len;
+    to[0] = '"';
+    memcpy(to + 1, bytes, len);
+    to[len + 1] = '"';
+    to[len + 2] = '\0';
+    text->len += len + 2;
+}
+
 void etxd_text_json(etxd_text *text, const char *bytes, size_t len) {
     size_t at = 0;
+    if (len > 0 && plain(bytes, len) == len) {
+        add_quoted(text, bytes, len);
+        return;
+    }
     etxd_text_add(text, "\"", 1);
     while (at < len) {
         size_t run = plain(bytes + at, len - at);
@@ -129,7 +165,8 @@ void etxd_text_json(etxd_text *text, const char *bytes, size_t len) {
 }
 
 void etxd_text_name(etxd_text *text, const char *name) {
-    if (text->len > 0 && strchr("{[", text->bytes[text->len - 1]) == NULL) {
+    char before = text->len > 0 ? text->bytes[text->len - 1] : '{';
+    if (before != '{' && before != '[') {
         etxd_text_add(text, ",", 1);
     }
     etxd_text_json(text, name, strlen(name));
@@ -181,13 +218,30 @@ void etxd_text_free(etxd_text *text) {
     *text = (etxd_text){0};
 }
 
+static void put_digits(char *to, int number, size_t count) {
+    size_t i;
+    for (i = count; i > 0; i--) {
+        to[i - 1] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+/* By hand: each line of the log has one, and printf takes its time. */
 const char *etxd_moment(uint64_t ms, char *moment) {
-    time_t seconds = (time_t)(ms / 1000);
+    const uint64_t last = UINT64_C(253402300799999); /* years have four digits */
+    uint64_t known = ms < last ? ms : last;
+    time_t seconds = (time_t)(known / 1000);
+    char text[] = "YYYY-MM-DDTHH:MM:SS.mmmZ";
     struct tm parts;
-    char date[24];
     gmtime_r(&seconds, &parts);
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(moment, ETXD_MOMENT_MAX, "%s.%03uZ", date, (unsigned)(ms % 1000));
+    put_digits(text, parts.tm_year + 1900, 4);
+    put_digits(text + 5, parts.tm_mon + 1, 2);
+    put_digits(text + 8, parts.tm_mday, 2);
+    put_digits(text + 11, parts.tm_hour, 2);
+    put_digits(text + 14, parts.tm_min, 2);
+    put_digits(text + 17, parts.tm_sec, 2);
+    put_digits(text + 20, (int)(known % 1000), 3);
+    memcpy(moment, text, sizeof text);
     return moment;
 }
 

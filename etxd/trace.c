@@ -257,7 +257,8 @@ void etxd_trace_report(const etx_http_report *report, void *user) {
 
 /* ---- lines of the log */
 
-void etxd_trace_of(etxd_trace *trace, const char *gid, etxd_trace_name *ret_name) {
+void etxd_trace_of(etxd_trace *trace, etx_http *http, const char *gid, char ret_trace[33]) {
+    etxd_trace_name name = {"", ""};
     char caller[56] = "";
     const kept *one;
     pthread_mutex_lock(&trace->lock);
@@ -266,5 +267,12 @@ void etxd_trace_of(etxd_trace *trace, const char *gid, etxd_trace_name *ret_name
         memcpy(caller, one->caller, sizeof caller);
     }
     pthread_mutex_unlock(&trace->lock);
-    name_transaction(gid, caller, ret_name);
+    if (caller[0] != '\0') {
+        read_name(caller, &name);
+    } else if (http == NULL) {
+        name_transaction(gid, "", &name);
+    } else {
+        (void)etx_http_trace(http, gid, name.trace);
+    }
+    memcpy(ret_trace, name.trace, sizeof name.trace);
 }

@@ -61,9 +61,9 @@ void etxd_trace_caller(etxd_trace *trace, const char *gid, const char *tracepare
 void etxd_trace_event(etxd_trace *trace, const etx_event *event);
 /* An etx_http_report_fn; the trace is its user. */
 void etxd_trace_report(const etx_http_report *report, void *trace);
-/* The transaction's span, in the trace of its caller or in one that follows from the gid; as its
- * participants are told. */
-void etxd_trace_of(etxd_trace *trace, const char *gid, etxd_trace_name *ret_name);
+/* The transaction's trace: that of its caller, or one that follows from the gid; as its
+ * participants are told. `http`, on the loop's thread, may know it; else NULL. */
+void etxd_trace_of(etxd_trace *trace, etx_http *http, const char *gid, char ret_trace[33]);
 etxd_trace_counts etxd_trace_count(etxd_trace *trace);
 
 /* ---- trace_json.c */

@@ -37,11 +37,11 @@ typedef struct etxd_plan {
 
 /* ---- tx_branch.c */
 
-/* Reads one branch. `text` is the object in the body, `extra` a further field that may stand there
- * (NULL: none). 0, or -1 and a problem. */
+/* Reads one branch. `payload` is what the body says as that, byte for byte, `extra` a further field
+ * that may stand there (NULL: none). 0, or -1 and a problem. */
 int etxd_leaf_read(etxd_exchange *x,
                    const etxd_object *object,
-                   etxd_span text,
+                   etxd_span payload,
                    const char *extra,
                    etxd_leaf *ret);
 void etxd_leaf_free(etxd_leaf *leaf);

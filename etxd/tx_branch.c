@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../net/url.h"
 #include "tx.h"
 
 enum { URL_MAX = 2046, FIELDS_MAX = 32, HEADERS_MAX = 32 };
@@ -25,7 +24,7 @@ typedef struct reading {
     etxd_exchange *x;
     const etxd_object *object;
     const etxd_kind *kind;
-    etxd_span text;
+    etxd_span payload;
     int by_initiator;
     int results;
     const char *urls[3];
@@ -36,30 +35,22 @@ typedef struct reading {
     etx_http_branch http;
 } reading;
 
-/* Where nobody said what may be called, only this machine is; a name is judged again when it is
- * resolved, but need not be begun with. */
-static int is_elsewhere(const etxd *server, const char *url) {
-    net_url parsed;
-    return server->config.allow_target.count == 0 &&
-           net_url_parse(url, strlen(url), &parsed, NULL) == 0 && parsed.kind == NET_HOST_NAME &&
-           strcmp(parsed.host, "localhost") != 0;
+static int refuse_url(etxd_exchange *x,
+                      const etxd_object *object,
+                      const char *name,
+                      int rc,
+                      const char *why) {
+    if (rc == ETX_EINVALID) {
+        return etxd_json_refuse(object, name, "%s: %s", name, why);
+    }
+    (void)etxd_problem_set(&x->problem, ETXD_TARGET_NOT_ALLOWED_PROBLEM, "%s: %s", name, why);
+    return etxd_json_point(object, name);
 }
 
 int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url) {
     char why[200] = "";
     int rc = etx_http_allowed(x->server->http, url, why, sizeof why);
-    if (rc == 0 && !is_elsewhere(x->server, url)) {
-        return 0;
-    }
-    if (rc == 0) {
-        snprintf(why, sizeof why, "only this machine may be called");
-    }
-    if (rc == ETX_EINVALID) {
-        return etxd_json_refuse(object, name, "%s: %s", name, why);
-    }
-    (void)etxd_problem_set(&x->problem, ETXD_TARGET_NOT_ALLOWED_PROBLEM, "%s: %s", name, why);
-    etxd_problem_point(&x->problem, "%s/%s", object->at, name);
-    return -1;
+    return rc == 0 ? 0 : refuse_url(x, object, name, rc, why);
 }
 
 /* ---- kind and fields */
@@ -166,7 +157,7 @@ static int read_url(reading *r, size_t operation, const char *base) {
     if (strlen(r->urls[operation]) > URL_MAX) {
         return etxd_json_refuse(r->object, name, "a URL has at most %d bytes", URL_MAX);
     }
-    return etxd_url_judge(r->x, r->object, name, r->urls[operation]);
+    return 0; /* write_bytes judges it */
 }
 
 static int read_urls(reading *r) {
@@ -207,8 +198,7 @@ static int read_base64(reading *r, const char *text) {
 
 static int read_payload(reading *r) {
     const char *base64 = NULL;
-    etxd_span raw;
-    int has_json = json_object_get(r->object->json, "payload") != NULL;
+    int has_json = etxd_json_member(r->object, "payload") != NULL;
     if (etxd_json_text(r->object, "payload_base64", &base64) != 0 ||
         etxd_json_text(r->object, "content_type", &r->http.content_type) != 0 ||
         etxd_json_flag(r->object, "results", &r->results) != 0) {
@@ -225,17 +215,17 @@ static int read_payload(reading *r) {
     if (!has_json) {
         return 0;
     }
-    if (etxd_span_member(r->text, "payload", &raw) != 0) {
+    if (r->payload.bytes == NULL) {
         return etxd_json_refuse(r->object, "payload",
                                 "write the names of fields without escapes: the payload is given "
                                 "on byte for byte, and was not found");
     }
-    r->http.payload = (etx_bytes){raw.bytes, raw.len};
+    r->http.payload = (etx_bytes){r->payload.bytes, r->payload.len};
     return 0;
 }
 
 static int read_headers(reading *r) {
-    json_t *headers = json_object_get(r->object->json, "headers");
+    json_t *headers = etxd_json_member(r->object, "headers");
     const char *name;
     json_t *value;
     if (headers != NULL && !json_is_object(headers)) {
@@ -310,13 +300,29 @@ static int read_numbers(const reading *r, etx_branch *branch) {
     return 0;
 }
 
+/* The field that says a URL. */
+static const char *field_of(const reading *r, const char *url) {
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        if (r->urls[i] == url) {
+            return r->built[i] != NULL ? "url" : r->kind->operations[i];
+        }
+    }
+    return "";
+}
+
 static int write_bytes(reading *r, etxd_leaf *leaf) {
     char why[200] = "";
+    const char *url;
     size_t len = 0;
     int rc;
     r->http.size = sizeof r->http;
     r->http.traceparent = r->x->traceparent[0] != '\0' ? r->x->traceparent : NULL;
-    rc = etx_http_branch_write(&r->http, &leaf->bytes, &len, why, sizeof why);
+    rc = etx_http_branch_admit(r->x->server->http, &r->http, &url, &leaf->bytes, &len, why,
+                               sizeof why);
+    if (url != NULL) {
+        return refuse_url(r->x, r->object, field_of(r, url), rc, why);
+    }
     if (rc != 0) {
         return rc == ETX_EINVALID ? etxd_json_refuse(r->object, "", "%s", why)
                                   : etxd_fail(r->x, rc, why);
@@ -329,8 +335,7 @@ static int write_bytes(reading *r, etxd_leaf *leaf) {
 static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
     if (!json_is_object(r->object->json)) {
         (void)etxd_problem_set(&r->x->problem, ETXD_WRONG_TYPE_PROBLEM, "a branch is an object");
-        etxd_problem_point(&r->x->problem, "%s", r->object->at);
-        return -1;
+        return etxd_json_point(r->object, "");
     }
     leaf->branch = (etx_branch)ETX_BRANCH_INIT;
     if (read_kind(r) != 0 || check_fields(r, extra) != 0 || read_who(r) != 0 || read_urls(r) != 0 ||
@@ -354,10 +359,10 @@ static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
 
 int etxd_leaf_read(etxd_exchange *x,
                    const etxd_object *object,
-                   etxd_span text,
+                   etxd_span payload,
                    const char *extra,
                    etxd_leaf *ret) {
-    reading r = {.x = x, .object = object, .text = text};
+    reading r = {.x = x, .object = object, .payload = payload};
     size_t i;
     int rc;
     *ret = (etxd_leaf){.bytes = NULL};

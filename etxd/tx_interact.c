@@ -39,9 +39,12 @@ static void answer_branch(net_task *task) {
 
 static int enlist(etxd_exchange *x, const etxd_object *body) {
     net_text text = net_request_body(x->request);
+    etxd_span payload = {NULL, 0};
     etxd_leaf leaf;
     etx_tx *tx = NULL;
-    int rc = etxd_leaf_read(x, body, (etxd_span){text.bytes, text.len}, "run", &leaf);
+    int rc;
+    (void)etxd_span_member((etxd_span){text.bytes, text.len}, "payload", &payload);
+    rc = etxd_leaf_read(x, body, payload, "run", &leaf);
     if (rc == 0 && leaf.branch.name == NULL) {
         rc = etxd_json_missing(body, "name", "a branch that is enlisted is known by its name");
     }
@@ -72,7 +75,7 @@ int etxd_post_branches(etxd_exchange *x) {
         return -1;
     }
     rc = enlist(x, &body);
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }
 
@@ -119,7 +122,7 @@ int etxd_post_result(etxd_exchange *x) {
         rc = take_result(x, &body, tx);
         etx_tx_discard(tx);
     }
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc;
 }
 
@@ -163,7 +166,7 @@ static int post_decision(etxd_exchange *x, int commit) {
     if (rc == 0 && !forwarded) {
         rc = attach(x, &body, &tx);
     }
-    json_decref(body.json);
+    etxd_json_free(&body);
     return rc != 0 || forwarded ? rc : decide(x, tx, commit);
 }
 

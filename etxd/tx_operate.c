@@ -175,7 +175,7 @@ static int post_order(etxd_exchange *x, etx_bulk what, const char *const *fields
     if (rc == 0) {
         rc = read_who(x, &body, one, what != ETX_BULK_RETRY);
         rc = rc == 0 && what == 0 ? read_force(&body, one) : rc;
-        json_decref(body.json);
+        etxd_json_free(&body);
     }
     x->state = one;
     if (rc == 0) {
@@ -224,10 +224,11 @@ static int read_filter(etxd_exchange *x, const etxd_object *body, order *one) {
     static const char *const fields[] = {"state",         "kind",       "parked", "stalled",
                                          "older_than_ms", "gid_prefix", NULL};
     static const char *const kinds[] = {"tcc", "saga", "xa", "message", "notification", NULL};
-    etxd_object filter = {json_object_get(body->json, "filter"), "/filter", &x->problem};
+    etxd_object filter;
     const char *states = NULL;
     uint64_t age = 0;
     int kind = -1, parked = 0, stalled = 0;
+    etxd_json_open(&filter, etxd_json_member(body, "filter"), "/filter", SIZE_MAX, &x->problem);
     if (!json_is_object(filter.json)) {
         return etxd_json_missing(body, "filter", "an object; {} is all that is not ended");
     }
@@ -271,7 +272,7 @@ static int post_bulk(etxd_exchange *x, etx_bulk what) {
                      read_who(x, &body, one, what != ETX_BULK_RETRY) != 0
                  ? -1
                  : 0;
-        json_decref(body.json);
+        etxd_json_free(&body);
     }
     one->per_second = (uint32_t)rate;
     x->state = one;

@@ -114,12 +114,12 @@ static int read_initiator(etxd_exchange *x, etxd_plan *plan) {
 
 /* ---- branches */
 
-/* The i-th branch, whose text is `text`. */
-static int read_leaf(etxd_exchange *x, etxd_plan *plan, json_t *list, size_t i, etxd_span text) {
-    etxd_object object = {json_array_get(list, i), "", &x->problem};
+/* The i-th branch. */
+static int read_leaf(etxd_exchange *x, etxd_plan *plan, json_t *list, size_t i, etxd_span payload) {
+    etxd_object object;
     etxd_leaf *leaf = &plan->leaves[i];
-    snprintf(object.at, sizeof object.at, "/branches/%zu", i);
-    if (etxd_leaf_read(x, &object, text, NULL, leaf) != 0) {
+    etxd_json_open(&object, json_array_get(list, i), "/branches", i, &x->problem);
+    if (etxd_leaf_read(x, &object, payload, NULL, leaf) != 0) {
         return -1;
     }
     if (leaf->branch.name == NULL && plan->mode != 0) {
@@ -132,7 +132,7 @@ static int read_leaves(etxd_exchange *x, etxd_plan *plan) {
     net_text body = net_request_body(x->request);
     etxd_span text = {body.bytes, body.len};
     etxd_span array = {"[]", 2};
-    etxd_span element;
+    etxd_span payload;
     json_t *list = NULL;
     size_t at = 0;
     if (etxd_json_list(&plan->body, "branches", &list) != 0) {
@@ -151,11 +151,11 @@ static int read_leaves(etxd_exchange *x, etxd_plan *plan) {
     if (plan->leaves == NULL) {
         return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
     }
-    if (etxd_span_member(text, "branches", &array) != 0) {
+    if (etxd_span_array(text, "branches", &array) != 0) {
         return etxd_json_refuse(&plan->body, "branches", "write names of fields without escapes");
     }
-    while (plan->count < json_array_size(list) && etxd_span_next(array, &at, &element)) {
-        if (read_leaf(x, plan, list, plan->count++, element) != 0) {
+    while (plan->count < json_array_size(list) && etxd_span_next(array, &at, "payload", &payload)) {
+        if (read_leaf(x, plan, list, plan->count++, payload) != 0) {
             return -1;
         }
     }
@@ -201,5 +201,5 @@ void etxd_plan_free(etxd_plan *plan) {
     }
     free(plan->leaves);
     free(plan->initiator);
-    json_decref(plan->body.json);
+    etxd_json_free(&plan->body);
 }

@@ -32,6 +32,13 @@ struct etxd_waiting {
 #define WAITING_OF(part, member) \
     ((etxd_waiting *)(void *)((char *)(part)-offsetof(etxd_waiting, member)))
 
+/* What the engine or a path gives fits. */
+static void set_gid(etxd_waiting *one, const char *gid) {
+    size_t len = strnlen(gid, ETX_GID_MAX);
+    memcpy(one->gid, gid, len);
+    one->gid[len] = '\0';
+}
+
 static void unlink_waiting(etxd_waiting *one) {
     *one->place = one->next;
     if (one->next != NULL) {
@@ -44,6 +51,7 @@ static void answer_with(etxd_waiting *one, int rc, const etx_outcome *outcome) {
     one->x = NULL;
     unlink_waiting(one);
     net_timer_stop(one->server->loop, &one->timer);
+    x->apart = 1;
     x->rc = rc;
     x->outcome = *outcome;
     if (x->outcome.gid[0] == '\0') {
@@ -79,7 +87,7 @@ int etxd_waiting_named(const char *gid, void *user) {
     pthread_mutex_lock(&one->lock);
     told = one->told;
     if (!told) {
-        snprintf(one->gid, sizeof one->gid, "%s", gid);
+        set_gid(one, gid);
     }
     pthread_mutex_unlock(&one->lock);
     if (!told) {
@@ -146,7 +154,7 @@ etxd_waiting *etxd_waiting_new(etxd_exchange *x, const char *gid) {
     one->timer.fire = on_timer;
     one->until_ms = net_loop_now_ms(x->server->loop) + (x->wait_ms > 0 ? x->wait_ms : NO_WAIT_MS);
     one->told = gid[0] != '\0';
-    snprintf(one->gid, sizeof one->gid, "%s", gid);
+    set_gid(one, gid);
     memcpy(one->traceparent, x->traceparent, sizeof one->traceparent);
     one->next = x->server->waitings;
     one->place = &x->server->waitings;

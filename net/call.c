@@ -109,45 +109,59 @@ static int is_own_field(const char *name, size_t len) {
     return 0;
 }
 
-static int check_fetch(const net_fetch *fetch, size_t *ret_room) {
+static int check_fetch(const net_fetch *fetch) {
     if (fetch->size != sizeof *fetch || fetch->url == NULL || fetch->method == NULL ||
         fetch->done == NULL || !net__is_token(fetch->method, strlen(fetch->method)) ||
         strcmp(fetch->method, "CONNECT") == 0) {
         return NET_EINVALID;
     }
-    if (fetch->url->tls && (fetch->tls == NULL || net__tls_is_server(fetch->tls))) {
-        return NET_EINVALID;
-    }
-    size_t room = HEAD_ROOM + NET_AUTHORITY_TEXT_MAX + fetch->url->target_len +
-                  strlen(fetch->method) + fetch->body_len;
-    for (size_t i = 0; i < fetch->header_count; i++) {
-        const net_header *header = &fetch->headers[i];
-        size_t name_len = strlen(header->name);
-        size_t value_len = strlen(header->value);
-        if (!net__is_token(header->name, name_len) || is_own_field(header->name, name_len) ||
-            !net__is_value(header->value, value_len)) {
-            return NET_EINVALID;
-        }
-        room += name_len + value_len + 4;
-    }
-    *ret_room = room;
-    return 0;
+    return fetch->url->tls && (fetch->tls == NULL || net__tls_is_server(fetch->tls)) ? NET_EINVALID
+                                                                                     : 0;
 }
 
-static void write_request(net__buffer *out, const net_fetch *fetch) {
+static int write_line(net__buffer *out, const net_fetch *fetch) {
     char authority[NET_AUTHORITY_TEXT_MAX];
     size_t authority_len = net_url_authority(fetch->url, authority, sizeof authority);
-    net__buffer_add_text(out, fetch->method);
+    size_t method_len = strlen(fetch->method);
+    int rc =
+        net__buffer_reserve(out, HEAD_ROOM + method_len + fetch->url->target_len + authority_len);
+    if (rc != 0) {
+        return rc;
+    }
+    net__buffer_add(out, fetch->method, method_len);
     net__buffer_add_text(out, fetch->url->slash ? " /" : " ");
     net__buffer_add(out, fetch->url->target, fetch->url->target_len);
     net__buffer_add_text(out, " HTTP/1.1\r\nHost: ");
     net__buffer_add(out, authority, authority_len);
     net__buffer_add(out, "\r\n", 2);
-    for (size_t i = 0; i < fetch->header_count; i++) {
-        net__buffer_add_text(out, fetch->headers[i].name);
+    return 0;
+}
+
+static int write_field(net__buffer *out, const net_header *header) {
+    size_t name_len = strlen(header->name);
+    size_t value_len = strlen(header->value);
+    if (!net__is_token(header->name, name_len) || is_own_field(header->name, name_len) ||
+        !net__is_value(header->value, value_len)) {
+        return NET_EINVALID;
+    }
+    int rc = net__buffer_reserve(out, name_len + value_len + 4);
+    if (rc == 0) {
+        net__buffer_add(out, header->name, name_len);
         net__buffer_add(out, ": ", 2);
-        net__buffer_add_text(out, fetch->headers[i].value);
+        net__buffer_add(out, header->value, value_len);
         net__buffer_add(out, "\r\n", 2);
+    }
+    return rc;
+}
+
+static int write_request(net__buffer *out, const net_fetch *fetch) {
+    int rc = write_line(out, fetch);
+    for (size_t i = 0; i < fetch->header_count && rc == 0; i++) {
+        rc = write_field(out, &fetch->headers[i]);
+    }
+    rc = rc != 0 ? rc : net__buffer_reserve(out, HEAD_ROOM + fetch->body_len);
+    if (rc != 0) {
+        return rc;
     }
     if (fetch->body_len > 0 || fetch->method[0] == 'P') {
         net__buffer_add_text(out, "Content-Length: ");
@@ -156,12 +170,12 @@ static void write_request(net__buffer *out, const net_fetch *fetch) {
     }
     net__buffer_add(out, "\r\n", 2);
     net__buffer_add(out, fetch->body, fetch->body_len);
+    return 0;
 }
 
 int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_id) {
     const net_client_options *options = &client->options;
-    size_t room;
-    int rc = check_fetch(fetch, &room);
+    int rc = check_fetch(fetch);
     if (rc != 0) {
         return rc;
     }
@@ -169,11 +183,11 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
     if (call == NULL) {
         return NET_ENOMEM;
     }
-    if (net__buffer_reserve(&call->out, room) != 0) {
+    rc = write_request(&call->out, fetch);
+    if (rc != 0) {
         net__call_give_back(call);
-        return NET_ENOMEM;
+        return rc;
     }
-    write_request(&call->out, fetch);
     call->url = *fetch->url;
     call->tls = fetch->url->tls ? net__tls_hold(fetch->tls) : NULL;
     call->head = strcmp(fetch->method, "HEAD") == 0;

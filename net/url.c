@@ -7,19 +7,28 @@
 
 #include "error.h"
 
-enum { NAME = 1, TARGET = 2 };
+enum { NAME = 1, TARGET = 2, END = 4 };
 
-/* What may stand in a name, and in path and query. */
+/* What may stand in a name, in path and query, and what ends an authority. */
 static unsigned class_of(char c) {
     static const uint8_t classes[256] = {
-        ['!'] = TARGET,        ['$' ... ','] = TARGET,
-        ['-'] = NAME | TARGET, ['.'] = NAME | TARGET,
-        ['/'] = TARGET,        ['0' ... '9'] = NAME | TARGET,
-        [':'] = TARGET,        [';'] = TARGET,
-        ['='] = TARGET,        ['?'] = TARGET,
-        ['@'] = TARGET,        ['A' ... 'Z'] = NAME | TARGET,
-        ['['] = TARGET,        [']'] = TARGET,
-        ['_'] = NAME | TARGET, ['a' ... 'z'] = NAME | TARGET,
+        ['!'] = TARGET,
+        ['#'] = END,
+        ['$' ... ','] = TARGET,
+        ['-'] = NAME | TARGET,
+        ['.'] = NAME | TARGET,
+        ['/'] = TARGET | END,
+        ['0' ... '9'] = NAME | TARGET,
+        [':'] = TARGET,
+        [';'] = TARGET,
+        ['='] = TARGET,
+        ['?'] = TARGET | END,
+        ['@'] = TARGET,
+        ['A' ... 'Z'] = NAME | TARGET,
+        ['['] = TARGET,
+        [']'] = TARGET,
+        ['_'] = NAME | TARGET,
+        ['a' ... 'z'] = NAME | TARGET,
         ['~'] = TARGET,
     };
     return classes[(unsigned char)c];
@@ -121,10 +130,26 @@ static int ends_in_number(const char *text, size_t len) {
     return 1;
 }
 
+/* An address in the one way to write it, so it is the host as well. */
+static int take_ip4(const char *text, size_t len, net_url *url) {
+    uint8_t ip[4];
+    if (len == 0 || !is_digit(text[0]) || parse_ip4(text, len, ip) != 0) {
+        return NET_EINVALID;
+    }
+    url->kind = NET_HOST_IP4;
+    memcpy(url->ip, ip, sizeof ip);
+    memcpy(url->host, text, len);
+    url->host[len] = '\0';
+    return 0;
+}
+
 static int parse_name(const char *text, size_t len, net_url *url, const char **ret_reason) {
     size_t label = 0;
     if (len > 1 && text[len - 1] == '.') {
         len--;
+    }
+    if (take_ip4(text, len, url) == 0) {
+        return 0;
     }
     if (len == 0) {
         return refuse(ret_reason, "there is no host");
@@ -149,11 +174,7 @@ static int parse_name(const char *text, size_t len, net_url *url, const char **r
         url->kind = NET_HOST_NAME;
         return 0;
     }
-    if (parse_ip4(text, len, url->ip) != 0) {
-        return refuse(ret_reason, "an IPv4 address is four decimal numbers");
-    }
-    url->kind = NET_HOST_IP4; /* there is one way to write it, which is in `host` by now */
-    return 0;
+    return refuse(ret_reason, "an IPv4 address is four decimal numbers");
 }
 
 static int parse_port(const char *text, size_t len, net_url *url, const char **ret_reason) {
@@ -228,7 +249,7 @@ int net_url_parse(const char *text, size_t len, net_url *ret_url, const char **r
         return refuse(ret_reason, "a URL begins with http:// or https://");
     }
     size_t end = at;
-    while (end < len && text[end] != '/' && text[end] != '?' && text[end] != '#') {
+    while (end < len && !(class_of(text[end]) & END)) {
         end++;
     }
     int rc = net__authority_parse(text + at, end - at, &url, ret_reason);

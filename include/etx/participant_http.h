@@ -61,6 +61,8 @@ typedef struct etx_http_options {
     /* 1: it hears only of calls whose branch has a traceparent, and not what the participant got,
      * which takes time to find out: whose trace it is, at little cost */
     uint8_t report_callers;
+    /* 1: what etx_http_allowed says of names that no pattern of names allows: no */
+    uint8_t names_listed;
 } etx_http_options;
 
 /* Makes the caller of participants. With a loop, on that loop's thread.
@@ -85,8 +87,8 @@ void etx_http_free(etx_http *http);
 
 /* May this URL be called? 0; ETX_EINVALID (it is no URL), ETX_ESTATE (it is not allowed); `why`
  * (of `size` bytes, may be NULL) says why. A name that no pattern of names allows is let pass where
- * a pattern of addresses may allow what it resolves to; each call judges the address that it
- * connects to. Any thread. */
+ * a pattern of addresses may allow what it resolves to, but for names_listed; each call judges the
+ * address that it connects to. Any thread. */
 int etx_http_allowed(etx_http *http, const char *url, char *why, size_t size);
 
 /* What a branch of an "http-..." participant says: it is kept in the branch's payload. */
@@ -107,6 +109,16 @@ typedef struct etx_http_branch {
 /* The bytes for etx_branch.payload; the caller frees them by free(). Errors: ETX_EINVALID (`why`
  * says it), ETX_ENOMEM. Any thread. */
 int etx_http_branch_write(const etx_http_branch *branch,
+                          void **ret_bytes,
+                          size_t *ret_len,
+                          char *why,
+                          size_t size);
+/* The same, for a branch whose URLs may be called: each is read once for that and for
+ * etx_http_allowed. Errors beside: ETX_ESTATE (a URL is not allowed); with that and with
+ * ETX_EINVALID `*ret_url` is the URL that is wrong, or NULL if something else is. */
+int etx_http_branch_admit(etx_http *http,
+                          const etx_http_branch *branch,
+                          const char **ret_url,
                           void **ret_bytes,
                           size_t *ret_len,
                           char *why,
@@ -140,6 +152,9 @@ int etx_http_traceparent(const char *caller,
                          const char *operation,
                          uint32_t attempt,
                          char ret_traceparent[56]);
+/* The trace that follows from a gid, as above: 32 digits, and a NUL. On the loop's thread; of a gid
+ * that was called lately it is known. Errors: ETX_ENOMEM. */
+int etx_http_trace(etx_http *http, const char *gid, char ret_trace[33]);
 
 /* Counters of one target since it was first called. `unknown` counts calls that were made;
  * `rejected` those that were not, since its queue was full or its breaker open. */

@@ -48,7 +48,7 @@ static void check_target(char *text) {
     const etx__http_pattern *one = &allow.pattern[0];
     rc = etx__http_url(end + 1, &url, &scheme, why, sizeof why);
     fuzz_check(rc == 0 || (rc == ETX_EINVALID && why[0] != '\0'));
-    if (rc == 0 && etx__http_allow_url(&allow, &url, scheme, why, sizeof why) == 0) {
+    if (rc == 0 && etx__http_allow_url(&allow, &url, scheme, 0, why, sizeof why) == 0) {
         size_t ip_len = url.kind == NET_HOST_IP4 ? 4 : 16;
         fuzz_check(one->scheme == scheme && (one->port == 0 || one->port == url.port));
         fuzz_check(memchr(end + 1, '@', strcspn(end + 1 + 8, "/?#") + 8) == NULL);

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "../../../etxd/json.h"
+#include "../../../etxd/log.h"
+#include "../../../etxd/scratch.h"
 
 /* ---- text */
 
@@ -51,6 +53,30 @@ static void test_members(void **state) {
                         "{\"a\":\"x\",\"b\":18446744073709551615,\"c\":false,\"d\":null}");
     etxd_text_free(&text);
     assert_string_equal(etxd_moment(1767225600123, moment), "2026-01-01T00:00:00.123Z");
+    assert_string_equal(etxd_moment(1709251199999, moment), "2024-02-29T23:59:59.999Z");
+    assert_string_equal(etxd_moment(0, moment), "1970-01-01T00:00:00.000Z");
+    assert_string_equal(etxd_moment(UINT64_MAX, moment), "9999-12-31T23:59:59.999Z");
+}
+
+/* Any byte, anywhere in a text that is looked at by eight at once, is written as it is alone. */
+static void test_every_byte_of_a_string(void **state) {
+    static const char plain[] = "abcdefgh ~!#[]jklmn";
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        for (size_t place = 0; place < sizeof plain - 1; place++) {
+            char bytes[sizeof plain];
+            char want[64];
+            char alone = (char)byte;
+            etxd_text text = {0};
+            etxd_text_json(&text, &alone, 1);
+            memcpy(bytes, plain, sizeof plain);
+            bytes[place] = alone;
+            snprintf(want, sizeof want, "\"%.*s%.*s%s\"", (int)place, plain, (int)text.len - 2,
+                     text.bytes + 1, plain + place + 1);
+            json_of(bytes, sizeof plain - 1, want);
+            etxd_text_free(&text);
+        }
+    }
 }
 
 static void test_nearest(void **state) {
@@ -63,6 +89,168 @@ static void test_nearest(void **state) {
     assert_string_equal(etxd_nearest("knid", words), "kind");
     assert_null(etxd_nearest("entirely", words));
     assert_null(etxd_nearest(large, words));
+}
+
+/* ---- lines of the log */
+
+static size_t count_lines(const char *bytes, size_t len) {
+    size_t count = 0;
+    for (size_t i = 0; i < len; i++) {
+        count += bytes[i] == '\n';
+    }
+    return count;
+}
+
+/* What is kept is written by whole lines, in their order, in pieces that a pipe takes at once. */
+static void test_kept_lines(void **state) {
+    enum { LINES = 300 };
+    char bytes[65536];
+    int ends[2];
+    etxd_log log = {.json = 1, .level = ETXD_INFO};
+    etxd_text lines = {0};
+    size_t len = 0, told = 0;
+    (void)state;
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    log.fd = ends[1];
+    for (uint64_t i = 0; i < LINES; i++) {
+        const etxd_field field = {"number", NULL, i};
+        ssize_t came;
+        etxd_log_keep(&log, &lines, i % 7 == 0 ? ETXD_DEBUG : ETXD_INFO, "a line", &field, 1);
+        if (i == LINES - 1) {
+            etxd_log_write(&log, &lines);
+        }
+        came = read(ends[0], bytes + len, sizeof bytes - len);
+        assert_true(came < 0 || (came <= 4096 && bytes[len + (size_t)came - 1] == '\n'));
+        len += came > 0 ? (size_t)came : 0;
+    }
+    assert_int_equal(lines.len, 0);
+    assert_int_equal(count_lines(bytes, len), LINES - (LINES + 6) / 7);
+    for (const char *at = bytes; told < LINES; told++) {
+        char want[40];
+        if (told % 7 != 0) {
+            const char *end = memchr(at, '\n', (size_t)(bytes + len - at));
+            snprintf(want, sizeof want, "\"number\":%zu}", told);
+            assert_memory_equal(end - strlen(want), want, strlen(want));
+            at = end + 1;
+        }
+    }
+    etxd_text_free(&lines);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A text that has no memory for a line gives the lines before it, and goes on. */
+static void test_kept_lines_without_memory(void **state) {
+    const etxd_field field = {"number", NULL, 1};
+    char bytes[4096];
+    int ends[2];
+    etxd_log log = {.level = ETXD_INFO};
+    etxd_text lines = {0};
+    (void)state;
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    log.fd = ends[1];
+    etxd_log_keep(&log, &lines, ETXD_INFO, "first", &field, 1);
+    lines.failed = 1;
+    etxd_log_keep(&log, &lines, ETXD_INFO, "lost", &field, 1);
+    etxd_log_keep(&log, &lines, ETXD_INFO, "second", &field, 1);
+    etxd_log_write(&log, &lines);
+    ssize_t len = read(ends[0], bytes, sizeof bytes - 1);
+    assert_true(len > 0);
+    bytes[len] = '\0';
+    assert_non_null(strstr(bytes, "first"));
+    assert_null(strstr(bytes, "lost"));
+    assert_non_null(strstr(bytes, "second"));
+    etxd_text_free(&lines);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- scratch */
+
+static int is_within(const etxd_scratch *scratch, const void *bytes) {
+    const char *at = bytes;
+    return at >= scratch->memory &&
+           at < scratch->memory + (size_t)ETXD_SCRATCH_PIECES * ETXD_SCRATCH_BYTES;
+}
+
+static void *take_elsewhere(void *scratch) {
+    return etxd_scratch_take(scratch, 100);
+}
+
+/* What is taken while a piece is filled lies in it, apart from each other; all else is malloc's. */
+static void test_scratch(void **state) {
+    etxd_scratch scratch;
+    pthread_t thread;
+    char *one, *two;
+    void *other;
+    (void)state;
+    etxd_scratch_open(&scratch);
+    one = etxd_scratch_take(&scratch, 10);
+    assert_false(is_within(&scratch, one));
+    etxd_scratch_give(&scratch, one);
+    int piece = etxd_scratch_begin(&scratch);
+    assert_true(piece >= 0);
+    one = etxd_scratch_take(&scratch, 10);
+    two = etxd_scratch_take(&scratch, 17);
+    assert_true(is_within(&scratch, one) && is_within(&scratch, two));
+    assert_true(two >= one + 10 && (uintptr_t)two % 16 == 0);
+    etxd_scratch_give(&scratch, one);
+    assert_int_equal(pthread_create(&thread, NULL, take_elsewhere, &scratch), 0);
+    assert_int_equal(pthread_join(thread, &other), 0);
+    assert_false(is_within(&scratch, other));
+    etxd_scratch_give(&scratch, other);
+    assert_true(etxd_scratch_end(&scratch));
+    other = etxd_scratch_take(&scratch, 10);
+    assert_false(is_within(&scratch, other));
+    etxd_scratch_give(&scratch, other);
+    /* another piece is another place, until the first is released */
+    int second = etxd_scratch_begin(&scratch);
+    assert_int_not_equal(second, piece);
+    assert_ptr_not_equal(etxd_scratch_take(&scratch, 10), one);
+    assert_true(etxd_scratch_end(&scratch));
+    etxd_scratch_release(&scratch, piece);
+    assert_int_equal(etxd_scratch_begin(&scratch), piece);
+    assert_ptr_equal(etxd_scratch_take(&scratch, 10), one);
+    (void)etxd_scratch_end(&scratch);
+    etxd_scratch_close(&scratch);
+}
+
+/* What does not fit is told, and freed: leak checkers see it otherwise. */
+static void test_scratch_is_full(void **state) {
+    etxd_scratch scratch;
+    void *large, *last;
+    (void)state;
+    etxd_scratch_open(&scratch);
+    for (int i = 0; i < ETXD_SCRATCH_PIECES; i++) {
+        assert_true(etxd_scratch_begin(&scratch) >= 0);
+        assert_true(is_within(&scratch, etxd_scratch_take(&scratch, ETXD_SCRATCH_BYTES)));
+        last = etxd_scratch_take(&scratch, 1);
+        assert_false(is_within(&scratch, last));
+        etxd_scratch_give(&scratch, last);
+        assert_false(etxd_scratch_end(&scratch));
+    }
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    last = etxd_scratch_take(&scratch, 1);
+    assert_false(is_within(&scratch, last));
+    etxd_scratch_give(&scratch, last);
+    etxd_scratch_release(&scratch, -1);
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    etxd_scratch_release(&scratch, 5);
+    assert_int_equal(etxd_scratch_begin(&scratch), 5);
+    large = etxd_scratch_take(&scratch, ETXD_SCRATCH_BYTES - 8);
+    assert_true(is_within(&scratch, large));
+    assert_true(etxd_scratch_end(&scratch));
+    etxd_scratch_release(&scratch, 5);
+    assert_int_equal(etxd_scratch_begin(&scratch), 5);
+    large = etxd_scratch_take(&scratch, SIZE_MAX - 4);
+    assert_null(large);
+    assert_false(etxd_scratch_end(&scratch));
+    etxd_scratch_close(&scratch);
+    /* none at all */
+    assert_int_equal(etxd_scratch_begin(NULL), -1);
+    assert_int_equal(etxd_scratch_begin(&scratch), -1);
+    assert_false(etxd_scratch_end(NULL));
+    etxd_scratch_release(NULL, 3);
 }
 
 /* ---- JSON */
@@ -103,19 +291,44 @@ static void test_span_member(void **state) {
 }
 
 static void test_span_next(void **state) {
-    static const char *const want[] = {"1", "{\"a\":[2]}", "\",]\"", "[]"};
-    etxd_span value;
+    static const char text[] =
+        " [1 , {\"a\":[2]},{\"b\":{\"a\":9},\"a\" : \"}]\" , \"c\":[{}]} ,{ } ,\",]\" "
+        ",[\"a\"],{\"a\":3}] ";
+    static const char *const want[] = {NULL, "[2]", "\"}]\"", NULL, NULL, NULL, "3"};
+    etxd_span array, value;
     size_t at = 0;
     size_t i;
     (void)state;
-    for (i = 0; i < 4; i++) {
-        assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 1);
-        assert_int_equal(value.len, strlen(want[i]));
+    for (i = 0; i < sizeof want / sizeof *want; i++) {
+        assert_int_equal(etxd_span_next(span(text), &at, "a", &value), 1);
+        assert_int_equal(value.bytes != NULL, want[i] != NULL);
+        assert_int_equal(value.len, want[i] != NULL ? strlen(want[i]) : 0);
         assert_memory_equal(value.bytes, want[i], value.len);
     }
-    assert_int_equal(etxd_span_next(span(" [1 , {\"a\":[2]},\",]\" ,[] ] "), &at, &value), 0);
+    assert_int_equal(etxd_span_next(span(text), &at, "a", &value), 0);
     at = 0;
-    assert_int_equal(etxd_span_next(span("[ ]"), &at, &value), 0);
+    assert_int_equal(etxd_span_next(span("[ ]"), &at, "a", &value), 0);
+    /* an array in an object ends by itself, whatever comes behind it */
+    assert_int_equal(
+        etxd_span_array(span("{\"a\":{\"b\":[3]}, \"b\" : [{\"c\":1}] ,\"c\":[2]}"), "b", &array),
+        0);
+    at = 0;
+    assert_int_equal(etxd_span_next(array, &at, "c", &value), 1);
+    assert_int_equal(value.len, 1);
+    assert_memory_equal(value.bytes, "1", value.len);
+    assert_int_equal(etxd_span_next(array, &at, "c", &value), 0);
+    assert_int_equal(etxd_span_array(span("{\"a\":[]}"), "b", &array), -1);
+    /* nothing is read beyond a text that is cut off */
+    for (i = 1; i < sizeof text; i++) {
+        char *cut = malloc(i);
+        assert_non_null(cut);
+        memcpy(cut, text, i);
+        at = 0;
+        while (at < i && etxd_span_next((etxd_span){cut, i}, &at, "a", &value)) {
+            assert_true(at <= i);
+        }
+        free(cut);
+    }
 }
 
 static void test_depth(void **state) {
@@ -302,12 +515,23 @@ static void test_problems(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_strings), cmocka_unit_test(test_members),
-        cmocka_unit_test(test_nearest),      cmocka_unit_test(test_span_member),
-        cmocka_unit_test(test_span_next),    cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_base64),       cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_bad_tokens),   cmocka_unit_test(test_allowance),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_every_byte_of_a_string),
+        cmocka_unit_test(test_kept_lines),
+        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_scratch_is_full),
+        cmocka_unit_test(test_kept_lines_without_memory),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_span_member),
+        cmocka_unit_test(test_span_next),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_bad_tokens),
+        cmocka_unit_test(test_allowance),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,12 +209,30 @@ static void test_chunks(void **state) {
     CHUNKS("0\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\n\r\n", -431);
 }
 
+/* Any byte, anywhere in a value that is read eight bytes at a time, is judged as it is alone. */
+static void test_every_byte_of_a_value(void **state) {
+    static const char head[] = "HTTP/1.1 200 OK\r\nX: ";
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        int allowed = byte == '\t' || (byte >= ' ' && byte != 0x7f);
+        for (size_t place = 0; place < 19; place++) {
+            char text[] = "HTTP/1.1 200 OK\r\nX: abcdefghi\x80jklmnopqr\r\n\r\n";
+            char *value = text + sizeof head - 1;
+            value[place] = (char)byte;
+            assert_int_equal(net__is_value(value, 19), allowed);
+            if (byte != '\r') { /* which begins the line's end */
+                expect_head(text, sizeof text - 1, 1, allowed ? 0 : 400);
+            }
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_requests), cmocka_unit_test(test_lines),
         cmocka_unit_test(test_first_line),    cmocka_unit_test(test_fields),
         cmocka_unit_test(test_limits),        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_chunks),        cmocka_unit_test(test_every_byte_of_a_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,7 +128,7 @@ static void test_urls(void **state) {
             fail_msg("%s", why);
         }
         int rc = etx__http_url(urls[i].url, &url, &scheme, why, sizeof why);
-        rc = rc != 0 ? rc : etx__http_allow_url(&allow, &url, scheme, why, sizeof why);
+        rc = rc != 0 ? rc : etx__http_allow_url(&allow, &url, scheme, 0, why, sizeof why);
         if (rc != urls[i].rc || (rc != 0 && why[0] == '\0')) {
             fail_msg("%s by %s: %d, %d wanted: %s", urls[i].url, urls[i].pattern, rc, urls[i].rc,
                      why);
@@ -202,6 +202,74 @@ static void test_nothing_allowed(void **state) {
     etx_http_free(http);
 }
 
+/* Names that only patterns of addresses may allow are let pass, or not. */
+static void test_names_listed(void **state) {
+    static const char *const patterns[] = {"http://127.0.0.0/8:*", "http://stock:*"};
+    etx_http_options options = {.size = sizeof options, .allow = patterns, .allow_count = 2};
+    etx_http *http;
+    char why[300] = "";
+    (void)state;
+    assert_int_equal(etx_http_create(&options, &http, why, sizeof why), 0);
+    assert_int_equal(etx_http_allowed(http, "http://other/", why, sizeof why), 0);
+    options.names_listed = 1;
+    assert_int_equal(etx_http_reload(http, &options, why, sizeof why), 0);
+    assert_int_equal(etx_http_allowed(http, "http://other/", why, sizeof why), ETX_ESTATE);
+    assert_non_null(strstr(why, "other is not among"));
+    assert_int_equal(etx_http_allowed(http, "http://stock/", why, sizeof why), 0);
+    assert_int_equal(etx_http_allowed(http, "http://127.0.0.1/", why, sizeof why), 0);
+    etx_http_free(http);
+}
+
+static int admit(etx_http *http, const etx_http_branch *branch, const char **ret_url) {
+    void *bytes = NULL;
+    size_t len = 0;
+    int rc = etx_http_branch_admit(http, branch, ret_url, &bytes, &len, NULL, 0);
+    assert_int_equal(rc == 0, bytes != NULL);
+    free(bytes);
+    return rc;
+}
+
+/* What is written may be called, and the URL that may not is named. */
+static void test_admitted(void **state) {
+    static const char *const patterns[] = {"http://stock:*", "grpc://stock:*"};
+    etx_http_options options = {.size = sizeof options, .allow = patterns, .allow_count = 2};
+    etx_http_branch branch = {.size = sizeof branch,
+                              .forward_url = "http://stock/a",
+                              .commit_url = "http://stock/b",
+                              .undo_url = "http://stock/c"};
+    etx_http *http;
+    const char *url;
+    void *wrote = NULL, *admitted = NULL;
+    size_t len = 0, admitted_len = 0;
+    (void)state;
+    assert_int_equal(etx_http_create(&options, &http, NULL, 0), 0);
+    assert_int_equal(etx_http_branch_write(&branch, &wrote, &len, NULL, 0), 0);
+    assert_int_equal(etx_http_branch_admit(http, &branch, &url, &admitted, &admitted_len, NULL, 0),
+                     0);
+    assert_null(url);
+    assert_int_equal(admitted_len, len);
+    assert_memory_equal(admitted, wrote, len);
+    free(wrote);
+    free(admitted);
+    branch.undo_url = "http://other/c";
+    assert_int_equal(admit(http, &branch, &url), ETX_ESTATE);
+    assert_ptr_equal(url, branch.undo_url);
+    branch.commit_url = "http://stock:0/b";
+    assert_int_equal(admit(http, &branch, &url), ETX_EINVALID);
+    assert_ptr_equal(url, branch.commit_url);
+    branch.forward_url = "grpc://stock:1/a"; /* is allowed, and no URL of HTTP */
+    assert_int_equal(admit(http, &branch, &url), ETX_EINVALID);
+    assert_ptr_equal(url, branch.forward_url);
+    branch.forward_url = NULL;
+    branch.commit_url = branch.undo_url = "http://stock/b";
+    branch.content_type = " ";
+    assert_int_equal(admit(http, &branch, &url), ETX_EINVALID);
+    assert_null(url);
+    branch.size = 1;
+    assert_int_equal(admit(http, &branch, &url), ETX_EINVALID);
+    etx_http_free(http);
+}
+
 static void option_refused(const etx_http_options *options, int rc, const char *with) {
     etx_http *http = NULL;
     char why[300] = "";
@@ -236,6 +304,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns_refused), cmocka_unit_test(test_urls),
         cmocka_unit_test(test_addresses),        cmocka_unit_test(test_nothing_allowed),
+        cmocka_unit_test(test_names_listed),     cmocka_unit_test(test_admitted),
         cmocka_unit_test(test_options_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Answers: when to ask again, text of strangers, bodies with results, and reasons of errors. */
 #include "cmocka_http.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,11 +139,31 @@ static void test_trace(void **state) {
         etx__http_is_traceparent("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
 }
 
+/* What is known of many gids, some of which have the same place, is what is found out anew. */
+static void test_trace_of_many(void **state) {
+    const etx_http_options options = {.size = sizeof options};
+    etx_http *http;
+    (void)state;
+    assert_int_equal(etx_http_create(&options, &http, NULL, 0), 0);
+    for (int i = 0; i < 4 * ETX__HTTP_NAMED; i++) {
+        char gid[ETX_GID_MAX + 1];
+        char anew[56];
+        char known[33];
+        /* each twice, and then again after so many others */
+        snprintf(gid, sizeof gid, i % 4 < 2 ? "%d" : "a-gid-of-some-length-%d", i / 2 % 300);
+        assert_int_equal(etx_http_trace(http, gid, known), 0);
+        assert_int_equal(etx_http_traceparent(NULL, gid, "b", "try", 1, anew), 0);
+        assert_memory_equal(known, anew + 3, 32);
+        assert_int_equal(known[32], '\0');
+    }
+    etx_http_free(http);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retry_after), cmocka_unit_test(test_tidy),
         cmocka_unit_test(test_body),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_trace),       cmocka_unit_test(test_trace_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

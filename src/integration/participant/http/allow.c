@@ -277,6 +277,7 @@ int etx__http_allow_address(const etx__http_allow *allow,
 int etx__http_allow_url(const etx__http_allow *allow,
                         const net_url *url,
                         etx__http_scheme scheme,
+                        int listed,
                         char *why,
                         size_t size) {
     char authority[NET_AUTHORITY_TEXT_MAX];
@@ -289,7 +290,7 @@ int etx__http_allow_url(const etx__http_allow *allow,
     for (size_t i = 0; url->kind == NET_HOST_NAME && i < allow->count; i++) {
         const etx__http_pattern *pattern = &allow->pattern[i];
         if (fits(pattern, url, scheme) &&
-            (pattern->host == ETX__HTTP_NET || name_fits(pattern, url))) {
+            ((pattern->host == ETX__HTTP_NET && !listed) || name_fits(pattern, url))) {
             return 0;
         }
     }

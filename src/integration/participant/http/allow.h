@@ -44,10 +44,12 @@ int etx__http_url(const char *text,
                   etx__http_scheme *ret_scheme,
                   char *why,
                   size_t size);
-/* May it be called, as far as its text tells? Errors: ETX_ESTATE. */
+/* May it be called, as far as its text tells? With `listed`, a name only if a pattern of names
+ * allows it. Errors: ETX_ESTATE. */
 int etx__http_allow_url(const etx__http_allow *allow,
                         const net_url *url,
                         etx__http_scheme scheme,
+                        int listed,
                         char *why,
                         size_t size);
 /* May a call of that URL connect to that address? */

@@ -157,6 +157,7 @@ int etx__http_config_make(const etx_http_options *options,
         return etx__http_say(ETX_ENOMEM, message, size, "out of memory");
     }
     config->holds = 1;
+    config->names_listed = options->names_listed;
     set_limits(config, options);
     etx__http_say(0, message, size, "out of memory");
     int rc =

@@ -116,16 +116,12 @@ static unsigned char flags_of(const etx_http_branch *branch) {
                            (branch->wants_results ? WANTS_RESULTS : 0));
 }
 
-int etx_http_branch_write(const etx_http_branch *branch,
-                          void **ret_bytes,
-                          size_t *ret_len,
-                          char *why,
-                          size_t size) {
-    if (branch == NULL || branch->size != sizeof *branch) {
-        return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
-    }
-    const char *wrong = urls_wrong(branch);
-    wrong = wrong == NULL ? rest_wrong(branch) : wrong;
+int etx__http_envelope_write(const etx_http_branch *branch,
+                             void **ret_bytes,
+                             size_t *ret_len,
+                             char *why,
+                             size_t size) {
+    const char *wrong = rest_wrong(branch);
     if (wrong != NULL) {
         return etx__http_say(ETX_EINVALID, why, size, "%s", wrong);
     }
@@ -151,6 +147,19 @@ int etx_http_branch_write(const etx_http_branch *branch,
     *ret_bytes = text.bytes;
     *ret_len = text.len;
     return 0;
+}
+
+int etx_http_branch_write(const etx_http_branch *branch,
+                          void **ret_bytes,
+                          size_t *ret_len,
+                          char *why,
+                          size_t size) {
+    if (branch == NULL || branch->size != sizeof *branch) {
+        return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
+    }
+    const char *wrong = urls_wrong(branch);
+    return wrong != NULL ? etx__http_say(ETX_EINVALID, why, size, "%s", wrong)
+                         : etx__http_envelope_write(branch, ret_bytes, ret_len, why, size);
 }
 
 int etx_http_initiator_write(const char *url,

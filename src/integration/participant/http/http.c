@@ -38,7 +38,7 @@ static int read_job(etx__http_job *job, char *why, size_t size) {
         return rc;
     }
     etx__http_config *config = etx__http_config_now(job->http);
-    rc = etx__http_allow_url(&config->allow, &job->url, scheme, why, size);
+    rc = etx__http_allow_url(&config->allow, &job->url, scheme, 0, why, size);
     etx__http_config_release(config);
     return rc;
 }
@@ -219,7 +219,9 @@ int etx_http_create(const etx_http_options *options,
     http->report_user = options->report_user;
     use_config(http, config);
     http->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    rc = http->md == NULL ? ETX_ENOMEM : etx__http_namer_open(&http->namer, http->md);
+    rc = http->md == NULL
+             ? ETX_ENOMEM
+             : etx__http_namer_open(&http->namer, http->md, http->named, ETX__HTTP_NAMED);
     rc = rc == 0 ? start_client(http) : rc;
     if (rc != 0) {
         net_client_free(http->client);
@@ -243,17 +245,65 @@ int etx_http_reload(etx_http *http, const etx_http_options *options, char *messa
     return rc;
 }
 
-int etx_http_allowed(etx_http *http, const char *url, char *why, size_t size) {
+/* ---- what is submitted */
+
+/* `ret_scheme`: of a URL that is one. */
+static int judge_url(const etx__http_config *config,
+                     const char *url,
+                     etx__http_scheme *ret_scheme,
+                     char *why,
+                     size_t size) {
     net_url parsed;
+    int rc = etx__http_url(url, &parsed, ret_scheme, why, size);
+    return rc != 0 ? rc
+                   : etx__http_allow_url(&config->allow, &parsed, *ret_scheme, config->names_listed,
+                                         why, size);
+}
+
+int etx_http_allowed(etx_http *http, const char *url, char *why, size_t size) {
     etx__http_scheme scheme;
-    int rc = etx__http_url(url, &parsed, &scheme, why, size);
-    if (rc != 0) {
-        return rc;
-    }
     etx__http_config *config = etx__http_config_now(http);
-    rc = etx__http_allow_url(&config->allow, &parsed, scheme, why, size);
+    int rc = judge_url(config, url, &scheme, why, size);
     etx__http_config_release(config);
     return rc;
+}
+
+/* A branch's operations are called over HTTP. */
+static int judge_branch(const etx__http_config *config,
+                        const etx_http_branch *branch,
+                        const char **ret_url,
+                        char *why,
+                        size_t size) {
+    const char *urls[] = {branch->forward_url, branch->commit_url, branch->undo_url};
+    for (size_t i = 0; i < 3; i++) {
+        etx__http_scheme scheme;
+        int rc = urls[i] == NULL ? 0 : judge_url(config, urls[i], &scheme, why, size);
+        if (rc == 0 && urls[i] != NULL && scheme != ETX__HTTP_PLAIN && scheme != ETX__HTTP_TLS) {
+            rc = etx__http_say(ETX_EINVALID, why, size, "a URL begins with http:// or https://");
+        }
+        if (rc != 0) {
+            *ret_url = urls[i];
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int etx_http_branch_admit(etx_http *http,
+                          const etx_http_branch *branch,
+                          const char **ret_url,
+                          void **ret_bytes,
+                          size_t *ret_len,
+                          char *why,
+                          size_t size) {
+    *ret_url = NULL;
+    if (branch == NULL || branch->size != sizeof *branch) {
+        return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
+    }
+    etx__http_config *config = etx__http_config_now(http);
+    int rc = judge_branch(config, branch, ret_url, why, size);
+    etx__http_config_release(config);
+    return rc != 0 ? rc : etx__http_envelope_write(branch, ret_bytes, ret_len, why, size);
 }
 
 void etx_http_free(etx_http *http) {

@@ -28,6 +28,7 @@ enum {
     ETX__HTTP_RETRY_AFTER_MAX_MS = 3600000,
     ETX__HTTP_REASON_MAX = ETX_REASON_MAX + 1,
     ETX__HTTP_DIGEST = 32,
+    ETX__HTTP_NAMED = 256,
 };
 
 typedef struct etx__http_job etx__http_job;
@@ -38,6 +39,7 @@ typedef struct etx__http_target etx__http_target;
 typedef struct etx__http_config {
     _Atomic uint32_t holds;
     etx__http_allow allow;
+    int names_listed;
     uint32_t target_in_flight_max, target_queue_max, breaker_failures, breaker_open_ms, connect_ms;
     uint64_t answer_bytes_max;
     net_tls *tls; /* NULL: no call has needed it yet */
@@ -60,14 +62,23 @@ etx__http_config *etx__http_config_now(etx_http *http);
 
 /* ---- trace.c: what names a call */
 
-typedef struct etx__http_namer {
-    EVP_MD_CTX *hash;          /* of SHA-256 */
-    char gid[ETX_GID_MAX + 1]; /* whose trace was named last: a transaction's calls come together */
+/* A gid and its trace. */
+typedef struct etx__http_named {
+    char gid[ETX_GID_MAX + 1]; /* "": none */
     char trace[33];
+} etx__http_named;
+
+typedef struct etx__http_namer {
+    EVP_MD_CTX *hash;       /* of SHA-256 */
+    etx__http_named *named; /* those that were named last, each in a place that its gid gives */
+    size_t count;           /* of places */
 } etx__http_namer;
 
-/* Errors: ETX_ENOMEM; it is to be closed in either case. */
-int etx__http_namer_open(etx__http_namer *namer, const EVP_MD *md);
+/* Borrows the places, which are zeroed. Errors: ETX_ENOMEM; it is to be closed in either case. */
+int etx__http_namer_open(etx__http_namer *namer,
+                         const EVP_MD *md,
+                         etx__http_named *places,
+                         size_t count);
 void etx__http_namer_close(etx__http_namer *namer);
 /* SHA-256 of gid, branch and operation. */
 int etx__http_name_call(const etx__http_namer *namer,
@@ -75,6 +86,8 @@ int etx__http_name_call(const etx__http_namer *namer,
                         const char *branch,
                         const char *operation,
                         unsigned char ret_digest[ETX__HTTP_DIGEST]);
+/* The trace of a gid, borrowed until another is asked for; NULL: no memory. */
+const char *etx__http_trace_of(etx__http_namer *namer, const char *gid);
 void etx__http_hex(const unsigned char *bytes, size_t len, char *ret_text);
 /* The header, from the digest above. */
 int etx__http_trace(etx__http_namer *namer,
@@ -118,6 +131,13 @@ int etx__http_envelope_read(const void *bytes,
                             etx_http_branch *ret_branch,
                             void *room,
                             size_t room_size);
+
+/* As etx_http_branch_write, but that URLs are not judged. */
+int etx__http_envelope_write(const etx_http_branch *branch,
+                             void **ret_bytes,
+                             size_t *ret_len,
+                             char *why,
+                             size_t size);
 
 /* ---- body.c: {"payload": ..., "results": {...}} */
 
@@ -244,6 +264,7 @@ struct etx_http {
     net_client *client;
     EVP_MD *md;            /* SHA-256 */
     etx__http_namer namer; /* of calls, on the loop's thread */
+    etx__http_named named[ETX__HTTP_NAMED];
     etx_http_report_fn on_report;
     int report_callers;
     void *report_user;

@@ -14,8 +14,11 @@ void etx__http_hex(const unsigned char *bytes, size_t len, char *ret_text) {
 }
 
 /* To look the algorithm up and make a context takes as long as the digest. */
-int etx__http_namer_open(etx__http_namer *namer, const EVP_MD *md) {
-    *namer = (etx__http_namer){.hash = EVP_MD_CTX_new()};
+int etx__http_namer_open(etx__http_namer *namer,
+                         const EVP_MD *md,
+                         etx__http_named *places,
+                         size_t count) {
+    *namer = (etx__http_namer){.hash = EVP_MD_CTX_new(), .named = places, .count = count};
     return namer->hash != NULL && EVP_DigestInit_ex(namer->hash, md, NULL) == 1 ? 0 : ETX_ENOMEM;
 }
 
@@ -65,22 +68,39 @@ int etx__http_is_traceparent(const char *text) {
            strncmp(text + 3, zeros, 32) != 0 && strncmp(text + 36, zeros, 16) != 0;
 }
 
-/* The trace of a gid: `namer->trace`. */
-static int name_trace(etx__http_namer *namer, const char *gid) {
-    unsigned char trace[ETX__HTTP_DIGEST];
+/* Gids that follow each other differ at their ends. */
+static size_t hash_of(const char *gid, size_t len) {
+    uint64_t end = 0;
+    size_t count = len < sizeof end ? len : sizeof end;
+    memcpy(&end, gid + len - count, count);
+    return (size_t)(end * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+const char *etx__http_trace_of(etx__http_namer *namer, const char *gid) {
+    unsigned char digest[ETX__HTTP_DIGEST];
     size_t len = strlen(gid);
-    if (len > 0 && strcmp(namer->gid, gid) == 0) {
-        return 0;
+    etx__http_named *named = &namer->named[hash_of(gid, len) % namer->count];
+    if (len > 0 && strcmp(named->gid, gid) == 0) {
+        return named->trace;
     }
-    namer->gid[0] = '\0';
-    if (digest_of(namer->hash, gid, len, trace) != 0) {
+    named->gid[0] = '\0';
+    if (digest_of(namer->hash, gid, len, digest) != 0) {
+        return NULL;
+    }
+    digest[0] |= 1; /* never zero */
+    etx__http_hex(digest, 16, named->trace);
+    if (len < sizeof named->gid) {
+        memcpy(named->gid, gid, len + 1);
+    }
+    return named->trace;
+}
+
+int etx_http_trace(etx_http *http, const char *gid, char ret_trace[33]) {
+    const char *trace = etx__http_trace_of(&http->namer, gid);
+    if (trace == NULL) {
         return ETX_ENOMEM;
     }
-    trace[0] |= 1;
-    etx__http_hex(trace, 16, namer->trace);
-    if (len < sizeof namer->gid) {
-        memcpy(namer->gid, gid, len + 1);
-    }
+    memcpy(ret_trace, trace, 33);
     return 0;
 }
 
@@ -101,10 +121,11 @@ int etx__http_trace(etx__http_namer *namer,
         memcpy(ret_traceparent + 3, caller + 3, 33);
         memcpy(ret_traceparent + 52, caller + 52, 4);
     } else {
-        if (name_trace(namer, gid) != 0) {
+        const char *trace = etx__http_trace_of(namer, gid);
+        if (trace == NULL) {
             return ETX_ENOMEM;
         }
-        memcpy(ret_traceparent + 3, namer->trace, 32);
+        memcpy(ret_traceparent + 3, trace, 32);
         ret_traceparent[35] = '-';
         memcpy(ret_traceparent + 52, "-01", 4);
     }
@@ -125,7 +146,8 @@ int etx_http_traceparent(const char *caller,
         return ETX_EINVALID;
     }
     etx__http_namer namer;
-    int rc = etx__http_namer_open(&namer, EVP_sha256());
+    etx__http_named named = {"", ""};
+    int rc = etx__http_namer_open(&namer, EVP_sha256(), &named, 1);
     if (rc == 0) {
         rc = etx__http_name_call(&namer, gid, branch, operation, digest);
     }
