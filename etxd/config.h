@@ -130,7 +130,7 @@ enum {
     H("Threads")                                                                                   \
     X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \
-    X(busy_poll, NUMBER, "busy-poll", "N", "250", 0, 10000, ETXD_RELOADED,                         \
+    X(busy_poll, NUMBER, "busy-poll", "N", "250", 0, 10000, 0,                                     \
       "microseconds until it sleeps, while one or two requests wait; 0: at once")                  \
     H("Traces (OpenTelemetry)")                                                                    \
     X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL,                                  \

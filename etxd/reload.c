@@ -123,6 +123,7 @@ int etxd_engine_options(etxd *server, char *message) {
     o.accept_chosen_home = c->accept_chosen_home[0] != '\0' ? c->accept_chosen_home : NULL;
     o.flags = ETX_START_WAITS | (c->allow_volatile ? ETX_ALLOW_VOLATILE : 0);
     o.shards = (uint32_t)c->shards;
+    o.busy_poll_us = (uint32_t)c->busy_poll;
     o.transactions_max = (uint32_t)c->transactions;
     o.branches_max = (uint32_t)c->branches;
     o.history_max = c->history_max;

@@ -134,6 +134,10 @@ void etx__futex_wake(_Atomic uint32_t *word, int count) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
+void etx__thread_yield(void) {
+    sched_yield();
+}
+
 void etx__pause_us(uint32_t us) {
     int before = etx__cancel_off();
     usleep(us);

@@ -47,6 +47,8 @@ static inline void etx__cancel_back(int before) {
 void etx__futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_us);
 void etx__futex_wake(_Atomic uint32_t *word, int count);
 void etx__pause_us(uint32_t us);
+/* Whoever else is ready to run on this processor goes first. */
+void etx__thread_yield(void);
 
 /* A word that is 1, and that the child of a fork reads as 0: its calls are refused. NULL: no
  * memory. */

@@ -107,6 +107,9 @@ const char *etx__options_wrong(const etx_options *o) {
     if (o->allocator != NULL && (o->allocator->allocate == NULL || o->allocator->release == NULL)) {
         return "allocator: allocate and release must both be there";
     }
+    if (o->busy_poll_us > 10000) {
+        return "busy_poll_us: 10000 at most";
+    }
     if (o->lease_ms < 500) {
         return "lease_ms: 500 at least";
     }

@@ -26,13 +26,15 @@ static etx_reply operate(etx_call *call, void *user) {
     return ETX_LATER;
 }
 
-static void loop_make(struct loop *loop) {
+static void loop_make(struct loop *loop, uint32_t busy_poll_us) {
+    etx_options options = rig_options();
+    options.busy_poll_us = busy_poll_us;
     memset(loop, 0, sizeof *loop);
     loop->self = pthread_self();
     sem_init(&loop->called, 0, 0);
     pthread_mutex_init(&loop->lock, NULL);
     rig_log_make(&loop->log, NULL, "partitions=2");
-    loop->engine = rig_engine(NULL, loop->log.url, NULL);
+    loop->engine = rig_engine(&options, loop->log.url, NULL);
     etx_participant participant = ETX_PARTICIPANT_INIT;
     participant.name = "remote";
     participant.kind = ETX_TCC;
@@ -103,10 +105,9 @@ static etx_tx *chain(struct loop *loop) {
     return tx;
 }
 
-static void nothing_is_left_lying(void **state) {
+static void leaves_nothing_lying(uint32_t busy_poll_us) {
     struct loop loop;
-    (void)state;
-    loop_make(&loop);
+    loop_make(&loop, busy_poll_us);
     assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
     for (int i = 0; i < 50; i++) {
         run_one(&loop, rig_pair(loop.engine, "remote", NULL, 'D'), true);
@@ -116,12 +117,17 @@ static void nothing_is_left_lying(void **state) {
     loop_end(&loop);
 }
 
+static void nothing_is_left_lying(void **state) {
+    (void)state;
+    leaves_nothing_lying(0);
+}
+
 /* Puts are the engine's own, and what follows from them; a call that follows from an answer alone
  * is made here, unless the engine's thread happened to be awake. */
 static void a_step_follows_here(void **state) {
     struct loop loop;
     (void)state;
-    loop_make(&loop);
+    loop_make(&loop, 0);
     assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
     for (int i = 0; i < 1000 && loop.here == 0; i++) {
         run_one(&loop, chain(&loop), true);
@@ -133,7 +139,7 @@ static void a_step_follows_here(void **state) {
 static void a_promise_that_ended_is_none(void **state) {
     struct loop loop;
     (void)state;
-    loop_make(&loop);
+    loop_make(&loop, 0);
     assert_int_equal(etx_engine_lend(loop.engine, 1), 0);
     assert_int_equal(etx_engine_lend(loop.engine, 0), 0);
     for (unsigned i = 1; i <= 20; i++) {
@@ -146,11 +152,66 @@ static void a_promise_that_ended_is_none(void **state) {
     loop_end(&loop);
 }
 
+/* ---- busy polling */
+
+enum { POLL_US = 10000, PAUSE_US = 15000, SOME = 10 };
+
+static uint64_t used_us(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
+/* The processor time of some transactions whose calls are answered late, one after another. */
+static uint64_t used_by_some(uint32_t busy_poll_us, int lends) {
+    struct loop loop;
+    loop_make(&loop, busy_poll_us);
+    assert_int_equal(etx_engine_lend(loop.engine, lends), 0);
+    uint64_t before = used_us();
+    for (int i = 0; i < SOME; i++) {
+        etx_tx *tx = rig_pair(loop.engine, "remote", NULL, 'D');
+        rig_done done = {0};
+        rig_must(loop.engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+        for (int call = 0; call < 4; call++) {
+            etx_engine_help(loop.engine);
+            while (sem_wait(&loop.called) != 0) {
+            }
+            usleep(PAUSE_US);
+            complete_all(&loop);
+        }
+        etx_engine_help(loop.engine);
+        assert_true(host_wait_for(&done.count, 1));
+    }
+    uint64_t used = used_us() - before;
+    loop_end(&loop);
+    return used;
+}
+
+static void what_polls_loses_nothing(void **state) {
+    (void)state;
+    leaves_nothing_lying(POLL_US);
+}
+
+static void it_polls_for_who_lends(void **state) {
+    (void)state;
+    uint64_t without = used_by_some(0, 1);
+    assert_true(used_by_some(POLL_US, 1) > 3 * without + POLL_US);
+    assert_true(used_by_some(POLL_US, 0) < 3 * without + POLL_US);
+}
+
+static void nobody_polls_for_long(void **state) {
+    etx_options options = ETX_OPTIONS_INIT;
+    etx_engine *engine;
+    (void)state;
+    options.busy_poll_us = POLL_US + 1;
+    assert_int_equal(etx_engine_create(&options, &engine), ETX_EINVALID);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_is_left_lying),
-        cmocka_unit_test(a_step_follows_here),
-        cmocka_unit_test(a_promise_that_ended_is_none),
+        cmocka_unit_test(nothing_is_left_lying),  cmocka_unit_test(what_polls_loses_nothing),
+        cmocka_unit_test(it_polls_for_who_lends), cmocka_unit_test(nobody_polls_for_long),
+        cmocka_unit_test(a_step_follows_here),    cmocka_unit_test(a_promise_that_ended_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
