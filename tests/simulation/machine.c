@@ -261,7 +261,8 @@ void etx__futex_wake(_Atomic uint32_t *word, int count) {
     }
 }
 
-void etx__thread_yield(void) {}
+void etx__thread_yield(void) {
+}
 
 void etx__pause_us(uint32_t us) {
     let_writers_work(*sim_current(), us);
