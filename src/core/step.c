@@ -302,9 +302,9 @@ static inline __attribute__((always_inline)) void prefetch_undurable(const etx__
     enum { LINE = 64, LINES = 12 }; /* of a transaction of three branches */
     uint32_t first = core->list[ETX__UNDURABLE].first;
     if (first != 0) {
-        const char *tx = (const char *)core->entry[first - 1].tx;
-        for (int i = 0; i < LINES; i++) {
-            __builtin_prefetch(tx + i * LINE, 1);
+        uintptr_t tx = (uintptr_t)core->entry[first - 1].tx;
+        for (unsigned i = 0; i < LINES; i++) {
+            __builtin_prefetch((const void *)(tx + i * LINE), 1);
         }
     }
 }

@@ -215,6 +215,12 @@ static void test_scratch(void **state) {
     etxd_scratch_close(&scratch);
 }
 
+/* The address sanitizer ends a program that asks for too much, unless it is told not to. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+
 /* What does not fit is told, and freed: leak checkers see it otherwise. */
 static void test_scratch_is_full(void **state) {
     etxd_scratch scratch;
