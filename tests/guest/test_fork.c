@@ -177,6 +177,11 @@ static void test_a_child_makes_its_own_engine(void **state) {
         print_message("SKIP: the thread sanitizer does not let a forked child make threads\n");
         skip();
     }
+    if (HOST_ADDRESS_SANITIZER) {
+        print_message(
+            "SKIP: a lock of the address sanitizer's allocator may be held at the fork\n");
+        skip();
+    }
     host_dir_make(&dir);
     host_dir_make(&other);
     host_bank_make(&bank);
