@@ -116,6 +116,12 @@ static unsigned char flags_of(const etx_http_branch *branch) {
                            (branch->wants_results ? WANTS_RESULTS : 0));
 }
 
+int etx__http_branch_check(const etx_http_branch *branch, char *why, size_t size) {
+    return branch != NULL && branch->size == sizeof *branch
+               ? 0
+               : etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
+}
+
 int etx__http_envelope_write(const etx_http_branch *branch,
                              void **ret_bytes,
                              size_t *ret_len,
@@ -154,8 +160,9 @@ int etx_http_branch_write(const etx_http_branch *branch,
                           size_t *ret_len,
                           char *why,
                           size_t size) {
-    if (branch == NULL || branch->size != sizeof *branch) {
-        return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
+    int rc = etx__http_branch_check(branch, why, size);
+    if (rc != 0) {
+        return rc;
     }
     const char *wrong = urls_wrong(branch);
     return wrong != NULL ? etx__http_say(ETX_EINVALID, why, size, "%s", wrong)

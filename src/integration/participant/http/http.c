@@ -297,11 +297,12 @@ int etx_http_branch_admit(etx_http *http,
                           char *why,
                           size_t size) {
     *ret_url = NULL;
-    if (branch == NULL || branch->size != sizeof *branch) {
-        return etx__http_say(ETX_EINVALID, why, size, "etx_http_branch has another size");
+    int rc = etx__http_branch_check(branch, why, size);
+    if (rc != 0) {
+        return rc;
     }
     etx__http_config *config = etx__http_config_now(http);
-    int rc = judge_branch(config, branch, ret_url, why, size);
+    rc = judge_branch(config, branch, ret_url, why, size);
     etx__http_config_release(config);
     return rc != 0 ? rc : etx__http_envelope_write(branch, ret_bytes, ret_len, why, size);
 }

@@ -132,6 +132,8 @@ int etx__http_envelope_read(const void *bytes,
                             void *room,
                             size_t room_size);
 
+/* Is it a struct of this version? 0 or ETX_EINVALID. */
+int etx__http_branch_check(const etx_http_branch *branch, char *why, size_t size);
 /* As etx_http_branch_write, but that URLs are not judged. */
 int etx__http_envelope_write(const etx_http_branch *branch,
                              void **ret_bytes,
