@@ -72,7 +72,12 @@ typedef struct etx_options {
     /* how long fences keep rows: deadlines must be below half; default 7 d */
     uint32_t fence_age_ms;
     etx_durability durability; /* what a transaction asks for by default: ETX_LOCAL */
-    /* default: calloc and free; borrowed until the engine is freed */
+    /* For all that the engine and its file and memory logs ask for; default: calloc, and mmap for
+     * what is large. Borrowed until the engine is freed, or, after a close that was ETX_EBUSY,
+     * until its callbacks have returned. Not through it goes what the C library takes for itself
+     * (stacks, directories that are read, modules), what is read of state_dir, a page that a fork
+     * wipes, and what is not the engine's own: adapters of stores and their clients, codecs that
+     * allocate, what etx_seen_read and etx_record_room_grow give the program. */
     const etx_allocator *allocator;
     const etx_monitor *monitor;     /* copied; default: none */
     const etx_codec *codec;         /* for new batches; borrowed; default: etx_codec_binary() */

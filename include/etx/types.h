@@ -185,7 +185,8 @@ ETX_API int etx_name_check(const void *name, size_t len);
  * ETX_EINVALID if either name is not valid. */
 ETX_API int etx_gid_child(const char *parent, const char *branch, char ret_gid[ETX_GID_MAX + 1]);
 
-/* Memory for the engine. Both may be called from any thread of the engine. */
+/* Memory for the engine: etx_options.allocator says for what. Both may be called from any thread of
+ * the engine, and of its callers. */
 typedef struct etx_allocator {
     /* Zero-filled, aligned to 16, or NULL. Large zero-filled blocks should be left untouched
      * (calloc does). */

@@ -166,7 +166,8 @@ int etx__arrival_start(etx__home *home) {
     if (arrival == NULL) {
         return 0;
     }
-    int rc = etx__thread_start(&arrival->thread, "etx-open", home->place, arrival_turn, home);
+    int rc = etx__thread_start(&home->engine->allocator, &arrival->thread, "etx-open", home->place,
+                               arrival_turn, home);
     arrival->has_thread = rc == 0;
     return rc;
 }

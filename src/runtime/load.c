@@ -350,7 +350,7 @@ static int read_into(etx__partition *partition) {
     partition->moving_seq = 0;
     int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
                             all.message_size);
-    etx_record_room_free(&all.room);
+    etx__record_room_free(&home->engine->allocator, &all.room);
     return rc != 0 ? rc : judge_loss(&all, mark);
 }
 
@@ -526,8 +526,8 @@ static int writer_turn(void *argument) {
 int etx__writer_start(etx__partition *partition) {
     etx_engine *engine = partition->home->engine;
     etx__engine_hold(engine);
-    int rc =
-        etx__thread_start(&partition->writer, "etx-log", partition->place, writer_turn, partition);
+    int rc = etx__thread_start(&engine->allocator, &partition->writer, "etx-log", partition->place,
+                               writer_turn, partition);
     partition->has_writer = rc == 0;
     if (rc != 0) {
         atomic_fetch_sub(&engine->holders, 1);
