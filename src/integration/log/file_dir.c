@@ -195,6 +195,11 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     if (create && mkdir(log->dir, 0700) && errno != EEXIST && errno != ENAMETOOLONG) {
         if (errno == ENOENT)
             return refuse_parent(log, words);
+        if (errno == ENOTDIR)
+            return etx__file_say(words, ETX_EINVALID,
+                                 "cannot make %s: what stands above it is not a directory; name "
+                                 "one below a directory",
+                                 log->dir);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
             return etx__file_say(words, ETX_EINVALID, "cannot make %s: %s; %s", log->dir,
                                  strerror(errno),
@@ -212,7 +217,9 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     if (errno == ENOENT)
         return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
     if (errno == ENOTDIR)
-        return etx__file_say(words, ETX_EINVALID, "%s is not a directory", log->dir);
+        return etx__file_say(words, ETX_EINVALID, "%s is not a directory: name %s", log->dir,
+                             create ? "one, or what is not there yet: it will be made"
+                                    : "the one that the log is in");
     if (errno == EACCES)
         return etx__file_say(
             words, ETX_EINVALID,
