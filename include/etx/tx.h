@@ -18,7 +18,9 @@ typedef struct etx_tx_options {
     size_t size;
     /* chosen by the caller; NULL: made by ETX. "@HOMEID:..." names its home */
     const char *gid;
-    uint32_t deadline_ms;      /* from now; 0: none if submitted, else etx_options.deadline_ms */
+    /* from now, so none can be in the past; 0: none if submitted, else etx_options.deadline_ms. One
+     * that passes before the decision aborts */
+    uint32_t deadline_ms;
     etx_durability durability; /* asked for, at least; with an XA branch: ETX_LOCAL at least */
     etx_mode mode;             /* of etx_tx_begin: ETX_INTERACTIVE (default) or ETX_RESUMED */
     const char *initiator;     /* participant with `query` (message) or `resume` */
