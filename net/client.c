@@ -75,8 +75,7 @@ void net_client_free(net_client *client) {
     for (uint32_t i = 0; i < client->call_count; i++) {
         net__call *call = client->calls[i];
         if (call->id != 0 && call->begun) {
-            int sent = call->link != NULL && net__link_has_sent(call->link);
-            net__call_fail(call, NET_ECANCELLED, sent, 0, "");
+            net__call_fail(call, NET_ECANCELLED, net__link_has_sent(call), 0, "");
         }
     }
     while (client->links != NULL) {

@@ -115,7 +115,7 @@ static void write_reason(char *to, const char *begin, const char *target, const 
 static void judge_error(const net_result *result, const char *target, etx__http_verdict *verdict) {
     char begin[80];
     verdict->reply = ETX_RETRY;
-    verdict->local = result->error == NET_ECANCELLED || result->error == NET_EFORBIDDEN ||
+    verdict->local = result->behind || result->error == NET_ECANCELLED || result->error == NET_EFORBIDDEN ||
                      result->error == NET_ENOMEM || result->error == NET_EBUSY;
     /* An answer that is too long is an answer. */
     verdict->ill = !verdict->local && result->error != NET_ETOOBIG;
