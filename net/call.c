@@ -40,6 +40,7 @@ net__call *net__call_take(net_client *client) {
         call->id = (uint64_t)call->generation << 32 | call->slot;
         call->cancelled = 0;
         call->begun = 0;
+        call->ended = 0;
         call->tries = 0;
         call->behind = 0;
         call->link = NULL;
@@ -247,6 +248,7 @@ void net__call_start(net_task *task) {
 
 /* It waits for nothing any more. */
 static void leave(net__call *call) {
+    call->ended = 1;
     call->client->counts.requests--;
     net_timer_stop(call->client->loop, &call->timer);
     if (call->previous != NULL) {

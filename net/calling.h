@@ -50,6 +50,7 @@ struct net__call {
     uint64_t base; /* bytes that the system had taken of the link when this one's turn came */
     int tries;
     int begun;
+    int ended; /* its callback is called, or was */
     int cancelled; /* before it was begun */
     int behind;    /* its connection has ended for another request's sake */
     uint32_t connect_ms;
@@ -174,12 +175,26 @@ void net__link_use(net__link *link, net__call *call);
 int net__link_takes(const net__link *link, const net__call *call);
 /* Has it sent behind them. */
 void net__link_join(net__link *link, net__call *call);
-/* A request of the link has ended: it is not of the link any more. */
-void net__link_leave(net__link *link, net__call *call);
 /* A request of it has ended before its answer did, or it is idle: it must not be used. What has
  * been sent behind that request ends as well; what has not is sent on another one. */
 void net__link_close(net__link *link);
+
+/* ---- pipeline.c: the requests of a link */
+
+/* Puts a request behind those that the link has. */
+void net__link_add(net__link *link, net__call *call);
+/* A request of the link is not of it any more. */
+void net__link_leave(net__link *link, net__call *call);
 /* Whether bytes of a request may have reached the peer. */
 int net__link_has_sent(const net__call *call);
+/* So many bytes more of the requests were taken for sending. */
+void net__link_count_sent(net__link *link, size_t taken);
+/* Takes from a link that is about to be closed the requests that may be sent on another one, the last
+ * of them first: nothing of them was sent, or an answer has said that it is the last one (then what
+ * was behind it has not been dealt with: RFC 9112, 9.6). */
+net__call *net__link_take_unsent(net__link *link);
+/* Queues these again, and ends the others: they were behind the request for whose sake the link was
+ * closed. */
+void net__link_end_others(net__link *link, net__call *unsent);
 
 #endif

@@ -94,7 +94,8 @@ typedef struct net_fetch {
 
 /* Begins a request. Connections are kept for each target: scheme, host, port and net_tls. Redirects
  * are answers like others; 1xx are skipped. Nothing is sent twice, but for a request of which
- * nothing was sent: another connection is tried then. `*ret_id` (may be NULL) is for
+ * nothing was sent, or which was behind one whose answer said that it is the connection's last (RFC
+ * 9112, 9.6: it has not been dealt with): another connection is tried then. `*ret_id` (may be NULL) is for
  * net_client_cancel. Any thread. Errors: NET_EINVALID; NET_ENOMEM. `done` will not be called then.
  * */
 int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_id);

@@ -10,87 +10,6 @@ enum { ATTEMPT_MIN_MS = 250, IN_KEEP = 4096, PIECES_MAX = 16 };
 
 static void drive(net__link *link, int readable);
 
-/* ---- the requests of a link, in the order in which they are answered */
-
-int net__link_has_sent(const net__call *call) {
-    const net__link *link = call->link;
-    return link != NULL && link->state == NET__LINK_BUSY &&
-           (call->sent > 0 || (link->sending == call && link->transport.accepted != call->base));
-}
-
-static void set_sending(net__link *link, net__call *call) {
-    link->sending = call;
-    if (call != NULL) {
-        call->base = link->transport.accepted;
-    }
-}
-
-static void add(net__link *link, net__call *call) {
-    call->link = link;
-    call->next = NULL;
-    call->sent = 0;
-    *(link->call == NULL ? &link->call : &link->last->next) = call;
-    link->last = call;
-    link->depth++;
-    if (link->sending == NULL) {
-        set_sending(link, call);
-    }
-}
-
-void net__link_leave(net__link *link, net__call *call) {
-    net__call *before = NULL;
-    net__call **at = &link->call;
-    while (*at != call) {
-        before = *at;
-        at = &before->next;
-    }
-    *at = call->next;
-    if (link->last == call) {
-        link->last = before;
-    }
-    if (link->sending == call) {
-        set_sending(link, call->next);
-    }
-    link->depth--;
-    call->next = NULL;
-    call->link = NULL;
-}
-
-/* Takes the requests that the link still has from it, the last of them first: those of which
- * nothing can have been dealt with. The others stay. */
-static net__call *take_unsent(net__link *link) {
-    net__call *unsent = NULL;
-    for (net__call *call = link->call, *next; call != NULL; call = next) {
-        int sent = net__link_has_sent(call);
-        next = call->next;
-        if ((!sent || link->said_last) && call->tries < NET__TRIES_MAX) {
-            net__link_leave(link, call);
-            call->next = unsent;
-            unsent = call;
-        } else if (sent) {
-            call->sent = call->out.len; /* for all that is known */
-        }
-    }
-    return unsent;
-}
-
-/* What was behind the request for whose sake the link is closed. */
-static void end_others(net__link *link, net__call *unsent) {
-    net__target *target = link->target;
-    net_client *client = target->client;
-    while (unsent != NULL) {
-        net__call *next = unsent->next;
-        net__target_queue(target, unsent, 1);
-        unsent = next;
-    }
-    while (link->call != NULL) {
-        link->call->behind = 1;
-        net__call_fail(link->call, client->freed ? NET_ECANCELLED : NET_ECLOSED,
-                       link->call->sent > 0, 0,
-                       "the connection ended before the answer to a request before it");
-    }
-}
-
 /* ---- the end */
 
 static void leave_idle(net__link *link) {
@@ -120,7 +39,7 @@ void net__link_close(net__link *link) {
     if (link->state == NET__LINK_CLOSED) {
         return;
     }
-    net__call *unsent = take_unsent(link);
+    net__call *unsent = net__link_take_unsent(link);
     if ((unsent != NULL || link->call != NULL) && link->answers < NET__EARLY) {
         link->target->alone_until_ms = net_loop_now_ms(client->loop) + NET__ALONE_MS;
     }
@@ -142,7 +61,7 @@ void net__link_close(net__link *link) {
     }
     client->counts.connections--;
     net_loop_defer(client->loop, &link->end);
-    end_others(link, unsent);
+    net__link_end_others(link, unsent);
 }
 
 /* The link is of no use any more to its request. */
@@ -182,19 +101,6 @@ static void ask_loop(net__link *link) {
     }
 }
 
-static void count_sent(net__link *link, size_t taken) {
-    while (taken > 0) {
-        net__call *call = link->sending;
-        size_t left = call->out.len - call->sent;
-        size_t part = taken < left ? taken : left;
-        call->sent += part;
-        taken -= part;
-        if (part == left) {
-            set_sending(link, call->next);
-        }
-    }
-}
-
 static void send_requests(net__link *link) {
     while (link->sending != NULL && !link->write_failed) {
         struct iovec pieces[PIECES_MAX];
@@ -212,7 +118,7 @@ static void send_requests(net__link *link) {
             link->write_failed = 1; /* an answer may be here all the same */
             return;
         }
-        count_sent(link, (size_t)taken);
+        net__link_count_sent(link, (size_t)taken);
     }
 }
 
@@ -409,7 +315,7 @@ void net__link_use(net__link *link, net__call *call) {
     leave_idle(link);
     net_timer_stop(client->loop, &link->timer);
     client->counts.reused += link->used != 0;
-    add(link, call);
+    net__link_add(link, call);
     call->tries++;
     link->state = NET__LINK_BUSY;
     link->write_failed = 0;
@@ -435,7 +341,7 @@ int net__link_takes(const net__link *link, const net__call *call) {
 void net__link_join(net__link *link, net__call *call) {
     link->target->client->counts.reused++;
     call->tries++;
-    add(link, call);
+    net__link_add(link, call);
 }
 
 /* ---- connecting */
@@ -508,6 +414,7 @@ static void shake(net__link *link) {
         net_timer_stop(link->target->client->loop, &link->timer);
         net__link_leave(link, call);
         net__link_use(link, call);
+        net__target_pump(link->target); /* others may go with it */
     }
 }
 
@@ -562,7 +469,7 @@ void net__link_open(net__target *target, net__call *call) {
     }
     link->target = target;
     link->transport.fd = -1;
-    add(link, call);
+    net__link_add(link, call);
     link->watch.ready = link_ready;
     link->timer.fire = out_of_time;
     link->end.run = bury;
