@@ -50,7 +50,7 @@ struct net__call {
     uint64_t base; /* bytes that the system had taken of the link when this one's turn came */
     int tries;
     int begun;
-    int ended; /* its callback is called, or was */
+    int ended;     /* its callback is called, or was */
     int cancelled; /* before it was begun */
     int behind;    /* its connection has ended for another request's sake */
     uint32_t connect_ms;
@@ -189,9 +189,9 @@ void net__link_leave(net__link *link, net__call *call);
 int net__link_has_sent(const net__call *call);
 /* So many bytes more of the requests were taken for sending. */
 void net__link_count_sent(net__link *link, size_t taken);
-/* Takes from a link that is about to be closed the requests that may be sent on another one, the last
- * of them first: nothing of them was sent, or an answer has said that it is the last one (then what
- * was behind it has not been dealt with: RFC 9112, 9.6). */
+/* Takes from a link that is about to be closed the requests that may be sent on another one, the
+ * last of them first: nothing of them was sent, or an answer has said that it is the last one (then
+ * what was behind it has not been dealt with: RFC 9112, 9.6). */
 net__call *net__link_take_unsent(net__link *link);
 /* Queues these again, and ends the others: they were behind the request for whose sake the link was
  * closed. */

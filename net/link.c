@@ -1,5 +1,5 @@
-/* A client's connection: connecting, sending a request, or several one behind the other, and reading
- * their answers. */
+/* A client's connection: connecting, sending a request, or several one behind the other, and
+ * reading their answers. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

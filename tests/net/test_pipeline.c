@@ -1,5 +1,5 @@
-/* Requests that share a connection: sent together, answered in order, and what becomes of those behind
- * one that goes wrong. */
+/* Requests that share a connection: sent together, answered in order, and what becomes of those
+ * behind one that goes wrong. */
 #include "rig.h"
 #include "script.h"
 
@@ -261,8 +261,8 @@ static void test_lost_behind(void **state) {
     }
 }
 
-/* An answer that says that it is the last: what is behind it has not been dealt with, and is sent on
- * other connections. */
+/* An answer that says that it is the last: what is behind it has not been dealt with, and is sent
+ * on other connections. */
 static void test_last_answer(void **state) {
     static const act acts[] = {
         {.say = FINE "w", .then = AGAIN},

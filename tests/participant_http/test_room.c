@@ -217,8 +217,8 @@ static void test_pipeline(void **state) {
 
 enum { BRANCHES = 8, ROUNDS = 50 };
 
-/* One call that is not answered takes those behind it with it. They are unknown, and asked again; the
- * target's breaker counts the one alone. */
+/* One call that is not answered takes those behind it with it. They are unknown, and asked again;
+ * the target's breaker counts the one alone. */
 static void test_behind_a_call_that_hangs(void **state) {
     rig_server server = {0};
     rig self = {.options = {.target_pipeline_max = BRANCHES, .breaker_failures = 2}};
