@@ -156,6 +156,27 @@ class Packaging:
                                     self.example("own_program.c"), self.flags("etx"))
         expect("100 committed" in output, output)
 
+    def codec_and_monitor(self):
+        """A codec and a monitor made outside of the tree, by the public headers alone."""
+        with open(os.path.join(self.source, "tests", "packaging", "own_codec.c"),
+                  encoding="utf-8") as file:
+            code = file.read()
+        output = self.build_and_run("codec", "gcc", ["-std=c11"], code, self.flags("etx"))
+        used = re.search(r"lives: well; encoded (\d+), decoded (\d+) and (\d+)\n", output)
+        expect(used, output)
+        wrote, before, after = (int(number) for number in used.groups())
+        expect(before == 0 and wrote > after >= 4, output)  # OWN, BEGIN, DECIDE, END
+        expect("heard: 2 begun, 2 decided, 2 ended, 2 endings\n" in output, output)
+        expect(re.search("without: ETX_EVERSION .*codec 200", output), output)
+        segments = glob.glob(os.path.join(self.scratch, "codec", "own-codec", "p*.seg"))
+        expect(any(self.has_batch(path, 200, b"#") for path in segments), "written by the codec")
+
+    def has_batch(self, path, codec, begin):
+        """Does the segment's first group hold a batch that begins with these bytes?"""
+        with open(path, "rb") as file:
+            group = file.read()[4096:]
+        return group[24 + 56:].startswith(bytes([codec]) + begin)
+
     def participant(self):
         """A participant with a fence, with what pkg-config says of libetx-participant."""
         pc = os.path.join(self.libdir, "pkgconfig", "etx-participant.pc")
@@ -313,7 +334,8 @@ int main(void) {
             expect("tests/simulation/etx-sim:" in text, "etx-sim is not built")
 
     CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program,
-              adapter, participant, participant_http, module, dependencies, names, stack, size, abi)
+              adapter, codec_and_monitor, participant, participant_http, module, dependencies,
+              names, stack, size, abi)
 
 
 def main():
