@@ -70,16 +70,35 @@ class Packaging:
         self.library = os.path.realpath(os.path.join(self.libdir, "libetx.so"))
 
     def files(self):
-        """Headers, libraries, command and manual pages are where they belong."""
+        """Headers, command and completion are where they belong."""
         wanted = sorted(os.listdir(os.path.join(self.source, "include", "etx")))
         found = sorted(os.listdir(os.path.join(self.prefix, "include", "etx")))
         expect(found == wanted, f"headers: {found}")
-        for path in ("bin/etx", "share/man/man1/etx.1",
-                     "share/bash-completion/completions/etx"):
-            full = os.path.join(self.prefix, path)
-            expect(os.path.exists(full) or os.path.exists(full + ".gz"), f"{path} is missing")
+        for path in ("bin/etx", "share/bash-completion/completions/etx"):
+            expect(os.path.exists(os.path.join(self.prefix, path)), f"{path} is missing")
         output = run([os.path.join(self.prefix, "bin", "etx"), "--version"], self.env)
         expect("0.1.0" in output, "etx --version")
+
+    def manuals(self):
+        """Every page of man/ is where `man` looks for it; mandoc has nothing to say of any."""
+        wanted = {name for name in os.listdir(os.path.join(self.source, "man"))
+                  if re.search(r"\.[1-9]$", name)}
+        if not glob.glob(os.path.join(self.prefix, "*bin", "etxd")):
+            wanted -= {"etx-cluster.1", "etx-homes.1", "etx-token.1", "etx-top.1", "etxd.8"}
+        root = os.path.join(self.prefix, "share", "man")
+        found = {name: path for path in glob.glob(os.path.join(root, "man[1-9]", "*"))
+                 for name in [re.sub(r"\.gz$", "", os.path.basename(path))]}
+        expect(set(found) == wanted, f"installed and wanted differ in {set(found) ^ wanted}")
+        for name, path in found.items():
+            expect(os.path.dirname(path) == os.path.join(root, "man" + name[-1]), path)
+        if shutil.which("mandoc") is None:
+            raise Skip("mandoc is not installed (scripts/setup extra)")
+        for name, path in found.items():
+            # What a page that stands for another includes is beside it here, not in man/.
+            said = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], cwd=root,
+                                  capture_output=True, text=True, check=False).stdout
+            told = [line for line in said.splitlines() if ".so is fragile" not in line]
+            expect(not told, "\n".join(told))
 
     def libraries(self):
         """(name, path) of what is installed and shared."""
@@ -333,9 +352,9 @@ int main(void) {
         if os.path.exists(os.path.join(self.prefix, "bin", "etx")):
             expect("tests/simulation/etx-sim:" in text, "etx-sim is not built")
 
-    CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program,
-              adapter, codec_and_monitor, participant, participant_http, module, dependencies,
-              names, stack, size, abi)
+    CHECKS = (install, files, manuals, without_tests, documents, c_program, cxx_program,
+              static_program, adapter, codec_and_monitor, participant, participant_http, module,
+              dependencies, names, stack, size, abi)
 
 
 def main():
