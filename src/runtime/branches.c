@@ -102,6 +102,28 @@ static const char *place_name(char *end, unsigned place) {
     return end;
 }
 
+static int is_taken(const etx_tx *tx, etx_bytes name) {
+    const uint8_t *ours = name.data;
+    for (uint16_t i = 0; i < tx->begin.branch_count; i++) {
+        const uint8_t *theirs = tx->branch[i].name.data;
+        if (tx->branch[i].name.len == name.len && theirs[name.len - 1] == ours[name.len - 1] &&
+            memcmp(theirs, ours, name.len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int refuse_taken(etx_tx *tx, const char *name, int given) {
+    return given ? etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s", name)
+                 : etx__request_fail(tx, ETX_ECONFLICT,
+                                     "a branch without a name is called by its place, %.64s, and "
+                                     "another branch was given that name: name this one too",
+                                     name);
+}
+
+/* Two branches of one name are one to a fence: the second would be told that it is done. Nor is
+ * another name made: who repeats the begin is to come to the same names. */
 static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
     char place[8];
     const char *name = from->name;
@@ -113,6 +135,11 @@ static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
         return etx__request_fail(tx, ETX_EINVALID,
                                  "a branch's name is 1 to 64 printable characters, no space");
     }
+    /* Places differ from one another: only a name that was given can be one. */
+    if ((from->name != NULL || tx->numbered) && is_taken(tx, (etx_bytes){name, len})) {
+        return refuse_taken(tx, name, from->name != NULL);
+    }
+    tx->numbered |= from->name != NULL && name[0] >= '0' && name[0] <= '9';
     to->name = etx__request_keep(tx, name, len);
     return to->name.data != NULL
                ? 0
@@ -157,40 +184,53 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
     return 0;
 }
 
-static int add_to_new(etx_tx *tx, const etx_branch *branch) {
-    if (tx->begun) {
-        return etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
+/* A builder that was refused a branch would run what is left of it, half a transfer perhaps: it
+ * remembers the first refusal, and is not run any more. */
+static int remember_refused(etx_tx *tx, int rc) {
+    if (rc != 0 && tx->refused == 0) {
+        tx->refused = rc;
+        tx->text[0] =
+            etx__request_keep(tx, tx->outcome.reason, strnlen(tx->outcome.reason, ETX_REASON_MAX));
     }
-    for (uint16_t i = 0; branch->name != NULL && i < tx->begin.branch_count; i++) {
-        const etx_bytes *name = &tx->branch[i].name;
-        if (strlen(branch->name) == name->len && memcmp(branch->name, name->data, name->len) == 0) {
-            return etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s",
-                                     branch->name);
-        }
+    return rc;
+}
+
+int etx__branches_refused(etx_tx *tx) {
+    if (tx->refused == 0) {
+        return 0;
     }
-    return etx__branch_add(tx, branch);
+    const char *why = tx->text[0].data != NULL ? tx->text[0].data : etx_strerror(tx->refused);
+    return etx__request_fail(tx, tx->refused, "%s", why);
+}
+
+static int is_builder(etx_tx *tx) {
+    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
+    if (rc == 0 && tx->begun) {
+        rc = etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
+    }
+    return rc;
 }
 
 int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch) {
     etx_branch ours = ETX_BRANCH_INIT;
-    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
+    int rc = is_builder(tx);
     if (rc != 0) {
         return rc;
     }
     if (branch == NULL || etx__options_take(&ours, sizeof ours, branch, branch->size) != 0) {
-        return etx__request_fail(tx, ETX_EINVALID,
-                                 "the branch's size is not known: use ETX_BRANCH_INIT");
+        rc = etx__request_fail(tx, ETX_EINVALID,
+                               "the branch's size is not known: use ETX_BRANCH_INIT");
     }
-    return add_to_new(tx, &ours);
+    return remember_refused(tx, rc != 0 ? rc : etx__branch_add(tx, &ours));
 }
 
 int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len) {
     etx_branch branch = ETX_BRANCH_INIT;
-    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
+    int rc = is_builder(tx);
     branch.participant = participant;
     branch.payload = payload;
     branch.payload_len = len;
-    return rc != 0 ? rc : add_to_new(tx, &branch);
+    return rc != 0 ? rc : remember_refused(tx, etx__branch_add(tx, &branch));
 }
 
 /* ---- settling the order */

@@ -144,6 +144,7 @@ static int ready(etx_tx *tx) {
     if (rc == 0 && tx->begun) {
         rc = etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_commit");
     }
+    rc = rc != 0 ? rc : etx__branches_refused(tx);
     if (rc == 0 && tx->begin.branch_count == 0) {
         rc = etx__request_fail(tx, ETX_EINVALID, "a transaction without branches");
     }
