@@ -94,7 +94,8 @@ ETX_API uint64_t etx_call_run(const etx_call *call); /* the run number of a resu
 /* The engine that makes the call, to begin a nested transaction or to complete later. */
 ETX_API etx_engine *etx_call_engine(const etx_call *call);
 /* The forward result kept of `branch`: this one's own, or (with ETX_WANTS_RESULTS, and in a
- * resume) that of a branch it depends on. NULL and 0 if there is none. */
+ * resume) that of a branch it depends on. NULL and 0 if there is none: so it is, too, of an
+ * ETX_BY_INITIATOR branch of an interactive transaction whose result is not recorded yet. */
 ETX_API const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len);
 
 /* The results that the call is given, one by one from index 0: the branch's name, NULL past the

@@ -57,6 +57,18 @@ static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
     return 0;
 }
 
+/* What only its registration says of the branch: that may change, and the begin stays the same. */
+static uint8_t registered_flags(const etx__registered *registered, const etx_branch *from) {
+    if (registered == NULL) {
+        return 0;
+    }
+    etx_kind kind = registered->p.kind;
+    int forward = kind == ETX_TCC || kind == ETX_SAGA || kind == ETX_XA;
+    uint32_t flags = registered->p.branch_flags;
+    flags |= forward && registered->p.forward == NULL ? ETX_BY_INITIATOR : 0u;
+    return (uint8_t)(flags & ~from->flags);
+}
+
 static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
     etx_engine *engine = tx->engine;
     size_t len = from->participant != NULL ? strnlen(from->participant, ETX_NAME_MAX + 1) : 0;
@@ -77,11 +89,9 @@ static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
                                  from->participant);
     }
     to->kind = (uint8_t)kind;
-    to->flags = (uint8_t)(from->flags | (registered != NULL ? registered->p.branch_flags : 0));
-    int forward = kind == ETX_TCC || kind == ETX_SAGA || kind == ETX_XA;
-    if (forward && registered != NULL && registered->p.forward == NULL) {
-        to->flags |= ETX_BY_INITIATOR;
-    }
+    uint8_t more = registered_flags(registered, from);
+    tx->named[tx->begin.branch_count].registered = more;
+    to->flags = (uint8_t)(from->flags | more);
     if (registered != NULL) {
         to->participant = (etx_bytes){registered->name, len}; /* never moves, never goes */
         return 0;

@@ -128,13 +128,26 @@ const char *etx_tx_gid(etx_tx *tx) {
 
 /* ---- run and submit */
 
+/* Of what the caller said: the participants may be registered otherwise when he repeats it. */
+static uint64_t digest_said(etx_tx *tx) {
+    uint16_t count = tx->begin.branch_count;
+    for (uint16_t i = 0; i < count; i++) {
+        tx->branch[i].flags &= (uint8_t)~tx->named[i].registered;
+    }
+    uint64_t digest = etx_record_begin_digest(&tx->begin);
+    for (uint16_t i = 0; i < count; i++) {
+        tx->branch[i].flags |= tx->named[i].registered;
+    }
+    return digest;
+}
+
 /* It begins now; so says its gid too, if it has none yet. */
 static int place_and_time(etx_tx *tx) {
     uint64_t wall_ms = etx__clock_wall_ms();
     int rc = tx->gid_len == 0 ? etx__request_place(tx, wall_ms) : 0;
     tx->begin.time_ms = wall_ms;
     tx->begin.deadline_ms = tx->deadline_ms > 0 ? wall_ms + tx->deadline_ms : 0;
-    tx->begin.digest = rc == 0 ? etx_record_begin_digest(&tx->begin) : 0;
+    tx->begin.digest = rc == 0 ? digest_said(tx) : 0;
     return rc;
 }
 

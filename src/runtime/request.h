@@ -39,11 +39,12 @@ typedef struct etx__pending {
 /* SHOWN: a pending whose caller could read the gid. */
 enum { ETX__WAITER_REQUEST = 0, ETX__WAITER_PENDING = 1, ETX__WAITER_SHOWN = 2 };
 
-/* The names that a branch of a builder depends on, until all branches are known. */
+/* Of a branch of a builder: the names that it depends on, until all branches are known. */
 typedef struct etx__named {
     const etx_bytes *name;
     uint16_t count;
-    uint8_t given; /* else: the default order */
+    uint8_t given;      /* else: the default order */
+    uint8_t registered; /* flags that only the participant's registration gives the branch */
 } etx__named;
 
 struct etx_tx {

@@ -1,4 +1,4 @@
-/* The names of a BEGIN's branches tell them from one another. */
+/* What tells branches and begins from one another: names in one BEGIN, digests of repeats. */
 #include <stdio.h>
 
 #include "unit.h"
@@ -99,12 +99,86 @@ static void test_a_log_that_has_a_name_twice(void **state) {
     world_free(w);
 }
 
+/* ---- digests */
+
+/* Says it again with the digest of what the caller said, the branch's flags being these. */
+static int begin_again(world *w, uint8_t said, uint8_t registered) {
+    etx_record_branch branch = branch_of("a", said);
+    etx_record_begin begin = {.time_ms = w->now.wall_ms, .mode = ETX_SUBMITTED};
+    begin.branch_count = 1;
+    begin.branches = &branch;
+    begin.digest = etx_record_begin_digest(&begin);
+    branch.flags |= registered;
+    etx__event event;
+    world_event(w, &event, ETX__EV_BEGIN, "t");
+    event.u.begin.begin = &begin;
+    event.waiter = world_waiter_make(w, "t", ETX_WAIT_BEGUN, 0);
+    world_step(w, &event);
+    say(&w, "put");
+    return answer_of(w, "t");
+}
+
+/* Whatever the registration gives now; also where an earlier version has begun it, whose digest is
+ * of all flags. */
+static void test_a_begin_again(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop");
+    assert_int_equal(begin_again(w, 0, ETX_KEEPS_REFUSALS), 0);
+    assert_int_equal(begin_again(w, 0, 0), 0);
+    assert_int_equal(begin_again(w, 0, ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS), 0);
+    assert_int_equal(begin_again(w, ETX_WANTS_RESULTS, 0), ETX_ECONFLICT);
+    world_free(w);
+    w = NULL;
+    say(&w, "world\nparticipant shop");
+    etx_record_branch earlier = branch_of("a", ETX_KEEPS_REFUSALS);
+    assert_int_equal(begin_with(w, "t", &earlier, 1), 0);
+    assert_int_equal(begin_again(w, 0, ETX_KEEPS_REFUSALS), 0);
+    assert_int_equal(begin_again(w, 0, ETX_WANTS_RESULTS), ETX_ECONFLICT);
+    world_free(w);
+}
+
+static int enlist_again(world *w, uint8_t flags, uint8_t registered) {
+    etx_record_branch branch = branch_of("a", flags);
+    etx__event event;
+    world_event(w, &event, ETX__EV_ENLIST, "t");
+    event.u.enlist.branch = &branch;
+    event.u.enlist.registered = registered;
+    event.waiter = world_waiter_make(w, "enlist", ETX_WAIT_BEGUN, 0);
+    world_step(w, &event);
+    say(&w, "put");
+    return answer_of(w, "enlist");
+}
+
+static void test_an_enlist_again(void **state) {
+    (void)state;
+    static const char text[] =
+        "world\nparticipant shop\nbegin t mode=interactive deadline=9000\nput";
+    uint8_t keeps = ETX_KEEPS_REFUSALS, wants = ETX_WANTS_RESULTS;
+    world *w = NULL;
+    say(&w, text);
+    assert_int_equal(enlist_again(w, keeps, keeps), 0);
+    assert_int_equal(enlist_again(w, 0, 0), 0);
+    assert_int_equal(enlist_again(w, (uint8_t)(keeps | wants), (uint8_t)(keeps | wants)), 0);
+    assert_int_equal(enlist_again(w, wants, 0), ETX_ECONFLICT);
+    assert_int_equal(known(w, "t")->tx->s.branch_count, 1);
+    world_free(w);
+    w = NULL;
+    say(&w, text);
+    assert_int_equal(enlist_again(w, keeps, 0), 0); /* as an earlier version did */
+    assert_int_equal(enlist_again(w, keeps, keeps), 0);
+    assert_int_equal(enlist_again(w, wants, wants), ETX_ECONFLICT);
+    world_free(w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_differ),
         cmocka_unit_test(test_parts_of_names),
         cmocka_unit_test(test_a_name_twice_is_not_begun),
         cmocka_unit_test(test_a_log_that_has_a_name_twice),
+        cmocka_unit_test(test_a_begin_again),
+        cmocka_unit_test(test_an_enlist_again),
     };
     return cmocka_run_group_tests_name("core names", tests, NULL, NULL);
 }
