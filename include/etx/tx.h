@@ -20,7 +20,7 @@ typedef struct etx_tx_options {
     const char *gid;
     uint32_t deadline_ms;      /* from now; 0: none if submitted, else etx_options.deadline_ms */
     etx_durability durability; /* asked for, at least; with an XA branch: ETX_LOCAL at least */
-    etx_mode mode;             /* of etx_tx_begin: ETX_INTERACTIVE (default) or ETX_RESUMED */
+    etx_mode mode;             /* of etx_tx_begin alone: ETX_INTERACTIVE (default) or ETX_RESUMED */
     const char *initiator;     /* participant with `query` (message) or `resume` */
     uint32_t resume_ms;        /* resumed: run again after so long a silence; default 10,000 */
     etx_wait wait;             /* what run and submit wait for */

@@ -105,8 +105,20 @@ static int no_handle(etx_engine *engine, etx_tx **ret_tx) {
 
 int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx_options ours = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
     int rc = no_handle(engine, ret_tx);
-    return rc != 0 ? rc : handle_make(engine, options, &ours, ret_tx);
+    rc = rc != 0 ? rc : handle_make(engine, options, &ours, &tx);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ours.mode > ETX_INTERACTIVE) { /* as the initialiser has it */
+        etx__request_free(tx);
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "mode: what etx_tx_new makes is submitted; etx_tx_begin is for "
+                                "ETX_RESUMED");
+    }
+    *ret_tx = tx;
+    return 0;
 }
 
 void etx_tx_discard(etx_tx *tx) {
