@@ -11,10 +11,14 @@ static void test_too_many_branches(void **state) {
     options.branches_max = 5;
     etx_engine *engine = host_engine("memory:", &options, &bank);
     assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), i < 5 ? 0 : ETX_EINVALID);
+    }
+    assert_int_equal(etx_tx_run(tx, &outcome), ETX_EINVALID);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
     }
-    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_EINVALID);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&bank.commits), 5);
@@ -41,6 +45,8 @@ static void test_payloads_over_the_limit(void **state) {
     branch.payload_len = 1025;
     assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EINVALID);
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 3), ETX_EINVALID);
+    etx_tx_discard(tx);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
     assert_int_equal(etx_tx_add(tx, "stock", payload, 1024), 0);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);

@@ -92,12 +92,14 @@ static void test_tx_options_and_branch(void **state) {
     branch.head.size = sizeof(branch);
     branch.tail[TAIL - 1] = 1;
     assert_true(etx_tx_add_branch(tx, &branch.head) < 0);
+    assert_int_equal(etx_tx_add_branch(tx, NULL), ETX_EINVALID);
+    etx_tx_discard(tx);
+    assert_int_equal(etx_tx_new(engine, &options.head, &tx), 0);
     branch.tail[TAIL - 1] = 0;
     assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
     branch.head.size = offsetof(etx_branch, flags);
     branch.head.flags = UINT32_MAX; /* not seen */
     assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
-    assert_int_equal(etx_tx_add_branch(tx, NULL), ETX_EINVALID);
     etx_outcome outcome = ETX_OUTCOME_INIT;
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
