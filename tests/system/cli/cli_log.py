@@ -2,6 +2,7 @@
 """`etx log`: show, verify, backup, copy and repair, on sound, live, torn and corrupt logs."""
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -254,6 +255,23 @@ class Log(Case):
             self.assertFalse(os.path.exists(self.path("memory:")))
         self.assertFalse(os.path.exists(os.path.join(log, "moved")))
         self.operate(1, log)
+
+    def test_files_that_may_not_grow(self):
+        """An error with a message, not a death by the signal of the limit."""
+        log = os.path.join(self.make_demo()[0], "log")
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+        with open(self.path("shown"), "wb") as out:
+            shown = subprocess.run([cli_common.binary(), "log", "show", log], stdout=out,
+                                   stderr=subprocess.PIPE, preexec_fn=limit, check=False)
+        self.assertEqual(shown.returncode, 2)
+        self.assertIn(b"writing the output failed", shown.stderr)
+        copied = subprocess.run([cli_common.binary(), "log", "backup", log, self.path("copy")],
+                                capture_output=True, text=True, preexec_fn=limit, check=False)
+        self.assertEqual(copied.returncode, 2, copied)
+        self.assertIn("raise it (ulimit -f", copied.stderr)
 
     def test_copy_into_memory(self):
         """Only if that is what is wanted: programs that ask for more would not start on it."""
