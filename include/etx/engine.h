@@ -156,8 +156,9 @@ typedef enum etx_close_mode {
 
 /* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
  * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
- * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
- * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
+ * query, operate; a nested transaction that is yet to be begun waits for the next start. Then it
+ * wakes every blocked caller with ETX_ECLOSED and stops the threads. Any thread but the engine's
+ * own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
  * their threads (the log is closed all the same, and what they answer is lost: they will be called
  * again), or inline ones do (their log stays locked until they return and the engine is freed, and
  * who waits for what is there hears ETX_EUNKNOWN); ETX_ESTATE: closed already. */

@@ -291,6 +291,17 @@ class Log(Case):
         self.expect(0, "log", "copy", log, dest + "?segment=1M", "--volatile")
         self.assertIn("has moved this log", self.operate(2, log))
 
+    def test_unfinished_copy(self):
+        """There is one remedy, and no other is named beside it."""
+        log = os.path.join(self.make_demo()[0], "log")
+        self.expect(0, "log", "backup", log, self.path("copy"))
+        with open(self.path("copy", "copying"), "wb"):
+            pass
+        for args in (["show", self.path("copy")], ["repair", self.path("copy"), self.path("to")]):
+            said = self.expect(2, "log", *args).stderr
+            self.assertIn("an unfinished copy: delete it and repeat", said)
+            self.assertNotIn("etx log verify", said)
+
     def test_copy_broken_off(self):
         """Wherever it is killed: no log can be opened until it is run again, and then one can."""
         log = os.path.join(self.make_demo()[0], "log")
