@@ -54,19 +54,19 @@ static int refuse(const etx__partition *partition, const etx__home *old) {
     etx_engine *engine = partition->home->engine;
     const etx__home *chosen = engine->home[engine->chosen_home];
     const char *then = partition->chosen_then;
-    const char *now = chosen->absent ? "that would be made now" : etx__chosen_recorded(partition);
+    const char *now = chosen->absent ? chosen->url : etx__chosen_recorded(partition);
     if (old != NULL) {
         return etx__engine_fail(
             engine, ETX_ECONFLICT,
             "chosen gids belong to home %s (%.100s), which has some in flight, or ended less than "
-            "history_age_ms ago: in home %s they could run a second time. Leave them there "
+            "history_age_ms ago: in home %.60s they could run a second time. Leave them there "
             "(etx_engine_chosen_home; etxd: name that home first), or accept that with "
             "accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
             then, old->url, now, then, then);
     }
     return etx__engine_fail(
         engine, ETX_ECONFLICT,
-        "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
+        "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %.60s "
         "they could run a second time. Name that home too; if it is lost, restore its backup; if "
         "there is none, accept that with accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
         then, partition->home->url, now, then, then);
