@@ -308,6 +308,29 @@ static void nor_is_a_log_made_for_them(void **state) {
     keep_chosen_gids(1);
 }
 
+/* One that is new is made once the local one, which is there, has been read; then it is used. */
+static void a_shared_home_is_made_beside_one_that_is_there(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    etx_engine *one = node_start(&shop, (struct node){.local_first = true});
+    rig_must(one, run(one, "order", &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    atomic_store(&shop.store.absent, 1);
+    one = node_start(&shop, (struct node){.local_first = true});
+    assert_int_equal(atomic_load(&shop.store.absent), 0);
+    assert_int_equal(home_of(one, 1).partitions, PARTITIONS);
+    for (uint64_t until = host_now_ms() + 60000; !home_of(one, 1).usable;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+    rig_must(one, run(one, "order", &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* Chosen gids were at the local home; then the store comes, and has them from then on. */
 static void let_them_change(struct shop *shop, const char *accepts) {
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -431,6 +454,7 @@ int main(void) {
         cmocka_unit_test(another_log_in_its_place_stays_away),
         cmocka_unit_test(chosen_gids_do_not_change_homes_unseen),
         cmocka_unit_test(nor_is_a_log_made_for_them),
+        cmocka_unit_test(a_shared_home_is_made_beside_one_that_is_there),
         cmocka_unit_test(chosen_gids_change_homes_by_name),
         cmocka_unit_test(chosen_gids_leave_a_volatile_home),
         cmocka_unit_test(it_is_held_down_first),
