@@ -42,7 +42,9 @@ typedef struct etx_options {
      * begin at the same instant may come on top: one transaction of each. */
     uint32_t transactions_max;
     uint32_t branches_max; /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
-    /* bytes of one branch's payload, or of one result; default 1 MiB, at most 64 MiB */
+    /* Bytes of one branch's payload, or of one result; default 1 MiB, at most 64 MiB. All of a
+     * transaction must fit into one batch of its home, too: 3.5 MiB with `file:`, but 0.9 MiB where
+     * it was made with ?segment=1M, and 1.8 MiB with 2M. */
     uint32_t payload_max;
     /* Bytes for transactions in flight and remembered, over all homes and partitions; default
      * 4 GiB, at least 4 MiB. What begins leaves a sixteenth of it free, for results and reasons.
@@ -80,7 +82,7 @@ typedef struct etx_options {
      * allocate, what etx_seen_read and etx_record_room_grow give the program. */
     const etx_allocator *allocator;
     const etx_monitor *monitor;     /* copied; default: none */
-    const etx_codec *codec;         /* for new batches; borrowed; default: etx_codec_binary() */
+    const etx_codec *codec;         /* for new batches; borrowed; as etx_engine_codec has it */
     const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
                                       * that from now on another does (see docs/guarantees.md) */
     const char *address; /* where other nodes of a shared home reach this one; shown to them as it
@@ -159,8 +161,9 @@ typedef enum etx_close_mode {
 
 /* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
  * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
- * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
- * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
+ * query, operate; a nested transaction that is yet to be begun waits for the next start. Then it
+ * wakes every blocked caller with ETX_ECLOSED and stops the threads. Any thread but the engine's
+ * own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
  * their threads (the log is closed all the same, and what they answer is lost: they will be called
  * again), or inline ones do (their log stays locked until they return and the engine is freed, and
  * who waits for what is there hears ETX_EUNKNOWN); ETX_ESTATE: closed already. */

@@ -261,10 +261,12 @@ ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn don
 /* Which transactions; 0 or NULL does not restrict. An unknown bit or kind is ETX_EINVALID. */
 typedef struct etx_filter {
     size_t size;
-    uint32_t states;         /* bit 1 << etx_state */
-    uint32_t marks;          /* all of these must be set (ETX_MARK_...) */
-    etx_kind kind;           /* a branch of this kind */
-    const char *participant; /* a branch of this participant */
+    uint32_t states; /* bit 1 << etx_state */
+    uint32_t marks;  /* all of these must be set (ETX_MARK_...) */
+    /* A branch of this kind, or participant: what is ended and remembered only has none any more,
+     * so with one of these `remembered` finds nothing of it. */
+    etx_kind kind;
+    const char *participant;
     const char *gid_prefix;
     uint64_t begun_before_ms; /* ms since 1970 */
     uint64_t begun_after_ms;

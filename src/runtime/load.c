@@ -330,7 +330,9 @@ static int read_into(etx__partition *partition) {
                   .message_size = sizeof partition->message};
     partition->loaded = memory_make(partition);
     if (partition->loaded == NULL) {
-        snprintf(all.message, all.message_size, "no memory for partition %u: lower memory_max",
+        snprintf(all.message, all.message_size,
+                 "no memory for partition %u: raise the limit on address space (ulimit -v, "
+                 "LimitAS=), or lower memory_max",
                  partition->number);
         return ETX_ENOMEM;
     }

@@ -214,7 +214,9 @@ const char *etx__chosen_recorded(const etx__partition *partition);
 /* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
  * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
 int etx__chosen_check(etx_engine *engine);
-/* May a home that was away at start be taken now? It is read later. The same. */
+/* May a home that was away at start be made, if there is none? */
+int etx__chosen_lets_make(const etx__home *home);
+/* May a home that was away at start be taken now? It is read later. 0 or ETX_ECONFLICT. */
 int etx__chosen_check_arrival(const etx__home *home);
 /* Of one that another node had: its message says what is wrong, and chosen gids are denied here. */
 int etx__chosen_check_again(etx__partition *partition);

@@ -99,6 +99,18 @@ class Demo(Case):
         self.assertNotIn("\033", result.stdout)
         self.assertNotIn("\r", result.stdout)
 
+    def test_no_time_for_so_many_kills(self):
+        """Each takes a restart, so that these would take minutes: it ends before, and says so."""
+        result = self.expect(0, "demo", "--seconds", "0.1", "--kills", "100000")
+        self.assertIn(" times (of 100000: there was no time for more)", result.stdout)
+
+    def test_a_missing_bank_is_not_made(self):
+        directory, _ = self.make_demo()
+        os.remove(os.path.join(directory, "south.db"))
+        for what in ("--audit", "--finish"):
+            self.assertIn("south.db", self.expect(2, "demo", what, "--dir", directory).stderr)
+            self.assertFalse(os.path.exists(os.path.join(directory, "south.db")))
+
     def test_directory_is_kept_and_audited_again(self):
         directory, _ = self.make_demo()
         for name in ("north.db", "south.db", "west.db", "log", "answers"):

@@ -309,6 +309,10 @@ static void test_address_space_is_bounded(void **state) {
         assert_int_equal(etx_engine_home(engine, "memory:?partitions=8"), 0);
         assert_int_equal(etx_engine_start(engine), i < 2 ? 0 : ETX_ENOMEM);
         assert_true(atomic_load(&purse.used) < options.memory_max / 10 * 23);
+        if (i == 2) {
+            host_says(engine, ETX_ENOMEM, ETX_ENOMEM,
+                      "raise the limit on address space (ulimit -v");
+        }
         assert_int_equal(etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), i < 2 ? 0 : ETX_ESTATE);
         etx_engine_free(engine);
         assert_int_equal(atomic_load(&purse.used), 0);

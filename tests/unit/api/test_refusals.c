@@ -22,6 +22,19 @@ static void test_options(void **state) {
     etx_options options = host_options();
     options.allocator = &nothing;
     expect_refused(&options, "allocator:");
+    etx_codec codec = *etx_codec_binary();
+    options = host_options();
+    options.codec = &codec;
+    expect_refused(&options, "codec: its id");
+    codec.id = 200;
+    expect_made(&options);
+    codec.decode = NULL;
+    expect_refused(&options, "codec: bound,");
+    codec = (etx_codec){.version = ETX_CODEC_VERSION, .id = 200};
+    expect_refused(&options, "codec: bound,");
+    codec = *etx_codec_binary();
+    codec.version++;
+    expect_refused(&options, "codec: its version");
     options = host_options();
     options.deadline_ms = UINT32_MAX;
     expect_refused(&options, "deadline_ms:");
@@ -238,6 +251,39 @@ static void test_results_that_are_too_much_together(void **state) {
     host_dir_remove(&dir);
 }
 
+/* With small segments it may be less than payload_max: who is refused hears how much, and how to
+ * have more; with larger ones it goes through. */
+static void test_payloads_larger_than_a_small_segment(void **state) {
+    (void)state;
+    enum { SIZE = 1000000 };
+    static const char *const segments[] = {"1M", "2M"};
+    host_dir dir;
+    host_bank bank;
+    char *payload = calloc(1, SIZE);
+    assert_non_null(payload);
+    for (int i = 0; i < 2; i++) {
+        char url[HOST_PATH_MAX + 32];
+        etx_options options = host_options();
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_tx *tx = NULL;
+        host_dir_make(&dir);
+        host_bank_make(&bank);
+        snprintf(url, sizeof url, "%s?segment=%s", dir.url, segments[i]);
+        etx_engine *engine = host_engine(url, &options, &bank);
+        assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+        assert_int_equal(etx_tx_add(tx, "stock", payload, SIZE), 0);
+        assert_int_equal(etx_tx_run(tx, &outcome), i == 0 ? ETX_EINVALID : 0);
+        if (i == 0) {
+            assert_non_null(strstr(outcome.reason, "one batch of the log: 1000"));
+            assert_non_null(strstr(outcome.reason, "(file: ?segment=, up to 5M)"));
+        }
+        assert_int_equal(atomic_load(&bank.forwards), i);
+        host_engine_end(engine);
+        host_dir_remove(&dir);
+    }
+    free(payload);
+}
+
 typedef struct missing {
     atomic_uint told;
     char branch[80], participant[80];
@@ -299,6 +345,7 @@ int main(void) {
         cmocka_unit_test(test_operators_hear_the_state),
         cmocka_unit_test(test_errors_say_what_to_do),
         cmocka_unit_test(test_results_that_are_too_much_together),
+        cmocka_unit_test(test_payloads_larger_than_a_small_segment),
         cmocka_unit_test(test_who_is_not_registered),
     };
     alarm(120);
