@@ -135,6 +135,27 @@ static net__reading judge_encoding(net__message *message, const char *bytes) {
     return refuse(message, message->encodings == 1 ? 501 : 400, "Transfer-Encoding is not chunked");
 }
 
+/* A response that has no body, whatever its head says. */
+static int is_bare(const net__message *message) {
+    unsigned status = message->parser.status_code;
+    return message->no_body ||
+           (message->guard.response && (status < 200 || status == 204 || status == 304));
+}
+
+/* 1xx and 204 must not announce a body (RFC 9110, 8.6; RFC 9112, 6.1). Who does so may well send it,
+ * and its bytes would be taken for the next answer. 304 and the answer to HEAD may announce what
+ * they do not have; but what comes behind them is not trusted to be an answer. */
+static net__reading judge_bare(net__message *message) {
+    int announces = message->encodings > 0 || message->length > 0;
+    unsigned status = message->parser.status_code;
+    if (announces && (status < 200 || status == 204)) {
+        return refuse(message, 400, "an answer that has no body announces one");
+    }
+    message->framing = NET__FRAMING_NONE;
+    message->keep_alive = (uint8_t)(message->keep_alive && !announces);
+    return NET__READING_DONE;
+}
+
 static net__reading judge_framing(net__message *message,
                                   const net__message_limits *limits,
                                   const char *bytes) {
@@ -150,17 +171,16 @@ static net__reading judge_framing(net__message *message,
             return rc;
         }
     }
-    int status = (int)message->parser.status_code;
-    int response = message->guard.response;
-    if (message->no_body || (response && (status < 200 || status == 204 || status == 304))) {
-        message->framing = NET__FRAMING_NONE;
-    } else if (message->lengths == 1) {
+    if (is_bare(message)) {
+        return judge_bare(message);
+    }
+    if (message->lengths == 1) {
         message->framing = NET__FRAMING_LENGTH;
         if (message->length > limits->body_bytes_max) {
             return refuse(message, 413, "the body is too large");
         }
     } else if (message->encodings == 0) {
-        message->framing = response ? NET__FRAMING_CLOSE : NET__FRAMING_NONE;
+        message->framing = message->guard.response ? NET__FRAMING_CLOSE : NET__FRAMING_NONE;
     }
     return NET__READING_DONE;
 }

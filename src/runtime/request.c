@@ -375,8 +375,8 @@ static size_t begin_bound(const etx_tx *request) {
 static void refuse_large(etx_tx *request, size_t bound, size_t most) {
     char why[ETX_REASON_MAX + 1];
     snprintf(why, sizeof why,
-             "all payloads together are larger than one batch of the log: %zu bytes, of %zu at "
-             "most. Make them smaller, or the log with larger batches (file: ?segment=, up to 5M)",
+             "the payloads are larger than one batch of the log: %zu bytes, of %zu at most. Make "
+             "smaller, or the batches larger (file: ?segment=, up to 5M)",
              bound, most);
     etx__request_refuse(request, ETX_EINVALID, why);
 }

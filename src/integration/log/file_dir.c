@@ -210,6 +210,20 @@ int etx__file_refuse_in_memory(const etx__file_log *log, const etx__file_words *
                          "ETX_ALLOW_VOLATILE (etxd: --allow-volatile)");
 }
 
+/* Something else stands in its place, or above it. */
+static int refuse_no_directory(const etx__file_log *log, const etx__file_words *words) {
+    struct stat info;
+    if (lstat(log->dir, &info) != 0)
+        return etx__file_say(words, ETX_EINVALID,
+                             "there can be no log at %s: what stands above it is not a directory; "
+                             "name one below a directory",
+                             log->dir);
+    return etx__file_say(words, ETX_EINVALID,
+                         "%s is not a directory: name the one that the log is in, or, for a new "
+                         "log, what is not there yet",
+                         log->dir);
+}
+
 /* Opens log->dir, making it (mode 0700) if `create` and its parent is there. */
 int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words) {
     log->dir_made = create && !mkdir(log->dir, 0700);
@@ -217,10 +231,7 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
         if (errno == ENOENT)
             return refuse_parent(log, words);
         if (errno == ENOTDIR)
-            return etx__file_say(words, ETX_EINVALID,
-                                 "cannot make %s: what stands above it is not a directory; name "
-                                 "one below a directory",
-                                 log->dir);
+            return refuse_no_directory(log, words);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
             return etx__file_say(words, ETX_EINVALID, "cannot make %s: %s; %s", log->dir,
                                  strerror(errno),
@@ -238,9 +249,7 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     if (errno == ENOENT)
         return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
     if (errno == ENOTDIR)
-        return etx__file_say(words, ETX_EINVALID, "%s is not a directory: name %s", log->dir,
-                             create ? "one, or what is not there yet: it will be made"
-                                    : "the one that the log is in");
+        return refuse_no_directory(log, words);
     if (errno == EACCES)
         return etx__file_say(
             words, ETX_EINVALID,

@@ -80,7 +80,7 @@ static void test_directories(void **state) {
     fclose(file);
     snprintf(url, sizeof(url), "file:%s/plain", dir.path);
     assert_int_equal(start_on(url, &options, message), ETX_EINVALID);
-    assert_non_null(strstr(message, "/plain is not a directory: name one, or what is not there"));
+    assert_non_null(strstr(message, "/plain is not a directory: name the one that the log is in"));
     /* ... or above it */
     snprintf(url, sizeof(url), "file:%s/plain/log", dir.path);
     assert_int_equal(start_on(url, &options, message), ETX_EINVALID);

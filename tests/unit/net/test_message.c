@@ -122,6 +122,10 @@ static void test_answers(void **state) {
     (void)state;
     ANSWER("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabX", "ab|X");
     ANSWER("HTTP/1.1 204 No Content\r\n\r\nX", "|X");
+    ANSWER("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\nX", "|X");
+    ANSWER("HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\nX", "400");
+    ANSWER("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400");
+    ANSWER("HTTP/1.1 103 Early Hints\r\nContent-Length: 1\r\n\r\nX", "400");
     ANSWER("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\nX", "|X");
     ANSWER("HTTP/1.1 100 Continue\r\n\r\nX", "|X");
     ANSWER("HTTP/1.1 200 OK\r\n\r\nabc", "close");
