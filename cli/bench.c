@@ -90,6 +90,9 @@ static int check_options(cli_context *cli, const bench_options *options, const c
         return etx__cli_fail(cli, "did you mean 'etx bench recovery'?", "unknown scenario '%s'",
                              args->values[0]);
     }
+    if (args->count == 1 && options->slow) {
+        return etx__cli_fail(cli, "leave one of them out", "recovery and --slow are two scenarios");
+    }
     if (args->count == 1 && options->home != NULL && strncmp(options->home, "file:", 5) != 0) {
         return etx__cli_fail(cli, NULL, "recovery needs a log that outlives the engine: file:DIR");
     }

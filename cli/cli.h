@@ -102,8 +102,11 @@ int etx__cli_fail(cli_context *cli, const char *hint, const char *format, ...)
 typedef enum cli_color { CLI_PLAIN, CLI_BOLD, CLI_DIM, CLI_RED, CLI_GREEN, CLI_YELLOW } cli_color;
 const char *etx__cli_color(const cli_context *cli, cli_color color);
 
-/* Bytes for people: printable as they are, others as \xNN, cut to `max` bytes. */
+/* Bytes for people: printable ASCII and UTF-8 as they are, others and the backslash as \xNN, cut to
+ * `max` bytes. */
 void etx__cli_bytes(FILE *to, etx_bytes bytes, size_t max);
+/* A gid or a name, to be pasted back: with its backslashes as they are. */
+void etx__cli_name(FILE *to, etx_bytes name);
 /* ms since 1970 as "2026-01-31T12:00:00.123Z"; at least 32 bytes. */
 void etx__cli_moment(uint64_t ms, char *text, size_t size);
 /* "3m12s", "850ms"; at least 16 bytes. */

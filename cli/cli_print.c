@@ -41,19 +41,64 @@ int etx__cli_fail(cli_context *cli, const char *hint, const char *format, ...) {
     return CLI_BAD;
 }
 
+/* What would move the cursor, end the line or turn its direction. */
+static int is_control(uint32_t point) {
+    return point < 0xa0 || point == 0x61c || point == 0x200e || point == 0x200f ||
+           (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
+           point == 0xfeff;
+}
+
+/* The length of the character of several bytes that begins there, if it is valid UTF-8, whole and
+ * no control; else 0. */
+static size_t character(const unsigned char *data, size_t len) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t size = data[0] >= 0xf0 ? 4 : data[0] >= 0xe0 ? 3 : 2;
+    uint32_t point = data[0] & (0x7fU >> size);
+    if (data[0] < 0xc2 || data[0] > 0xf4 || size > len) {
+        return 0;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if ((data[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        point = point << 6 | (data[i] & 0x3fU);
+    }
+    return point >= least[size] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff) &&
+                   !is_control(point)
+               ? size
+               : 0;
+}
+
 void etx__cli_bytes(FILE *to, etx_bytes bytes, size_t max) {
     const unsigned char *data = bytes.data;
     size_t shown = bytes.len < max ? bytes.len : max;
-    size_t i;
-    for (i = 0; i < shown; i++) {
-        if (data[i] >= ' ' && data[i] <= '~' && data[i] != '\\') {
+    size_t i = 0;
+    while (i < shown) {
+        size_t size = data[i] < 0x80 ? data[i] >= ' ' && data[i] <= '~' && data[i] != '\\'
+                                     : character(data + i, bytes.len - i);
+        if (size > shown - i) {
+            break; /* not half a character */
+        }
+        if (size > 0) {
+            fwrite(data + i, 1, size, to);
+        } else {
+            fprintf(to, "\\x%02x", data[i]);
+        }
+        i += size > 0 ? size : 1;
+    }
+    if (i < bytes.len) {
+        fprintf(to, "... (%zu bytes)", bytes.len);
+    }
+}
+
+void etx__cli_name(FILE *to, etx_bytes name) {
+    const unsigned char *data = name.data;
+    for (size_t i = 0; i < name.len; i++) {
+        if (data[i] >= ' ' && data[i] <= '~') {
             fputc(data[i], to);
         } else {
             fprintf(to, "\\x%02x", data[i]);
         }
-    }
-    if (shown < bytes.len) {
-        fprintf(to, "... (%zu bytes)", bytes.len);
     }
 }
 

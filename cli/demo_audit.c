@@ -82,7 +82,8 @@ static int fail_audit(cli_context *cli, sqlite3 *db) {
 static int open_banks(cli_context *cli, const char *dir, sqlite3 **ret_db) {
     sqlite3 *db = NULL;
     int i;
-    if (sqlite3_open(":memory:", &db) != SQLITE_OK) {
+    /* what is not there is not made, not even by ATTACH */
+    if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
         return fail_audit(cli, db);
     }
     *ret_db = db;

@@ -46,6 +46,23 @@ static void print_finding(cli_context *cli, uint64_t number, const char *text) {
             (unsigned long long)number, etx__cli_color(cli, CLI_PLAIN), text);
 }
 
+/* Kills for which there was no time are told, too. */
+static void print_kills(FILE *to, const demo_options *options, const demo_history *history) {
+    char of[80] = "";
+    if (history->kills < options->kills) {
+        snprintf(of, sizeof of, " (of %llu: there was no time for more)",
+                 (unsigned long long)options->kills);
+    }
+    fprintf(to,
+            "  The coordinator was killed %llu %s%s: %llu %s with transfers in flight, %llu "
+            "while it\n  read its log. %llu calls were cut off inside a bank; restarts found %llu "
+            "unfinished transfers.\n",
+            (unsigned long long)history->kills, etx__demo_times(history->kills), of,
+            (unsigned long long)history->kills_in_flight, etx__demo_times(history->kills_in_flight),
+            (unsigned long long)history->kills_starting, (unsigned long long)history->calls_cut,
+            (unsigned long long)history->recovered);
+}
+
 void etx__demo_report_text(cli_context *cli,
                            const demo_options *options,
                            const char *dir,
@@ -61,15 +78,7 @@ void etx__demo_report_text(cli_context *cli,
     if (!options->audit) {
         fprintf(to, ", in %.1f s: %.0f a second.\n", history->seconds,
                 history->seconds > 0 ? (double)ended / history->seconds : 0);
-        fprintf(
-            to,
-            "  The coordinator was killed %llu %s: %llu %s with transfers in flight, %llu "
-            "while it\n  read its log. %llu calls were cut off inside a bank; restarts found %llu "
-            "unfinished transfers.\n",
-            (unsigned long long)history->kills, etx__demo_times(history->kills),
-            (unsigned long long)history->kills_in_flight, etx__demo_times(history->kills_in_flight),
-            (unsigned long long)history->kills_starting, (unsigned long long)history->calls_cut,
-            (unsigned long long)history->recovered);
+        print_kills(to, options, history);
     } else {
         fputs(".\n", to);
     }

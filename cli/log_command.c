@@ -65,7 +65,7 @@ int etx__log_fail(cli_context *cli, const char *argument, int rc, const char *me
         hint = absent_hint(argument);
     } else if (rc == ETX_EVERSION) {
         hint = "use the 'etx' of the program that wrote it";
-    } else if (rc == ETX_ECORRUPT) {
+    } else if (rc == ETX_ECORRUPT && strstr(message, "an unfinished copy:") == NULL) {
         hint = "'etx log verify' names every damage; 'etx log repair' copies what is sound";
     }
     return etx__cli_fail(cli, hint, "%s (%s)", message[0] != '\0' ? message : etx_strerror(rc),

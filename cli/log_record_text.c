@@ -41,9 +41,9 @@ static void print_branch(FILE *to,
                          const etx_record_progress *progress) {
     unsigned i;
     fprintf(to, "\n      branch %u '", place);
-    etx__cli_bytes(to, branch->name, ETX_NAME_MAX);
+    etx__cli_name(to, branch->name);
     fputs("' of ", to);
-    etx__cli_bytes(to, branch->participant, ETX_NAME_MAX);
+    etx__cli_name(to, branch->participant);
     fprintf(to, " (%s)", etx_kind_name((etx_kind)branch->kind));
     for (i = 0; i < branch->depends_on_count; i++) {
         fprintf(to, "%s%u", i == 0 ? ", after " : " ", branch->depends_on[i]);
@@ -152,7 +152,7 @@ void etx__record_text(cli_context *cli, const log_place *place, const etx_record
             etx__cli_color(cli, CLI_BOLD), etx_record_name(record->type),
             etx__cli_color(cli, CLI_PLAIN));
     if (record->gid.len > 0) {
-        etx__cli_bytes(to, record->gid, ETX_GID_MAX);
+        etx__cli_name(to, record->gid);
     }
     switch ((etx_record_type)record->type) {
         case ETX_RECORD_OWN:

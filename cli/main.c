@@ -40,7 +40,8 @@ static void note_signal(int number) {
     stop_asked = 1;
 }
 
-/* The first signal asks for an orderly end; the second is not caught. */
+/* The first signal asks for an orderly end; the second is not caught. A file that may not grow is
+ * an error like others, which is told. */
 static void catch_signals(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -48,6 +49,7 @@ static void catch_signals(void) {
     action.sa_flags = (int)SA_RESETHAND;
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN);
 }
 
 static int wants_color(int fd) {

@@ -157,6 +157,12 @@ int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_
     if (options->kind != NULL && parse_kind(cli, options->kind, &filter.kind) != CLI_OK) {
         return CLI_BAD;
     }
+    if (options->ended && (options->kind != NULL || options->participant != NULL)) {
+        return etx__cli_fail(cli, "leave one of them out",
+                             "--ended with %s would not find ended ones: their branches are not "
+                             "remembered",
+                             options->kind != NULL ? "--kind" : "--participant");
+    }
     filter.marks =
         (options->parked ? ETX_MARK_PARKED : 0U) | (options->stalled ? ETX_MARK_STALLED : 0U);
     filter.participant = options->participant;

@@ -14,7 +14,7 @@ static const cli_option options_table[] = {
     TX_OPTION_HOME(TX_LOOK_HELP),
     TX_OPTIONS_FILTER,
     {"ended", 'e', CLI_FLAG, offsetof(tx_options, ended), NULL,
-     "also ended ones that are still remembered", 0, 0},
+     "also ended ones that are still remembered, without their branches", 0, 0},
     {"limit", 'n', CLI_NUMBER, offsetof(tx_options, limit), "N", "at most so many (default 100)", 1,
      0},
     TX_OPTION_JSON,

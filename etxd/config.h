@@ -97,6 +97,8 @@ enum {
       "calls to one target at once")                                                               \
     X(target_queue, NUMBER, "target-queue", "N", "4096", 1, UINT32_MAX, ETXD_RELOADED,             \
       "calls that wait for that")                                                                  \
+    X(target_pipeline, NUMBER, "target-pipeline", "N", "1", 1, 64, ETXD_RELOADED,                  \
+      "calls that are sent together on one connection (more than 1: of short calls)")              \
     X(breaker_failures, NUMBER, "breaker-failures", "N", "20", 1, UINT32_MAX, ETXD_RELOADED,       \
       "unknown results in a row that stop calls to a target")                                      \
     X(breaker_open, TIME, "breaker-open", "TIME", "1s", 1, UINT32_MAX, ETXD_RELOADED,              \

@@ -204,6 +204,11 @@ int etxd_get_transactions(etxd_exchange *x) {
     if (rc == 0 && one->limit == 0) {
         rc = bad(x, "limit must be at least 1");
     }
+    if (rc == 0 && one->filter.remembered && one->filter.kind != 0) {
+        rc = bad(x,
+                 "ended with kind would not find ended ones, whose branches are not remembered: "
+                 "leave one of them out");
+    }
     if ((one->filter.states & (1U << ETX_COMMITTED | 1U << ETX_ABORTED)) != 0) {
         one->filter.remembered = 1;
     }

@@ -40,7 +40,9 @@ net__call *net__call_take(net_client *client) {
         call->id = (uint64_t)call->generation << 32 | call->slot;
         call->cancelled = 0;
         call->begun = 0;
+        call->ended = 0;
         call->tries = 0;
+        call->behind = 0;
         call->link = NULL;
         call->target = NULL;
         call->previous = NULL;
@@ -85,8 +87,7 @@ void net__call_cancel(net_task *task) {
     if (valid && !call->begun) {
         call->cancelled = 1;
     } else if (valid) {
-        int sent = call->link != NULL && net__link_has_sent(call->link);
-        net__call_fail(call, NET_ECANCELLED, sent, 0, "");
+        net__call_fail(call, NET_ECANCELLED, net__link_has_sent(call), 0, "");
     }
     if (client->freed) {
         net__client_release(client); /* see net_client_free */
@@ -192,6 +193,8 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
     call->tls = fetch->url->tls ? net__tls_hold(fetch->tls) : NULL;
     call->head = strcmp(fetch->method, "HEAD") == 0;
     call->until_close = fetch->until_close;
+    call->pipeline_max =
+        fetch->pipeline_max < NET__PIPELINE_MAX ? fetch->pipeline_max : NET__PIPELINE_MAX;
     call->connect_ms = fetch->connect_ms != 0 ? fetch->connect_ms : options->connect_ms;
     call->timeout_ms = fetch->timeout_ms != 0 ? fetch->timeout_ms : options->timeout_ms;
     call->answer_bytes_max =
@@ -214,8 +217,7 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
 
 static void out_of_time(net_timer *timer) {
     net__call *call = (net__call *)(void *)((char *)timer - offsetof(net__call, timer));
-    int sent = call->link != NULL && net__link_has_sent(call->link);
-    net__call_fail(call, NET_ETIMEOUT, sent, 0, "no answer came in time");
+    net__call_fail(call, NET_ETIMEOUT, net__link_has_sent(call), 0, "no answer came in time");
 }
 
 void net__call_start(net_task *task) {
@@ -246,6 +248,7 @@ void net__call_start(net_task *task) {
 
 /* It waits for nothing any more. */
 static void leave(net__call *call) {
+    call->ended = 1;
     call->client->counts.requests--;
     net_timer_stop(call->client->loop, &call->timer);
     if (call->previous != NULL) {
@@ -254,16 +257,18 @@ static void leave(net__call *call) {
 }
 
 void net__call_fail(net__call *call, int error, int sent, int stale, const char *detail) {
-    const net_result result = {
-        .error = error, .sent = sent, .stale = stale, .detail = detail != NULL ? detail : ""};
+    const net_result result = {.error = error,
+                               .sent = sent,
+                               .stale = stale,
+                               .behind = call->behind,
+                               .detail = detail != NULL ? detail : ""};
     net_client *client = call->client;
     net__link *link = call->link;
     net__target *target = call->target;
     client->holds++; /* the callback may free it */
     leave(call);
-    call->link = NULL;
     if (link != NULL) {
-        link->call = NULL;
+        net__link_leave(link, call);
     }
     call->done(call->id, &result, call->user);
     net__call_give_back(call);
@@ -283,15 +288,15 @@ typedef struct answer {
 } answer;
 
 void net__call_answer(net__call *call, const char *bytes) {
-    const net__message *message = &call->link->message;
+    net__link *link = call->link;
+    const net__message *message = &link->message;
     const answer whole = {message, bytes};
     const net_result result = {.status = (int)message->parser.status_code,
                                .body = {bytes + message->head_len, message->body_len},
                                .detail = "",
                                .message = &whole};
     leave(call);
-    call->link->call = NULL;
-    call->link = NULL;
+    net__link_leave(link, call);
     call->done(call->id, &result, call->user);
     net__call_give_back(call);
 }

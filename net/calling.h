@@ -16,6 +16,9 @@ enum {
     NET__TRIES_MAX = 3,    /* connections tried for a request of which nothing was sent */
     NET__INTERIM_MAX = 16, /* 1xx before an answer */
     NET__SWEEP_MS = 10000,
+    NET__PIPELINE_MAX = 64,
+    NET__ALONE_MS = 10000, /* requests of a target share no connection after one has ended early: */
+    NET__EARLY = 32,       /* before so many answers */
 };
 
 typedef struct net__target net__target;
@@ -29,7 +32,7 @@ struct net__call {
     int cancel_posted;
     uint32_t slot;
     uint32_t generation;
-    net__call *next;      /* free, or in a target's queue */
+    net__call *next;      /* free, in a target's queue, or behind it on its link */
     net__call **previous; /* in a queue */
     net_client *client;
     net__target *target;
@@ -42,9 +45,14 @@ struct net__call {
     net__buffer out;
     int head; /* HEAD */
     int until_close;
+    uint32_t pipeline_max;
+    size_t sent;   /* bytes of `out` that the link has taken */
+    uint64_t base; /* bytes that the system had taken of the link when this one's turn came */
     int tries;
     int begun;
+    int ended;     /* its callback is called, or was */
     int cancelled; /* before it was begun */
+    int behind;    /* its connection has ended for another request's sake */
     uint32_t connect_ms;
     uint32_t timeout_ms;
     uint64_t answer_bytes_max;
@@ -63,7 +71,9 @@ struct net__target {
     net__call **last;
     uint32_t waiting;
     uint32_t links;
-    net__link *idle; /* newest first */
+    net__link *idle;      /* newest first */
+    net__link *gathering; /* takes requests of this turn until they are sent; or NULL */
+    uint64_t alone_until_ms;
     int resolving;
     int pumping;
     uint64_t resolved_until_ms;
@@ -86,8 +96,11 @@ struct net__link {
     net_watch watch;
     net__transport transport;
     net__target *target;
-    net__call *call;
-    net__link *next; /* of all */
+    net__call *call; /* whose answer is awaited; behind it those that are answered later */
+    net__call *last;
+    net__call *sending; /* the first that is not sent whole; or NULL */
+    uint32_t depth;     /* requests */
+    net__link *next;    /* of all */
     net__link **previous;
     net__link *idle_next; /* of its target */
     net__link **idle_previous;
@@ -96,13 +109,15 @@ struct net__link {
     int used;    /* has had a request before */
     int interim;
     int write_failed;
-    int forbidden; /* an address was not allowed */
-    uint64_t base; /* bytes accepted before this request */
-    size_t sent;
-    size_t told;     /* bytes of the body that the request's `piece` has had */
-    net_timer timer; /* connecting, or idle */
+    int flushes;      /* `flush` is to be run */
+    int said_last;    /* an answer has said that there will be no other */
+    uint64_t answers; /* ever */
+    int forbidden;    /* an address was not allowed */
+    size_t told;      /* bytes of the body that the request's `piece` has had */
+    net_timer timer;  /* connecting, or idle */
     uint64_t connect_by;
     net_task end;
+    net_task flush; /* of what it gathers */
     net__buffer in;
     net__message message;
     net__message_limits limits;
@@ -154,11 +169,32 @@ void net__target_free_all(net_client *client);
 /* ---- link.c */
 /* Connects to the target's addresses, one after another, for a request. */
 void net__link_open(net__target *target, net__call *call);
-/* Sends a request on a link that is idle. */
+/* Sends a request on a link that is idle; at the end of the turn, if others may join it. */
 void net__link_use(net__link *link, net__call *call);
-/* Its request has ended: what is left of it must not be used. */
+/* Whether a request may be sent behind those that the link gathers. */
+int net__link_takes(const net__link *link, const net__call *call);
+/* Has it sent behind them. */
+void net__link_join(net__link *link, net__call *call);
+/* A request of it has ended before its answer did, or it is idle: it must not be used. What has
+ * been sent behind that request ends as well; what has not is sent on another one. */
 void net__link_close(net__link *link);
-/* Whether bytes of the link's request may have reached the peer. */
-int net__link_has_sent(const net__link *link);
+
+/* ---- pipeline.c: the requests of a link */
+
+/* Puts a request behind those that the link has. */
+void net__link_add(net__link *link, net__call *call);
+/* A request of the link is not of it any more. */
+void net__link_leave(net__link *link, net__call *call);
+/* Whether bytes of a request may have reached the peer. */
+int net__link_has_sent(const net__call *call);
+/* So many bytes more of the requests were taken for sending. */
+void net__link_count_sent(net__link *link, size_t taken);
+/* Takes from a link that is about to be closed the requests that may be sent on another one, the
+ * last of them first: nothing of them was sent, or an answer has said that it is the last one (then
+ * what was behind it has not been dealt with: RFC 9112, 9.6). */
+net__call *net__link_take_unsent(net__link *link);
+/* Queues these again, and ends the others: they were behind the request for whose sake the link was
+ * closed. */
+void net__link_end_others(net__link *link, net__call *unsent);
 
 #endif

@@ -74,9 +74,8 @@ void net_client_free(net_client *client) {
     hold_for_tasks(client);
     for (uint32_t i = 0; i < client->call_count; i++) {
         net__call *call = client->calls[i];
-        if (call->id != 0 && call->begun) {
-            int sent = call->link != NULL && net__link_has_sent(call->link);
-            net__call_fail(call, NET_ECANCELLED, sent, 0, "");
+        if (call->id != 0 && call->begun && !call->ended) {
+            net__call_fail(call, NET_ECANCELLED, net__link_has_sent(call), 0, "");
         }
     }
     while (client->links != NULL) {

@@ -48,9 +48,10 @@ void net_client_free(net_client *client);
 
 /* How a request ended; borrowed until the callback returns. */
 typedef struct net_result {
-    int error; /* 0: the answer is here; else a code of error.h */
-    int sent;  /* of an error: 0 for certain nothing of the request was sent; 1 unknown */
-    int stale; /* of an error: a kept connection ended before any byte of the answer */
+    int error;  /* 0: the answer is here; else a code of error.h */
+    int sent;   /* of an error: 0 for certain nothing of the request was sent; 1 unknown */
+    int behind; /* of an error: it shared a connection, which ended for another request's sake */
+    int stale;  /* of an error: a kept connection ended before any byte of the answer */
     int status;
     net_text body;
     const char *detail;  /* of an error: a sentence, or "" */
@@ -80,8 +81,12 @@ typedef struct net_fetch {
     uint32_t timeout_ms;       /* 0: the client's */
     uint64_t answer_bytes_max; /* 0: the client's */
     int until_close;           /* take also an answer whose end is that of the connection */
-    net_done done;             /* needed */
-    void *user;                /* of `done` and `piece` */
+    /* HTTP/1.1 pipelining: it may be sent on a connection behind others, up to so many at once,
+     * that were begun in the same turn of the loop and allow it too, and is answered after them.
+     * For what may be asked again only (RFC 9112, 9.3.2). 0 or 1: it has one for itself. */
+    uint32_t pipeline_max;
+    net_done done; /* needed */
+    void *user;    /* of `done` and `piece` */
     /* NULL: nobody is told. With it, timeout_ms is how long nothing may come: an answer may go on
      * for ever, as long as all of it fits into answer_bytes_max */
     net_piece piece;
@@ -89,9 +94,10 @@ typedef struct net_fetch {
 
 /* Begins a request. Connections are kept for each target: scheme, host, port and net_tls. Redirects
  * are answers like others; 1xx are skipped. Nothing is sent twice, but for a request of which
- * nothing was sent: another connection is tried then. `*ret_id` (may be NULL) is for
- * net_client_cancel. Any thread. Errors: NET_EINVALID; NET_ENOMEM. `done` will not be called then.
- * */
+ * nothing was sent, or which was behind one whose answer said that it is the connection's last (RFC
+ * 9112, 9.6: it has not been dealt with): another connection is tried then. `*ret_id` (may be NULL)
+ * is for net_client_cancel. Any thread. Errors: NET_EINVALID; NET_ENOMEM. `done` will not be called
+ * then. */
 int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_id);
 /* Ends a request by NET_ECANCELLED, unless it ends otherwise before. Ids are never used again. Any
  * thread. */

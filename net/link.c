@@ -1,17 +1,14 @@
-/* A client's connection: connecting, sending one request at a time, reading its answer. */
+/* A client's connection: connecting, sending a request, or several one behind the other, and
+ * reading their answers. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "calling.h"
 
-enum { ATTEMPT_MIN_MS = 250, IN_KEEP = 4096 };
+enum { ATTEMPT_MIN_MS = 250, IN_KEEP = 4096, PIECES_MAX = 16 };
 
 static void drive(net__link *link, int readable);
-
-int net__link_has_sent(const net__link *link) {
-    return link->state == NET__LINK_BUSY && link->transport.accepted != link->base;
-}
 
 /* ---- the end */
 
@@ -42,6 +39,13 @@ void net__link_close(net__link *link) {
     if (link->state == NET__LINK_CLOSED) {
         return;
     }
+    net__call *unsent = net__link_take_unsent(link);
+    if ((unsent != NULL || link->call != NULL) && link->answers < NET__EARLY) {
+        link->target->alone_until_ms = net_loop_now_ms(client->loop) + NET__ALONE_MS;
+    }
+    if (link->target->gathering == link) {
+        link->target->gathering = NULL;
+    }
     if (link->state != NET__LINK_IDLE && link->transport.ssl != NULL) {
         /* a goodbye could carry the rest of a request with it */
         SSL_set_quiet_shutdown(link->transport.ssl, 1);
@@ -57,13 +61,14 @@ void net__link_close(net__link *link) {
     }
     client->counts.connections--;
     net_loop_defer(client->loop, &link->end);
+    net__link_end_others(link, unsent);
 }
 
 /* The link is of no use any more to its request. */
 static void fail(net__link *link, int error, const char *detail) {
     int stale = link->used && link->message.seen == 0 && link->in.len == 0 && link->interim == 0 &&
                 error == NET_ECLOSED;
-    net__call_fail(link->call, error, net__link_has_sent(link), stale, detail);
+    net__call_fail(link->call, error, net__link_has_sent(link->call), stale, detail);
 }
 
 static int tls_error(const net__link *link) {
@@ -74,9 +79,8 @@ static int tls_error(const net__link *link) {
 static void lose(net__link *link) {
     net__call *call = link->call;
     net__target *target = link->target;
-    if (!net__link_has_sent(link) && link->used && call->tries < NET__TRIES_MAX) {
-        call->link = NULL;
-        link->call = NULL;
+    if (!net__link_has_sent(call) && link->used && call->tries < NET__TRIES_MAX) {
+        net__link_leave(link, call);
         net__link_close(link);
         net__target_queue(target, call, 1);
         net__target_pump(target);
@@ -90,27 +94,31 @@ static void lose(net__link *link) {
 /* ---- sending and reading */
 
 static void ask_loop(net__link *link) {
-    int writing = link->state == NET__LINK_BUSY && link->call != NULL && !link->write_failed &&
-                  link->sent < link->call->out.len;
+    int writing = link->state == NET__LINK_BUSY && link->sending != NULL && !link->write_failed;
     unsigned events = net__transport_events(&link->transport, 1, writing);
     if (net_watch_set(link->target->client->loop, &link->watch, events) != 0) {
         lose(link);
     }
 }
 
-static void send_request(net__link *link) {
-    net__buffer *out = &link->call->out;
-    while (link->sent < out->len && !link->write_failed) {
-        struct iovec piece = {out->bytes + link->sent, out->len - link->sent};
-        ssize_t count = net__transport_write(&link->transport, &piece, 1, NULL);
-        if (count == NET__AGAIN) {
+static void send_requests(net__link *link) {
+    while (link->sending != NULL && !link->write_failed) {
+        struct iovec pieces[PIECES_MAX];
+        int most = link->transport.ssl != NULL ? 1 : PIECES_MAX;
+        int count = 0;
+        for (net__call *call = link->sending; call != NULL && count < most; call = call->next) {
+            pieces[count++] =
+                (struct iovec){call->out.bytes + call->sent, call->out.len - call->sent};
+        }
+        ssize_t taken = net__transport_write(&link->transport, pieces, count, NULL);
+        if (taken == NET__AGAIN) {
             return;
         }
-        if (count == NET__BROKEN) {
+        if (taken == NET__BROKEN) {
             link->write_failed = 1; /* an answer may be here all the same */
             return;
         }
-        link->sent += (size_t)count;
+        net__link_count_sent(link, (size_t)taken);
     }
 }
 
@@ -133,21 +141,40 @@ static void rest(net__link *link) {
     }
 }
 
-/* The answer is whole; `extra` bytes came behind it, which nobody has asked for. */
-static void complete(net__link *link, const char *bytes, size_t extra, int ended) {
+/* Begins to read the answer to the first request. */
+static void begin_answer(net__link *link) {
+    const net__call *call = link->call;
+    link->told = 0;
+    link->interim = 0;
+    link->limits.body_bytes_max = call->answer_bytes_max;
+    net__message_begin(&link->message, 1, call->head);
+}
+
+/* The answer is whole; `extra` bytes came behind it. 1: the next one is to be read on the link. */
+static int complete(net__link *link, const char *bytes, size_t extra, int ended) {
     net__target *target = link->target;
-    int kept = link->message.keep_alive && extra == 0 && !ended && !link->write_failed &&
-               link->sent == link->call->out.len && !net__transport_pending(&link->transport);
-    net__call_answer(link->call, bytes);
+    net__call *call = link->call;
+    int kept = link->message.keep_alive && !ended && link->sending != call;
+    int rests = kept && call->next == NULL && extra == 0 && !link->write_failed &&
+                !net__transport_pending(&link->transport);
+    int goes_on = kept && call->next != NULL && net__link_has_sent(call->next);
+    link->answers++;
+    link->said_last = !link->message.keep_alive;
+    net__call_answer(call, bytes);
     if (link->state == NET__LINK_CLOSED) {
-        return; /* the callback has freed the client */
+        return 0; /* the callback has freed the client */
     }
-    if (kept) {
+    if (goes_on) {
+        begin_answer(link);
+        return 1;
+    }
+    if (rests) {
         rest(link);
     } else {
         net__link_close(link);
     }
     net__target_pump(target);
+    return 0;
 }
 
 static void refuse(net__link *link) {
@@ -190,18 +217,21 @@ static void take(net__link *link, char *bytes, size_t len) {
         }
         size_t used = link->message.used;
         if (link->message.parser.status_code >= 200) {
-            if (tell_piece(link, bytes)) {
-                complete(link, bytes, left - used, 0);
+            if (!tell_piece(link, bytes) || !complete(link, bytes, left - used, 0)) {
+                return;
             }
-            return;
-        }
-        if (!is_interim(link)) {
+        } else if (is_interim(link)) {
+            net__message_begin(&link->message, 1, link->call->head);
+        } else {
             fail(link, NET_EPROTOCOL, "an answer before the answer that was not asked for");
             return;
         }
         bytes += used;
         left -= used;
-        net__message_begin(&link->message, 1, link->call->head);
+        if (left == 0) {
+            link->in.len = 0;
+            return;
+        }
     }
     if (net__message_ends(&link->message) && !link->call->until_close) {
         fail(link, NET_EPROTOCOL, "the answer does not say where it ends");
@@ -248,7 +278,7 @@ static int read_answer(net__link *link) {
 }
 
 static void drive(net__link *link, int readable) {
-    send_request(link);
+    send_requests(link);
     int more = readable || link->write_failed || net__transport_pending(&link->transport);
     while (more) {
         more = read_answer(link);
@@ -258,19 +288,36 @@ static void drive(net__link *link, int readable) {
     }
 }
 
+static void flush(net_task *task) {
+    net__link *link = (net__link *)(void *)((char *)task - offsetof(net__link, flush));
+    net__target *target = link->target;
+    link->flushes = 0;
+    if (target->gathering == link) {
+        target->gathering = NULL;
+    }
+    if (link->state == NET__LINK_BUSY) {
+        drive(link, 0);
+    }
+}
+
+/* Others of this turn may join its first request: they are sent together. */
+static void gather(net__link *link) {
+    link->target->gathering = link;
+    if (!link->flushes) {
+        link->flushes = 1;
+        net_loop_defer(link->target->client->loop, &link->flush);
+    }
+}
+
 void net__link_use(net__link *link, net__call *call) {
-    net_client *client = link->target->client;
+    net__target *target = link->target;
+    net_client *client = target->client;
     leave_idle(link);
     net_timer_stop(client->loop, &link->timer);
     client->counts.reused += link->used != 0;
-    link->call = call;
-    call->link = link;
+    net__link_add(link, call);
     call->tries++;
     link->state = NET__LINK_BUSY;
-    link->base = link->transport.accepted;
-    link->sent = 0;
-    link->told = 0;
-    link->interim = 0;
     link->write_failed = 0;
     link->in.len = 0;
     link->limits = (net__message_limits){
@@ -278,10 +325,23 @@ void net__link_use(net__link *link, net__call *call) {
                   .target_bytes_max = UINT16_MAX,
                   .headers_max = NET__HEADERS_MAX,
                   .chunk_extras_max = client->options.header_bytes_max},
-        .body_bytes_max = call->answer_bytes_max,
     };
-    net__message_begin(&link->message, 1, call->head);
-    drive(link, 0);
+    begin_answer(link);
+    if (call->pipeline_max > 1 && net_loop_now_ms(client->loop) >= target->alone_until_ms) {
+        gather(link);
+    } else {
+        drive(link, 0);
+    }
+}
+
+int net__link_takes(const net__link *link, const net__call *call) {
+    return link->state == NET__LINK_BUSY && link->depth < call->pipeline_max;
+}
+
+void net__link_join(net__link *link, net__call *call) {
+    link->target->client->counts.reused++;
+    call->tries++;
+    net__link_add(link, call);
 }
 
 /* ---- connecting */
@@ -350,8 +410,11 @@ static void shake(net__link *link) {
     } else if (rc == NET__AGAIN) {
         ask_loop(link);
     } else {
+        net__call *call = link->call;
         net_timer_stop(link->target->client->loop, &link->timer);
-        net__link_use(link, link->call);
+        net__link_leave(link, call);
+        net__link_use(link, call);
+        net__target_pump(link->target); /* others may go with it */
     }
 }
 
@@ -405,12 +468,12 @@ void net__link_open(net__target *target, net__call *call) {
         return;
     }
     link->target = target;
-    link->call = call;
-    call->link = link;
     link->transport.fd = -1;
+    net__link_add(link, call);
     link->watch.ready = link_ready;
     link->timer.fire = out_of_time;
     link->end.run = bury;
+    link->flush.run = flush;
     link->next = client->links;
     link->previous = &client->links;
     if (client->links != NULL) {

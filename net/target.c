@@ -177,6 +177,11 @@ void net__target_pump(net__target *target) {
     client->holds++; /* callbacks may free it */
     while (target->first != NULL && !client->freed) {
         net__call *call = target->first;
+        if (target->gathering != NULL && net__link_takes(target->gathering, call)) {
+            net__target_unqueue(target, call);
+            net__link_join(target->gathering, call);
+            continue;
+        }
         if (target->idle != NULL) {
             net__target_unqueue(target, call);
             net__link_use(target->idle, call);

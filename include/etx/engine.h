@@ -42,7 +42,9 @@ typedef struct etx_options {
      * begin at the same instant may come on top: one transaction of each. */
     uint32_t transactions_max;
     uint32_t branches_max; /* of one transaction; default 128, at most ETX_BRANCHES_MAX */
-    /* bytes of one branch's payload, or of one result; default 1 MiB, at most 64 MiB */
+    /* Bytes of one branch's payload, or of one result; default 1 MiB, at most 64 MiB. All of a
+     * transaction must fit into one batch of its home, too: 3.5 MiB with `file:`, but 0.9 MiB where
+     * it was made with ?segment=1M, and 1.8 MiB with 2M. */
     uint32_t payload_max;
     /* Bytes for transactions in flight and remembered, over all homes and partitions; default
      * 4 GiB, at least 4 MiB. What begins leaves a sixteenth of it free, for results and reasons.
@@ -74,10 +76,15 @@ typedef struct etx_options {
     /* how long fences keep rows: deadlines must be below half; default 7 d */
     uint32_t fence_age_ms;
     etx_durability durability; /* what a transaction asks for by default: ETX_LOCAL */
-    /* default: calloc and free; borrowed until the engine is freed */
+    /* For all that the engine and its file and memory logs ask for; default: calloc, and mmap for
+     * what is large. Borrowed until the engine is freed, or, after a close that was ETX_EBUSY,
+     * until its callbacks have returned. Not through it goes what the C library takes for itself
+     * (stacks, directories that are read, modules), what is read of state_dir, a page that a fork
+     * wipes, and what is not the engine's own: adapters of stores and their clients, codecs that
+     * allocate, what etx_seen_read and etx_record_room_grow give the program. */
     const etx_allocator *allocator;
     const etx_monitor *monitor;     /* copied; default: none */
-    const etx_codec *codec;         /* for new batches; borrowed; default: etx_codec_binary() */
+    const etx_codec *codec;         /* for new batches; borrowed; as etx_engine_codec has it */
     const char *accept_chosen_home; /* the id of the home that held chosen gids before, to accept
                                       * that from now on another does (see docs/guarantees.md) */
     const char *address; /* where other nodes of a shared home reach this one; shown to them as it
@@ -140,7 +147,7 @@ ETX_API int etx_engine_start(etx_engine *engine);
  * sleeps: what it hands over (a request with a `done`, an etx_complete) wakes no thread of the
  * engine then, while little is in progress, but is done there; so a call that is answered costs no
  * change of threads. One thread at a time; the last one counts. With 0 the promise ends. 0, or
- * ETX_EINVALID. */
+ * ETX_EINVALID (no engine), ETX_EFORKED. */
 ETX_API int etx_engine_lend(etx_engine *engine, int lends);
 /* Steps, makes inline calls and gives answers on this thread, as far as the engine's own threads
  * do not; it never waits for a log. Returns at once if there is nothing to do. Any thread, but not
@@ -156,8 +163,9 @@ typedef enum etx_close_mode {
 
 /* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
  * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
- * query, operate. Then it wakes every blocked caller with ETX_ECLOSED and stops the threads. Any
- * thread but the engine's own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
+ * query, operate; a nested transaction that is yet to be begun waits for the next start. Then it
+ * wakes every blocked caller with ETX_ECLOSED and stops the threads. Any thread but the engine's
+ * own; not from callbacks. Once. 0, or ETX_EBUSY: callbacks still run in
  * their threads (the log is closed all the same, and what they answer is lost: they will be called
  * again), or inline ones do (their log stays locked until they return and the engine is freed, and
  * who waits for what is there hears ETX_EUNKNOWN); ETX_ESTATE: closed already. */

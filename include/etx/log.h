@@ -25,8 +25,11 @@ typedef struct etx_log {
 typedef enum etx_log_open_flags {
     ETX_LOG_READ_ONLY = 1 << 0, /* claims nothing, locks nothing, changes nothing */
     ETX_LOG_NO_CREATE = 1 << 1, /* an absent log is ETX_ENOTFOUND rather than made */
-    ETX_LOG_RETIRED = 1 << 2    /* also one that was retired, which else is ETX_ECONFLICT unless it
+    ETX_LOG_RETIRED = 1 << 2,   /* also one that was retired, which else is ETX_ECONFLICT unless it
                                  * is only read */
+    /* one that is absent and would be ETX_VOLATILE is ETX_EINVALID rather than made. An adapter
+     * that cannot tell beforehand makes it: who asks judges `grade` in any case */
+    ETX_LOG_MAKE_DURABLE = 1 << 3
 } etx_log_open_flags;
 
 typedef struct etx_log_config {

@@ -56,7 +56,7 @@ typedef struct etx_participant {
      * its callback has not returned: then each further timeout counts as one more unknown, and
      * nothing is called for the branch until it returns (docs/guarantees.md) */
     uint32_t call_timeout_ms;
-    uint32_t retry_first_ms; /* 0: the engine's */
+    uint32_t retry_first_ms; /* 0: the engine's; at most retry_cap_ms, if that is given */
     uint32_t retry_cap_ms;   /* 0: the engine's */
     /* forward: so many unknowns decide abort, 0: never. notification: default 3 */
     uint32_t attempts_max;
@@ -72,8 +72,8 @@ typedef struct etx_participant {
 
 /* Registers before or after start; what waited for the name goes on. Any thread; not from inline
  * callbacks.
- * Errors: ETX_EINVALID (name, kind, a callback that the kind needs is missing), ETX_ECONFLICT
- * (name taken), ETX_EBUSY (1024 are registered), ETX_ENOMEM, ETX_ECLOSED. */
+ * Errors: ETX_EINVALID (name, kind, a callback that the kind needs is missing, a number that cannot
+ * be), ETX_ECONFLICT (name taken), ETX_EBUSY (1024 are registered), ETX_ENOMEM, ETX_ECLOSED. */
 ETX_API int etx_engine_register(etx_engine *engine, const etx_participant *participant);
 
 /* What the call is. Strings end with NUL; all borrowed as the call's comment says. Without a call
@@ -94,7 +94,8 @@ ETX_API uint64_t etx_call_run(const etx_call *call); /* the run number of a resu
 /* The engine that makes the call, to begin a nested transaction or to complete later. */
 ETX_API etx_engine *etx_call_engine(const etx_call *call);
 /* The forward result kept of `branch`: this one's own, or (with ETX_WANTS_RESULTS, and in a
- * resume) that of a branch it depends on. NULL and 0 if there is none. */
+ * resume) that of a branch it depends on. NULL and 0 if there is none: so it is, too, of an
+ * ETX_BY_INITIATOR branch of an interactive transaction whose result is not recorded yet. */
 ETX_API const void *etx_call_result_of(const etx_call *call, const char *branch, size_t *ret_len);
 
 /* The results that the call is given, one by one from index 0: the branch's name, NULL past the

@@ -63,6 +63,10 @@ typedef struct etx_http_options {
     uint8_t report_callers;
     /* 1: what etx_http_allowed says of names that no pattern of names allows: no */
     uint8_t names_listed;
+    /* 2 to 64: so many calls of one target that become due together share a connection: they are
+     * sent at once, one behind the other, and answered in that order (HTTP/1.1 pipelining). For
+     * targets whose calls are short, and whose server answers all that it has read. Default 1. */
+    uint32_t target_pipeline_max;
 } etx_http_options;
 
 /* Makes the caller of participants. With a loop, on that loop's thread.

@@ -169,7 +169,8 @@ ETX_API const char *etx_record_name(unsigned type);
 ETX_API int etx_record_check(const etx_record *record);
 
 /* The 64-bit digest of a branch's or a begin's content (names, participants, kinds, flags,
- * payloads, order; no times): equal content, equal digest. Any thread. */
+ * payloads, order; no times): equal content, equal digest. Which flags and order it is of where ETX
+ * records one: docs/record-format.md. Any thread. */
 ETX_API uint64_t etx_record_branch_digest(const etx_record_branch *branch);
 ETX_API uint64_t etx_record_begin_digest(const etx_record_begin *begin);
 

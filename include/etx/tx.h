@@ -18,9 +18,11 @@ typedef struct etx_tx_options {
     size_t size;
     /* chosen by the caller; NULL: made by ETX. "@HOMEID:..." names its home */
     const char *gid;
-    uint32_t deadline_ms;      /* from now; 0: none if submitted, else etx_options.deadline_ms */
+    /* from now, so none can be in the past; 0: none if submitted, else etx_options.deadline_ms. One
+     * that passes before the decision aborts */
+    uint32_t deadline_ms;
     etx_durability durability; /* asked for, at least; with an XA branch: ETX_LOCAL at least */
-    etx_mode mode;             /* of etx_tx_begin: ETX_INTERACTIVE (default) or ETX_RESUMED */
+    etx_mode mode;             /* of etx_tx_begin alone: ETX_INTERACTIVE (default) or ETX_RESUMED */
     const char *initiator;     /* participant with `query` (message) or `resume` */
     uint32_t resume_ms;        /* resumed: run again after so long a silence; default 10,000 */
     etx_wait wait;             /* what run and submit wait for */
@@ -43,7 +45,7 @@ typedef struct etx_branch {
     const char *name; /* unique in the transaction; default: its place, "0", "1"... */
     const void *payload;
     size_t payload_len;
-    /* names of branches, also later ones; NULL: the default order */
+    /* names of branches, also later ones (enlisted: only earlier ones); NULL: the default order */
     const char *const *depends_on;
     size_t depends_on_count;
     uint32_t flags;        /* etx_branch_flags, added to the participant's */
@@ -94,10 +96,12 @@ typedef int (*etx_gid_fn)(const char *gid, void *user);
 /* Memory only. Errors: ETX_EINVALID (options), ETX_ENOMEM, ETX_ECLOSED. From inline callbacks. */
 ETX_API int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx);
 /* Adds a branch of that participant. Memory only. Errors: ETX_ENOTFOUND (participant),
- * ETX_EINVALID (over branches_max or payload_max: etx_engine_message says which), ETX_ENOMEM. From
- * inline callbacks. */
+ * ETX_EINVALID (over branches_max or payload_max: etx_engine_message says which), ETX_ECONFLICT
+ * (another branch was given the name that is its place), ETX_ENOMEM. From inline callbacks.
+ * The handle remembers the first error: run and submit return it, with its reason, and begin
+ * nothing. So who looks at run's result alone never commits what is left without that branch. */
 ETX_API int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len);
-/* The same with all that a branch can have. Errors also: ETX_ECONFLICT (name taken). */
+/* The same with all that a branch can have. ETX_ECONFLICT also: its name is taken. */
 ETX_API int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch);
 /* The transaction's gid, valid until the handle is consumed. Reading it binds the transaction to
  * its home. NULL: no home can take it now (etx_engine_message says why). From inline callbacks. */
@@ -107,7 +111,8 @@ ETX_API const char *etx_tx_gid(etx_tx *tx);
  * state is what was durable when the patience was over; ETX_NONE: not known);
  * ETX_EUNAVAILABLE, ETX_EBUSY, ETX_EFULL (no space left for a new one): nothing was begun;
  * ETX_EINVALID (a cycle, an unknown name in depends_on, a deadline too far, more payload than a
- * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM; ETX_ECLOSED: closed meanwhile,
+ * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM, and the error of an add that
+ * failed: neither; ETX_ECLOSED: closed meanwhile,
  * and if outcome->gid is not empty it may have been begun, and goes on at the next start.
  * outcome->reason says it in words. outcome may be NULL. */
 ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
@@ -133,7 +138,8 @@ ETX_API int etx_tx_begin(etx_engine *engine, const etx_tx_options *options, etx_
  * ETX_ENOMEM. */
 ETX_API int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx_tx **ret_tx);
 /* Enlists a branch (its name is required). Repeated with the same content: nothing happens; with
- * other content: ETX_ECONFLICT. ETX_ESTATE: decided, or past the deadline, or the run number is
+ * other content: ETX_ECONFLICT (depends_on is not compared). An error leaves the transaction as it
+ * was, without that branch. ETX_ESTATE: decided, or past the deadline, or the run number is
  * superseded. ETX_EINVALID: over a limit, it depends on what is not enlisted, or XA in a volatile
  * home. etx_engine_message says it in words. */
 ETX_API int etx_tx_enlist(etx_tx *tx, const etx_branch *branch);
@@ -255,10 +261,12 @@ ETX_API int etx_query_async(etx_engine *engine, const char *gid, etx_done_fn don
 /* Which transactions; 0 or NULL does not restrict. An unknown bit or kind is ETX_EINVALID. */
 typedef struct etx_filter {
     size_t size;
-    uint32_t states;         /* bit 1 << etx_state */
-    uint32_t marks;          /* all of these must be set (ETX_MARK_...) */
-    etx_kind kind;           /* a branch of this kind */
-    const char *participant; /* a branch of this participant */
+    uint32_t states; /* bit 1 << etx_state */
+    uint32_t marks;  /* all of these must be set (ETX_MARK_...) */
+    /* A branch of this kind, or participant: what is ended and remembered only has none any more,
+     * so with one of these `remembered` finds nothing of it. */
+    etx_kind kind;
+    const char *participant;
     const char *gid_prefix;
     uint64_t begun_before_ms; /* ms since 1970 */
     uint64_t begun_after_ms;

@@ -121,12 +121,14 @@ typedef enum etx_durability {
 
 /* Flags of a branch. On disk: append only. */
 typedef enum etx_branch_flags {
-    ETX_BY_INITIATOR = 1 << 0, /* the initiator does the forward operation itself */
+    /* The initiator does the forward operation itself. In an interactive transaction no branch that
+     * depends on it waits for its result: enlist that one once you have recorded the result. */
+    ETX_BY_INITIATOR = 1 << 0,
     /* A repeat of a refused call is refused again, also behind its undo (a fence of ours does so):
      * then a branch that has refused is not undone. Without it that is undone too, since a late
      * copy of its call might still take effect: undoing what was not done must be harmless. */
     ETX_KEEPS_REFUSALS = 1 << 1,
-    /* calls of this branch are given the results of those it depends on */
+    /* calls of this branch are given the results of those it depends on, as far as recorded */
     ETX_WANTS_RESULTS = 1 << 2
 } etx_branch_flags;
 
@@ -186,7 +188,8 @@ ETX_API int etx_name_check(const void *name, size_t len);
  * ETX_EINVALID if either name is not valid. */
 ETX_API int etx_gid_child(const char *parent, const char *branch, char ret_gid[ETX_GID_MAX + 1]);
 
-/* Memory for the engine. Both may be called from any thread of the engine. */
+/* Memory for the engine: etx_options.allocator says for what. Both may be called from any thread of
+ * the engine, and of its callers. */
 typedef struct etx_allocator {
     /* Zero-filled, aligned to 16, or NULL. Large zero-filled blocks should be left untouched
      * (calloc does). */

@@ -38,12 +38,21 @@ static int too_large(const etx__core *core) {
                        "batch of the log holds");
 }
 
+/* Two of one name are one to a fence. No codec refuses them, nor does apply: a log that an earlier
+ * version wrote may hold such a BEGIN, which opens and goes on as it was begun. */
+static int named_twice(const etx__core *core) {
+    return etx__refuse(core, ETX_EINVALID, "two branches have the same name");
+}
+
 static int admit_begin(const etx__core *core, const etx__entry *entry, const etx_record *record) {
     if (entry != NULL) {
         return entry->digest == record->u.begin.digest ? ETX_ESTATE : ETX_ECONFLICT;
     }
     if (record->u.begin.branch_count > core->options.branches_max) {
         return too_many_branches(core);
+    }
+    if (!etx__names_differ(record->u.begin.branches, record->u.begin.branch_count)) {
+        return named_twice(core);
     }
     if (core->live + core->others.live >= core->options.transactions_max) {
         return etx__refuse(core, ETX_EBUSY,

@@ -36,13 +36,19 @@ static void finish_command(etx__core *core, etx__entry *entry, const etx__event 
 
 /* ---- begin */
 
+/* What ETX began before it left the flags of registrations out of digests has one with them: the
+ * repeat is compared that way too. The two can only be the same where all else is. */
+static int is_other_begin(const etx__entry *entry, const etx_record_begin *begin) {
+    return entry->digest != begin->digest && entry->digest != etx_record_begin_digest(begin);
+}
+
 /* A known gid starts nothing: the waiter hears what is there, or that the content differs. */
 static void begin_again(etx__core *core, etx__entry *entry, const etx__event *event) {
     const etx_record_begin *begin = event->u.begin.begin;
     int rc = 0;
     if (entry->marks & ETX_MARK_NEVER_BEGUN) {
         rc = begin->mode == ETX_SUBMITTED ? 0 : ETX_ESTATE;
-    } else if (entry->digest != begin->digest) {
+    } else if (is_other_begin(entry, begin)) {
         rc = ETX_ECONFLICT;
     } else if (begin->mode != ETX_SUBMITTED && entry->state != ETX_ACTIVE) {
         rc = ETX_ESTATE;
@@ -166,17 +172,31 @@ static int enlist_depends(const etx__core *core,
     return 0;
 }
 
+/* Of what the initiator said. What the branch depends on is not in it: it has no places yet. */
+static uint64_t enlist_digest(const etx__event *event) {
+    etx_record_branch said = *event->u.enlist.branch;
+    said.flags &= (uint8_t)~event->u.enlist.registered;
+    return etx_record_branch_digest(&said);
+}
+
+/* 0, or ETX_ECONFLICT. See is_other_begin. */
+static int enlist_again(const etx__branch *known, const etx__event *event, uint64_t digest) {
+    uint64_t first = known->s.rare != NULL ? known->s.rare->digest : 0;
+    return first == digest || first == etx_record_branch_digest(event->u.enlist.branch)
+               ? 0
+               : ETX_ECONFLICT;
+}
+
 static int enlist(etx__core *core, etx__entry *entry, const etx__event *event) {
     etx_record *record = etx__record_next(core, ETX_RECORD_ENLIST, event->gid);
     if (entry->state != ETX_ACTIVE) {
         return etx__refuse(core, ETX_ESTATE, "it is decided: etx_query says how");
     }
     record->u.enlist.branch = *event->u.enlist.branch;
-    record->u.enlist.digest = etx_record_branch_digest(event->u.enlist.branch);
+    record->u.enlist.digest = enlist_digest(event);
     etx__branch *known = etx__branch_named(entry->tx, event->u.enlist.branch->name);
     if (known != NULL) {
-        uint64_t digest = known->s.rare != NULL ? known->s.rare->digest : 0;
-        return digest == record->u.enlist.digest ? 0 : ETX_ECONFLICT;
+        return enlist_again(known, event, record->u.enlist.digest);
     }
     if (entry->tx->r.commit_asked || etx__deadline_over(core, entry->tx, &event->now)) {
         return etx__refuse(core, ETX_ESTATE, "its commit is asked for, or its deadline has passed");

@@ -89,6 +89,7 @@ typedef struct etx__event {
             const etx_bytes *depends_on; /* names; the places in `branch` are ignored */
             uint16_t depends_on_count;
             uint8_t default_order;
+            uint8_t registered; /* of the branch's flags: not what its digest is of */
         } enlist;
         struct {
             uint64_t run;

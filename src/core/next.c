@@ -107,8 +107,8 @@ static int forward_branch(const etx__core *core,
     }
     if (branch->r.no_room) {
         decide(todo, 0,
-               "all payloads and results together are larger than one batch of the log, or than "
-               "what is left of memory_max",
+               "all payloads and results together are larger than one batch of the log (file: "
+               "?segment= when it is made), or than what is left of memory_max",
                branch);
         return -1;
     }

@@ -14,6 +14,8 @@ int etx__refuse(const etx__core *core, int rc, const char *why);
 /* ---- admit: changes nothing. `entry` NULL: the gid is not known. 0 or ETX_EINVALID (over a
  * limit), ETX_ENOTFOUND, ETX_ESTATE, ETX_ECONFLICT, ETX_EBUSY, ETX_EGONE. */
 int etx__admit(const etx__core *core, const etx__entry *entry, const etx_record *record);
+/* names.c. 1: no two of at most ETX_BRANCHES_MAX branches have the same name. */
+int etx__names_differ(const etx_record_branch *branches, unsigned count);
 
 /* ---- apply: the only code that writes durable state. Live and in recovery the same. Returns
  * the entry that the record is about, or NULL where it changes nothing (a repeat, an orphan).

@@ -131,7 +131,13 @@ static int take_up(etx__home *home) {
 
 static int arrive(etx__home *home) {
     etx_engine *engine = home->engine;
-    int rc = etx__home_open(home);
+    int rc = etx__home_open(home, etx__chosen_lets_make(home));
+    if (rc == ETX_ENOTFOUND) {
+        return etx__engine_fail(engine, rc,
+                                "home %s: there is no log, and chosen gids belong to home %s: "
+                                "start again without it, or name that one",
+                                home->url, engine->chosen_said);
+    }
     if (rc == 0) {
         pthread_mutex_lock(&engine->lock);
         rc = take_up(home);
@@ -166,7 +172,8 @@ int etx__arrival_start(etx__home *home) {
     if (arrival == NULL) {
         return 0;
     }
-    int rc = etx__thread_start(&arrival->thread, "etx-open", home->place, arrival_turn, home);
+    int rc = etx__thread_start(&home->engine->allocator, &arrival->thread, "etx-open", home->place,
+                               arrival_turn, home);
     arrival->has_thread = rc == 0;
     return rc;
 }

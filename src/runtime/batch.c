@@ -3,6 +3,7 @@
 
 #include "../protocol/copy.h"
 #include "home.h"
+#include "../protocol/room.h"
 #include "partition.h"
 #include "shard.h"
 
@@ -214,7 +215,7 @@ static int each_record(etx__partition *partition,
         int rc =
             codec->decode((etx_bytes){batch->bytes + at, batch->len - at}, room, &record, &used);
         if (rc == ETX_EBUSY) {
-            rc = etx_record_room_grow(room);
+            rc = etx__record_room_grow(&partition->home->engine->allocator, room);
             if (rc == 0) {
                 continue;
             }
@@ -405,6 +406,6 @@ int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error
     }
     etx__engine_release(partition->home->engine, up.gid, up.room * sizeof *up.gid);
     etx__engine_release(partition->home->engine, up.place, up.places * sizeof *up.place);
-    etx_record_room_free(&up.decode);
+    etx__record_room_free(&partition->home->engine->allocator, &up.decode);
     return rc;
 }

@@ -105,8 +105,20 @@ static int no_handle(etx_engine *engine, etx_tx **ret_tx) {
 
 int etx_tx_new(etx_engine *engine, const etx_tx_options *options, etx_tx **ret_tx) {
     etx_tx_options ours = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
     int rc = no_handle(engine, ret_tx);
-    return rc != 0 ? rc : handle_make(engine, options, &ours, ret_tx);
+    rc = rc != 0 ? rc : handle_make(engine, options, &ours, &tx);
+    if (rc != 0) {
+        return rc;
+    }
+    if (ours.mode > ETX_INTERACTIVE) { /* as the initialiser has it */
+        etx__request_free(tx);
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "mode: what etx_tx_new makes is submitted; etx_tx_begin is for "
+                                "ETX_RESUMED");
+    }
+    *ret_tx = tx;
+    return 0;
 }
 
 void etx_tx_discard(etx_tx *tx) {
@@ -126,282 +138,19 @@ const char *etx_tx_gid(etx_tx *tx) {
     return tx->gid;
 }
 
-/* ---- branches */
+/* ---- run and submit */
 
-static int branches_grow(etx_tx *tx) {
-    uint32_t room = tx->branch_room * 4;
-    etx_record_branch *branch = etx__engine_alloc(tx->engine, room * sizeof *branch);
-    etx__named *named = etx__engine_alloc(tx->engine, room * sizeof *named);
-    if (branch == NULL || named == NULL) {
-        etx__engine_release(tx->engine, branch, room * sizeof *branch);
-        etx__engine_release(tx->engine, named, room * sizeof *named);
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    memcpy(branch, tx->branch, tx->begin.branch_count * sizeof *branch);
-    memcpy(named, tx->named, tx->begin.branch_count * sizeof *named);
-    if (tx->branch_room > ETX__BRANCHES) {
-        etx__engine_release(tx->engine, tx->branch, tx->branch_room * sizeof *branch);
-        etx__engine_release(tx->engine, tx->named, tx->branch_room * sizeof *named);
-    }
-    tx->branch = branch;
-    tx->named = named;
-    tx->branch_room = room;
-    return 0;
-}
-
-static int take_depends(etx_tx *tx, const etx_branch *from, etx__named *named) {
-    named->given = from->depends_on != NULL || from->independent;
-    named->count = 0;
-    if (from->depends_on == NULL || from->depends_on_count == 0) {
-        return 0;
-    }
-    if (from->depends_on_count >= ETX_BRANCHES_MAX) {
-        return etx__request_fail(tx, ETX_EINVALID, "depends_on names %zu branches: too many",
-                                 from->depends_on_count);
-    }
-    etx_bytes *names = etx__request_alloc(tx, from->depends_on_count * sizeof *names);
-    if (names == NULL) {
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    for (size_t i = 0; i < from->depends_on_count; i++) {
-        const char *name = from->depends_on[i];
-        size_t len = name != NULL ? strnlen(name, ETX_NAME_MAX + 1) : 0;
-        if (etx_name_check(name, len) != 0) {
-            return etx__request_fail(tx, ETX_EINVALID, "depends_on has what is no name");
-        }
-        names[i] = etx__request_keep(tx, name, len);
-        if (names[i].data == NULL) {
-            return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-        }
-    }
-    named->name = names;
-    named->count = (uint16_t)from->depends_on_count;
-    return 0;
-}
-
-static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
-    etx_engine *engine = tx->engine;
-    size_t len = from->participant != NULL ? strnlen(from->participant, ETX_NAME_MAX + 1) : 0;
-    const etx__registered *registered =
-        len > 0 ? etx__engine_participant(engine, from->participant, len) : NULL;
-    if (registered == NULL && etx_name_check(from->participant, len) != 0) {
-        return etx__request_fail(tx, ETX_EINVALID, "a branch needs a participant's name");
-    }
-    if (registered == NULL && from->kind == 0) {
-        return etx__request_fail(tx, ETX_ENOTFOUND,
-                                 "participant %.64s is not registered: call etx_engine_register",
-                                 from->participant);
-    }
-    etx_kind kind = from->kind != 0 ? from->kind : registered->p.kind;
-    if (kind < ETX_TCC || kind > ETX_NOTIFICATION ||
-        (registered != NULL && registered->p.kind != kind)) {
-        return etx__request_fail(tx, ETX_EINVALID, "branch of %.64s: its kind is another",
-                                 from->participant);
-    }
-    to->kind = (uint8_t)kind;
-    to->flags = (uint8_t)(from->flags | (registered != NULL ? registered->p.branch_flags : 0));
-    int forward = kind == ETX_TCC || kind == ETX_SAGA || kind == ETX_XA;
-    if (forward && registered != NULL && registered->p.forward == NULL) {
-        to->flags |= ETX_BY_INITIATOR;
-    }
-    if (registered != NULL) {
-        to->participant = (etx_bytes){registered->name, len}; /* never moves, never goes */
-        return 0;
-    }
-    to->participant = etx__request_keep(tx, from->participant, len);
-    return to->participant.data != NULL
-               ? 0
-               : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-}
-
-/* The place in decimal, ending before `end`. */
-static const char *place_name(char *end, unsigned place) {
-    *--end = 0;
-    do {
-        *--end = (char)('0' + place % 10);
-        place /= 10;
-    } while (place > 0);
-    return end;
-}
-
-static int take_name(etx_tx *tx, const etx_branch *from, etx_record_branch *to) {
-    char place[8];
-    const char *name = from->name;
-    if (name == NULL) {
-        name = place_name(place + sizeof place, tx->begin.branch_count);
-    }
-    size_t len = strnlen(name, ETX_NAME_MAX + 1);
-    if (name == from->name && etx_name_check(name, len) != 0) {
-        return etx__request_fail(tx, ETX_EINVALID,
-                                 "a branch's name is 1 to 64 printable characters, no space");
-    }
-    to->name = etx__request_keep(tx, name, len);
-    return to->name.data != NULL
-               ? 0
-               : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-}
-
-int etx__branch_add(etx_tx *tx, const etx_branch *from) {
-    etx_engine *engine = tx->engine;
-    uint32_t flags = ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS;
-    if (tx->begin.branch_count >= engine->options.branches_max) {
-        return etx__request_fail(tx, ETX_EINVALID, "more than %u branches: see branches_max",
-                                 engine->options.branches_max);
-    }
-    if (from->payload_len > engine->options.payload_max) {
-        return etx__request_fail(tx, ETX_EINVALID, "a payload of %zu bytes is over payload_max, %u",
-                                 from->payload_len, engine->options.payload_max);
-    }
-    if ((from->payload == NULL && from->payload_len > 0) || (from->flags & ~flags) ||
-        (from->depends_on == NULL && from->depends_on_count > 0)) {
-        return etx__request_fail(tx, ETX_EINVALID, "the branch's struct contradicts itself");
-    }
-    if (tx->begin.branch_count == tx->branch_room && branches_grow(tx) != 0) {
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    etx_record_branch *to = &tx->branch[tx->begin.branch_count];
-    memset(to, 0, sizeof *to);
-    int rc = take_kind(tx, from, to);
-    rc = rc != 0 ? rc : take_name(tx, from, to);
-    rc = rc != 0 ? rc : take_depends(tx, from, &tx->named[tx->begin.branch_count]);
-    if (rc != 0) {
-        return rc;
-    }
-    to->payload = etx__request_keep(tx, from->payload, from->payload_len);
-    to->attempts_max = from->attempts_max;
-    to->call_timeout_ms = from->call_timeout_ms;
-    to->retry_first_ms = from->retry_first_ms;
-    to->retry_cap_ms = from->retry_cap_ms;
-    if (to->payload.data == NULL) {
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    tx->begin.branch_count++;
-    return 0;
-}
-
-static int add_to_new(etx_tx *tx, const etx_branch *branch) {
-    if (tx->begun) {
-        return etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_enlist");
-    }
-    for (uint16_t i = 0; branch->name != NULL && i < tx->begin.branch_count; i++) {
-        const etx_bytes *name = &tx->branch[i].name;
-        if (strlen(branch->name) == name->len && memcmp(branch->name, name->data, name->len) == 0) {
-            return etx__request_fail(tx, ETX_ECONFLICT, "two branches of the name %.64s",
-                                     branch->name);
-        }
-    }
-    return etx__branch_add(tx, branch);
-}
-
-int etx_tx_add_branch(etx_tx *tx, const etx_branch *branch) {
-    etx_branch ours = ETX_BRANCH_INIT;
-    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
-    if (rc != 0) {
-        return rc;
-    }
-    if (branch == NULL || etx__options_take(&ours, sizeof ours, branch, branch->size) != 0) {
-        return etx__request_fail(tx, ETX_EINVALID,
-                                 "the branch's size is not known: use ETX_BRANCH_INIT");
-    }
-    return add_to_new(tx, &ours);
-}
-
-int etx_tx_add(etx_tx *tx, const char *participant, const void *payload, size_t len) {
-    etx_branch branch = ETX_BRANCH_INIT;
-    int rc = tx != NULL ? etx__engine_usable(tx->engine) : ETX_EINVALID;
-    branch.participant = participant;
-    branch.payload = payload;
-    branch.payload_len = len;
-    return rc != 0 ? rc : add_to_new(tx, &branch);
-}
-
-/* ---- settling the order */
-
-static int place_of(const etx_tx *tx, etx_bytes name) {
-    for (uint16_t i = 0; i < tx->begin.branch_count; i++) {
-        const etx_bytes *own = &tx->branch[i].name;
-        if (own->len == name.len && memcmp(own->data, name.data, name.len) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static int resolve_named(etx_tx *tx, uint16_t place) {
-    const etx__named *named = &tx->named[place];
-    uint16_t *places = etx__request_alloc(tx, named->count * sizeof *places + 1);
-    if (places == NULL) {
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    for (uint16_t i = 0; i < named->count; i++) {
-        int before = place_of(tx, named->name[i]);
-        if (before < 0 || before == place) {
-            return etx__request_fail(tx, ETX_EINVALID, "branch %.64s depends on %.64s, which is %s",
-                                     (const char *)tx->branch[place].name.data,
-                                     (const char *)named->name[i].data,
-                                     before < 0 ? "not there" : "itself");
-        }
-        places[i] = (uint16_t)before;
-    }
-    tx->branch[place].depends_on = places;
-    tx->branch[place].depends_on_count = named->count;
-    return 0;
-}
-
-/* Saga steps follow one another unless told otherwise. */
-static int resolve_default(etx_tx *tx, uint16_t place, int last_step) {
-    if (tx->branch[place].kind != ETX_SAGA || last_step < 0) {
-        return 0;
-    }
-    uint16_t *places = etx__request_alloc(tx, sizeof *places);
-    if (places == NULL) {
-        return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
-    }
-    places[0] = (uint16_t)last_step;
-    tx->branch[place].depends_on = places;
-    tx->branch[place].depends_on_count = 1;
-    return 0;
-}
-
-/* Takes away what depends on nothing that is left, until nothing is left, or a cycle is. */
-static int check_cycles(etx_tx *tx) {
+/* Of what the caller said: the participants may be registered otherwise when he repeats it. */
+static uint64_t digest_said(etx_tx *tx) {
     uint16_t count = tx->begin.branch_count;
-    uint16_t taken[ETX_BRANCHES_MAX / 16];
-    memset(taken, 0, sizeof taken);
-    uint16_t left = count;
-    for (int found = 1; left > 0 && found;) {
-        found = 0;
-        for (uint16_t i = 0; i < count; i++) {
-            int open = (taken[i / 16] >> (i % 16)) & 1;
-            for (uint16_t d = 0; !open && d < tx->branch[i].depends_on_count; d++) {
-                uint16_t on = tx->branch[i].depends_on[d];
-                open = !((taken[on / 16] >> (on % 16)) & 1);
-            }
-            if (!open) {
-                taken[i / 16] |= (uint16_t)(1u << (i % 16));
-                left--;
-                found = 1;
-            }
-        }
+    for (uint16_t i = 0; i < count; i++) {
+        tx->branch[i].flags &= (uint8_t)~tx->named[i].registered;
     }
-    return left == 0
-               ? 0
-               : etx__request_fail(tx, ETX_EINVALID, "branches depend on one another in a circle");
-}
-
-int etx__branches_settle(etx_tx *tx) {
-    int last_step = -1;
-    int any_given = 0;
-    for (uint16_t i = 0; i < tx->begin.branch_count; i++) {
-        int rc = tx->named[i].given ? resolve_named(tx, i) : resolve_default(tx, i, last_step);
-        if (rc != 0) {
-            return rc;
-        }
-        any_given |= tx->named[i].count > 0;
-        last_step = tx->branch[i].kind == ETX_SAGA ? i : last_step;
+    uint64_t digest = etx_record_begin_digest(&tx->begin);
+    for (uint16_t i = 0; i < count; i++) {
+        tx->branch[i].flags |= tx->named[i].registered;
     }
-    tx->begin.branches = tx->branch;
-    return any_given ? check_cycles(tx) : 0;
+    return digest;
 }
 
 /* It begins now; so says its gid too, if it has none yet. */
@@ -410,11 +159,9 @@ static int place_and_time(etx_tx *tx) {
     int rc = tx->gid_len == 0 ? etx__request_place(tx, wall_ms) : 0;
     tx->begin.time_ms = wall_ms;
     tx->begin.deadline_ms = tx->deadline_ms > 0 ? wall_ms + tx->deadline_ms : 0;
-    tx->begin.digest = rc == 0 ? etx_record_begin_digest(&tx->begin) : 0;
+    tx->begin.digest = rc == 0 ? digest_said(tx) : 0;
     return rc;
 }
-
-/* ---- run and submit */
 
 static int ready(etx_tx *tx) {
     tx->outcome.reason[0] = 0;
@@ -422,6 +169,7 @@ static int ready(etx_tx *tx) {
     if (rc == 0 && tx->begun) {
         rc = etx__request_fail(tx, ETX_ESTATE, "it is begun: use etx_tx_commit");
     }
+    rc = rc != 0 ? rc : etx__branches_refused(tx);
     if (rc == 0 && tx->begin.branch_count == 0) {
         rc = etx__request_fail(tx, ETX_EINVALID, "a transaction without branches");
     }

@@ -12,8 +12,9 @@
  * goes through where nothing can run twice: the old home was volatile, and is gone with its
  * process; or it is one of this engine's homes, and has nothing in flight and nothing remembered
  * that is younger than history_age_ms; or the operator accepts it by name. All homes are read
- * before any is claimed, so a start that is refused has changed nothing. Who only inspects has no
- * say in it: its claims repeat what the log said before. */
+ * before any is claimed, and those that are there before one is made, so a start that is refused
+ * has changed nothing. Who only inspects has no say in it: its claims repeat what the log said
+ * before. */
 
 const char *etx__chosen_recorded(const etx__partition *partition) {
     const etx_engine *engine = partition->home->engine;
@@ -21,11 +22,18 @@ const char *etx__chosen_recorded(const etx__partition *partition) {
     return (engine->options.flags & ETX_INSPECT) || id[0] == 0 ? partition->chosen_then : id;
 }
 
-/* Does the claim say what the log said, or what nobody contradicts? */
+/* What was said once binds nobody: it was volatile, or the operator accepts it. */
+static int is_free(const etx_engine *engine, const char *then) {
+    return then[0] == 0 || then[0] == 'v' || strcmp(then, engine->accept_chosen_home) == 0;
+}
+
+/* Does the claim say what the log said, or what nobody contradicts? One that is not made yet will
+ * have an id that no log has said. */
 static int is_granted(const etx__partition *partition) {
+    const etx_engine *engine = partition->home->engine;
     const char *then = partition->chosen_then;
-    return then[0] == 0 || then[0] == 'v' || strcmp(then, etx__chosen_recorded(partition)) == 0 ||
-           strcmp(then, partition->home->engine->accept_chosen_home) == 0;
+    return is_free(engine, then) || (!engine->home[engine->chosen_home]->absent &&
+                                     strcmp(then, etx__chosen_recorded(partition)) == 0);
 }
 
 /* Read, not started: nobody steps its cores. */
@@ -44,30 +52,32 @@ static int is_drained(const etx__home *home) {
 
 static int refuse(const etx__partition *partition, const etx__home *old) {
     etx_engine *engine = partition->home->engine;
+    const etx__home *chosen = engine->home[engine->chosen_home];
     const char *then = partition->chosen_then;
-    const char *now = etx__chosen_recorded(partition);
+    const char *now = chosen->absent ? chosen->url : etx__chosen_recorded(partition);
     if (old != NULL) {
         return etx__engine_fail(
             engine, ETX_ECONFLICT,
             "chosen gids belong to home %s (%.100s), which has some in flight, or ended less than "
-            "history_age_ms ago: in home %s they could run a second time. Leave them there "
+            "history_age_ms ago: in home %.60s they could run a second time. Leave them there "
             "(etx_engine_chosen_home; etxd: name that home first), or accept that with "
             "accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
             then, old->url, now, then, then);
     }
     return etx__engine_fail(
         engine, ETX_ECONFLICT,
-        "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %s "
+        "chosen gids belong to home %s, says %.100s, and it is not among the homes: in home %.60s "
         "they could run a second time. Name that home too; if it is lost, restore its backup; if "
         "there is none, accept that with accept_chosen_home=\"%s\" (etxd: --accept-chosen-home %s)",
         then, partition->home->url, now, then, then);
 }
 
 int etx__chosen_check(etx_engine *engine) {
+    const etx__home *chosen = engine->home[engine->chosen_home];
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         const etx__partition *partition = engine->partition[i];
-        if (partition->loaded != NULL && partition->chosen_then[0] != 0 &&
-            etx__home_id(engine->home[engine->chosen_home])[0] == 0) {
+        if (partition->loaded != NULL && partition->chosen_then[0] != 0 && !chosen->absent &&
+            etx__home_id(chosen)[0] == 0) {
             memcpy(engine->chosen_said, partition->chosen_then, sizeof engine->chosen_said);
         }
         if (partition->loaded != NULL && !is_granted(partition)) {
@@ -80,11 +90,14 @@ int etx__chosen_check(etx_engine *engine) {
     return 0;
 }
 
-int etx__chosen_check_arrival(const etx__home *home) {
+int etx__chosen_lets_make(const etx__home *home) {
     const etx_engine *engine = home->engine;
-    const char *said = engine->chosen_said;
-    if (engine->home[engine->chosen_home] != home || said[0] == 0 || said[0] == 'v' ||
-        strcmp(said, home->info.id) == 0 || strcmp(said, engine->accept_chosen_home) == 0) {
+    return engine->home[engine->chosen_home] != home || is_free(engine, engine->chosen_said);
+}
+
+int etx__chosen_check_arrival(const etx__home *home) {
+    const char *said = home->engine->chosen_said;
+    if (etx__chosen_lets_make(home) || strcmp(said, home->info.id) == 0) {
         return 0;
     }
     return etx__engine_fail(home->engine, ETX_ECONFLICT,

@@ -132,8 +132,11 @@ const etx__shard *etx__engine_inside(const etx_engine *engine) {
 }
 
 int etx_engine_lend(etx_engine *engine, int lends) {
-    if (engine == NULL || *engine->alive == 0) {
+    if (engine == NULL) {
         return ETX_EINVALID;
+    }
+    if (*engine->alive == 0) {
+        return ETX_EFORKED;
     }
     atomic_store(&engine->lender, lends ? (uintptr_t)pthread_self() : 0);
     return 0;

@@ -152,7 +152,7 @@ void etx__home_look(etx__home *home) {
     home->clock_off = clock[0] != 0;
 }
 
-static int open_log(etx__home *home) {
+static int open_log(etx__home *home, int create) {
     etx_engine *engine = home->engine;
     char message[256] = "";
     etx_log_config config = {.size = sizeof config,
@@ -161,9 +161,15 @@ static int open_log(etx__home *home) {
                              .allocator = &engine->allocator,
                              .message = message,
                              .message_size = sizeof message};
-    config.flags = (engine->options.flags & ETX_INSPECT) ? ETX_LOG_NO_CREATE : 0;
+    config.flags = create ? 0 : ETX_LOG_NO_CREATE;
     config.flags |= etx__engine_reads_only(engine) ? ETX_LOG_READ_ONLY : 0;
+    config.flags |= (engine->options.flags & (ETX_ALLOW_VOLATILE | ETX_INSPECT)) != 0
+                        ? 0
+                        : ETX_LOG_MAKE_DURABLE;
     int rc = home->ops->open(&config, &home->log);
+    if (rc == ETX_ENOTFOUND && !create && !(engine->options.flags & ETX_INSPECT)) {
+        return rc;
+    }
     if (rc != 0) {
         return etx__engine_fail(engine, rc, "home %s: %s", home->url,
                                 message[0] ? message : etx_strerror(rc));
@@ -193,8 +199,8 @@ static int open_log(etx__home *home) {
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "home %s: %s", home->url, etx_strerror(rc));
 }
 
-int etx__home_open(etx__home *home) {
-    int rc = open_log(home);
+int etx__home_open(etx__home *home, int create) {
+    int rc = open_log(home, create);
     if (rc == 0 && etx__home_shared(home) && etx__keeper_make(home) != 0) {
         rc = etx__engine_fail(home->engine, ETX_ENOMEM, "no memory for a shared home");
     }

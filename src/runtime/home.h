@@ -36,6 +36,7 @@ struct etx__home {
     struct etx__keeper *keeper;         /* of a shared home; else NULL */
     struct etx__witness *witness;       /* of a shared home; else NULL */
     _Atomic uint32_t opened;            /* it is part of the engine */
+    uint8_t absent;                     /* there is no log: it is made once the rest is judged */
     char known_id[ETX_HOME_ID_LEN + 1]; /* while it is away: of what was there before; or "" */
     struct etx__arrival *arrival;       /* it was away at start; else NULL */
     /* leases that were another's: which had run out; which it gave up */
@@ -63,8 +64,9 @@ size_t etx__url_scheme(const char *url);
 /* A URL as it may be shown: without its password. */
 void etx__url_show(const char *url, char *to, size_t size);
 int etx__home_make(etx_engine *engine, const char *url, etx__home **ret_home);
-/* Opens the log and makes its partitions. On an error nothing of that is left. */
-int etx__home_open(etx__home *home);
+/* Opens the log, which is made where there is none if `create` (else ETX_ENOTFOUND, without a
+ * message), and makes its partitions. On an error nothing of that is left. */
+int etx__home_open(etx__home *home, int create);
 /* Takes back what opening it did: it is not part of the engine. */
 void etx__home_unopen(etx__home *home);
 /* Its partitions have their shards: from now on it is part of the engine. */

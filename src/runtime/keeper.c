@@ -526,7 +526,8 @@ int etx__keeper_start(etx__home *home) {
     etx__keeper *keeper = home->keeper;
     etx_engine *engine = home->engine;
     etx__engine_hold(engine);
-    int rc = etx__thread_start(&keeper->thread, "etx-keep", home->place, keeper_turn, keeper);
+    int rc = etx__thread_start(&engine->allocator, &keeper->thread, "etx-keep", home->place,
+                               keeper_turn, keeper);
     keeper->has_thread = rc == 0;
     if (rc != 0) {
         atomic_fetch_sub(&engine->holders, 1);

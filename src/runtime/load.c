@@ -330,7 +330,9 @@ static int read_into(etx__partition *partition) {
                   .message_size = sizeof partition->message};
     partition->loaded = memory_make(partition);
     if (partition->loaded == NULL) {
-        snprintf(all.message, all.message_size, "no memory for partition %u: lower memory_max",
+        snprintf(all.message, all.message_size,
+                 "no memory for partition %u: raise the limit on address space (ulimit -v, "
+                 "LimitAS=), or lower memory_max",
                  partition->number);
         return ETX_ENOMEM;
     }
@@ -350,7 +352,7 @@ static int read_into(etx__partition *partition) {
     partition->moving_seq = 0;
     int rc = home->ops->get(home->log, partition->number, 0, read_slot, &all, &mark, all.message,
                             all.message_size);
-    etx_record_room_free(&all.room);
+    etx__record_room_free(&home->engine->allocator, &all.room);
     return rc != 0 ? rc : judge_loss(&all, mark);
 }
 
@@ -527,8 +529,8 @@ static int writer_turn(void *argument) {
 int etx__writer_start(etx__partition *partition) {
     etx_engine *engine = partition->home->engine;
     etx__engine_hold(engine);
-    int rc =
-        etx__thread_start(&partition->writer, "etx-log", partition->place, writer_turn, partition);
+    int rc = etx__thread_start(&engine->allocator, &partition->writer, "etx-log", partition->place,
+                               writer_turn, partition);
     partition->has_writer = rc == 0;
     if (rc != 0) {
         atomic_fetch_sub(&engine->holders, 1);

@@ -77,20 +77,22 @@ uint32_t etx__processors(void) {
 /* ---- threads */
 
 typedef struct body {
+    etx_allocator allocator; /* its own */
     etx__turn_fn turn;
     void *argument;
 } body;
 
 static void *thread_main(void *user) {
     body own = *(body *)user;
-    free(user);
     etx__cancel_off(); /* a callback that cancels the thread it is called on cancels nothing */
+    own.allocator.release(own.allocator.user, user, sizeof own);
     while (own.turn(own.argument)) {
     }
     return NULL;
 }
 
-int etx__thread_start(pthread_t *ret_thread,
+int etx__thread_start(const etx_allocator *allocator,
+                      pthread_t *ret_thread,
                       const char *name,
                       uint32_t number,
                       etx__turn_fn turn,
@@ -98,17 +100,17 @@ int etx__thread_start(pthread_t *ret_thread,
     sigset_t all;
     sigset_t before;
     char text[16];
-    body *own = malloc(sizeof *own);
+    body *own = allocator->allocate(allocator->user, sizeof *own);
     if (own == NULL) {
         return ETX_ENOMEM;
     }
-    *own = (body){turn, argument};
+    *own = (body){*allocator, turn, argument};
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(ret_thread, NULL, thread_main, own);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
-        free(own);
+        allocator->release(allocator->user, own, sizeof *own);
         return ETX_ENOMEM;
     }
     snprintf(text, sizeof text, "%s-%u", name, number % 1000);

@@ -21,8 +21,10 @@ uint32_t etx__processors(void);
 /* Does what there is to do, then sleeps until there may be more. 0: the thread ends. */
 typedef int (*etx__turn_fn)(void *argument);
 /* Starts a thread of the engine, which takes one turn after another: all signals blocked, named.
- * 0 or ETX_ENOMEM. */
-int etx__thread_start(pthread_t *ret_thread,
+ * What is handed to it comes from the allocator, and is given back before the first turn. 0 or
+ * ETX_ENOMEM. */
+int etx__thread_start(const etx_allocator *allocator,
+                      pthread_t *ret_thread,
                       const char *name,
                       uint32_t number,
                       etx__turn_fn turn,

@@ -13,16 +13,22 @@ static int keep_text(etx_tx *request, unsigned at, const char *text, size_t max)
 }
 
 /* Who and why must be said wherever something is recorded. */
+static int is_said(etx_engine *engine, etx__event_type type, const char *who, const char *why) {
+    int recorded = type != ETX__EV_RETRY;
+    return recorded && (who == NULL || why == NULL || who[0] == 0 || why[0] == 0)
+               ? etx__engine_invalid(engine, "who does it, and why, must be said")
+               : 0;
+}
+
 static int operate(etx_engine *engine,
                    const char *gid,
                    etx__event_type type,
                    const char *who,
                    const char *why,
                    etx_tx **ret_request) {
-    int rc = 0;
-    int recorded = type != ETX__EV_RETRY;
-    if (recorded && (who == NULL || why == NULL || who[0] == 0 || why[0] == 0)) {
-        return etx__engine_invalid(engine, "who does it, and why, must be said");
+    int rc = is_said(engine, type, who, why);
+    if (rc != 0) {
+        return rc;
     }
     etx_tx *request = etx__request_command(engine, gid, (uint8_t)type, &rc);
     if (request == NULL) {
@@ -141,13 +147,16 @@ int etx_bulk_operate(etx_engine *engine,
         return etx__engine_invalid(engine, "bulk: ETX_BULK_RETRY, PARK or RESUME");
     }
     per_second = per_second == 0 ? 100 : per_second > 1000000 ? 1000000 : per_second;
-    int rc = 0;
-    do {
+    int rc = is_said(engine, types[what], who, why); /* also where nothing will be found */
+    while (rc == 0) {
         page found;
         found.count = 0;
         rc = etx_list(engine, filter, &cursor, PAGE, note_gid, &found);
         rc =
             rc != 0 ? rc : operate_page(engine, &found, types[what], per_second, who, why, counted);
-    } while (rc == 0 && (cursor.word[0] != 0 || cursor.word[1] != 0));
+        if (cursor.word[0] == 0 && cursor.word[1] == 0) {
+            break;
+        }
+    }
     return rc;
 }

@@ -116,5 +116,11 @@ const char *etx__options_wrong(const etx_options *o) {
     if (o->codec->version != ETX_CODEC_VERSION) {
         return "codec: its version is not this library's (ETX_CODEC_VERSION)";
     }
+    if (o->codec->bound == NULL || o->codec->encode == NULL || o->codec->decode == NULL) {
+        return "codec: bound, encode and decode must all be there";
+    }
+    if (o->codec->id == etx_codec_binary()->id && o->codec != etx_codec_binary()) {
+        return "codec: its id is that of etx_codec_binary";
+    }
     return NULL;
 }

@@ -217,7 +217,9 @@ const char *etx__chosen_recorded(const etx__partition *partition);
 /* May this engine have the home for chosen gids that it has? All is read, nothing claimed; or one
  * partition is read again. 0 or ETX_ECONFLICT, with the engine's message. */
 int etx__chosen_check(etx_engine *engine);
-/* May a home that was away at start be taken now? It is read later. The same. */
+/* May a home that was away at start be made, if there is none? */
+int etx__chosen_lets_make(const etx__home *home);
+/* May a home that was away at start be taken now? It is read later. 0 or ETX_ECONFLICT. */
 int etx__chosen_check_arrival(const etx__home *home);
 /* Of one that another node had: its message says what is wrong, and chosen gids are denied here. */
 int etx__chosen_check_again(etx__partition *partition);
@@ -251,9 +253,8 @@ void etx__tales_tell(etx__partition *partition, etx__batch *batch);
 /* ---- answers that nobody waits for (flush.c). The shard's */
 /* Looks whether there are any; the time of those that are new counts from here on. */
 void etx__flush_note(etx__partition *partition);
-/* Sees to it that those are put which have waited for long enough. */
+/* Has those put which have waited for long enough; says when to look again. monotonic ms */
 void etx__flush_look(etx__partition *partition);
-/* When it is to be looked again. monotonic ms */
 uint64_t etx__flush_wake(const etx__partition *partition);
 /* Closing: they are put now, as what forms is. 0: there is nothing to be put. */
 int etx__flush_rest(etx__partition *partition);

@@ -112,6 +112,11 @@ static int check(etx_engine *engine, const etx_participant *p) {
          ~(uint32_t)(ETX_BY_INITIATOR | ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS))) {
         return etx__engine_fail(engine, ETX_EINVALID, "participant %.64s: unknown flags", p->name);
     }
+    if (p->retry_cap_ms > 0 && p->retry_first_ms > p->retry_cap_ms) {
+        return etx__engine_fail(engine, ETX_EINVALID,
+                                "participant %.64s: retry_first_ms: retry_cap_ms (%u) at most",
+                                p->name, p->retry_cap_ms);
+    }
     const char *without = missing(p);
     int initiator_only = p->forward == NULL && p->commit == NULL && p->undo == NULL &&
                          (p->query != NULL || p->resume != NULL);

@@ -372,6 +372,15 @@ static size_t begin_bound(const etx_tx *request) {
     return request->engine->options.codec->bound(&record);
 }
 
+static void refuse_large(etx_tx *request, size_t bound, size_t most) {
+    char why[ETX_REASON_MAX + 1];
+    snprintf(why, sizeof why,
+             "all payloads together are larger than one batch of the log: %zu bytes, of %zu at "
+             "most. Make them smaller, or the log with larger batches (file: ?segment=, up to 5M)",
+             bound, most);
+    etx__request_refuse(request, ETX_EINVALID, why);
+}
+
 /* Does all that may follow from it find room, and its decision later? Else it has not happened. */
 static int has_room(const etx_tx *request, size_t bound) {
     etx__partition *partition = request->partition;
@@ -406,6 +415,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
         case ETX__EV_ENLIST:
             event->u.enlist.run = request->run;
             event->u.enlist.branch = &request->branch[0];
+            event->u.enlist.registered = request->named[0].registered;
             event->u.enlist.depends_on = request->named[0].name;
             event->u.enlist.depends_on_count = request->named[0].count;
             event->u.enlist.default_order = !request->named[0].given;
@@ -548,9 +558,7 @@ void etx__request_handle(etx_tx *request) {
     /* What is left is for its results: all of it must once fit into one batch. */
     size_t batch_max = partition->home->info.batch_max;
     if (bound > batch_max - batch_max / 16) {
-        etx__request_refuse(
-            request, ETX_EINVALID,
-            "all payloads together are larger than one batch of the log: make them smaller");
+        refuse_large(request, bound, batch_max - batch_max / 16);
         return;
     }
     if (request->ask != ETX__ASK_LIST && request->ask != ETX__ASK_GLANCE &&

@@ -39,11 +39,12 @@ typedef struct etx__pending {
 /* SHOWN: a pending whose caller could read the gid. */
 enum { ETX__WAITER_REQUEST = 0, ETX__WAITER_PENDING = 1, ETX__WAITER_SHOWN = 2 };
 
-/* The names that a branch of a builder depends on, until all branches are known. */
+/* Of a branch of a builder: the names that it depends on, until all branches are known. */
 typedef struct etx__named {
     const etx_bytes *name;
     uint16_t count;
-    uint8_t given; /* else: the default order */
+    uint8_t given;      /* else: the default order */
+    uint8_t registered; /* flags that only the participant's registration gives the branch */
 } etx__named;
 
 struct etx_tx {
@@ -73,6 +74,8 @@ struct etx_tx {
     uint8_t gid_len;
     uint8_t reply, force, operation;
     uint8_t default_order, with_branches;
+    uint8_t numbered; /* a branch was given a name that may be another one's place */
+    int refused;      /* by the first etx_tx_add that failed; text[0] says why */
     char gid[ETX_GID_MAX + 1];
     etx_record_begin begin;
     etx_record_branch *branch; /* `few`, or a block of branch_room */
@@ -165,6 +168,8 @@ void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const 
 /* ---- the builder */
 /* Adds a branch, its names unresolved. */
 int etx__branch_add(etx_tx *tx, const etx_branch *branch);
+/* Was one refused? Its error then, and its reason in outcome->reason. */
+int etx__branches_refused(etx_tx *tx);
 /* Resolves names, checks for cycles, fills `begin`. outcome->reason says what is wrong. */
 int etx__branches_settle(etx_tx *tx);
 

@@ -48,8 +48,9 @@ struct etx_engine {
     uint64_t monitored;    /* etx_monitor.events, its default filled in */
     const uint32_t *alive; /* 1; the child of a fork reads 0 */
     _Atomic uint32_t life;
-    _Atomic uintptr_t lender; /* pthread_self of etx_engine_lend's caller; 0: none */
-    pthread_mutex_t lock;     /* of registering, starting, closing, and of homes that arrive */
+    _Atomic uint32_t workers_lack; /* calls wait for a thread that could not be started */
+    _Atomic uintptr_t lender;      /* pthread_self of etx_engine_lend's caller; 0: none */
+    pthread_mutex_t lock;          /* of registering, starting, closing, and of homes that arrive */
     pthread_mutex_t message_lock;
     uint64_t said_count;
     struct etx__said {

@@ -94,7 +94,8 @@ static void write_home(etx__seen *state, etx__home *home) {
     if (home->seen.mark == NULL || !snapshot(home, &copy)) {
         return;
     }
-    int rc = etx__seen_write(state->engine->state_dir, &copy, message, sizeof message);
+    int rc = etx__seen_write(&home->engine->allocator, state->engine->state_dir, &copy, message,
+                             sizeof message);
     etx__engine_release(home->engine, copy.mark, copy.partitions * sizeof *copy.mark);
     if (rc != 0) {
         pthread_mutex_lock(&home->lock);
@@ -131,7 +132,8 @@ int etx__seen_start(etx_engine *engine) {
     if (state == NULL) {
         return 0;
     }
-    int rc = etx__thread_start(&state->thread, "etx-state", 0, seen_turn, state);
+    int rc =
+        etx__thread_start(&engine->allocator, &state->thread, "etx-state", 0, seen_turn, state);
     state->has_thread = rc == 0;
     return rc;
 }

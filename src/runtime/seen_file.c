@@ -125,17 +125,22 @@ static int replace(const char *dir, const char *home, const char *text, size_t l
     return rc != 0 || rename(fresh, path) != 0 ? -1 : sync_dir(dir);
 }
 
-int etx__seen_write(const char *dir, const etx_seen *state, char *message, size_t size) {
+int etx__seen_write(const etx_allocator *allocator,
+                    const char *dir,
+                    const etx_seen *state,
+                    char *message,
+                    size_t size) {
     size_t room = 1024 + (size_t)state->partitions * 64;
-    char *text = malloc(room);
+    char *text = allocator->allocate(allocator->user, room);
     if (text == NULL) {
         return say(ETX_ENOMEM, message, size, "no memory for the state of home %s", state->home);
     }
     int rc = replace(dir, state->home, text, print(state, text, room));
-    free(text);
+    int why = errno;
+    allocator->release(allocator->user, text, room);
     return rc == 0 ? 0
                    : say(ETX_EIO, message, size, "%s/%s.state cannot be written: %s", dir,
-                         state->home, strerror(errno));
+                         state->home, strerror(why));
 }
 
 /* ---- reading */

@@ -254,9 +254,13 @@ static uint64_t usual_put_us(const etx__shard *shard) {
     return least;
 }
 
+static int lacks_workers(const etx__shard *shard) {
+    return atomic_load_explicit(&shard->engine->workers_lack, memory_order_relaxed) != 0;
+}
+
 static uint64_t next_wake(const etx__shard *shard) {
-    enum { LACK_MS = 5 }; /* what waits for memory is looked at again after this */
-    int lacks = shard->held != NULL || shard->due_count > 0;
+    enum { LACK_MS = 5 }; /* what waits for memory, or a thread, is looked at again after this */
+    int lacks = shard->held != NULL || shard->due_count > 0 || lacks_workers(shard);
     uint64_t wake = lacks ? shard->now.mono_ms + LACK_MS : UINT64_MAX;
     for (uint32_t i = 0; i < shard->partition_count; i++) {
         uint64_t one = etx__partition_wake(shard->partition[i]);
@@ -265,8 +269,11 @@ static uint64_t next_wake(const etx__shard *shard) {
     return wake;
 }
 
-/* Replies that found no room are tried again. */
+/* Replies that found no room are tried again, and a thread that could not be started. */
 static void take_held(etx__shard *shard) {
+    if (lacks_workers(shard)) {
+        etx__workers_again(shard->engine);
+    }
     etx__node *node = shard->held;
     shard->held = NULL;
     while (node != NULL) {
@@ -445,7 +452,8 @@ static int shard_turn(void *argument) {
 }
 
 int etx__shard_start(etx__shard *shard) {
-    int rc = etx__thread_start(&shard->thread, "etx-core", shard->place, shard_turn, shard);
+    int rc = etx__thread_start(&shard->engine->allocator, &shard->thread, "etx-core", shard->place,
+                               shard_turn, shard);
     shard->has_thread = rc == 0;
     return rc;
 }

@@ -135,6 +135,8 @@ int etx__workers_give(etx_engine *engine, const etx__due *due); /* 0 or ETX_ENOM
 int etx__workers_busy(const etx_engine *engine);
 /* Tells an alarm if every worker is in a call that is past its timeout. The shard's thread. */
 void etx__workers_watch(etx_engine *engine);
+/* With workers_lack: tries again to start the thread. */
+void etx__workers_again(etx_engine *engine);
 /* Waits for callbacks to return, at most until the time; how many have not. */
 uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);

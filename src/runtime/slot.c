@@ -21,7 +21,7 @@ int etx__slot_each(const etx_engine *engine,
         *ret_at = at;
         int rc = codec->decode((etx_bytes){bytes + at, slot->batch.len - at}, room, &record, &used);
         if (rc == ETX_EBUSY) {
-            if (etx_record_room_grow(room) != 0) {
+            if (etx__record_room_grow(&engine->allocator, room) != 0) {
                 return ETX_ENOMEM;
             }
             continue;

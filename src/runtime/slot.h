@@ -4,6 +4,7 @@
 
 #include <etx/log.h>
 
+#include "../protocol/room.h"
 #include "runtime.h"
 
 /* Takes a record, which begins at byte `at` of the batch and lives as long as the call. 0 goes
@@ -12,7 +13,8 @@ typedef int (*etx__record_fn)(const etx_record *record, size_t at, void *user);
 
 /* Gives each record of the slot's batch, in order. Returns 0, what `each` returned, or
  * ETX_EVERSION with at 0 (of a codec that is not here), ETX_ENOMEM, what the codec says; with the
- * byte where that record begins. `room` grows as needed, and is the caller's to free. */
+ * byte where that record begins. `room` grows as needed, by the engine's allocator, and is the
+ * caller's to free. */
 int etx__slot_each(const etx_engine *engine,
                    const etx_slot *slot,
                    etx_record_room *room,

@@ -1,4 +1,8 @@
-/* Starting an engine: homes are opened, shared with other nodes, read, claimed and taken up. */
+/* Starting an engine: homes are opened, shared with other nodes, read, claimed and taken up.
+ *
+ * A log that is not there yet is made last, when those that are there have been read and judged: a
+ * start that these refuse has made nothing, whose remedy may be to put a backup in that place. A
+ * crash before leaves nothing, one after it an empty log that the next start takes. */
 #include "arrival.h"
 #include "keeper.h"
 #include "seen.h"
@@ -17,9 +21,13 @@ static int check_twins(etx_engine *engine, const etx__home *home) {
         twin->url, home->url, twin->info.id);
 }
 
-static int open_home(etx__home *home) {
+static int open_home(etx__home *home, int create) {
     etx_engine *engine = home->engine;
-    int rc = etx__home_open(home);
+    int rc = etx__home_open(home, create);
+    home->absent = rc == ETX_ENOTFOUND && !create && !(engine->options.flags & ETX_INSPECT);
+    if (home->absent) {
+        return 0;
+    }
     if (etx__arrival_may_wait(home, rc)) {
         return etx__arrival_make(home) == 0
                    ? 0
@@ -28,9 +36,30 @@ static int open_home(etx__home *home) {
     if (rc == 0) {
         etx__home_join(home);
         rc = check_twins(engine, home);
-        engine->partition_count += home->partition_count;
     }
     return rc;
+}
+
+/* Those that are there, or if `absent` those that are not: these are made. */
+static int open_each(etx_engine *engine, int absent) {
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
+        if (engine->home[i]->absent == absent) {
+            rc = open_home(engine->home[i], absent);
+        }
+    }
+    return rc;
+}
+
+/* The partitions of the homes that are open. */
+static int count_partitions(etx_engine *engine, uint32_t *ret_count) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        count += engine->home[i]->partition_count;
+    }
+    *ret_count = count;
+    return count <= UINT16_MAX ? 0
+                               : etx__engine_fail(engine, ETX_EINVALID, "65535 partitions at most");
 }
 
 static int open_homes(etx_engine *engine) {
@@ -42,17 +71,26 @@ static int open_homes(etx_engine *engine) {
         return etx__engine_fail(engine, ETX_EINVALID,
                                 "the home for chosen gids is not in the list");
     }
-    for (uint32_t i = 0; i < engine->home_count; i++) {
-        int rc = open_home(engine->home[i]);
-        if (rc != 0) {
-            return rc;
-        }
+    uint32_t count = 0;
+    int rc = open_each(engine, 0);
+    rc = rc != 0 ? rc : count_partitions(engine, &count);
+    if (rc == 0 && count == 0) { /* nothing is there that could refuse */
+        rc = open_each(engine, 1);
+        rc = rc != 0 ? rc : count_partitions(engine, &count);
     }
-    if (engine->partition_count > UINT16_MAX) {
-        return etx__engine_fail(engine, ETX_EINVALID, "65535 partitions at most");
+    engine->partition_room = etx__homes_away(engine) ? UINT16_MAX : count;
+    return rc;
+}
+
+static void place_home(etx_engine *engine, etx__home *home) {
+    for (uint32_t i = 0; i < home->partition_count; i++) {
+        etx__partition *partition = home->partition[i];
+        etx__shard *shard = &engine->shard[i % engine->shard_count];
+        partition->place = engine->partition_count++;
+        partition->shard = shard;
+        engine->partition[partition->place] = partition;
+        shard->partition[shard->partition_count++] = partition;
     }
-    engine->partition_room = etx__homes_away(engine) ? UINT16_MAX : engine->partition_count;
-    return 0;
 }
 
 static int make_shards(etx_engine *engine) {
@@ -73,17 +111,8 @@ static int make_shards(etx_engine *engine) {
         }
         etx__shard_look(&engine->shard[i]);
     }
-    uint32_t place = 0;
-    for (uint32_t h = 0; h < engine->home_count; h++) {
-        etx__home *home = engine->home[h];
-        for (uint32_t i = 0; i < home->partition_count; i++) {
-            etx__partition *partition = home->partition[i];
-            etx__shard *shard = &engine->shard[i % engine->shard_count];
-            partition->place = place;
-            partition->shard = shard;
-            engine->partition[place++] = partition;
-            shard->partition[shard->partition_count++] = partition;
-        }
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        place_home(engine, engine->home[i]);
     }
     return 0;
 }
@@ -109,12 +138,12 @@ static int can_wait(const etx__partition *partition) {
             partition->job_was == ETX__JOB_CLAIM);
 }
 
-/* By the thread of each partition's writer, all at the same time. What cannot be read is not
- * claimed. */
-static int do_everywhere(etx_engine *engine, etx__job job) {
+/* By the thread of each partition's writer, all from `first` on at the same time. What cannot be
+ * read is not claimed. */
+static int do_everywhere(etx_engine *engine, etx__job job, uint32_t first) {
     int rc = 0;
     uint32_t given = 0;
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
+    for (uint32_t i = first; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         if (etx__partition_ours(partition) && (job == ETX__JOB_READ || partition->loaded != NULL)) {
             etx__writer_give(partition, job);
@@ -122,7 +151,7 @@ static int do_everywhere(etx_engine *engine, etx__job job) {
         }
     }
     await_writers(engine, given);
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
+    for (uint32_t i = first; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
         partition->busy = 0;
         if (partition->job_rc == ETX_EREGRESSED && partition->home->keeper != NULL) {
@@ -136,24 +165,80 @@ static int do_everywhere(etx_engine *engine, etx__job job) {
     return rc;
 }
 
-static int load_all(etx_engine *engine) {
+/* Of all from `first` on. What is read of them is judged with the rest. */
+static int read_all(etx_engine *engine, uint32_t first) {
     int rc = 0;
-    for (uint32_t i = 0; i < engine->partition_count; i++) {
+    for (uint32_t i = first; i < engine->partition_count; i++) {
         rc = rc != 0 ? rc : etx__writer_start(engine->partition[i]);
     }
     if (rc != 0) {
         return etx__engine_fail(engine, rc, "no threads for the log");
     }
-    rc = do_everywhere(engine, ETX__JOB_READ);
+    rc = do_everywhere(engine, ETX__JOB_READ, first);
     if (rc == ETX_ENOMEM) { /* with less address space */
         engine->ample = 1;
-        for (uint32_t i = 0; i < engine->partition_count; i++) {
+        for (uint32_t i = first; i < engine->partition_count; i++) {
             etx__partition_unload(engine->partition[i]);
         }
-        rc = do_everywhere(engine, ETX__JOB_READ);
+        rc = do_everywhere(engine, ETX__JOB_READ, first);
     }
-    rc = rc != 0 ? rc : etx__chosen_check(engine);
-    return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM);
+    return rc != 0 ? rc : etx__chosen_check(engine);
+}
+
+/* Each says that it is there, and takes its share of what is free. A store that does not answer may
+ * be waited for as one that could not be opened. */
+static int attend(etx__home *home, uint32_t *usable) {
+    int rc = home->keeper != NULL ? etx__keeper_first(home) : 0;
+    *usable += rc == 0 && home->arrival == NULL;
+    return etx__arrival_may_wait(home, rc) ? 0 : rc;
+}
+
+static int attend_all(etx_engine *engine) {
+    uint32_t usable = 0;
+    int rc = 0;
+    for (uint32_t i = 0; i < engine->home_count && rc == 0; i++) {
+        rc = attend(engine->home[i], &usable);
+    }
+    if (rc != 0 || usable > 0 || (engine->options.flags & ETX_START_WAITS)) {
+        return rc;
+    }
+    return ETX_EUNAVAILABLE; /* the message tells of the last */
+}
+
+static int some_absent(const etx_engine *engine) {
+    uint32_t absent = 0;
+    for (uint32_t i = 0; i < engine->home_count; i++) {
+        absent |= engine->home[i]->absent;
+    }
+    return absent != 0;
+}
+
+/* What is there has nothing against it. Each catches up with the rest. */
+static int make_absent(etx_engine *engine) {
+    uint32_t first = engine->partition_count;
+    uint32_t count = 0;
+    uint32_t usable = 0;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < engine->home_count; i++) {
+        etx__home *home = engine->home[i];
+        if (home->absent) {
+            rc = open_home(home, 1);
+            rc = rc != 0 ? rc : count_partitions(engine, &count);
+            if (rc == 0) {
+                place_home(engine, home);
+                rc = attend(home, &usable);
+            }
+        }
+    }
+    return rc != 0 ? rc : read_all(engine, first);
+}
+
+static int load_all(etx_engine *engine) {
+    int rc = read_all(engine, 0);
+    if (rc == 0 && some_absent(engine)) {
+        rc = make_absent(engine);
+    }
+    return rc != 0 ? rc : do_everywhere(engine, ETX__JOB_CLAIM, 0);
 }
 
 /* Takes up what was claimed. Of a shared home the others may come later. */
@@ -208,23 +293,6 @@ static int run_all(etx_engine *engine) {
     rc = rc != 0 ? rc : start_keepers(engine);
     rc = rc != 0 ? rc : etx__seen_start(engine);
     return rc == 0 ? 0 : etx__engine_fail(engine, rc, "no threads or memory to start with");
-}
-
-/* Each says that it is there, and takes its share of what is free. A store that does not answer may
- * be waited for as one that could not be opened. */
-static int attend_all(etx_engine *engine) {
-    uint32_t usable = 0;
-    int rc = 0;
-    for (uint32_t i = 0; i < engine->home_count && rc == 0; i++) {
-        etx__home *home = engine->home[i];
-        rc = home->keeper != NULL ? etx__keeper_first(home) : 0;
-        usable += rc == 0 && home->arrival == NULL;
-        rc = etx__arrival_may_wait(home, rc) ? 0 : rc;
-    }
-    if (rc != 0 || usable > 0 || (engine->options.flags & ETX_START_WAITS)) {
-        return rc;
-    }
-    return ETX_EUNAVAILABLE; /* the message tells of the last */
 }
 
 static int start(etx_engine *engine) {

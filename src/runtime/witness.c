@@ -94,7 +94,7 @@ static int misses(const etx__home *home, uint32_t number, etx_seen_mark mark) {
         return rc < 0 ? rc : 0;
     }
     rc = home->ops->get(home->log, number, 0, see_slot, &l, &trimmed, NULL, 0);
-    etx_record_room_free(&l.room);
+    etx__record_room_free(&home->engine->allocator, &l.room);
     return rc != 0 ? rc : !l.accepted;
 }
 

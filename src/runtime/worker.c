@@ -170,8 +170,11 @@ static void start_if_needed(etx__worker_pool *pool) {
         return;
     }
     etx__engine_hold(engine);
-    if (etx__thread_start(&thread, "etx-work", pool->started, worker_turn, pool) != 0) {
+    if (etx__thread_start(&engine->allocator, &thread, "etx-work", pool->started, worker_turn,
+                          pool) != 0) {
         atomic_fetch_sub(&engine->holders, 1);
+        /* Where none will come back and take what waits, the shards try again. */
+        atomic_store(&engine->workers_lack, pool->threads == pool->inside);
         return;
     }
     etx__thread_detach(thread);
@@ -264,6 +267,14 @@ void etx__workers_watch(etx_engine *engine) {
             "other is called until one returns";
         etx__monitor_tell(engine, &event);
     }
+}
+
+void etx__workers_again(etx_engine *engine) {
+    etx__worker_pool *pool = engine->workers;
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&engine->workers_lack, 0);
+    start_if_needed(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us) {

@@ -3,6 +3,7 @@
  * by name. */
 #include "fuzz.h"
 
+#include "../../src/runtime/machine.h"
 #include "../../src/runtime/seen_file.h"
 
 #include <stdio.h>
@@ -68,7 +69,8 @@ static void check_equal(const etx_seen *a, const etx_seen *b) {
 static void check_again(const etx_seen *state) {
     char message[400] = "";
     etx_seen again;
-    fuzz_check_say(etx__seen_write(dir, state, message, sizeof message) == 0, message);
+    fuzz_check_say(etx__seen_write(&etx__allocator, dir, state, message, sizeof message) == 0,
+                   message);
     fuzz_check(read_state(&again) == 0);
     check_equal(state, &again);
     etx_seen_free(&again);

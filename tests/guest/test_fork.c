@@ -55,6 +55,7 @@ static int try_all(etx_engine *engine, etx_tx *made_before, etx_tx *begun_before
         etx_complete(engine, (etx_token){{0, 0}}, &completion),
         etx_retry(engine, "g"),
         etx_park(engine, "g", "test", "test"),
+        etx_engine_lend(engine, 1),
         etx_engine_close(engine, ETX_CLOSE_FINISH, 100),
     };
     for (size_t i = 0; i < sizeof(rc) / sizeof(rc[0]); i++) {

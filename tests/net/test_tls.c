@@ -306,6 +306,41 @@ static void test_large(void **state) {
     end(&self);
 }
 
+/* Requests that share a connection. */
+static void test_pipeline(void **state) {
+    tls_test self;
+    char text[100];
+    begin(&self, state);
+    rig one = {.tls = make_tls(&self, 1, "server", NULL, NET_TLS_CLIENTS_UNASKED)};
+    net_tls *tls = make_tls(&self, 0, NULL, "one.pem", NET_TLS_CLIENTS_UNASKED);
+    rig_start(&one);
+    snprintf(text, sizeof text, "%s/x", one.url);
+    ask(&self, text, tls);
+    net_url url;
+    assert_int_equal(net_url_parse(text, strlen(text), &url, NULL), 0);
+    const net_fetch fetch = {.size = sizeof fetch,
+                             .url = &url,
+                             .method = "POST",
+                             .tls = tls,
+                             .pipeline_max = 8,
+                             .done = on_done,
+                             .user = &self};
+    self.done = 0;
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(net_client_fetch(self.client, &fetch, NULL), 0);
+    }
+    for (int turn = 0; turn < 1000 && self.done < 8; turn++) {
+        net_loop_turn(self.loop, 10);
+        assert_int_equal(self.result.error, 0);
+    }
+    assert_int_equal(self.done, 8);
+    assert_int_equal(net_client_count(self.client).opened, 1);
+    rig_stop(&one);
+    net_tls_free(one.tls);
+    net_tls_free(tls);
+    end(&self);
+}
+
 static void test_options(void **state) {
     net_tls_options options = {0};
     net_tls *tls;
@@ -376,8 +411,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trust),    cmocka_unit_test(test_no_trust),
         cmocka_unit_test(test_clients),  cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_versions), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_options),  cmocka_unit_test(test_files),
+        cmocka_unit_test(test_versions), cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_large),    cmocka_unit_test(test_options),
+        cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

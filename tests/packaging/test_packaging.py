@@ -70,16 +70,35 @@ class Packaging:
         self.library = os.path.realpath(os.path.join(self.libdir, "libetx.so"))
 
     def files(self):
-        """Headers, libraries, command and manual pages are where they belong."""
+        """Headers, command and completion are where they belong."""
         wanted = sorted(os.listdir(os.path.join(self.source, "include", "etx")))
         found = sorted(os.listdir(os.path.join(self.prefix, "include", "etx")))
         expect(found == wanted, f"headers: {found}")
-        for path in ("bin/etx", "share/man/man1/etx.1",
-                     "share/bash-completion/completions/etx"):
-            full = os.path.join(self.prefix, path)
-            expect(os.path.exists(full) or os.path.exists(full + ".gz"), f"{path} is missing")
+        for path in ("bin/etx", "share/bash-completion/completions/etx"):
+            expect(os.path.exists(os.path.join(self.prefix, path)), f"{path} is missing")
         output = run([os.path.join(self.prefix, "bin", "etx"), "--version"], self.env)
         expect("0.1.0" in output, "etx --version")
+
+    def manuals(self):
+        """Every page of man/ is where `man` looks for it; mandoc has nothing to say of any."""
+        wanted = {name for name in os.listdir(os.path.join(self.source, "man"))
+                  if re.search(r"\.[1-9]$", name)}
+        if not glob.glob(os.path.join(self.prefix, "*bin", "etxd")):
+            wanted -= {"etx-cluster.1", "etx-homes.1", "etx-token.1", "etx-top.1", "etxd.8"}
+        root = os.path.join(self.prefix, "share", "man")
+        found = {name: path for path in glob.glob(os.path.join(root, "man[1-9]", "*"))
+                 for name in [re.sub(r"\.gz$", "", os.path.basename(path))]}
+        expect(set(found) == wanted, f"installed and wanted differ in {set(found) ^ wanted}")
+        for name, path in found.items():
+            expect(os.path.dirname(path) == os.path.join(root, "man" + name[-1]), path)
+        if shutil.which("mandoc") is None:
+            raise Skip("mandoc is not installed (scripts/setup extra)")
+        for name, path in found.items():
+            # What a page that stands for another includes is beside it here, not in man/.
+            said = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], cwd=root,
+                                  capture_output=True, text=True, check=False).stdout
+            told = [line for line in said.splitlines() if ".so is fragile" not in line]
+            expect(not told, "\n".join(told))
 
     def libraries(self):
         """(name, path) of what is installed and shared."""
@@ -155,6 +174,27 @@ class Packaging:
             "-std=c11", "-D_DEFAULT_SOURCE", "-I", examples, os.path.join(examples, "own_log.c")],
                                     self.example("own_program.c"), self.flags("etx"))
         expect("100 committed" in output, output)
+
+    def codec_and_monitor(self):
+        """A codec and a monitor made outside of the tree, by the public headers alone."""
+        with open(os.path.join(self.source, "tests", "packaging", "own_codec.c"),
+                  encoding="utf-8") as file:
+            code = file.read()
+        output = self.build_and_run("codec", "gcc", ["-std=c11"], code, self.flags("etx"))
+        used = re.search(r"lives: well; encoded (\d+), decoded (\d+) and (\d+)\n", output)
+        expect(used, output)
+        wrote, before, after = (int(number) for number in used.groups())
+        expect(before == 0 and wrote > after >= 4, output)  # OWN, BEGIN, DECIDE, END
+        expect("heard: 2 begun, 2 decided, 2 ended, 2 endings\n" in output, output)
+        expect(re.search("without: ETX_EVERSION .*codec 200", output), output)
+        segments = glob.glob(os.path.join(self.scratch, "codec", "own-codec", "p*.seg"))
+        expect(any(self.has_batch(path, 200, b"#") for path in segments), "written by the codec")
+
+    def has_batch(self, path, codec, begin):
+        """Does the segment's first group hold a batch that begins with these bytes?"""
+        with open(path, "rb") as file:
+            group = file.read()[4096:]
+        return group[24 + 56:].startswith(bytes([codec]) + begin)
 
     def participant(self):
         """A participant with a fence, with what pkg-config says of libetx-participant."""
@@ -312,8 +352,9 @@ int main(void) {
         if os.path.exists(os.path.join(self.prefix, "bin", "etx")):
             expect("tests/simulation/etx-sim:" in text, "etx-sim is not built")
 
-    CHECKS = (install, files, without_tests, documents, c_program, cxx_program, static_program,
-              adapter, participant, participant_http, module, dependencies, names, stack, size, abi)
+    CHECKS = (install, files, manuals, without_tests, documents, c_program, cxx_program,
+              static_program, adapter, codec_and_monitor, participant, participant_http, module,
+              dependencies, names, stack, size, abi)
 
 
 def main():

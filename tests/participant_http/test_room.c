@@ -192,6 +192,61 @@ static void test_many(void **state) {
     rig_server_stop(&server);
 }
 
+/* Calls that share connections are as many as those that do not. */
+static void test_pipeline(void **state) {
+    rig_server server = {0};
+    rig self = {.shards = 2, .options = {.target_pipeline_max = 8}};
+    char gid[32];
+    (void)state;
+    rig_server_start(&server);
+    rig_start(&self);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(gid, sizeof gid, "p%u", i);
+        etx_tx *tx = rig_tx(&self, gid);
+        rig_add(tx, "http-tcc", "a", server.url, i % 50 == 0 ? "/hold/20" : "/ok", NULL);
+        rig_add(tx, "http-tcc", "b", server.url, "/ok", NULL);
+        rig_must(etx_tx_submit(tx, NULL, NULL), "submit");
+    }
+    all_commit(&self, MANY, 'p');
+    assert_int_equal(atomic_load(&server.calls), 4 * MANY);
+    assert_int_equal(status_of(&self, server.url).done, 4 * MANY);
+    assert_int_equal(rig_torn(&server), 0);
+    rig_stop(&self, ETX_CLOSE_FINISH);
+    rig_server_stop(&server);
+}
+
+enum { BRANCHES = 8, ROUNDS = 50 };
+
+/* One call that is not answered takes those behind it with it. They are unknown, and asked again;
+ * the target's breaker counts the one alone. */
+static void test_behind_a_call_that_hangs(void **state) {
+    rig_server server = {0};
+    rig self = {.options = {.target_pipeline_max = BRANCHES, .breaker_failures = 2}};
+    char gid[32];
+    char name[8];
+    int rounds = 0;
+    (void)state;
+    rig_server_start(&server);
+    rig_start(&self);
+    while (rounds < ROUNDS && !rig_said(&self, "lost with another call's answer")) {
+        snprintf(gid, sizeof gid, "h%u", rounds++);
+        etx_tx *tx = rig_tx(&self, gid);
+        for (int i = 0; i < BRANCHES; i++) {
+            snprintf(name, sizeof name, "b%d", i);
+            rig_add_timed(tx, "http-tcc", name, server.url, i == 0 ? "/first/hang" : "/ok", NULL,
+                          i == 0 ? 100 : 10000);
+        }
+        rig_must(etx_tx_submit(tx, NULL, NULL), "submit");
+        assert_int_equal(rig_wait(&self, gid), ETX_COMMITTED);
+        usleep(1000);
+    }
+    assert_true(rounds < ROUNDS);
+    assert_int_equal(status_of(&self, server.url).rejected, 0);
+    assert_int_equal(rig_torn(&server), 0);
+    rig_stop(&self, ETX_CLOSE_FINISH);
+    rig_server_stop(&server);
+}
+
 /* Beyond 64 targets they are counted as one. */
 static void test_counters(void **state) {
     static const char *const nets[] = {"http://127.0.0.0/8:*"};
@@ -220,10 +275,16 @@ static void test_counters(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bulkhead),   cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_queue_full), cmocka_unit_test(test_waits_too_long),
-        cmocka_unit_test(test_breaker),    cmocka_unit_test(test_breaker_of_the_wrong),
-        cmocka_unit_test(test_many),       cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_bulkhead),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_waits_too_long),
+        cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_breaker_of_the_wrong),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_behind_a_call_that_hangs),
+        cmocka_unit_test(test_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

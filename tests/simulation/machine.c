@@ -173,13 +173,15 @@ static void take_turn(sim *s, void *what) {
     }
 }
 
-int etx__thread_start(pthread_t *ret_thread,
+int etx__thread_start(const etx_allocator *allocator,
+                      pthread_t *ret_thread,
                       const char *name,
                       uint32_t number,
                       etx__turn_fn turn,
                       void *argument) {
     sim *s = *sim_current();
     sim_node *node = s->running;
+    (void)allocator;
     (void)number;
     if (node->threads == SIM_THREADS) {
         return ETX_ENOMEM;

@@ -30,7 +30,12 @@ int etx__seen_dir_take(const char *dir, int *ret_fd, char *message, size_t size)
     return 0;
 }
 
-int etx__seen_write(const char *dir, const etx_seen *state, char *message, size_t size) {
+int etx__seen_write(const etx_allocator *allocator,
+                    const char *dir,
+                    const etx_seen *state,
+                    char *message,
+                    size_t size) {
+    (void)allocator;
     sim_kept *kept = kept_of(dir, state->home);
     (void)message;
     (void)size;

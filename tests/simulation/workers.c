@@ -195,6 +195,10 @@ int etx__workers_inside(const etx_engine *engine) {
     return 0;
 }
 
+void etx__workers_again(etx_engine *engine) {
+    (void)engine;
+}
+
 void etx__workers_wait_begins(etx_engine *engine) {
     (void)engine;
 }

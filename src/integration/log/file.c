@@ -346,6 +346,8 @@ static int log_open(etx__file_log *log,
         return rc;
     if (!list.home && !create)
         rc = etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
+    else if (!list.home && (config->flags & ETX_LOG_MAKE_DURABLE) && etx__file_in_memory(log))
+        rc = etx__file_refuse_in_memory(log, words);
     etx__file_list_free(&log->allocator, &list);
     if (!rc && !log->read_only)
         rc = etx__file_lock_take(log, words);

@@ -97,6 +97,7 @@ struct etx__file_log {
     uint8_t direct;
     uint8_t unsynced; /* a copy is made: synced segment by segment */
     uint8_t making;   /* its first segments: most of their zeros come later */
+    uint8_t dir_made; /* by this opening */
     uint8_t made;     /* what an earlier making has left is removed */
     uint8_t helper_runs;
     uint8_t stop;
@@ -158,6 +159,8 @@ int etx__file_list_read(int dir_fd,
                         const etx__file_words *words);
 void etx__file_list_free(const etx_allocator *allocator, etx__file_list *list);
 int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words);
+int etx__file_in_memory(const etx__file_log *log);
+int etx__file_refuse_in_memory(const etx__file_log *log, const etx__file_words *words);
 int etx__file_home_read(etx__file_log *log, const etx__file_words *words);
 int etx__file_home_write(etx__file_log *log, const char *name, const etx__file_words *words);
 int etx__file_dir_clear(etx__file_log *log, const etx__file_words *words);

@@ -7,7 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define MAGIC_TMPFS 0x01021994
+#define MAGIC_RAMFS ((long)0x858458f6)
 
 typedef enum name_kind {
     NAME_HOME,
@@ -190,11 +194,33 @@ static int refuse_parent(const etx__file_log *log, const etx__file_words *words)
                          log->dir);
 }
 
+int etx__file_in_memory(const etx__file_log *log) {
+    struct statfs fs;
+    return !fstatfs(log->dir_fd, &fs) &&
+           ((long)fs.f_type == MAGIC_TMPFS || (long)fs.f_type == MAGIC_RAMFS);
+}
+
+/* A directory that was made for the log goes, as long as nobody else has put something there. */
+int etx__file_refuse_in_memory(const etx__file_log *log, const etx__file_words *words) {
+    if (log->dir_made)
+        rmdir(log->dir);
+    return etx__file_say(words, ETX_EINVALID,
+                         "a log made there promises durability 'volatile' only (the directory is "
+                         "on a file system in memory): name one on a disk, or allow it with "
+                         "ETX_ALLOW_VOLATILE (etxd: --allow-volatile)");
+}
+
 /* Opens log->dir, making it (mode 0700) if `create` and its parent is there. */
 int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *words) {
-    if (create && mkdir(log->dir, 0700) && errno != EEXIST && errno != ENAMETOOLONG) {
+    log->dir_made = create && !mkdir(log->dir, 0700);
+    if (create && !log->dir_made && errno != EEXIST && errno != ENAMETOOLONG) {
         if (errno == ENOENT)
             return refuse_parent(log, words);
+        if (errno == ENOTDIR)
+            return etx__file_say(words, ETX_EINVALID,
+                                 "cannot make %s: what stands above it is not a directory; name "
+                                 "one below a directory",
+                                 log->dir);
         if (errno == EACCES || errno == EPERM || errno == EROFS)
             return etx__file_say(words, ETX_EINVALID, "cannot make %s: %s; %s", log->dir,
                                  strerror(errno),
@@ -212,7 +238,9 @@ int etx__file_dir_open(etx__file_log *log, int create, const etx__file_words *wo
     if (errno == ENOENT)
         return etx__file_say(words, ETX_ENOTFOUND, "there is no log at %s", log->dir);
     if (errno == ENOTDIR)
-        return etx__file_say(words, ETX_EINVALID, "%s is not a directory", log->dir);
+        return etx__file_say(words, ETX_EINVALID, "%s is not a directory: name %s", log->dir,
+                             create ? "one, or what is not there yet: it will be made"
+                                    : "the one that the log is in");
     if (errno == EACCES)
         return etx__file_say(
             words, ETX_EINVALID,

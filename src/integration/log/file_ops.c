@@ -3,11 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/vfs.h>
 #include <time.h>
-
-#define MAGIC_TMPFS 0x01021994
-#define MAGIC_RAMFS ((long)0x858458f6)
 
 /* A log is made by the caller's thread: a write beyond its limit of file sizes (RLIMIT_FSIZE) is an
  * error there, which is told, and no signal, which would end the process. How the program handles
@@ -55,7 +51,6 @@ static void ops_close(etx_log *log, int clean) {
 
 static int ops_info(etx_log *head, etx_log_info *ret_info) {
     etx__file_log *log = (etx__file_log *)head;
-    struct statfs fs;
     memcpy(ret_info->id, log->home.id, sizeof ret_info->id);
     ret_info->partitions = log->home.partitions;
     ret_info->flags = ETX_LOG_FAST | (log->home.look ? ETX_LOG_LOOK : 0u) |
@@ -65,8 +60,7 @@ static int ops_info(etx_log *head, etx_log_info *ret_info) {
     ret_info->grade = ETX_LOCAL;
     ret_info->remark = "one disk";
     ret_info->block = ETX__BLOCK;
-    if (!fstatfs(log->dir_fd, &fs) &&
-        ((long)fs.f_type == MAGIC_TMPFS || (long)fs.f_type == MAGIC_RAMFS)) {
+    if (etx__file_in_memory(log)) {
         ret_info->grade = ETX_VOLATILE;
         ret_info->remark = "the directory is on a file system in memory";
     }

@@ -57,6 +57,9 @@ class Bench(Case):
         self.assertGreaterEqual(found["recovered"], 500)  # an END rides with a later put
         self.assertGreater(found["start_s"], 0)
 
+    def test_one_scenario(self):
+        self.assertIn("two scenarios", self.expect(2, "bench", "recovery", "--slow").stderr)
+
     def test_a_log_that_is_there_is_left_alone(self):
         home = ["--home", "file:" + self.path("log")]
         self.expect(0, "bench", "--seconds", "0.1", *home)

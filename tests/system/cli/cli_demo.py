@@ -2,6 +2,8 @@
 """`etx demo`: kills that really happen, an audit that holds, and an audit that can fail."""
 import json
 import os
+import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +15,65 @@ KEYS = {"transfers", "committed", "aborted", "kills", "unfinished", "imbalance",
         "seconds", "tx_per_s", "seed"}
 
 
+# What is redrawn: the line is cleared and written anew.
+PROGRESS = re.compile(r"\r\033\[K +[0-9.]+ s +([0-9]+) transfers +[0-9]+/s  "
+                      r"([0-9]+) committed  ([0-9]+) aborted  ([0-9]+) of 3 kills(\r\n)?")
+COLOR = re.compile(r"\033\[[0-9]+m")
+
+
+def read_terminal(terminal):
+    """All that is written to a terminal until nobody has it any more."""
+    data = b""
+    while True:
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:  # what Linux says when the other side is closed
+            more = b""
+        if not more:
+            os.close(terminal)
+            return data.decode()
+        data += more
+
+
 class Demo(Case):
+    def run_on_terminal(self, *arguments, stdout=None):
+        """Runs a demo on a terminal, or with its stdout elsewhere; what the terminal shows."""
+        terminal, inner = pty.openpty()
+        with subprocess.Popen([cli_common.binary(), "demo", "--seconds", "0.5", "--kills", "3",
+                               *arguments], stdin=inner, stdout=stdout or inner, stderr=inner,
+                              env=dict(os.environ, TERM="xterm")) as process:
+            os.close(inner)
+            shown = read_terminal(terminal)
+            self.assertEqual(process.wait(timeout=100), 0, shown)
+        return shown
+
+    def test_progress_on_a_terminal(self):
+        shown = COLOR.sub("", self.run_on_terminal())
+        lines = PROGRESS.findall(shown)
+        self.assertGreaterEqual(len(lines), 2, shown)
+        self.assertEqual(shown.count("\r\033[K"), len(lines), shown)  # nothing else is redrawn
+        for transfers, committed, aborted, *_ in lines:
+            self.assertEqual(int(transfers), int(committed) + int(aborted))
+        figures = [[int(transfers), int(kills)] for transfers, _, _, kills, _ in lines]
+        self.assertEqual([kills for _, kills in figures], sorted(kills for _, kills in figures))
+        self.assertGreater(figures[-1][0], figures[0][0])
+        self.assertEqual(figures[-1][1], 3)
+        # the last one stays, and the audit follows below it
+        self.assertEqual([end for *_, end in lines], [""] * (len(lines) - 1) + ["\r\n"])
+        self.assertIn("adds up", shown[shown.rindex("of 3 kills"):])
+
+    def test_no_progress_elsewhere(self):
+        with open(self.path("out"), "w+", encoding="utf-8") as file:
+            self.assertEqual(self.run_on_terminal(stdout=file), "")
+            file.seek(0)
+            said = file.read()
+        self.assertIn("adds up", said)
+        self.assertNotIn("\033", said)
+        self.assertNotIn("of 3 kills", said)
+        shown = self.run_on_terminal("--json")
+        self.assertEqual(len(shown.splitlines()), 1, shown)
+        self.assertEqual(json.loads(shown)["kills"], 3)
+
     def test_kills(self):
         result = self.expect(0, "demo", "--seconds", "4", "--kills", "8", "--seed", "7", "--json")
         self.assertEqual(len(result.stdout.splitlines()), 1)
@@ -38,6 +98,18 @@ class Demo(Case):
             self.assertIn(word, result.stdout)
         self.assertNotIn("\033", result.stdout)
         self.assertNotIn("\r", result.stdout)
+
+    def test_no_time_for_so_many_kills(self):
+        """Each takes a restart, so that these would take minutes: it ends before, and says so."""
+        result = self.expect(0, "demo", "--seconds", "0.1", "--kills", "100000")
+        self.assertIn(" times (of 100000: there was no time for more)", result.stdout)
+
+    def test_a_missing_bank_is_not_made(self):
+        directory, _ = self.make_demo()
+        os.remove(os.path.join(directory, "south.db"))
+        for what in ("--audit", "--finish"):
+            self.assertIn("south.db", self.expect(2, "demo", what, "--dir", directory).stderr)
+            self.assertFalse(os.path.exists(os.path.join(directory, "south.db")))
 
     def test_directory_is_kept_and_audited_again(self):
         directory, _ = self.make_demo()

@@ -2,6 +2,7 @@
 """`etx log`: show, verify, backup, copy and repair, on sound, live, torn and corrupt logs."""
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -255,6 +256,23 @@ class Log(Case):
         self.assertFalse(os.path.exists(os.path.join(log, "moved")))
         self.operate(1, log)
 
+    def test_files_that_may_not_grow(self):
+        """An error with a message, not a death by the signal of the limit."""
+        log = os.path.join(self.make_demo()[0], "log")
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+        with open(self.path("shown"), "wb") as out:
+            shown = subprocess.run([cli_common.binary(), "log", "show", log], stdout=out,
+                                   stderr=subprocess.PIPE, preexec_fn=limit, check=False)
+        self.assertEqual(shown.returncode, 2)
+        self.assertIn(b"writing the output failed", shown.stderr)
+        copied = subprocess.run([cli_common.binary(), "log", "backup", log, self.path("copy")],
+                                capture_output=True, text=True, preexec_fn=limit, check=False)
+        self.assertEqual(copied.returncode, 2, copied)
+        self.assertIn("raise it (ulimit -f", copied.stderr)
+
     def test_copy_into_memory(self):
         """Only if that is what is wanted: programs that ask for more would not start on it."""
         log = os.path.join(self.make_demo()[0], "log")
@@ -272,6 +290,17 @@ class Log(Case):
         self.operate(1, log)
         self.expect(0, "log", "copy", log, dest + "?segment=1M", "--volatile")
         self.assertIn("has moved this log", self.operate(2, log))
+
+    def test_unfinished_copy(self):
+        """There is one remedy, and no other is named beside it."""
+        log = os.path.join(self.make_demo()[0], "log")
+        self.expect(0, "log", "backup", log, self.path("copy"))
+        with open(self.path("copy", "copying"), "wb"):
+            pass
+        for args in (["show", self.path("copy")], ["repair", self.path("copy"), self.path("to")]):
+            said = self.expect(2, "log", *args).stderr
+            self.assertIn("an unfinished copy: delete it and repeat", said)
+            self.assertNotIn("etx log verify", said)
 
     def test_copy_broken_off(self):
         """Wherever it is killed: no log can be opened until it is run again, and then one can."""

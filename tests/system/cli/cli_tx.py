@@ -50,6 +50,10 @@ class Tx(Case):
         self.assertLess(len(north), len(live))
         self.assertEqual([tx["gid"] for tx in self.listed("--prefix", live[0]["gid"])],
                          [live[0]["gid"]])
+        for args in (["--participant", "north.tcc"], ["--kind", "tcc"]):
+            said = self.expect(2, "tx", "list", *self.home, "--ended", *args).stderr
+            self.assertIn(f"--ended with {args[0]} would not find ended ones", said)
+            self.listed("--state", "COMMITTED", *args)
         text = self.expect(0, "tx", "list", *self.home).stdout
         self.assertIn(live[0]["gid"], text)
         self.assertIn("STATE", text)

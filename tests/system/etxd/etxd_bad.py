@@ -95,6 +95,11 @@ class Json(Case):
             self.expect(self.server.post("/v1/transactions", {"branches": branches}), 400, code)
         self.expect(self.server.post("/v1/transactions", {
             "branches": [branch(name="a"), branch(name="a")]}), 409, "conflict")
+        answer = self.server.post("/v1/transactions", {
+            "branches": [branch(name="1"), branch()]})  # its place is 1
+        self.expect(answer, 409, "conflict")
+        self.assertEqual(answer.json.get("pointer"), "/branches/1", answer)
+        self.assertIn("name", answer.json["detail"])
         self.expect(self.server.post("/v1/transactions", {"branches": [branch()] * 129}), 400,
                     "bad-value")
         self.assertEqual(self.part.calls, [])

@@ -57,6 +57,23 @@ class Client(Case):
         self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
         self.etx(1, "show", "nobody")
 
+    def test_what_is_shown_can_be_pasted_back(self):
+        """A gid as it is, with its backslash; and letters of any language as they are."""
+        self.part.rules["/a/try"] = lambda headers, body: (503, b"down")
+        self.submit({"gid": "a\\b", "branches": [self.part.tcc(name="c\\d")], "wait": "begun"})
+        self.etx(0, "park", "a\\b", "--why", "\u00fcberlastet")
+        home = self.server.folder + "/home"
+        shown, log = [subprocess.run([ETX, *args], check=True, capture_output=True, text=True,
+                                     timeout=60).stdout
+                      for args in (["tx", "show", "a\\b", "--home", "file:" + home],
+                                   ["log", "show", home])]
+        self.assertIn("a\\b", self.etx(0, "show", "a\\b"))
+        for text in (shown, log):
+            self.assertIn("a\\b", text)
+            self.assertIn("c\\d", text)
+            self.assertNotIn("\\x", text)
+            self.assertIn("\u00fcberlastet", text)
+
     def test_kind_and_stalled(self):
         self.server.close()
         self.server = Server("--retry-first", "5", "--retry-cap", "50", "--stalled-after", "2")

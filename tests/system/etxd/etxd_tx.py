@@ -356,6 +356,7 @@ class Looking(Case):
         self.assertEqual(gids("?ended=true"), ["done"] + five)
         self.assertEqual(gids("?kind=tcc&state=ACTIVE,ABORTING"), five)
         self.assertEqual(gids("?kind=xa"), [])
+        self.assertEqual(gids("?kind=tcc&ended=false"), five)
         self.assertEqual(gids("?gid_prefix=list-1"), ["list-1"])
         self.assertEqual(gids("?older_than_ms=3600000"), [])
         self.assertEqual(gids("?parked=true"), [])
@@ -370,7 +371,7 @@ class Looking(Case):
         self.assertEqual(sorted(seen), five)
         for query in ("?stat=ACTIVE", "?state=GONE", "?limit=0", "?limit=x", "?cursor=zz", "?a",
                       "?kind=tc", "?parked=maybe", "?ended=maybe", "?state=%zz",
-                      "?state=ACTIVE,",
+                      "?state=ACTIVE,", "?ended=true&kind=tcc", "?kind=tcc&ended=1",
                       "?cursor=", "?cursor=-1-2", "?cursor=1--2", "?cursor=0x1-2",
                       "?cursor=3270bfc-3d086",
                       "?gid_prefix=a%20b", "?gid_prefix=" + "x" * 129):

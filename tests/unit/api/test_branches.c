@@ -123,20 +123,130 @@ static void test_names(void **state) {
     assert_int_equal(add(tx, "", NULL, 0), ETX_EINVALID);
     assert_int_equal(add(tx, "a b", NULL, 0), ETX_EINVALID);
     assert_int_equal(add(tx, text, NULL, 0), ETX_EINVALID);
+    etx_tx_discard(tx);
     text[ETX_NAME_MAX] = '\0';
+    tx = new_tx();
+    assert_int_equal(add(tx, "a", NULL, 0), 0);
     assert_int_equal(add(tx, text, NULL, 0), 0);
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    assert_int_equal(etx_tx_run(tx, &outcome), 0); /* what was refused is not in it */
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&bank.forwards), 2);
 }
 
+static void message_says(const char *words) {
+    char message[256];
+    etx_engine_message(engine, message, sizeof(message));
+    if (strstr(message, words) == NULL) {
+        fail_msg("\"%s\" is not in: %s", words, message);
+    }
+}
+
+/* The place is taken, whichever of the two came first: to a fence both would be one. */
 static void test_default_names_are_places(void **state) {
     (void)state;
     etx_tx *tx = new_tx();
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
     assert_int_equal(add(tx, "0", NULL, 0), ETX_ECONFLICT);
     etx_tx_discard(tx);
+    tx = new_tx();
+    assert_int_equal(add(tx, "1", NULL, 0), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_ECONFLICT);
+    message_says("called by its place, 1,");
+    expect_refused(tx, ETX_ECONFLICT);
+    tx = new_tx();
+    for (int i = 0; i < 11; i++) {
+        assert_int_equal(i == 3 ? add(tx, "11", NULL, 0) : etx_tx_add(tx, "stock", NULL, 0), 0);
+    }
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_ECONFLICT);
+    etx_tx_discard(tx);
+}
+
+static void test_names_that_are_no_places(void **state) {
+    (void)state;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = new_tx();
+    assert_int_equal(add(tx, "2", NULL, 0), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    assert_int_equal(add(tx, "02", NULL, 0), 0);
+    assert_int_equal(add(tx, "x", NULL, 0), 0);
+    assert_int_equal(etx_tx_run(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(&bank.forwards), 4);
+}
+
+/* ---- a builder that was refused a branch */
+
+/* What is left would be half of what its maker meant. The first refusal is the one that is told,
+ * whatever was said meanwhile. */
+static void test_a_refused_branch_is_remembered(void **state) {
+    (void)state;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = new_tx();
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    assert_int_equal(etx_tx_add(tx, "nobody-is-so", NULL, 0), ETX_ENOTFOUND);
+    assert_int_equal(add(tx, "a b", NULL, 0), ETX_EINVALID);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+    assert_non_null(etx_tx_gid(tx));
+    char gid[ETX_GID_MAX + 1];
+    snprintf(gid, sizeof(gid), "%s", etx_tx_gid(tx));
+    assert_int_equal(etx_tx_run(tx, &outcome), ETX_ENOTFOUND);
+    assert_non_null(strstr(outcome.reason, "nobody-is-so"));
+    assert_int_equal(outcome.state, ETX_NONE);
+    message_says("nobody-is-so");
+    etx_status status = {.size = sizeof(status)};
+    assert_int_equal(etx_query(engine, gid, &status), ETX_EGONE); /* it was never begun */
+    assert_int_equal(atomic_load(&bank.forwards), 0);
+}
+
+static int no_gid_is_told(const char *gid, void *user) {
+    (void)gid;
+    (void)user;
+    fail_msg("a gid is told of what is not begun");
+    return 0;
+}
+
+static void nothing_is_done(int rc, const etx_outcome *outcome, void *user) {
+    (void)outcome;
+    (void)user;
+    fail_msg("done was called with %d", rc);
+}
+
+static void test_what_was_refused_is_not_submitted(void **state) {
+    (void)state;
+    etx_branch unknown = ETX_BRANCH_INIT;
+    unknown.size = 3;
+    for (int how = 0; how < 4; how++) {
+        etx_tx *tx = new_tx();
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
+        assert_int_equal(how % 2 ? etx_tx_add_branch(tx, &unknown) : etx_tx_add_branch(tx, NULL),
+                         ETX_EINVALID);
+        int rc = how < 2 ? etx_tx_submit(tx, nothing_is_done, NULL)
+                         : etx_tx_submit_named(tx, no_gid_is_told, nothing_is_done, NULL);
+        assert_int_equal(rc, ETX_EINVALID);
+    }
+    assert_int_equal(atomic_load(&bank.forwards), 0);
+}
+
+/* Of one that is begun each branch is a question to the engine: what it refused is not in it. */
+static void test_a_begun_one_goes_on(void **state) {
+    (void)state;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_branch branch = ETX_BRANCH_INIT;
+    etx_tx *tx = NULL;
+    assert_int_equal(etx_tx_begin(engine, NULL, &tx), 0);
+    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_ESTATE);
+    branch.participant = "stock";
+    assert_int_equal(etx_tx_enlist(tx, &branch), ETX_EINVALID);
+    branch.name = "1";
+    assert_int_equal(etx_tx_enlist(tx, &branch), 0);
+    branch.participant = "nobody-is-so";
+    assert_int_equal(etx_tx_enlist(tx, &branch), ETX_ENOTFOUND);
+    branch.participant = "step";
+    assert_int_equal(etx_tx_enlist(tx, &branch), ETX_ECONFLICT);
+    assert_int_equal(etx_tx_commit(tx, &outcome), 0);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(&bank.forwards), 1);
 }
 
 static void test_a_kind_that_is_not_the_participants(void **state) {
@@ -193,6 +303,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_later_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_default_names_are_places, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_that_are_no_places, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_refused_branch_is_remembered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_was_refused_is_not_submitted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_begun_one_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_kind_that_is_not_the_participants, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_no_branches, set_up, tear_down),

@@ -79,9 +79,18 @@ static void test_directories(void **state) {
     assert_non_null(file);
     fclose(file);
     snprintf(url, sizeof(url), "file:%s/plain", dir.path);
-    rc = start_on(url, &options, message);
-    assert_true(rc < 0 && rc != ETX_ENOMEM);
-    assert_non_null(strstr(message, "plain"));
+    assert_int_equal(start_on(url, &options, message), ETX_EINVALID);
+    assert_non_null(strstr(message, "/plain is not a directory: name one, or what is not there"));
+    /* ... or above it */
+    snprintf(url, sizeof(url), "file:%s/plain/log", dir.path);
+    assert_int_equal(start_on(url, &options, message), ETX_EINVALID);
+    assert_non_null(strstr(message, "/plain/log: what stands above it is not a directory; name"));
+    /* to look only, nothing is made */
+    options.flags |= ETX_READ_ONLY;
+    snprintf(url, sizeof(url), "file:%s/plain", dir.path);
+    assert_int_equal(start_on(url, &options, message), ETX_EINVALID);
+    assert_non_null(strstr(message, "/plain is not a directory: name the one that the log is in"));
+    options.flags &= ~(uint32_t)ETX_READ_ONLY;
     /* a directory with something else in it is not taken */
     snprintf(path, sizeof(path), "%s/other", dir.path);
     assert_int_equal(mkdir(path, 0700), 0);

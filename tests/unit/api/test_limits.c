@@ -11,10 +11,14 @@ static void test_too_many_branches(void **state) {
     options.branches_max = 5;
     etx_engine *engine = host_engine("memory:", &options, &bank);
     assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), i < 5 ? 0 : ETX_EINVALID);
+    }
+    assert_int_equal(etx_tx_run(tx, &outcome), ETX_EINVALID);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
     }
-    assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), ETX_EINVALID);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
     assert_int_equal(atomic_load(&bank.commits), 5);
@@ -41,6 +45,8 @@ static void test_payloads_over_the_limit(void **state) {
     branch.payload_len = 1025;
     assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EINVALID);
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 3), ETX_EINVALID);
+    etx_tx_discard(tx);
+    assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
     assert_int_equal(etx_tx_add(tx, "stock", payload, 1024), 0);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
@@ -303,6 +309,10 @@ static void test_address_space_is_bounded(void **state) {
         assert_int_equal(etx_engine_home(engine, "memory:?partitions=8"), 0);
         assert_int_equal(etx_engine_start(engine), i < 2 ? 0 : ETX_ENOMEM);
         assert_true(atomic_load(&purse.used) < options.memory_max / 10 * 23);
+        if (i == 2) {
+            host_says(engine, ETX_ENOMEM, ETX_ENOMEM,
+                      "raise the limit on address space (ulimit -v");
+        }
         assert_int_equal(etx_engine_close(engine, ETX_CLOSE_FINISH, 1000), i < 2 ? 0 : ETX_ESTATE);
         etx_engine_free(engine);
         assert_int_equal(atomic_load(&purse.used), 0);

@@ -22,6 +22,19 @@ static void test_options(void **state) {
     etx_options options = host_options();
     options.allocator = &nothing;
     expect_refused(&options, "allocator:");
+    etx_codec codec = *etx_codec_binary();
+    options = host_options();
+    options.codec = &codec;
+    expect_refused(&options, "codec: its id");
+    codec.id = 200;
+    expect_made(&options);
+    codec.decode = NULL;
+    expect_refused(&options, "codec: bound,");
+    codec = (etx_codec){.version = ETX_CODEC_VERSION, .id = 200};
+    expect_refused(&options, "codec: bound,");
+    codec = *etx_codec_binary();
+    codec.version++;
+    expect_refused(&options, "codec: its version");
     options = host_options();
     options.deadline_ms = UINT32_MAX;
     expect_refused(&options, "deadline_ms:");
@@ -120,6 +133,64 @@ static void test_filters(void **state) {
     host_engine_end(engine);
 }
 
+static void test_modes_of_new(void **state) {
+    (void)state;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    for (int mode = 0; mode < 10; mode++) {
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_tx *tx = NULL;
+        options.mode = (etx_mode)mode;
+        options.initiator = "stock";
+        int rc = etx_tx_new(engine, &options, &tx);
+        if (mode > ETX_INTERACTIVE) {
+            host_says(engine, rc, ETX_EINVALID, "mode:");
+            assert_null(tx);
+        } else {
+            assert_int_equal(rc, 0);
+            etx_tx_discard(tx);
+        }
+    }
+    host_engine_end(engine);
+}
+
+static void test_pauses_of_participants(void **state) {
+    (void)state;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    etx_participant hasty = host_participant("hasty", ETX_TCC, 0, &bank);
+    hasty.retry_first_ms = 21;
+    hasty.retry_cap_ms = 20;
+    host_says(engine, etx_engine_register(engine, &hasty), ETX_EINVALID, "hasty: retry_first_ms");
+    hasty.retry_first_ms = 20;
+    assert_int_equal(etx_engine_register(engine, &hasty), 0);
+    hasty.name = "engines-cap";
+    hasty.retry_cap_ms = 0;
+    assert_int_equal(etx_engine_register(engine, &hasty), 0);
+    host_engine_end(engine);
+}
+
+/* Also where there is nothing that the filter finds. */
+static void test_nobody_operates_on_many(void **state) {
+    (void)state;
+    host_bank bank;
+    uint64_t count = 0;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    for (int what = ETX_BULK_RETRY; what <= ETX_BULK_RESUME; what++) {
+        int wanted = what == ETX_BULK_RETRY ? 0 : ETX_EINVALID;
+        etx_bulk bulk = (etx_bulk)what;
+        assert_int_equal(etx_bulk_operate(engine, bulk, NULL, 0, NULL, "why", &count), wanted);
+        assert_int_equal(etx_bulk_operate(engine, bulk, NULL, 0, "me", "", &count), wanted);
+        assert_int_equal(etx_bulk_operate(engine, bulk, NULL, 0, "me", "why", &count), 0);
+    }
+    host_says(engine, etx_bulk_operate(engine, ETX_BULK_PARK, NULL, 0, "", "why", &count),
+              ETX_EINVALID, "who does it, and why");
+    host_engine_end(engine);
+}
+
 static void test_operators_hear_the_state(void **state) {
     (void)state;
     host_bank bank;
@@ -180,6 +251,39 @@ static void test_results_that_are_too_much_together(void **state) {
     host_dir_remove(&dir);
 }
 
+/* With small segments it may be less than payload_max: who is refused hears how much, and how to
+ * have more; with larger ones it goes through. */
+static void test_payloads_larger_than_a_small_segment(void **state) {
+    (void)state;
+    enum { SIZE = 1000000 };
+    static const char *const segments[] = {"1M", "2M"};
+    host_dir dir;
+    host_bank bank;
+    char *payload = calloc(1, SIZE);
+    assert_non_null(payload);
+    for (int i = 0; i < 2; i++) {
+        char url[HOST_PATH_MAX + 32];
+        etx_options options = host_options();
+        etx_outcome outcome = ETX_OUTCOME_INIT;
+        etx_tx *tx = NULL;
+        host_dir_make(&dir);
+        host_bank_make(&bank);
+        snprintf(url, sizeof url, "%s?segment=%s", dir.url, segments[i]);
+        etx_engine *engine = host_engine(url, &options, &bank);
+        assert_int_equal(etx_tx_new(engine, NULL, &tx), 0);
+        assert_int_equal(etx_tx_add(tx, "stock", payload, SIZE), 0);
+        assert_int_equal(etx_tx_run(tx, &outcome), i == 0 ? ETX_EINVALID : 0);
+        if (i == 0) {
+            assert_non_null(strstr(outcome.reason, "one batch of the log: 1000"));
+            assert_non_null(strstr(outcome.reason, "(file: ?segment=, up to 5M)"));
+        }
+        assert_int_equal(atomic_load(&bank.forwards), i);
+        host_engine_end(engine);
+        host_dir_remove(&dir);
+    }
+    free(payload);
+}
+
 typedef struct missing {
     atomic_uint told;
     char branch[80], participant[80];
@@ -235,9 +339,13 @@ int main(void) {
         cmocka_unit_test(test_the_default_deadline),
         cmocka_unit_test(test_no_call),
         cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_modes_of_new),
+        cmocka_unit_test(test_pauses_of_participants),
+        cmocka_unit_test(test_nobody_operates_on_many),
         cmocka_unit_test(test_operators_hear_the_state),
         cmocka_unit_test(test_errors_say_what_to_do),
         cmocka_unit_test(test_results_that_are_too_much_together),
+        cmocka_unit_test(test_payloads_larger_than_a_small_segment),
         cmocka_unit_test(test_who_is_not_registered),
     };
     alarm(120);

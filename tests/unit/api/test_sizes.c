@@ -92,12 +92,14 @@ static void test_tx_options_and_branch(void **state) {
     branch.head.size = sizeof(branch);
     branch.tail[TAIL - 1] = 1;
     assert_true(etx_tx_add_branch(tx, &branch.head) < 0);
+    assert_int_equal(etx_tx_add_branch(tx, NULL), ETX_EINVALID);
+    etx_tx_discard(tx);
+    assert_int_equal(etx_tx_new(engine, &options.head, &tx), 0);
     branch.tail[TAIL - 1] = 0;
     assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
     branch.head.size = offsetof(etx_branch, flags);
     branch.head.flags = UINT32_MAX; /* not seen */
     assert_int_equal(etx_tx_add_branch(tx, &branch.head), 0);
-    assert_int_equal(etx_tx_add_branch(tx, NULL), ETX_EINVALID);
     etx_outcome outcome = ETX_OUTCOME_INIT;
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(outcome.state, ETX_COMMITTED);
@@ -178,6 +180,87 @@ static void test_what_is_returned_to_older_programs(void **state) {
     host_engine_end(engine);
 }
 
+static int count_status(const etx_status *status, void *user) {
+    (void)status;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+static void test_filter(void **state) {
+    (void)state;
+    WITH_TAIL(etx_filter) filter;
+    host_bank bank;
+    etx_cursor cursor = {{0, 0}};
+    uint64_t done = 0;
+    unsigned count = 0;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    assert_int_equal(host_run(engine, "stock", NULL), 0);
+    memset(&filter, 0, sizeof(filter));
+    filter.head.size = sizeof(filter);
+    filter.head.remembered = 1;
+    assert_int_equal(etx_list(engine, &filter.head, &cursor, 10, count_status, &count), 0);
+    assert_int_equal(count, 1);
+    /* a condition that is not known here must not be left out: more would be found, and done */
+    filter.tail[TAIL - 1] = 1;
+    assert_true(etx_list(engine, &filter.head, &cursor, 10, count_status, &count) < 0);
+    assert_true(etx_bulk_operate(engine, ETX_BULK_RETRY, &filter.head, 0, NULL, NULL, &done) < 0);
+    assert_int_equal(count, 1);
+    /* an older one: what is beyond its size does not count, whatever it holds */
+    filter.head.size = offsetof(etx_filter, kind);
+    filter.head.participant = (const char *)(uintptr_t)16;
+    filter.head.begun_after_ms = UINT64_MAX;
+    filter.head.remembered = 0;
+    filter.head.states = 1u << ETX_ACTIVE;
+    cursor = (etx_cursor){{0, 0}};
+    assert_int_equal(etx_list(engine, &filter.head, &cursor, 10, count_status, &count), 0);
+    assert_int_equal(count, 1); /* none is active */
+    host_engine_end(engine);
+}
+
+static void count_event(const etx_event *event, void *user) {
+    atomic_fetch_add((atomic_uint *)user, event->type == ETX_EVENT_ENDED);
+}
+
+static void must_not_be_called(const etx_status *status, const etx_ending *ending, void *user) {
+    (void)status;
+    (void)ending;
+    atomic_fetch_add((atomic_uint *)user, 100);
+}
+
+static void test_monitor(void **state) {
+    (void)state;
+    WITH_TAIL(etx_monitor) monitor;
+    host_bank bank;
+    atomic_uint ended = 0;
+    etx_options options = host_options();
+    etx_engine *engine = NULL;
+    host_bank_make(&bank);
+    memset(&monitor, 0, sizeof(monitor));
+    options.monitor = &monitor.head;
+    monitor.head.on_event = count_event;
+    monitor.head.user = &ended;
+    monitor.head.events = 1u << ETX_EVENT_ENDED;
+    assert_int_equal(etx_engine_create(&options, &engine), ETX_EINVALID); /* no size */
+    monitor.head.size = sizeof(monitor);
+    monitor.tail[0] = 1;
+    assert_true(etx_engine_create(&options, &engine) < 0);
+    assert_null(engine);
+    monitor.tail[0] = 0;
+    engine = host_engine("memory:", &options, &bank);
+    assert_int_equal(host_run(engine, "stock", NULL), 0);
+    assert_true(host_wait_for(&ended, 1));
+    host_engine_end(engine);
+    /* an older one: it is not asked for what is beyond its size */
+    monitor.head.size = offsetof(etx_monitor, on_ending);
+    monitor.head.on_ending = must_not_be_called;
+    engine = host_engine("memory:", &options, &bank);
+    assert_int_equal(host_run(engine, "stock", NULL), 0);
+    assert_true(host_wait_for(&ended, 2));
+    host_engine_end(engine);
+    assert_int_equal(atomic_load(&ended), 2);
+}
+
 static void test_completion(void **state) {
     (void)state;
     WITH_TAIL(etx_completion) completion;
@@ -209,6 +292,8 @@ int main(void) {
         cmocka_unit_test(test_tx_options_and_branch),
         cmocka_unit_test(test_outcomes_of_older_programs),
         cmocka_unit_test(test_what_is_returned_to_older_programs),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_monitor),
         cmocka_unit_test(test_completion),
     };
     alarm(120);

@@ -135,6 +135,49 @@ static void test_urls_as_they_are_shown(void **state) {
     assert_string_equal(text, "redis://u@host/0?p...");
 }
 
+/* What is printed of these bytes; of 0 `max` a name. */
+static void expect_shown(const char *bytes, size_t len, size_t max, const char *shown) {
+    char *text = NULL;
+    size_t text_len = 0;
+    FILE *to = open_memstream(&text, &text_len);
+    assert_non_null(to);
+    if (max > 0) {
+        etx__cli_bytes(to, (etx_bytes){bytes, len}, max);
+    } else {
+        etx__cli_name(to, (etx_bytes){bytes, len});
+    }
+    fclose(to);
+    assert_string_equal(text, shown);
+    free(text);
+}
+
+#define SHOWN(bytes, shown) expect_shown(bytes, sizeof(bytes) - 1, 100, shown)
+
+/* As it is where it is a printable character: what would move the cursor, or is none, is told. */
+static void test_bytes(void **state) {
+    (void)state;
+    SHOWN(
+        "\xc3\xbc"
+        "ber \xe2\x82\xac \xf0\x9f\x98\x80",
+        "\xc3\xbc"
+        "ber \xe2\x82\xac \xf0\x9f\x98\x80");
+    SHOWN("a\\b\n\x7f\x1b", "a\\x5cb\\x0a\\x7f\\x1b");
+    SHOWN("\xc2\x9b\xc2\xa0", "\\xc2\\x9b\xc2\xa0");                     /* C1 and what follows */
+    SHOWN("\xe2\x80\xa8\xe2\x80\xae", "\\xe2\\x80\\xa8\\xe2\\x80\\xae"); /* a line, a direction */
+    SHOWN("\xe2\x81\xa6\xd8\x9c", "\\xe2\\x81\\xa6\\xd8\\x9c");
+    SHOWN("\xc0\xaf\xe0\x80\xaf", "\\xc0\\xaf\\xe0\\x80\\xaf"); /* longer than need be */
+    SHOWN("\xed\xa0\x80\xf4\x90\x80\x80", "\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80");
+    SHOWN("\xc3", "\\xc3");
+    SHOWN(
+        "\xc3"
+        "a\xff",
+        "\\xc3"
+        "a\\xff");
+    expect_shown("ab\xc3\xbc", 4, 3, "ab... (4 bytes)"); /* not half of one */
+    expect_shown("ab\xc3\xbc", 4, 4, "ab\xc3\xbc");
+    expect_shown("shop\\1\x1b", 7, 0, "shop\\1\\x1b");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histogram_is_one_per_cent_exact),
@@ -144,6 +187,7 @@ int main(void) {
         cmocka_unit_test(test_suggestions),
         cmocka_unit_test(test_spans_and_urls),
         cmocka_unit_test(test_urls_as_they_are_shown),
+        cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
 }

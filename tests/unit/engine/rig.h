@@ -61,6 +61,7 @@ typedef struct rig_log {
     _Atomic int renew_rc; /* what a lease comes to, without a word, unless it is 0 */
     atomic_uint refused;  /* how often a member was not taken in */
     _Atomic int hides;    /* 1: the leases are not told, only refused */
+    _Atomic int absent;   /* there is none: ETX_LOG_NO_CREATE finds nothing, else it is made */
     _Atomic int open_rc;  /* what opening it comes to */
     _Atomic int get_rc;   /* ... and reading a partition, unless it is 0 */
     atomic_uint gets_failed;

@@ -13,6 +13,12 @@ static rig_log *log_of(etx_log *head) {
 /* The URL holds the address of what steers it: an adapter has no other way to be told. */
 static int faulty_open(const etx_log_config *config, etx_log **ret_log) {
     rig_log *log = (rig_log *)(uintptr_t)strtoull(strchr(config->url, ':') + 1, NULL, 16);
+    if (atomic_load(&log->absent) && !atomic_load(&log->away)) {
+        if (config->flags & ETX_LOG_NO_CREATE) {
+            return ETX_ENOTFOUND;
+        }
+        atomic_store(&log->absent, 0);
+    }
     faulty *made = calloc(1, sizeof *made);
     assert_non_null(made);
     if (log->inner == NULL) {

@@ -277,7 +277,39 @@ static void another_log_in_its_place_stays_away(void **state) {
 }
 
 /* Chosen gids belonged to the local home: nobody knew that this one is another, until it came. */
+static void keep_chosen_gids(int absent) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    shop_make(&shop);
+    etx_engine *one = node_start(&shop, (struct node){.local_first = true});
+    rig_must(one, run(one, "order", &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    atomic_store(&shop.store.away, 1);
+    atomic_store(&shop.store.absent, absent);
+    one = node_start(&shop, (struct node){0});
+    atomic_store(&shop.store.away, 0);
+    await_why(one, 0, "chosen gids belong to home");
+    assert_int_equal(atomic_load(&shop.store.absent), absent);
+    etx_status status = {.size = sizeof status};
+    assert_int_equal(etx_query(one, "order", &status), ETX_EUNAVAILABLE);
+    rig_must(one, run(one, NULL, &outcome), "run");
+    rig_close(one, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 static void chosen_gids_do_not_change_homes_unseen(void **state) {
+    (void)state;
+    keep_chosen_gids(0);
+}
+
+/* Nor is a log made that could not have them. */
+static void nor_is_a_log_made_for_them(void **state) {
+    (void)state;
+    keep_chosen_gids(1);
+}
+
+/* One that is new is made once the local one, which is there, has been read; then it is used. */
+static void a_shared_home_is_made_beside_one_that_is_there(void **state) {
     struct shop shop;
     etx_outcome outcome = ETX_OUTCOME_INIT;
     (void)state;
@@ -285,13 +317,16 @@ static void chosen_gids_do_not_change_homes_unseen(void **state) {
     etx_engine *one = node_start(&shop, (struct node){.local_first = true});
     rig_must(one, run(one, "order", &outcome), "run");
     rig_close(one, ETX_CLOSE_FINISH);
-    atomic_store(&shop.store.away, 1);
-    one = node_start(&shop, (struct node){0});
-    atomic_store(&shop.store.away, 0);
-    await_why(one, 0, "chosen gids belong to home");
-    etx_status status = {.size = sizeof status};
-    assert_int_equal(etx_query(one, "order", &status), ETX_EUNAVAILABLE);
-    rig_must(one, run(one, NULL, &outcome), "run");
+    atomic_store(&shop.store.absent, 1);
+    one = node_start(&shop, (struct node){.local_first = true});
+    assert_int_equal(atomic_load(&shop.store.absent), 0);
+    assert_int_equal(home_of(one, 1).partitions, PARTITIONS);
+    for (uint64_t until = host_now_ms() + 60000; !home_of(one, 1).usable;) {
+        assert_true(host_now_ms() < until);
+        usleep(2000);
+    }
+    rig_must(one, run(one, "order", &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
     rig_close(one, ETX_CLOSE_FINISH);
     shop_end(&shop);
 }
@@ -418,6 +453,8 @@ int main(void) {
         cmocka_unit_test(it_closes_without_it),
         cmocka_unit_test(another_log_in_its_place_stays_away),
         cmocka_unit_test(chosen_gids_do_not_change_homes_unseen),
+        cmocka_unit_test(nor_is_a_log_made_for_them),
+        cmocka_unit_test(a_shared_home_is_made_beside_one_that_is_there),
         cmocka_unit_test(chosen_gids_change_homes_by_name),
         cmocka_unit_test(chosen_gids_leave_a_volatile_home),
         cmocka_unit_test(it_is_held_down_first),

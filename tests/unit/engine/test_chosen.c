@@ -2,6 +2,8 @@
  * gid runs twice. */
 #include "rig.h"
 
+#include <sys/stat.h>
+
 struct pair {
     rig_log first, second;
     rig_bank bank;
@@ -335,6 +337,113 @@ static void a_log_that_is_read_anew_is_checked_again(void **state) {
     pair_end(&pair);
 }
 
+/* A directory with room for logs: the one at `name`, as a home. */
+static void dir_log(rig_log *log, const host_dir *dir, const char *name) {
+    char path[HOST_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", dir->path, name);
+    rig_log_make(log, path, "segment=1M&partitions=2");
+}
+
+static int is_there(const host_dir *dir, const char *name) {
+    char path[HOST_PATH_MAX + 16];
+    struct stat found;
+    snprintf(path, sizeof path, "%s/%s", dir->path, name);
+    return lstat(path, &found) == 0;
+}
+
+/* What is refused may be put right with a backup, in the place of the log that is not there. */
+static void a_refused_start_makes_no_log(void **state) {
+    struct pair pair;
+    host_dir dir;
+    rig_log fresh;
+    char id[ETX_HOME_ID_LEN + 1];
+    (void)state;
+    host_dir_make(&dir);
+    dir_log(&pair.first, &dir, "first");
+    dir_log(&pair.second, &dir, "second");
+    dir_log(&fresh, &dir, "fresh");
+    rig_bank_make(&pair.bank, 1000);
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, &pair.second, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    leave_in_flight(engine, "mine");
+    is_refused(engine_of(&pair, NULL, &fresh, &pair.second, 0), id); /* it would have them */
+    is_refused(engine_of(&pair, NULL, &pair.second, &fresh, 0), id); /* it would be beside */
+    is_refused(engine_of(&pair, NULL, &fresh, &pair.first, 0), id);  /* and theirs has one */
+    assert_false(is_there(&dir, "fresh"));
+    engine = engine_of(&pair, NULL, &fresh, &pair.first, 1);
+    rig_start(engine); /* nobody minds: it is made, and used */
+    assert_true(is_there(&dir, "fresh"));
+    assert_int_equal(rig_state(engine, "mine"), ETX_ACTIVE);
+    run(engine, NULL);
+    etx_home_status status = {.size = sizeof status};
+    assert_int_equal(etx_engine_home_status(engine, 0, &status), 0);
+    assert_true(status.in_use && status.partitions == 2);
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    rig_bank_end(&pair.bank);
+    rig_log_end(&pair.first);
+    rig_log_end(&pair.second);
+    rig_log_end(&fresh);
+    host_dir_remove(&dir);
+}
+
+/* The operator may give them to a home that is made in the same start. */
+static void a_home_that_is_made_may_take_them(void **state) {
+    struct pair pair;
+    char id[ETX_HOME_ID_LEN + 1];
+    etx_options accepts = rig_options();
+    (void)state;
+    pair_make(&pair);
+    etx_engine *engine = engine_of(&pair, NULL, &pair.first, NULL, 0);
+    rig_start(engine);
+    id_of(engine, 0, id);
+    leave_in_flight(engine, "mine");
+    accepts.accept_chosen_home = id;
+    atomic_store(&pair.second.absent, 1);
+    is_refused(engine_of(&pair, NULL, &pair.second, &pair.first, 0), id);
+    assert_int_equal(atomic_load(&pair.second.absent), 1);
+    engine = engine_of(&pair, &accepts, &pair.second, &pair.first, 0);
+    rig_start(engine);
+    assert_int_equal(atomic_load(&pair.second.absent), 0);
+    id_of(engine, 0, id);
+    run(engine, "other");
+    rig_close(engine, ETX_CLOSE_ABRUPT);
+    is_refused(engine_of(&pair, NULL, &pair.first, NULL, 0), id); /* and both know it */
+    pair_end(&pair);
+}
+
+/* Where only memory keeps it, nothing is made unless that is allowed; what was there stays. */
+static void a_refused_log_in_memory_is_not_made(void **state) {
+    char path[] = "/dev/shm/etx-chosen-XXXXXX";
+    char url[64];
+    char message[512];
+    host_dir dir;
+    struct stat found;
+    etx_options options = rig_options();
+    (void)state;
+    if (mkdtemp(path) == NULL) {
+        skip();
+    }
+    options.flags &= ~(uint32_t)ETX_ALLOW_VOLATILE;
+    snprintf(dir.path, sizeof dir.path, "%s", path);
+    for (int i = 0; i < 2; i++) {
+        snprintf(url, sizeof url, "file:%s%s", path, i == 0 ? "/log" : "");
+        etx_engine *engine = rig_engine(&options, url, NULL);
+        assert_int_equal(etx_engine_start(engine), ETX_EINVALID);
+        etx_engine_message(engine, message, sizeof message);
+        assert_non_null(strstr(message, "promises durability 'volatile' only"));
+        assert_non_null(strstr(message, "--allow-volatile"));
+        etx_engine_free(engine);
+    }
+    assert_false(is_there(&dir, "log") || is_there(&dir, "lock") || is_there(&dir, "home"));
+    assert_int_equal(stat(path, &found), 0);
+    options.flags |= ETX_ALLOW_VOLATILE;
+    etx_engine *engine = rig_engine(&options, url, NULL);
+    rig_start(engine);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    host_dir_remove(&dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_look_changes_nothing),
@@ -345,6 +454,9 @@ int main(void) {
         cmocka_unit_test(a_volatile_home_binds_nobody),
         cmocka_unit_test(a_trim_does_not_forget_it),
         cmocka_unit_test(a_log_that_is_read_anew_is_checked_again),
+        cmocka_unit_test(a_refused_start_makes_no_log),
+        cmocka_unit_test(a_home_that_is_made_may_take_them),
+        cmocka_unit_test(a_refused_log_in_memory_is_not_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

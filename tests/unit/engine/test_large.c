@@ -23,12 +23,18 @@ static void a_thousand_branches(void **state) {
             order.what = i >= 2 && b == ETX_BRANCHES_MAX - 1 ? 'R' : 'D';
             rig_must(engine, etx_tx_add(tx, i % 2 ? "step" : "bank", &order, sizeof order), "add");
         }
-        assert_int_equal(etx_tx_add(tx, "bank", "x", 1), ETX_EINVALID);
         etx_outcome outcome = ETX_OUTCOME_INIT;
         rig_must(engine, etx_tx_run(tx, &outcome), "run");
         assert_int_equal(outcome.state, i >= 2 ? ETX_ABORTED : ETX_COMMITTED);
         assert_int_equal(rig_bank_effect(&bank, outcome.gid), i < 2);
     }
+    etx_tx *over = NULL;
+    rig_must(engine, etx_tx_new(engine, NULL, &over), "new");
+    for (int b = 0; b <= ETX_BRANCHES_MAX; b++) {
+        int wanted = b < ETX_BRANCHES_MAX ? 0 : ETX_EINVALID;
+        assert_int_equal(etx_tx_add(over, "bank", "x", 1), wanted);
+    }
+    assert_int_equal(etx_tx_run(over, NULL), ETX_EINVALID);
     rig_close(engine, ETX_CLOSE_FINISH);
     assert_int_equal(rig_bank_torn(&bank), 0);
     rig_bank_end(&bank);
@@ -68,6 +74,8 @@ static void payloads_at_the_limit(void **state) {
     etx_tx *tx = NULL;
     rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
     assert_int_equal(etx_tx_add(tx, "post", payload, LIMIT + 1), ETX_EINVALID);
+    etx_tx_discard(tx);
+    rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
     rig_must(engine, etx_tx_add(tx, "post", payload, LIMIT), "add");
     etx_outcome outcome = ETX_OUTCOME_INIT;
     rig_must(engine, etx_tx_run(tx, &outcome), "run");

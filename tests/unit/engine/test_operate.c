@@ -286,6 +286,42 @@ static void listed_page_by_page(void **state) {
     shop_end(&shop);
 }
 
+/* How long it takes to do that with all of them, by the clock that nobody sets. */
+static uint64_t bulk_ms(struct shop *shop, etx_bulk what, uint32_t per_second, uint64_t all) {
+    etx_filter filter = ETX_FILTER_INIT;
+    uint64_t count = 0;
+    uint64_t begin_ms = host_now_ms();
+    rig_must(shop->engine,
+             etx_bulk_operate(shop->engine, what, &filter, per_second, "ann", "pace", &count),
+             "bulk");
+    assert_int_equal(count, all);
+    return host_now_ms() - begin_ms;
+}
+
+/* At most so many a second: who resumes thousands floods no participant. How long a machine takes
+ * beyond that is its own affair. */
+static void many_at_a_pace(void **state) {
+    enum { MANY = 9, PER_SECOND = 40, LEAST_MS = (MANY - 1) * 1000 / PER_SECOND, MOST_MS = 60000 };
+    static const etx_bulk whats[] = {ETX_BULK_RETRY, ETX_BULK_PARK, ETX_BULK_RESUME};
+    struct shop shop;
+    char gid[16];
+    (void)state;
+    shop_make(&shop);
+    atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(gid, sizeof gid, "tx-%d", i);
+        submit(&shop, gid);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_in_range(bulk_ms(&shop, whats[i], PER_SECOND, MANY), LEAST_MS, MOST_MS);
+    }
+    /* 100 a second, if nobody says otherwise */
+    assert_in_range(bulk_ms(&shop, ETX_BULK_RETRY, 0, MANY), (MANY - 1) * 10, MOST_MS);
+    atomic_store(&shop.stuck.forward_reply, ETX_DONE);
+    assert_true(rig_quiet(shop.engine));
+    shop_end(&shop);
+}
+
 static unsigned list_count(struct shop *shop, const etx_filter *filter) {
     struct seen seen;
     list_all(shop, filter, 10, &seen);
@@ -489,10 +525,11 @@ static void looked_at_beside_its_owner(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parked_until_resumed),       cmocka_unit_test(forced),
-        cmocka_unit_test(listed_page_by_page),        cmocka_unit_test(impatient_lists),
-        cmocka_unit_test(listed_by_what_it_is),       cmocka_unit_test(queried_with_branches),
-        cmocka_unit_test(looked_at_beside_its_owner), cmocka_unit_test(what_operators_do_is_told),
+        cmocka_unit_test(parked_until_resumed),      cmocka_unit_test(forced),
+        cmocka_unit_test(listed_page_by_page),       cmocka_unit_test(many_at_a_pace),
+        cmocka_unit_test(impatient_lists),           cmocka_unit_test(listed_by_what_it_is),
+        cmocka_unit_test(queried_with_branches),     cmocka_unit_test(looked_at_beside_its_owner),
+        cmocka_unit_test(what_operators_do_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

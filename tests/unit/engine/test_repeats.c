@@ -227,10 +227,50 @@ static void uneven_partitions_keep_the_last_n(void **state) {
     shop_end(&shop);
 }
 
+/* The same content, though its participant is registered otherwise each time; and other content is
+ * a conflict each time. */
+static void a_registration_that_changed(void **state) {
+    static const uint32_t flags[] = {0, ETX_KEEPS_REFUSALS, ETX_KEEPS_REFUSALS | ETX_WANTS_RESULTS,
+                                     0, ETX_WANTS_RESULTS,  0};
+    struct shop shop;
+    host_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_branch branch = {.size = sizeof branch, .participant = "bank", .name = "a"};
+    (void)state;
+    shop_make(&shop);
+    host_bank_make(&bank);
+    for (int i = 0; i < 6; i++) {
+        etx_tx *tx = NULL;
+        etx_participant participant = host_participant("bank", ETX_TCC, ETX_INLINE, &bank);
+        participant.branch_flags = flags[i];
+        participant.forward = i < 5 ? participant.forward : NULL; /* then the initiator does it */
+        shop.engine = rig_engine(&shop.options, shop.log.url, NULL);
+        rig_must(shop.engine, etx_engine_register(shop.engine, &participant), "register");
+        rig_start(shop.engine);
+        rig_must(shop.engine, run(&shop, "run", 'D', &outcome), "run");
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+        assert_int_equal(run(&shop, "run", 'R', &outcome), ETX_ECONFLICT);
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        options.gid = "begun";
+        rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+        branch.payload_len = 0;
+        rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
+        branch.payload = "x";
+        branch.payload_len = 1;
+        assert_int_equal(etx_tx_enlist(tx, &branch), ETX_ECONFLICT);
+        etx_tx_discard(tx);
+        rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+    }
+    assert_int_equal(bank.commits, 2);
+    rig_bank_end(&shop.bank);
+    rig_log_end(&shop.log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeat_runs_nothing),
         cmocka_unit_test(a_repeat_under_way_waits),
+        cmocka_unit_test(a_registration_that_changed),
         cmocka_unit_test(the_window_is_small),
         cmocka_unit_test(strict_refuses_rather_than_forgets),
         cmocka_unit_test(what_never_was_is_told_apart),

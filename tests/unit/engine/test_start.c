@@ -61,16 +61,44 @@ static void each_thread_fails(void **state) {
     rig_log_end(&log);
 }
 
+/* The first thread for callbacks is started when the first call is made, and cannot be: the call is
+ * made as soon as it can, though nothing else happens. */
+static void a_worker_is_started_later(void **state) {
+    (void)state;
+    rig_log log;
+    rig_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_options options = rig_options();
+    rig_log_make(&log, NULL, "partitions=3");
+    rig_bank_make(&bank, 100);
+    options.patience_ms = 4000;
+    etx_engine *engine = rig_engine(&options, log.url, NULL);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, 0);
+    rig_start(engine);
+    rig_order order = {1, 'D'};
+    etx_tx *tx = NULL;
+    rig_must(engine, etx_tx_new(engine, NULL, &tx), "new");
+    rig_must(engine, etx_tx_add(tx, "bank", &order, sizeof order), "add");
+    atomic_store(thread_fails(), 1);
+    rig_must(engine, etx_tx_run(tx, &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(atomic_load(thread_fails()), 0); /* it did fail */
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_bank_end(&bank);
+    rig_log_end(&log);
+}
+
 static etx_reply never_called(etx_call *call, void *user) {
     (void)call;
     (void)user;
     return ETX_RETRY;
 }
 
-int __real_etx_record_room_grow(etx_record_room *room);
-int __wrap_etx_record_room_grow(etx_record_room *room);
-int __wrap_etx_record_room_grow(etx_record_room *room) {
-    return atomic_load(thread_fails()) < 0 ? ETX_ENOMEM : __real_etx_record_room_grow(room);
+int __real_etx__record_room_grow(const etx_allocator *allocator, etx_record_room *room);
+int __wrap_etx__record_room_grow(const etx_allocator *allocator, etx_record_room *room);
+int __wrap_etx__record_room_grow(const etx_allocator *allocator, etx_record_room *room) {
+    return atomic_load(thread_fails()) < 0 ? ETX_ENOMEM
+                                           : __real_etx__record_room_grow(allocator, room);
 }
 
 /* No memory for a record that is read: the start says that, and not that the log is bad. */
@@ -377,6 +405,7 @@ static void the_older_core_goes_first(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_thread_fails),
+        cmocka_unit_test(a_worker_is_started_later),
         cmocka_unit_test(no_memory_to_read),
         cmocka_unit_test(all_places_taken),
         cmocka_unit_test(a_slot_without_bytes),

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../../../src/runtime/machine.h"
 #include "../../../src/runtime/seen_file.h"
 
 static const char home[] = "pabcdef";
@@ -84,7 +85,7 @@ static int write_slot(uint64_t slot) {
     snprintf(seen.home, sizeof seen.home, "%s", home);
     snprintf(seen.url, sizeof seen.url, "shared:there");
     memset(noted, 0, sizeof noted);
-    return etx__seen_write(dir, &seen, message, sizeof message);
+    return etx__seen_write(&etx__allocator, dir, &seen, message, sizeof message);
 }
 
 static uint64_t read_slot(void) {

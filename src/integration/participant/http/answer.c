@@ -115,14 +115,18 @@ static void write_reason(char *to, const char *begin, const char *target, const 
 static void judge_error(const net_result *result, const char *target, etx__http_verdict *verdict) {
     char begin[80];
     verdict->reply = ETX_RETRY;
-    verdict->local = result->error == NET_ECANCELLED || result->error == NET_EFORBIDDEN ||
-                     result->error == NET_ENOMEM || result->error == NET_EBUSY;
+    verdict->local = result->behind || result->error == NET_ECANCELLED ||
+                     result->error == NET_EFORBIDDEN || result->error == NET_ENOMEM ||
+                     result->error == NET_EBUSY;
     /* An answer that is too long is an answer. */
     verdict->ill = !verdict->local && result->error != NET_ETOOBIG;
     snprintf(begin, sizeof begin, "%s: ", net_strerror(result->error));
     write_reason(verdict->reason, begin, target, "");
-    if (result->error == NET_EPROTOCOL || result->error == NET_ETLS ||
-        result->error == NET_ECERTIFICATE) {
+    if (result->behind) {
+        write_reason(verdict->reason,
+                     "the connection was lost with another call's answer: ", target, "");
+    } else if (result->error == NET_EPROTOCOL || result->error == NET_ETLS ||
+               result->error == NET_ECERTIFICATE) {
         write_reason(verdict->reason, begin, target, result->detail);
     }
 }

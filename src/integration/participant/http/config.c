@@ -139,6 +139,7 @@ static void set_limits(etx__http_config *config, const etx_http_options *options
     config->target_in_flight_max =
         in_flight < ETX__HTTP_IN_FLIGHT_MAX ? in_flight : ETX__HTTP_IN_FLIGHT_MAX;
     config->target_queue_max = or_default(options->target_queue_max, 4096);
+    config->target_pipeline_max = or_default(options->target_pipeline_max, 1);
     config->breaker_failures = or_default(options->breaker_failures, 20);
     config->breaker_open_ms = or_default(options->breaker_open_ms, 1000);
     config->connect_ms = or_default(options->connect_ms, 5000);

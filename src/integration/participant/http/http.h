@@ -41,6 +41,7 @@ typedef struct etx__http_config {
     etx__http_allow allow;
     int names_listed;
     uint32_t target_in_flight_max, target_queue_max, breaker_failures, breaker_open_ms, connect_ms;
+    uint32_t target_pipeline_max;
     uint64_t answer_bytes_max;
     net_tls *tls; /* NULL: no call has needed it yet */
     char *key_id; /* NULL: calls are not signed */

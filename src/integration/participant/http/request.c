@@ -146,6 +146,7 @@ static int fetch(const request *self, uint64_t left_ms, net_done done) {
         .connect_ms = config->connect_ms < left_ms ? config->connect_ms : (uint32_t)left_ms,
         .timeout_ms = (uint32_t)left_ms,
         .answer_bytes_max = config->answer_bytes_max,
+        .pipeline_max = config->target_pipeline_max,
         .done = done,
         .user = self->job};
     return net_client_fetch(self->job->http->client, &fetch, NULL);
