@@ -41,7 +41,8 @@ static const cli_command retry_command = {
 static const cli_command park_command = {
     "(GID | filters | --all) (--server URL | --home URL) --why TEXT [options]",
     "Parks transactions: their participants are not called until they are resumed. Nothing is\n"
-    "dropped and no decision changes. Who and why are recorded.",
+    "dropped and no decision changes; but a deadline counts all the same: what is not decided by\n"
+    "then is decided abort, and undone once it is resumed. Who and why are recorded.",
     record_options,
     "  etx tx park order-17 --home file:/var/lib/shop/etx --why 'ledger under repair'\n"
     "  etx tx park --participant bank --home file:/var/lib/shop/etx --why 'bank is down'\n",

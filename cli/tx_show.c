@@ -197,9 +197,9 @@ static void print_status(cli_context *cli, const etx_status *status) {
     fprintf(cli->out, "%-11s %s\n%-11s %s%s%s%s%s\n", "gid", status->gid, "state",
             etx__cli_color(cli, CLI_BOLD), etx_state_name(status->state),
             etx__cli_color(cli, CLI_PLAIN), marks[0] != '\0' ? ", " : "", marks);
-    fprintf(cli->out, "%-11s %s, %s, home %s, partition %u\n", "driven",
-            etx_mode_name(status->mode), etx_durability_name(status->durability), status->home,
-            status->partition);
+    fprintf(cli->out, "%-11s %s%s%s, home %s, partition %u\n", "driven",
+            status->mode != 0 ? etx_mode_name(status->mode) : "", status->mode != 0 ? ", " : "",
+            etx_durability_name(status->durability), status->home, status->partition);
     print_moment(cli, "begun", status->begin_ms);
     print_moment(cli, "deadline", status->deadline_ms);
     print_moment(cli, "decided", status->decided_ms);

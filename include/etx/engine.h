@@ -70,7 +70,9 @@ typedef struct etx_options {
     uint32_t park_after;
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;
-    uint32_t flush_ms; /* records that nobody waits for are written after this; default 4 */
+    /* What nobody waits for (results that are answered, ends) is written after this, unless
+     * something else is written before and takes it along; default 4 */
+    uint32_t flush_ms;
     /* how long fences keep rows: deadlines must be below half; default 7 d */
     uint32_t fence_age_ms;
     etx_durability durability; /* what a transaction asks for by default: ETX_LOCAL */

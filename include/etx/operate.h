@@ -16,7 +16,8 @@ extern "C" {
 /* Calls now what would be called later. Nothing is recorded. ETX_ESTATE also of a parked one: it is
  * called once it is resumed. */
 ETX_API int etx_retry(etx_engine *engine, const char *gid);
-/* No calls until resumed. ETX_ESTATE: it has ended. */
+/* No calls until resumed; but its deadline counts, and decides abort if nothing else has decided by
+ * then. ETX_ESTATE: it has ended, or is parked already. */
 ETX_API int etx_park(etx_engine *engine, const char *gid, const char *who, const char *why);
 /* Takes a park back, and the mark that ETX made itself. */
 ETX_API int etx_resume(etx_engine *engine, const char *gid, const char *who, const char *why);

@@ -206,7 +206,7 @@ typedef struct etx_status {
     char gid[ETX_GID_MAX + 1];
     etx_state state;
     uint32_t marks;
-    etx_mode mode;
+    etx_mode mode; /* 0: not known, once it is ended and remembered only */
     etx_durability durability;
     char home[ETX_HOME_ID_LEN + 1];
     uint32_t partition;
@@ -283,8 +283,10 @@ typedef struct etx_cursor {
 
 typedef int (*etx_status_fn)(const etx_status *status, void *user);
 /* Up to `limit` transactions from `cursor` on, on the caller's thread. One that changes
- * meanwhile may be missed or come twice; one that does neither comes once. Of a shared home: what
- * this node has. Not from inline callbacks. */
+ * meanwhile may be missed or come twice; one that does neither comes once. A result of `each` that
+ * is not 0 stops, and is returned: the cursor stands behind the transaction that it was given then.
+ * After an error it stands behind the last one that `each` was given. Of a shared home: what this
+ * node has. Not from inline callbacks. */
 ETX_API int etx_list(etx_engine *engine,
                      const etx_filter *filter,
                      etx_cursor *cursor,

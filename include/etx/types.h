@@ -165,7 +165,8 @@ typedef enum etx_force {
 #define ETX_GID_MAX 128
 /* bytes of a branch's, participant's or node's name; the same alphabet */
 #define ETX_NAME_MAX 64
-#define ETX_REASON_MAX 191    /* bytes kept of a reason; longer ones are cut */
+/* bytes kept of a reason; longer ones are cut, not inside a character of UTF-8 */
+#define ETX_REASON_MAX 191
 #define ETX_BRANCHES_MAX 1024 /* the hard limit of branches a transaction; the default is 128 */
 
 /* The operation's name in the words of its kind: "try", "compensate", "deliver"... Static. Any

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../protocol/assert.h"
+#include "../protocol/copy.h"
 
 /* Whether a record may be written is admit's to say, before it is appended. What apply meets
  * beyond that comes from a log that two owners wrote, or from a gid that was used again: a
@@ -125,7 +126,7 @@ static uint8_t *reason_block(etx__core *core, const etx__entry *entry, etx_bytes
 }
 
 static etx_bytes reason_cut(etx_bytes reason) {
-    return (etx_bytes){reason.data, reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX};
+    return (etx_bytes){reason.data, etx__cut(reason.data, reason.len, ETX_REASON_MAX)};
 }
 
 /* Live, what finds no room is left out of the record too (etx__append): so what is folded from it

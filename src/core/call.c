@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../protocol/assert.h"
+#include "../protocol/copy.h"
 
 /* ---- calling */
 
@@ -180,7 +181,7 @@ static void keep_reason(etx__core *core, etx__branch *branch, etx_bytes reason) 
     if (reason.len == 0) {
         return;
     }
-    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    size_t len = etx__cut(reason.data, reason.len, ETX_REASON_MAX);
     core->pool.spans_kept = etx__spans_for_calls(core);
     uint8_t *block = etx__pool_alloc(&core->pool, len + 1);
     core->pool.spans_kept = 0;

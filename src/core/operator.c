@@ -59,13 +59,12 @@ static int refuse_state(const etx__core *core, const etx__entry *entry) {
 
 static int unpark(etx__core *core, etx__entry *entry, const etx__event *event) {
     int rc = 0;
-    if (entry->marks & ETX_MARK_PARKED) {
+    if (entry->marks & ETX_MARK_PARKED) { /* told once that record is durable */
         rc = mark(core, entry, event, ETX_FORCE_RESUME);
-    } else if (!entry->tx->r.stalled) {
-        return etx__refuse(core, ETX_ESTATE, "it is not parked");
-    }
-    if (entry->tx->r.stalled) {
+    } else if (entry->tx->r.stalled) {
         etx__tell(core, ETX_EVENT_RESUMED, entry, NULL, NULL, "by an operator");
+    } else {
+        return etx__refuse(core, ETX_ESTATE, "it is not parked");
     }
     core->stalled -= entry->tx->r.stalled;
     entry->tx->r.stalled = 0;
@@ -88,7 +87,7 @@ static int force_decision(etx__core *core, etx__entry *entry, const etx__event *
     if (rc == 0) {
         etx__attempts_restart(entry->tx);
     }
-    return rc;
+    return rc == ETX_ESTATE ? refuse_state(core, entry) : rc;
 }
 
 static int force(etx__core *core, etx__entry *entry, const etx__event *event) {

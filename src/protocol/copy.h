@@ -1,4 +1,4 @@
-/* Copies of what is short: gids, names, small payloads. */
+/* Copies of what is short: gids, names, small payloads, texts that are cut. */
 #ifndef ETX_PROTOCOL_COPY_H
 #define ETX_PROTOCOL_COPY_H
 
@@ -26,6 +26,25 @@ static inline void etx__copy(void *to, const void *from, size_t len) {
         at[len / 2] = data[len / 2];
         at[len - 1] = data[len - 1];
     }
+}
+
+/* So many of its bytes are kept where there is room for `most`: a character of UTF-8 (four bytes at
+ * most, those behind the first begin with the bits 10) is kept whole, or not at all. */
+static inline size_t etx__cut(const void *text, size_t len, size_t most) {
+    const uint8_t *byte = text;
+    size_t kept = most;
+    if (len <= most) {
+        return len;
+    }
+    while (kept > 0 && kept + 3 > most && (byte[kept] & 0xc0) == 0x80) {
+        kept--;
+    }
+    return kept;
+}
+
+/* The same of a text that ends with NUL. */
+static inline size_t etx__cut_text(const char *text, size_t most) {
+    return etx__cut(text, strnlen(text, most + 1), most);
 }
 
 #endif

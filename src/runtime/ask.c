@@ -11,6 +11,7 @@
 typedef struct etx__found {
     uint32_t size; /* with everything behind it */
     uint32_t branches;
+    uint32_t place; /* of a list: where it goes on with this one */
     etx_status status;
 } etx__found;
 
@@ -101,6 +102,7 @@ static int pack(etx_tx *request,
     }
     found = (etx__found *)(void *)(request->found + start);
     found->branches = branches;
+    found->place = (uint32_t)(entry - partition->memory->core->entry);
     found->size = (uint32_t)(request->found_len - start);
     return 0;
 }
@@ -363,6 +365,24 @@ static const etx_filter *filter_keep(etx_tx *request, const etx_filter *filter) 
     return copy;
 }
 
+/* Gives what was found, one by one, and moves the cursor behind what was given. */
+static int list_give(const etx_tx *request,
+                     etx_status_fn each,
+                     void *user,
+                     etx_cursor *cursor,
+                     uint32_t *ret_found) {
+    int rc = 0;
+    size_t at = 0;
+    for (; rc == 0 && at < request->found_len; (*ret_found)++) {
+        const etx__found *found = (const etx__found *)(const void *)(request->found + at);
+        rc = each(&found->status, user);
+        at += found->size;
+    }
+    const etx__found *next = (const etx__found *)(const void *)(request->found + at);
+    cursor->word[1] = at < request->found_len ? next->place : request->cursor.word[1];
+    return rc;
+}
+
 static int list_page(etx_engine *engine,
                      const etx_filter *filter,
                      etx_cursor *cursor,
@@ -388,13 +408,7 @@ static int list_page(etx_engine *engine,
     if (request == NULL) {
         return rc;
     }
-    cursor->word[1] = request->cursor.word[1];
-    *ret_found = 0;
-    for (size_t at = 0; rc == 0 && at < request->found_len; (*ret_found)++) {
-        const etx__found *found = (const etx__found *)(const void *)(request->found + at);
-        rc = each(&found->status, user);
-        at += found->size;
-    }
+    rc = rc != 0 ? rc : list_give(request, each, user, cursor, ret_found);
     etx__request_free(request);
     return rc;
 }
@@ -446,11 +460,11 @@ int etx_list(etx_engine *engine,
         uint32_t found = 0;
         rc = list_page(engine, &ours, cursor, limit, each, user, &found);
         limit -= found;
-        if (rc == 0 && cursor->word[1] == UINT64_MAX) {
+        if (cursor->word[1] == UINT64_MAX) {
             cursor->word[1] = 0;
             if (++cursor->word[0] == engine->partition_count) {
                 cursor->word[0] = 0;
-                return 0;
+                return rc;
             }
         }
     }

@@ -1,6 +1,7 @@
 /* Batches: records on their way to one slot, and the events that are told once they are durable. */
 #include <string.h>
 
+#include "../protocol/copy.h"
 #include "home.h"
 #include "../protocol/room.h"
 #include "partition.h"
@@ -134,13 +135,13 @@ static void keep_tale(etx__partition *partition,
     tale->state = entry->state;
     tale->marks = entry->marks;
     memcpy(tale->gid, entry->gid, entry->gid_len + 1u);
-    size_t len = reason != NULL ? strnlen(reason, ETX_REASON_MAX) : 0;
+    size_t len = reason != NULL ? etx__cut_text(reason, ETX_REASON_MAX) : 0;
     memcpy(tale->reason, reason != NULL ? reason : "", len);
     tale->reason[len] = 0;
 }
 
 static const char *reason_text(etx_bytes reason, char *room) {
-    size_t len = reason.len < ETX_REASON_MAX ? reason.len : ETX_REASON_MAX;
+    size_t len = etx__cut(reason.data, reason.len, ETX_REASON_MAX);
     if (len > 0) {
         memcpy(room, reason.data, len);
     }

@@ -1,6 +1,7 @@
 /* Calls: making them, and what a participant sees of one. */
 #include <string.h>
 
+#include "../protocol/copy.h"
 #include "callback.h"
 #include "home.h"
 #include "options.h"
@@ -160,7 +161,7 @@ int etx_call_reason(etx_call *call, const char *text) {
     if (text == NULL) {
         return etx__engine_invalid(call->engine, "a reason is a text, not NULL");
     }
-    size_t len = strnlen(text, ETX_REASON_MAX);
+    size_t len = etx__cut_text(text, ETX_REASON_MAX);
     memcpy(call->reason, text, len);
     call->reason[len] = 0;
     call->reason_len = (uint8_t)len;
@@ -524,7 +525,7 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
     if (reply == NULL) {
         return etx__engine_refuse(engine, ETX_ENOMEM);
     }
-    size_t len = ours.reason != NULL ? strnlen(ours.reason, ETX_REASON_MAX) : 0;
+    size_t len = ours.reason != NULL ? etx__cut_text(ours.reason, ETX_REASON_MAX) : 0;
     memcpy(reply->reason, len > 0 ? ours.reason : "", len);
     reply->reason[len] = 0;
     reply->reason_len = (uint8_t)len;

@@ -49,10 +49,7 @@ static void put_rest(etx__shard *shard, uint64_t until_us) {
         for (uint32_t i = 0; i < shard->partition_count; i++) {
             etx__partition *partition = shard->partition[i];
             busy |= partition->busy;
-            left |= partition->state == ETX__OPEN && partition->first != NULL;
-            if (partition->state == ETX__OPEN && partition->first != NULL) {
-                partition->first->wanted = 1;
-            }
+            left |= partition->state == ETX__OPEN && etx__flush_rest(partition);
         }
         if ((!busy && !left) || now >= until_us) {
             break;

@@ -472,6 +472,7 @@ void etx__partition_forget(etx__partition *partition, int rc) {
     partition->last = NULL;
     partition->again = 0;
     partition->wake_ms = UINT64_MAX;
+    partition->flush_ms = UINT64_MAX;
     memory_retire(partition, partition->memory);
     partition->memory = NULL;
     uint32_t before = atomic_exchange(&partition->live, 0);
@@ -571,6 +572,7 @@ etx__partition *etx__partition_make(etx__home *home, uint32_t number) {
         partition->job_done.kind = ETX__NODE_JOB;
         partition->put_usual_us = 100;
         partition->wake_ms = UINT64_MAX;
+        partition->flush_ms = UINT64_MAX;
         partition->lease_us = etx__home_shared(home) ? 0 : UINT64_MAX;
         etx__room_measure(partition);
     }

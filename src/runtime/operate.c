@@ -1,12 +1,13 @@
 /* What operators do, one transaction or many. */
 #include <string.h>
 
+#include "../protocol/copy.h"
 #include "home.h"
 #include "options.h"
 #include "request.h"
 
 static int keep_text(etx_tx *request, unsigned at, const char *text, size_t max) {
-    size_t len = text != NULL ? strnlen(text, max) : 0;
+    size_t len = text != NULL ? etx__cut_text(text, max) : 0;
     request->text[at] = etx__request_keep(request, text, len);
     return request->text[at].data != NULL ? 0 : etx__engine_refuse(request->engine, ETX_ENOMEM);
 }

@@ -142,8 +142,7 @@ void etx__partition_step(etx__partition *partition, etx__event *event) {
     } while (more && event->type == ETX__EV_FORGET);
 }
 
-/* Steps an event that goes through a list, as far as there is room. 0: memory is lacking. */
-static int step_list(etx__partition *partition, etx__list list, etx__event *event) {
+int etx__partition_step_list(etx__partition *partition, etx__list list, etx__event *event) {
     const etx__core *core = partition->memory->core;
     do {
         if (!etx__room_for_list(partition, list, event)) {
@@ -157,7 +156,7 @@ static int step_list(etx__partition *partition, etx__list list, etx__event *even
 static void step_durable(etx__partition *partition, uint64_t seq) {
     etx__event event = {.type = ETX__EV_DURABLE};
     event.u.durable.seq = seq;
-    partition->unsettled = !step_list(partition, ETX__UNDURABLE, &event);
+    partition->unsettled = !etx__partition_step_list(partition, ETX__UNDURABLE, &event);
 }
 
 /* ---- durable */
@@ -236,7 +235,8 @@ int etx__partition_put_due(const etx__partition *partition) {
 static void take_off(etx__partition *partition) {
     etx__event event = {.type = ETX__EV_FLUSH};
     if (partition->first->next == NULL) { /* what finds no room comes with the next */
-        step_list(partition, ETX__DIRTY, &event);
+        etx__partition_step_list(partition, ETX__DIRTY, &event);
+        etx__flush_note(partition);
     }
     partition->flying = partition->first;
     partition->first = partition->flying->next;
@@ -533,6 +533,7 @@ void etx__partition_tick(etx__partition *partition) {
         etx__event event = {.type = ETX__EV_TICK};
         etx__partition_step(partition, &event);
     }
+    etx__flush_look(partition);
     if (partition->busy && partition->flying != NULL) {
         watch_put(partition);
     }
@@ -556,13 +557,14 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-uint64_t etx__partition_wake(const etx__partition *partition) {
+uint64_t etx__partition_wake(etx__partition *partition) {
     if (wants_load(partition)) {
         return partition->retry_ms;
     }
     if (partition->state != ETX__OPEN) {
         return UINT64_MAX;
     }
+    etx__flush_note(partition);
     uint64_t wake = sooner(partition->wake_ms, leave_wake(partition));
     if (partition->unsettled) {
         wake = sooner(wake, partition->shard->now.mono_ms + LACK_MS);
@@ -577,12 +579,13 @@ uint64_t etx__partition_wake(const etx__partition *partition) {
     if (partition->again) {
         return sooner(wake, partition->retry_ms);
     }
+    if (!etx__partition_has_lease(partition)) {
+        return wake; /* the keeper rings */
+    }
     if (partition->first != NULL) {
         uint64_t flush = partition->first->since_ms + partition->home->engine->options.flush_ms;
         uint64_t due = partition->first->wanted ? 0 : flush;
-        due = due > partition->retry_ms ? due : partition->retry_ms;
-        wake =
-            etx__partition_has_lease(partition) ? sooner(wake, due) : wake; /* the keeper rings */
+        wake = sooner(wake, due > partition->retry_ms ? due : partition->retry_ms);
     }
-    return wake;
+    return sooner(wake, etx__flush_wake(partition));
 }

@@ -97,6 +97,7 @@ struct etx__partition {
     _Atomic uint64_t counter;       /* of gids made here */
     _Atomic uint32_t live;          /* transactions in flight, for placing new ones */
     uint64_t wake_ms;               /* the core's. monotonic */
+    uint64_t flush_ms;              /* then the answers in ETX__DIRTY are put; UINT64_MAX: none */
     /* batches */
     etx__batch *flying;       /* given to put */
     etx__batch *first, *last; /* forming */
@@ -171,6 +172,8 @@ void etx__partition_free(etx__partition *partition);
 /* ---- on the shard's thread */
 /* Steps the core and does what it says: encodes records, gives answers, sends calls off. */
 void etx__partition_step(etx__partition *partition, etx__event *event);
+/* Steps an event that goes through a list, as far as there is room. 0: memory is lacking. */
+int etx__partition_step_list(etx__partition *partition, etx__list list, etx__event *event);
 /* Puts what is due: on this thread if that is allowed, else on the writer's. 1: something was
  * begun or done. */
 int etx__partition_put(etx__partition *partition, int may_inline);
@@ -186,7 +189,7 @@ void etx__partition_tick(etx__partition *partition);
 /* Sets the gauges of the metrics to what the core has now. */
 void etx__partition_gauges(etx__partition *partition);
 /* When it wants to be looked at by itself. monotonic ms */
-uint64_t etx__partition_wake(const etx__partition *partition);
+uint64_t etx__partition_wake(etx__partition *partition);
 /* Everybody who waits hears rc; what is not durable is dropped. */
 void etx__partition_forget(etx__partition *partition, int rc);
 /* A callback has returned to a core's memory. */
@@ -246,6 +249,15 @@ int etx__batch_give_back(etx__partition *partition, etx__batch **from, int error
 /* Keeps the events that a record is, if somebody wants them. */
 void etx__tales_keep(etx__partition *partition, const etx_record *record, const etx__entry *entry);
 void etx__tales_tell(etx__partition *partition, etx__batch *batch);
+
+/* ---- answers that nobody waits for (flush.c). The shard's */
+/* Looks whether there are any; the time of those that are new counts from here on. */
+void etx__flush_note(etx__partition *partition);
+/* Has those put which have waited for long enough; says when to look again. monotonic ms */
+void etx__flush_look(etx__partition *partition);
+uint64_t etx__flush_wake(const etx__partition *partition);
+/* Closing: they are put now, as what forms is. 0: there is nothing to be put. */
+int etx__flush_rest(etx__partition *partition);
 
 /* ---- space: what the log has of it (full.c). The shard's */
 /* Asks the log whether it is full. */

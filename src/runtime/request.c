@@ -225,7 +225,7 @@ void etx__request_answer(etx_tx *request, int rc) {
 }
 
 static void say(char *reason, const char *text) {
-    size_t len = strnlen(text, ETX_REASON_MAX);
+    size_t len = etx__cut_text(text, ETX_REASON_MAX);
     memcpy(reason, text, len);
     reason[len] = 0;
 }

@@ -45,7 +45,6 @@ void etx__status_fill(const etx__partition *partition,
     memcpy(status->gid, entry->gid, entry->gid_len + 1u);
     status->state = (etx_state)entry->state;
     status->marks = etx__entry_marks(entry);
-    status->mode = ETX_SUBMITTED;
     status->durability = etx__home_grade(partition->home);
     memcpy(status->home, partition->home->info.id, sizeof status->home);
     status->partition = partition->number;

@@ -84,9 +84,10 @@ static void forced(void **state) {
     shop_make(&shop);
     atomic_store(&shop.stuck.forward_reply, ETX_WORKING);
     submit(&shop, "one");
-    assert_int_equal(
+    is_refused_with(
+        &shop,
         etx_force_by_hand(shop.engine, "one", ETX_FORCE_COMMIT, NULL, ETX_FORWARD, "ann", "try"),
-        ETX_ESTATE);
+        "not all forward results are there");
     rig_must(
         shop.engine,
         etx_force_by_hand(shop.engine, "one", ETX_FORCE_ABORT, NULL, ETX_FORWARD, "ann", "no more"),
