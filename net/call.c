@@ -86,7 +86,7 @@ void net__call_cancel(net_task *task) {
     pthread_mutex_unlock(&client->lock);
     if (valid && !call->begun) {
         call->cancelled = 1;
-    } else if (valid) {
+    } else if (valid && !call->ended) {
         net__call_fail(call, NET_ECANCELLED, net__link_has_sent(call), 0, "");
     }
     if (client->freed) {
@@ -265,14 +265,20 @@ void net__call_fail(net__call *call, int error, int sent, int stale, const char 
     net_client *client = call->client;
     net__link *link = call->link;
     net__target *target = call->target;
+    int told = call->ended;
     client->holds++; /* the callback may free it */
-    leave(call);
-    if (link != NULL) {
-        net__link_leave(link, call);
+    if (!told) {
+        leave(call);
     }
-    call->done(call->id, &result, call->user);
-    net__call_give_back(call);
-    if (link != NULL) {
+    int closes = link != NULL && net__link_lacks(link, call);
+    int stays = call->link != NULL;
+    if (!told) {
+        call->done(call->id, &result, call->user);
+    }
+    if (!stays) {
+        net__call_give_back(call);
+    }
+    if (closes) {
         net__link_close(link);
     }
     if (target != NULL) {
@@ -295,9 +301,11 @@ void net__call_answer(net__call *call, const char *bytes) {
                                .body = {bytes + message->head_len, message->body_len},
                                .detail = "",
                                .message = &whole};
-    leave(call);
     net__link_leave(link, call);
-    call->done(call->id, &result, call->user);
+    if (!call->ended) {
+        leave(call);
+        call->done(call->id, &result, call->user);
+    }
     net__call_give_back(call);
 }
 

@@ -50,7 +50,7 @@ struct net__call {
     uint64_t base; /* bytes that the system had taken of the link when this one's turn came */
     int tries;
     int begun;
-    int ended;     /* its callback is called, or was */
+    int ended;     /* its end was told; on a link it keeps the place of its answer */
     int cancelled; /* before it was begun */
     int behind;    /* its connection has ended for another request's sake */
     uint32_t connect_ms;
@@ -146,7 +146,8 @@ void net__client_release(net_client *client);
 
 /* ---- call.c */
 net__call *net__call_take(net_client *client);
-/* Back into the table; its id is void. */
+/* Back into the table; its id is void. One that has ended and still is of a link goes back when
+ * that has had its answer, or is closed. */
 void net__call_give_back(net__call *call);
 /* Ends a request by an error. `sent` as in net_result. */
 void net__call_fail(net__call *call, int error, int sent, int stale, const char *detail);
@@ -187,6 +188,9 @@ void net__link_add(net__link *link, net__call *call);
 void net__link_leave(net__link *link, net__call *call);
 /* Whether bytes of a request may have reached the peer. */
 int net__link_has_sent(const net__call *call);
+/* A request has ended before its answer came. If something of it was sent behind another, it stays,
+ * and its answer will be told to nobody. 1: the link must be closed, 0: it goes on. */
+int net__link_lacks(net__link *link, net__call *call);
 /* So many bytes more of the requests were taken for sending. */
 void net__link_count_sent(net__link *link, size_t taken);
 /* Takes from a link that is about to be closed the requests that may be sent on another one, the

@@ -193,7 +193,7 @@ static int is_interim(net__link *link) {
 static int tell_piece(net__link *link, const char *bytes) {
     net__call *call = link->call;
     size_t told = link->told;
-    if (call->piece == NULL || link->message.body_len == told) {
+    if (call->piece == NULL || call->ended || link->message.body_len == told) {
         return 1;
     }
     link->told = link->message.body_len;

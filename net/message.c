@@ -143,8 +143,8 @@ static int is_bare(const net__message *message) {
 }
 
 /* 1xx and 204 must not announce a body (RFC 9110, 8.6; RFC 9112, 6.1). Who does so may well send
- * it, and its bytes would be taken for the next answer. 304 and the answer to HEAD may announce what
- * they do not have; but what comes behind them is not trusted to be an answer. */
+ * it, and its bytes would be taken for the next answer. 304 and the answer to HEAD may announce
+ * what they do not have; but what comes behind them is not trusted to be an answer. */
 static net__reading judge_bare(net__message *message) {
     int announces = message->encodings > 0 || message->length > 0;
     unsigned status = message->parser.status_code;

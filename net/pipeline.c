@@ -45,6 +45,19 @@ void net__link_leave(net__link *link, net__call *call) {
     call->link = NULL;
 }
 
+int net__link_lacks(net__link *link, net__call *call) {
+    int first = call == link->call;
+    int stays = !first && net__link_has_sent(call);
+    int wanted = 0;
+    for (const net__call *other = link->call; other != NULL; other = other->next) {
+        wanted |= !other->ended;
+    }
+    if (!stays) {
+        net__link_leave(link, call);
+    }
+    return first || !wanted;
+}
+
 void net__link_count_sent(net__link *link, size_t taken) {
     while (taken > 0) {
         net__call *call = link->sending;
@@ -66,6 +79,9 @@ net__call *net__link_take_unsent(net__link *link) {
     for (net__call *call = link->call, *next; call != NULL; call = next) {
         int sent = net__link_has_sent(call);
         next = call->next;
+        if (call->ended) {
+            continue;
+        }
         if ((!sent || link->said_last) && call->tries < NET__TRIES_MAX) {
             net__link_leave(link, call);
             call->next = unsent;
@@ -86,9 +102,9 @@ void net__link_end_others(net__link *link, net__call *unsent) {
         unsent = next;
     }
     while (link->call != NULL) {
-        link->call->behind = 1;
-        net__call_fail(link->call, client->freed ? NET_ECANCELLED : NET_ECLOSED,
-                       link->call->sent > 0, 0,
+        net__call *call = link->call;
+        call->behind = 1;
+        net__call_fail(call, client->freed ? NET_ECANCELLED : NET_ECLOSED, call->sent > 0, 0,
                        "the connection ended before the answer to a request before it");
     }
 }

@@ -71,7 +71,8 @@ typedef struct etx_options {
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;
     /* What nobody waits for (results that are answered, ends) is written after this, unless
-     * something else is written before and takes it along; default 4 */
+     * something else is written before and takes it along; default 20: sooner, it would often
+     * be written just when the decision is due that makes it superfluous, and that would wait */
     uint32_t flush_ms;
     /* how long fences keep rows: deadlines must be below half; default 7 d */
     uint32_t fence_age_ms;

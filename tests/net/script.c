@@ -32,6 +32,9 @@ static void play_act(script *self, int fd, const act *one) {
     if (!one->hasty) {
         wait_for_head(self, fd);
     }
+    while (one->gated && !atomic_load(&self->go)) {
+        usleep(1000);
+    }
     send_bytes(fd, one->say, one->len != 0 ? one->len : strlen(one->say));
     switch (one->then) {
         case RESET:

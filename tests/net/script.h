@@ -10,6 +10,7 @@ typedef struct act {
     const char *say;
     size_t len;                                       /* 0: strlen */
     int hasty;                                        /* say it before anything came */
+    int gated;                                        /* say it when `go` is set */
     enum { CLOSE, RESET, WAIT, ENDLESS, AGAIN } then; /* AGAIN: the next act on this connection */
 } act;
 
@@ -20,6 +21,7 @@ typedef struct script {
     uint16_t port;
     _Atomic int requests;
     _Atomic int connections;
+    _Atomic int go;
     pthread_t thread;
 } script;
 

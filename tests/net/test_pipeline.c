@@ -33,6 +33,7 @@ typedef struct all {
 static void on_done(uint64_t id, const net_result *result, void *user) {
     one *self = user;
     assert_true(id == self->id);
+    assert_int_equal(self->done, 0);
     self->done++;
     self->error = result->error;
     self->sent = result->sent;
@@ -383,8 +384,75 @@ static void test_unsent_behind(void **state) {
     free(large);
 }
 
-/* One in the middle is cancelled: the others are unknown, or sent again, and end once each. */
-static void test_cancelled_in_the_middle(void **state) {
+/* One behind another is cancelled, and one is out of time: the others hear their own answers. */
+static void test_cancelled_behind(void **state) {
+    static const act acts[] = {
+        {.say = FINE "w", .then = AGAIN},
+        {.say = FINE "a" FINE "b" FINE "c" FINE "d", .gated = 1, .then = AGAIN},
+        {.say = FINE "e", .then = WAIT}};
+    script server = {.acts = acts, .count = 3};
+    all self;
+    (void)state;
+    script_start(&server);
+    all_begin(&self, 0);
+    warm(&self, server.port);
+    begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY});
+    begin(&self, 1, server.port, (net_fetch){.pipeline_max = MANY});
+    begin(&self, 2, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 100});
+    begin(&self, 3, server.port, (net_fetch){.pipeline_max = MANY});
+    for (int i = 0; i < 5; i++) {
+        net_loop_turn(self.loop, 10);
+    }
+    net_client_cancel(self.client, self.one[1].id);
+    wait_for(&self, 2);
+    net_client_cancel(self.client, self.one[1].id);
+    assert_int_equal(self.one[1].error, NET_ECANCELLED);
+    assert_int_equal(self.one[1].sent, 1);
+    assert_int_equal(self.one[2].error, NET_ETIMEOUT);
+    assert_int_equal(self.one[2].sent, 1);
+    assert_int_equal(net_client_count(self.client).requests, 2);
+    atomic_store(&server.go, 1);
+    wait_for(&self, 4);
+    assert_string_equal(self.one[0].body, "a");
+    assert_string_equal(self.one[3].body, "d");
+    assert_int_equal(net_client_count(self.client).kept, 1);
+    begin_some(&self, 4, 1, server.port, MANY);
+    wait_for(&self, 5);
+    assert_string_equal(self.one[4].body, "e");
+    assert_int_equal(atomic_load(&server.connections), 1);
+    all_end(&self);
+    script_stop(&server);
+}
+
+/* What is left on a connection is an answer that nobody wants any more: it is not waited for. */
+static void test_nobody_waits(void **state) {
+    static const act acts[] = {{.say = FINE "w", .then = AGAIN},
+                               {.say = FINE "a", .gated = 1, .then = WAIT}};
+    script server = {.acts = acts, .count = 2};
+    all self;
+    (void)state;
+    script_start(&server);
+    all_begin(&self, 0);
+    warm(&self, server.port);
+    begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY});
+    begin(&self, 1, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 100});
+    begin(&self, 2, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 1000});
+    wait_for(&self, 1);
+    assert_int_equal(self.one[1].error, NET_ETIMEOUT);
+    atomic_store(&server.go, 1);
+    wait_for(&self, 2);
+    assert_string_equal(self.one[0].body, "a");
+    assert_int_equal(net_client_count(self.client).connections, 1);
+    wait_for(&self, 3);
+    assert_int_equal(self.one[2].error, NET_ETIMEOUT);
+    net_loop_turn(self.loop, 0);
+    assert_int_equal(net_client_count(self.client).connections, 0);
+    all_end(&self);
+    script_stop(&server);
+}
+
+/* The first is cancelled: the others are unknown, and all end once each. */
+static void test_cancelled_first(void **state) {
     static const act acts[] = {{.say = FINE "w", .then = AGAIN}, {.say = "", .then = WAIT}};
     script server = {.acts = acts, .count = 2};
     all self;
@@ -396,11 +464,11 @@ static void test_cancelled_in_the_middle(void **state) {
     for (int i = 0; i < 5; i++) {
         net_loop_turn(self.loop, 10);
     }
-    net_client_cancel(self.client, self.one[1].id);
+    net_client_cancel(self.client, self.one[0].id);
     wait_for(&self, 3);
-    assert_int_equal(self.one[1].error, NET_ECANCELLED);
-    assert_int_equal(self.one[1].sent, 1);
-    check_behind(&self.one[0]);
+    assert_int_equal(self.one[0].error, NET_ECANCELLED);
+    assert_int_equal(self.one[0].sent, 1);
+    check_behind(&self.one[1]);
     check_behind(&self.one[2]);
     all_end(&self);
     script_stop(&server);
@@ -452,7 +520,9 @@ int main(void) {
         cmocka_unit_test(test_last_answer),
         cmocka_unit_test(test_a_server_that_always_ends),
         cmocka_unit_test(test_unsent_behind),
-        cmocka_unit_test(test_cancelled_in_the_middle),
+        cmocka_unit_test(test_cancelled_behind),
+        cmocka_unit_test(test_nobody_waits),
+        cmocka_unit_test(test_cancelled_first),
         cmocka_unit_test(test_freed_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
