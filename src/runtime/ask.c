@@ -378,8 +378,10 @@ static int list_give(const etx_tx *request,
         rc = each(&found->status, user);
         at += found->size;
     }
-    const etx__found *next = (const etx__found *)(const void *)(request->found + at);
-    cursor->word[1] = at < request->found_len ? next->place : request->cursor.word[1];
+    cursor->word[1] = request->cursor.word[1];
+    if (at < request->found_len) {
+        cursor->word[1] = ((const etx__found *)(const void *)(request->found + at))->place;
+    }
     return rc;
 }
 
