@@ -53,6 +53,21 @@ int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name
     return rc == 0 ? 0 : refuse_url(x, object, name, rc, why);
 }
 
+int etxd_content_make(etxd_exchange *x,
+                      const void *bytes,
+                      size_t len,
+                      void **ret_content,
+                      size_t *ret_len) {
+    *ret_len = 0;
+    *ret_content = x->traceparent[0] != '\0' ? malloc(len) : NULL;
+    if (x->traceparent[0] == '\0') {
+        return 0;
+    }
+    return *ret_content != NULL && etx_http_content(bytes, len, *ret_content, ret_len) == 0
+               ? 0
+               : etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
+}
+
 /* ---- kind and fields */
 
 static int read_kind(reading *r) {
@@ -329,7 +344,9 @@ static int write_bytes(reading *r, etxd_leaf *leaf) {
     }
     leaf->branch.payload = leaf->bytes;
     leaf->branch.payload_len = len;
-    return 0;
+    rc = etxd_content_make(r->x, leaf->bytes, len, &leaf->content, &leaf->branch.content_len);
+    leaf->branch.content = leaf->content;
+    return rc;
 }
 
 static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
@@ -380,5 +397,6 @@ int etxd_leaf_read(etxd_exchange *x,
 void etxd_leaf_free(etxd_leaf *leaf) {
     free(leaf->depends_on);
     free(leaf->bytes);
+    free(leaf->content);
     *leaf = (etxd_leaf){.bytes = NULL};
 }

@@ -146,6 +146,11 @@ int etx_http_initiator_write(const char *url,
                              char *why,
                              size_t size);
 
+/* What a repeat of those bytes is known by, for etx_branch.content or initiator_content: all but
+ * the traceparent, as if there were none. `ret_content` has room for `len` bytes. Errors:
+ * ETX_EINVALID (nothing that write made). Any thread. */
+int etx_http_content(const void *bytes, size_t len, void *ret_content, size_t *ret_len);
+
 /* The header `traceparent` of a call, the same for who makes the call and who reports it: the trace
  * of `caller` (NULL or not valid: one that follows from the gid, sampled) and a span that follows
  * from gid, branch, operation and attempt (after a restart of the engine attempts begin again).

@@ -130,6 +130,45 @@ class Submitted(Case):
         body["branches"][0]["payload"] = 2
         self.expect(self.server.post("/v1/transactions", body), 409, "conflict")
 
+    def test_a_repeat_has_a_span_of_its_own(self):
+        """Whoever repeats a request does so in another span, or in none: it is the same."""
+        spans = [{"traceparent": f"00-{n:032x}-{n:016x}-01"} for n in (5, 6)] + [{}]
+        url = self.part.url
+        other = url + "/other"
+        for first in range(3):
+            begins = [{"gid": f"s{first}", "branches": [self.part.tcc()]},
+                      {"gid": f"q{first}", "mode": "interactive", "query_url": url + "/q"},
+                      {"gid": f"r{first}", "mode": "resumed", "resume_url": url + "/q"}]
+            for body, changed in zip(begins, ({"branches": [self.part.tcc("other")]},
+                                              {"query_url": other}, {"resume_url": other})):
+                for headers in [spans[first]] + spans:
+                    self.submit(body, headers=headers)
+                self.expect(self.server.post("/v1/transactions", {**body, **changed},
+                                             headers=spans[first]), 409, "conflict")
+            path = f"/v1/transactions/q{first}/branches"
+            for headers in [spans[first]] + spans:
+                self.expect(self.server.post(path, self.part.tcc(name="x"), headers=headers), 200)
+            self.expect(self.server.post(path, self.part.tcc("other", name="x"),
+                                         headers=spans[first]), 409, "conflict")
+
+    def test_who_joins_from_within_its_try_joins_again(self):
+        """The second attempt's span is another: a conflict would be a refusal, and an abort."""
+        attempts = []
+
+        def try_and_join(headers, _body):
+            answer = self.server.post(f"/v1/transactions/{headers['Etx-Gid']}/branches",
+                                      self.part.tcc("sub", name="sub"),
+                                      headers={"traceparent": headers["traceparent"]})
+            attempts.append(headers["traceparent"])
+            return (409 if answer.status != 200 else 503 if len(attempts) == 1 else 200), b""
+        self.part.rules["/a/try"] = try_and_join
+        branch = self.part.tcc(name="a")
+        gid = self.submit({"mode": "interactive", "branches": [branch]}).json["gid"]
+        self.eventually(lambda: len(attempts) > 1)
+        answer = self.server.post(f"/v1/transactions/{gid}/commit", {"wait": "ended"})
+        self.assertEqual(answer.json["state"], "COMMITTED")
+        self.assertNotEqual(attempts[0], attempts[1])
+
     def test_deadline(self):
         self.part.rules["/a/try"] = lambda headers, body: (425, b"")
         answer = self.submit({"branches": [self.part.tcc()], "deadline_ms": 300, "wait": "ended"})
