@@ -48,6 +48,14 @@ class Submitted(Case):
         self.assertEqual(answer.json["state"], "COMMITTED")
         self.assertEqual(sorted(self.part.paths()), ["/m", "/n", "/x/commit", "/x/prepare"])
 
+    def test_the_query_of_a_base_stays_one(self):
+        url = self.part.url
+        for base in ("/b?x=1", "/b/?x=1", "?x=a/b?c"):
+            self.submit({"branches": [{"kind": "tcc", "url": url + base}], "wait": "ended"})
+        self.assertEqual(self.part.paths(), [
+            "/b/try?x=1", "/b/confirm?x=1", "/b/try?x=1", "/b/confirm?x=1",
+            "/try?x=a/b?c", "/confirm?x=a/b?c"])
+
     def test_payload_byte_for_byte(self):
         raw = '{"a" : 1.50, "u":"\\u00e4\\/",\n\t"e":[ ] ,"big":1E3}'
         body = ('{"branches":[{"kind":"saga","name":"payload","action":"%s/p","compensate":"%s/q",'
