@@ -425,6 +425,25 @@ class Looking(Case):
             self.expect(self.server.get("/v1/transactions" + query), 400, "bad-query")
         self.assertIn("did you mean 'state'", self.server.get("/v1/transactions?stat=A").text)
 
+    def test_force_speaks_of_the_branchs_kind(self):
+        """'notify' and 'confirm' are both what is done on commit, of two kinds."""
+        self.stuck("f")
+        force = {"who": "ann", "why": "test", "as": "done", "branch": "it"}
+        for word in ("action", "prepare", "deliver", "notify", "commit", "rollback", "compensate"):
+            answer = self.server.post("/v1/transactions/f/force", {**force, "operation": word})
+            self.expect(answer, 400, "bad-value")
+            self.assertEqual(answer.json["pointer"], "/operation")
+            self.assertIn(f"kind tcc, and has no operation {word}", answer.json["detail"])
+        branch = self.server.get("/v1/transactions/f").json["branches"][0]
+        self.assertEqual((branch["forward"], branch["by_hand"]), (None, False))
+        self.expect(self.server.post("/v1/transactions/f/force", {
+            **force, "branch": "other", "operation": "try"}), 404, "not-found")
+        self.expect(self.server.post("/v1/transactions/none/force", {
+            **force, "operation": "try"}), 404, "not-found")
+        self.expect(self.server.post("/v1/transactions/f/force", {
+            **force, "operation": "try"}), 200)
+        self.eventually(lambda: self.server.get("/v1/transactions/f").json["state"] == "COMMITTED")
+
     def test_operate(self):
         self.stuck("o")
         said = {"who": "ann", "why": "test"}
