@@ -337,6 +337,26 @@ class Interactive(Case):
         self.post("nobody/commit", {}, 404, "not-found")
         self.post("mine/commit", {"wait": "begun"}, 400, "bad-value")
 
+    def test_nothing_is_begun_with_a_bad_branch(self):
+        """As if it were submitted: all its branches are judged before the first is called."""
+        first = self.part.tcc(name="a")
+        for mode in ({"mode": "interactive"},
+                     {"mode": "resumed", "resume_url": self.part.url + "/resume"}):
+            for second, status, code, pointer in (
+                    ({"name": "b", "depends_on": ["zz"]}, 400, "invalid", "/depends_on/0"),
+                    ({"name": "b", "depends_on": ["a", "b"]}, 400, "invalid", "/depends_on/1"),
+                    ({"name": "b", "depends_on": ["a", "c"]}, 400, "invalid", "/depends_on/1"),
+                    ({"name": "a", "payload": 2}, 409, "conflict", "")):
+                answer = self.server.post("/v1/transactions", {
+                    "gid": "bad", **mode,
+                    "branches": [first, self.part.tcc("b", **second), self.part.tcc(name="c")]})
+                self.expect(answer, status, code)
+                self.assertEqual(answer.json["pointer"], "/branches/1" + pointer)
+                self.expect(self.server.get("/v1/transactions/bad"), 404, "not-found")
+        self.assertEqual(self.part.calls, [])
+        gid = self.begin(branches=[first, self.part.tcc(name="b", depends_on=["a"])])
+        self.assertEqual(self.post(f"{gid}/commit", {"wait": "ended"}).json["state"], "COMMITTED")
+
     def test_silence_aborts(self):
         gid = self.begin(deadline_ms=200, branches=[self.part.tcc(name="x")])
         self.eventually(lambda: self.server.get(f"/v1/transactions/{gid}").json["state"]
