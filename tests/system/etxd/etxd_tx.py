@@ -308,7 +308,8 @@ class Interactive(Case):
     def test_abort(self):
         gid = self.begin(branches=[self.part.tcc(name="x")])
         self.assertEqual(self.post(f"{gid}/abort", {"wait": "ended"}).json["state"], "ABORTED")
-        self.post(f"{gid}/branches", self.part.tcc(name="y"), 409, "state")
+        answer = self.post(f"{gid}/branches", self.part.tcc(name="y"), 409, "state")
+        self.assertIn(": GET /v1/transactions/{gid} says how", answer.json["detail"])
         self.assertEqual(self.post("never-begun/abort", {"wait": "ended"}).json["marks"].count(
             "never-begun"), 1)
         self.expect(self.server.post("/v1/transactions", {
