@@ -54,7 +54,7 @@ typedef struct etx_http_options {
     const char *sign_key_id; /* printable, without '"' and '\'; NULL: calls are not signed */
     const void *sign_key;    /* of HMAC-SHA256: at least 16 bytes */
     size_t sign_key_len;
-    const char *const *headers; /* "Name: value", given to every call of every target */
+    const char *const *headers; /* "Name: value", for each call; before a branch's of the name */
     size_t header_count;
     etx_http_report_fn on_report; /* hears of each call; a reload leaves it as it is */
     void *report_user;            /* borrowed until free */
