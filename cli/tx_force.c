@@ -37,9 +37,11 @@ typedef struct force_plan {
     etx_operation operation;
 } force_plan;
 
+/* The words of all kinds, by etx_operation. */
+static const char *const plain[] = {"forward", "commit", "undo"};
+
 /* "confirm" and "commit" are ETX_COMMIT, "cancel", "rollback" and "undo" are ETX_UNDO... */
 static int find_operation(const char *name, etx_operation *ret_operation) {
-    static const char *const plain[] = {"forward", "commit", "undo"};
     int kind;
     int operation;
     for (operation = ETX_FORWARD; operation <= ETX_UNDO; operation++) {
@@ -53,6 +55,39 @@ static int find_operation(const char *name, etx_operation *ret_operation) {
         }
     }
     return -1;
+}
+
+/* Of the branch that is to be settled. */
+typedef struct force_branch {
+    const char *name;
+    etx_kind kind; /* 0: not found */
+} force_branch;
+
+static int note_kind(const etx_branch_status *branch, void *user) {
+    force_branch *found = user;
+    if (strcmp(branch->name, found->name) == 0) {
+        found->kind = branch->kind;
+    }
+    return 0;
+}
+
+/* Whoever says the word of another kind means another branch. */
+static int check_word(cli_context *cli,
+                      tx_client *client,
+                      const char *gid,
+                      const tx_options *options,
+                      etx_operation operation) {
+    force_branch found = {options->branch, (etx_kind)0};
+    etx_status status = {.size = sizeof status};
+    if (strcmp(options->operation, plain[operation]) == 0 ||
+        client->ops->show(client, gid, &status, note_kind, &found) != 0 || found.kind == 0 ||
+        strcmp(options->operation, etx_operation_name(found.kind, operation)) == 0) {
+        return CLI_OK; /* what else is wrong, force says */
+    }
+    (void)etx__cli_fail(cli, "'etx tx show GID' says how far each branch is, in its kind's words",
+                        "--operation: branch %s of %s is of kind %s, which has no %s",
+                        options->branch, gid, etx_kind_name(found.kind), options->operation);
+    return CLI_NO;
 }
 
 static int plan_settling(cli_context *cli, const tx_options *options, force_plan *ret_plan) {
@@ -108,6 +143,11 @@ int etx__command_tx_force(cli_context *cli, int argc, char **argv) {
     code = etx__tx_open(cli, &options, 1, &client);
     if (code != CLI_OK) {
         return code;
+    }
+    if (plan.what == ETX_FORCE_DONE &&
+        check_word(cli, client, args.values[0], &options, plan.operation) != CLI_OK) {
+        client->ops->close(client);
+        return CLI_NO;
     }
     rc = client->ops->force(client, args.values[0], plan.what, options.branch, plan.operation,
                             options.who, options.why);

@@ -130,6 +130,19 @@ void etxd_refuse(etxd_exchange *x) {
                      status == 401 ? "WWW-Authenticate" : NULL, "Bearer realm=\"etxd\"");
 }
 
+/* The library names the function to ask: over HTTP that is a route. */
+static void name_route(char *message, size_t size) {
+    static const char function[] = "etx_query", by[] = " by gid";
+    char *at = strstr(message, function);
+    char rest[400];
+    if (at != NULL) {
+        const char *from = at + sizeof function - 1;
+        from += strncmp(from, by, sizeof by - 1) == 0 ? sizeof by - 1 : 0;
+        snprintf(rest, sizeof rest, "%s", from);
+        snprintf(at, size - (size_t)(at - message), "GET /v1/transactions/{gid}%s", rest);
+    }
+}
+
 int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
     char message[400] = "";
     etxd_code code = etxd_problem_of(rc);
@@ -138,6 +151,9 @@ int etxd_fail(etxd_exchange *x, int rc, const char *reason) {
     } else if (x->server->engine != NULL && rc != ETX_EUNKNOWN) {
         /* whose patience is over may find another request's: that which was said last */
         etx_engine_message(x->server->engine, message, sizeof message);
+    }
+    if (rc == ETX_ESTATE || rc == ETX_EUNKNOWN) {
+        name_route(message, sizeof message);
     }
     if (code == ETXD_INTERNAL_PROBLEM) {
         char trace[33];

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 512 };
-
 static const struct {
     const char *name;
     unsigned bit;
@@ -104,7 +102,8 @@ static int add_token(etxd_tokens *tokens, const etxd_token *token) {
 
 int etxd_tokens_read(const char *path, etxd_tokens *ret_tokens, char *message, size_t size) {
     etxd_tokens tokens = {NULL, 0};
-    char line[LINE_BYTES];
+    char *line = NULL; /* whole, however long: half a line would be another one */
+    size_t room = 0;
     unsigned number = 0;
     const char *why = "";
     int rc = 0;
@@ -113,7 +112,7 @@ int etxd_tokens_read(const char *path, etxd_tokens *ret_tokens, char *message, s
         snprintf(message, size, "%.200s: %s", path, strerror(errno));
         return -1;
     }
-    while (rc >= 0 && fgets(line, sizeof line, file) != NULL) {
+    while (rc >= 0 && getline(&line, &room, file) >= 0) {
         etxd_token token;
         number++;
         rc = read_line(line, &token, &why);
@@ -122,6 +121,11 @@ int etxd_tokens_read(const char *path, etxd_tokens *ret_tokens, char *message, s
             rc = -1;
         }
     }
+    if (rc >= 0 && !feof(file)) {
+        why = strerror(errno);
+        rc = -1;
+    }
+    free(line);
     fclose(file);
     if (rc < 0) {
         snprintf(message, size, "%.200s:%u: %s", path, number, why);

@@ -20,6 +20,7 @@ typedef struct etxd_leaf {
     etx_branch branch;
     const char **depends_on;
     void *bytes;
+    void *content; /* of `bytes`, if not all of them is */
 } etxd_leaf;
 
 /* All that a POST of a transaction says. Texts are borrowed from the body. */
@@ -31,6 +32,7 @@ typedef struct etxd_plan {
     size_t count;
     size_t at; /* the branch that is enlisted next */
     void *initiator;
+    void *content; /* of `initiator`, if not all of it is */
     etx_tx *tx;
     char gid[ETX_GID_MAX + 1]; /* made for a token that is bound to a prefix */
 } etxd_plan;
@@ -45,6 +47,13 @@ int etxd_leaf_read(etxd_exchange *x,
                    const char *extra,
                    etxd_leaf *ret);
 void etxd_leaf_free(etxd_leaf *leaf);
+/* What is content of bytes that were written for HTTP: a repeat may have another traceparent. NULL
+ * and 0 if the request has none: all is. 0, or -1 and a problem. */
+int etxd_content_make(etxd_exchange *x,
+                      const void *bytes,
+                      size_t len,
+                      void **ret_content,
+                      size_t *ret_len);
 /* May that URL be called? */
 int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url);
 

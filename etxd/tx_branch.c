@@ -47,10 +47,35 @@ static int refuse_url(etxd_exchange *x,
     return etxd_json_point(object, name);
 }
 
+static int refuse_fragment(etxd_exchange *x, const etxd_object *object, const char *name) {
+    (void)etxd_json_refuse(object, name, "%s: a URL that is called has no fragment", name);
+    etxd_problem_hint(&x->problem, "leave out '#' and what follows: nobody would be told it");
+    return -1;
+}
+
 int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name, const char *url) {
     char why[200] = "";
-    int rc = etx_http_allowed(x->server->http, url, why, sizeof why);
+    int rc;
+    if (strchr(url, '#') != NULL) {
+        return refuse_fragment(x, object, name);
+    }
+    rc = etx_http_allowed(x->server->http, url, why, sizeof why);
     return rc == 0 ? 0 : refuse_url(x, object, name, rc, why);
+}
+
+int etxd_content_make(etxd_exchange *x,
+                      const void *bytes,
+                      size_t len,
+                      void **ret_content,
+                      size_t *ret_len) {
+    *ret_len = 0;
+    *ret_content = x->traceparent[0] != '\0' ? malloc(len) : NULL;
+    if (x->traceparent[0] == '\0') {
+        return 0;
+    }
+    return *ret_content != NULL && etx_http_content(bytes, len, *ret_content, ret_len) == 0
+               ? 0
+               : etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");
 }
 
 /* ---- kind and fields */
@@ -122,17 +147,17 @@ static int read_who(reading *r) {
 
 /* ---- URLs */
 
-/* The base, a slash unless it ends with one, and the operation's name. */
+/* The base's path, a slash unless it ends with one, the operation's name, and the base's query. */
 static int build_url(reading *r, size_t operation, const char *base) {
     const char *name = r->kind->operations[operation];
     size_t size = strlen(base) + strlen(name) + 2;
-    size_t len = strlen(base);
+    size_t len = strcspn(base, "?");
     r->built[operation] = malloc(size);
     if (r->built[operation] == NULL) {
         return etxd_problem_set(&r->x->problem, ETXD_MEMORY_PROBLEM, "no memory");
     }
-    snprintf(r->built[operation], size, "%s%s%s", base, len > 0 && base[len - 1] == '/' ? "" : "/",
-             name);
+    snprintf(r->built[operation], size, "%.*s%s%s%s", (int)len, base,
+             len > 0 && base[len - 1] == '/' ? "" : "/", name, base + len);
     r->urls[operation] = r->built[operation];
     return 0;
 }
@@ -156,6 +181,9 @@ static int read_url(reading *r, size_t operation, const char *base) {
     }
     if (strlen(r->urls[operation]) > URL_MAX) {
         return etxd_json_refuse(r->object, name, "a URL has at most %d bytes", URL_MAX);
+    }
+    if (strchr(r->urls[operation], '#') != NULL) {
+        return refuse_fragment(r->x, r->object, name);
     }
     return 0; /* write_bytes judges it */
 }
@@ -329,7 +357,9 @@ static int write_bytes(reading *r, etxd_leaf *leaf) {
     }
     leaf->branch.payload = leaf->bytes;
     leaf->branch.payload_len = len;
-    return 0;
+    rc = etxd_content_make(r->x, leaf->bytes, len, &leaf->content, &leaf->branch.content_len);
+    leaf->branch.content = leaf->content;
+    return rc;
 }
 
 static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
@@ -380,5 +410,6 @@ int etxd_leaf_read(etxd_exchange *x,
 void etxd_leaf_free(etxd_leaf *leaf) {
     free(leaf->depends_on);
     free(leaf->bytes);
+    free(leaf->content);
     *leaf = (etxd_leaf){.bytes = NULL};
 }

@@ -169,6 +169,8 @@ static void list(etxd_exchange *x) {
     if (etxd_filter_narrow(x, one->prefix, &one->filter) && !text->failed) {
         rc = etx_list(x->server->engine, &one->filter, &one->cursor, (uint32_t)one->limit,
                       write_one, one);
+    } else {
+        one->cursor = (etx_cursor){{0, 0}}; /* there is nothing, and so nothing more */
     }
     if (rc != 0) {
         etxd_text_free(text);

@@ -9,6 +9,7 @@ typedef struct order {
     etx_bulk what; /* 0: force */
     etx_force force;
     etx_operation operation;
+    const etxd_kind *kind; /* that has this word for it */
     char branch[ETX_NAME_MAX + 1];
     char who[128];
     char why[256];
@@ -85,6 +86,46 @@ static void answer_order(etxd_exchange *x, int rc, const uint64_t *count) {
 
 /* ---- one */
 
+/* Of the branch that is looked for. */
+typedef struct found_kind {
+    const char *branch;
+    etx_kind kind; /* 0: not found */
+} found_kind;
+
+static int look_at(const etx_branch_status *branch, void *user) {
+    found_kind *found = user;
+    if (strcmp(branch->name, found->branch) == 0) {
+        found->kind = branch->kind;
+    }
+    return 0;
+}
+
+/* A word of another kind would settle an operation that the operator did not mean. */
+static int check_word(etxd_exchange *x, const order *one) {
+    found_kind found = {one->branch, (etx_kind)0};
+    etx_status status = {.size = sizeof status};
+    const etxd_kind *kind;
+    int rc = etx_query_branches(x->server->engine, x->gid, &status, look_at, &found);
+    if (rc != 0 || found.kind == 0 || found.kind == one->kind->kind) {
+        return rc; /* without such a branch the engine says why it cannot be forced */
+    }
+    kind = &etxd_kinds()[found.kind - ETX_TCC];
+    (void)etxd_problem_set(&x->problem, ETXD_BAD_VALUE_PROBLEM,
+                           "branch %s is of kind %s, and has no operation %s", one->branch,
+                           kind->name, one->kind->operations[one->operation]);
+    etxd_problem_hint(&x->problem, "GET the transaction: it shows each branch in its kind's words");
+    etxd_problem_point(&x->problem, "/operation");
+    return ETX_EINVALID;
+}
+
+static int force(etxd_exchange *x, const order *one) {
+    int rc = one->force == ETX_FORCE_DONE ? check_word(x, one) : 0;
+    return rc != 0 ? rc
+                   : etx_force_by_hand(x->server->engine, x->gid, one->force,
+                                       one->branch[0] != '\0' ? one->branch : NULL, one->operation,
+                                       one->who, one->why);
+}
+
 static void carry_out(etxd_exchange *x) {
     const order *one = x->state;
     etx_engine *engine = x->server->engine;
@@ -101,9 +142,7 @@ static void carry_out(etxd_exchange *x) {
             break;
     }
     if (one->what == 0) {
-        rc = etx_force_by_hand(engine, x->gid, one->force,
-                               one->branch[0] != '\0' ? one->branch : NULL, one->operation,
-                               one->who, one->why);
+        rc = force(x, one);
     }
     answer_order(x, rc, NULL);
 }
@@ -123,6 +162,7 @@ static int read_operation(const etxd_object *body, order *one) {
             if (kind->operations[operation] != NULL &&
                 strcmp(kind->operations[operation], text) == 0) {
                 one->operation = (etx_operation)operation;
+                one->kind = kind;
                 return 0;
             }
         }

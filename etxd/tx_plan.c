@@ -85,7 +85,10 @@ static int write_initiator(etxd_exchange *x, etxd_plan *plan, const char *name, 
     }
     plan->options.initiator = "http-initiator";
     plan->options.initiator_payload = plan->initiator;
-    return 0;
+    rc = etxd_content_make(x, plan->initiator, plan->options.initiator_payload_len, &plan->content,
+                           &plan->options.initiator_content_len);
+    plan->options.initiator_content = plan->content;
+    return rc;
 }
 
 static int read_initiator(etxd_exchange *x, etxd_plan *plan) {
@@ -201,5 +204,6 @@ void etxd_plan_free(etxd_plan *plan) {
     }
     free(plan->leaves);
     free(plan->initiator);
+    free(plan->content);
     etxd_json_free(&plan->body);
 }

@@ -52,6 +52,44 @@ static int submit(etxd_exchange *x, const etxd_plan *plan) {
 
 /* ---- begun: the plan lives until the last branch is enlisted */
 
+/* Enlisted, a branch depends on what stands before it. */
+static int check_depends(etxd_exchange *x, const etxd_plan *plan, size_t place) {
+    const etx_branch *branch = &plan->leaves[place].branch;
+    size_t i;
+    for (i = 0; i < branch->depends_on_count; i++) {
+        const char *name = branch->depends_on[i];
+        size_t before = 0;
+        while (before < place && strcmp(plan->leaves[before].branch.name, name) != 0) {
+            before++;
+        }
+        if (before == place) {
+            (void)etxd_problem_set(&x->problem, ETXD_INVALID_PROBLEM,
+                                   "branch %s depends on %s, which is none of those before it",
+                                   branch->name, name);
+            etxd_problem_point(&x->problem, "/branches/%zu/depends_on/%zu", place, i);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Branches are enlisted one by one: what is wrong with any must be found before the first is
+ * called. A transaction that is never sent is asked. */
+static int check_branches(etxd_exchange *x, const etxd_plan *plan) {
+    etx_tx *tx = NULL;
+    size_t i;
+    int rc = etx_tx_new(x->server->engine, NULL, &tx);
+    if (rc != 0) {
+        return etxd_fail(x, rc, NULL);
+    }
+    rc = add_branches(x, plan, tx);
+    etx_tx_discard(tx);
+    for (i = 0; rc == 0 && i < plan->count; i++) {
+        rc = check_depends(x, plan, i);
+    }
+    return rc;
+}
+
 static void end_plan(etxd_exchange *x) {
     etxd_plan *plan = x->state;
     etxd_wait_end(x);
@@ -82,8 +120,12 @@ static void enlist_next(net_task *task) {
 }
 
 static int begin(etxd_exchange *x, const etxd_plan *read) {
-    etxd_plan *plan = malloc(sizeof *plan);
+    etxd_plan *plan;
     int rc;
+    if (read->count > 0 && check_branches(x, read) != 0) {
+        return -1;
+    }
+    plan = malloc(sizeof *plan);
     if (plan == NULL || etxd_wait_begin(x) != 0) {
         free(plan);
         return etxd_problem_set(&x->problem, ETXD_MEMORY_PROBLEM, "no memory");

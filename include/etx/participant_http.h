@@ -54,7 +54,7 @@ typedef struct etx_http_options {
     const char *sign_key_id; /* printable, without '"' and '\'; NULL: calls are not signed */
     const void *sign_key;    /* of HMAC-SHA256: at least 16 bytes */
     size_t sign_key_len;
-    const char *const *headers; /* "Name: value", given to every call of every target */
+    const char *const *headers; /* "Name: value", for each call; before a branch's of the name */
     size_t header_count;
     etx_http_report_fn on_report; /* hears of each call; a reload leaves it as it is */
     void *report_user;            /* borrowed until free */
@@ -145,6 +145,11 @@ int etx_http_initiator_write(const char *url,
                              size_t *ret_len,
                              char *why,
                              size_t size);
+
+/* What a repeat of those bytes is known by, for etx_branch.content or initiator_content: all but
+ * the traceparent, as if there were none. `ret_content` has room for `len` bytes. Errors:
+ * ETX_EINVALID (nothing that write made). Any thread. */
+int etx_http_content(const void *bytes, size_t len, void *ret_content, size_t *ret_len);
 
 /* The header `traceparent` of a call, the same for who makes the call and who reports it: the trace
  * of `caller` (NULL or not valid: one that follows from the gid, sampled) and a span that follows

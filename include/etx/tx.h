@@ -30,12 +30,14 @@ typedef struct etx_tx_options {
     /* what calls of the initiator are given, at most payload_max bytes; copied */
     const void *initiator_payload;
     size_t initiator_payload_len;
+    const void *initiator_content; /* as `content` of etx_branch */
+    size_t initiator_content_len;
 } etx_tx_options;
 
 #define ETX_TX_OPTIONS_INIT                                                          \
     {                                                                                \
         sizeof(etx_tx_options), 0, 0, ETX_DURABILITY_DEFAULT, ETX_INTERACTIVE, 0, 0, \
-            ETX_WAIT_DEFAULT, 0, 0, 0                                                \
+            ETX_WAIT_DEFAULT, 0, 0, 0, 0, 0                                          \
     }
 
 /* One branch; 0 or NULL means the default. Strings and payload are copied. */
@@ -55,10 +57,12 @@ typedef struct etx_branch {
     uint32_t retry_cap_ms;
     etx_kind kind;       /* 0: the participant's, which must be registered */
     uint8_t independent; /* 1: a saga step that does not follow the one before it */
+    const void *content; /* what a repeat is known by; NULL: the payload. Not kept */
+    size_t content_len;
 } etx_branch;
 
 #define ETX_BRANCH_INIT \
-    { sizeof(etx_branch), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (etx_kind)0, 0 }
+    { sizeof(etx_branch), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (etx_kind)0, 0, 0, 0 }
 
 /* What became of a transaction. What is given to a call is filled in by it, also with an error:
  * then with ETX_NONE if no more is known, the gid as far as there is one, and why. */
@@ -112,9 +116,8 @@ ETX_API const char *etx_tx_gid(etx_tx *tx);
  * ETX_EUNAVAILABLE, ETX_EBUSY, ETX_EFULL (no space left for a new one): nothing was begun;
  * ETX_EINVALID (a cycle, an unknown name in depends_on, a deadline too far, more payload than a
  * batch of the log holds), ETX_ECONFLICT, ETX_EGONE, ETX_ENOMEM, and the error of an add that
- * failed: neither; ETX_ECLOSED: closed meanwhile,
- * and if outcome->gid is not empty it may have been begun, and goes on at the next start.
- * outcome->reason says it in words. outcome may be NULL. */
+ * failed: neither; ETX_ECLOSED: closed meanwhile, and if outcome->gid is not empty it may have been
+ * begun, and goes on at the next start. outcome->reason says it in words. outcome may be NULL. */
 ETX_API int etx_tx_run(etx_tx *tx, etx_outcome *outcome);
 /* The same, answered by `done` (NULL: nobody). If this returns an error, done is not called. From
  * inline callbacks. Another thread is held back while thousands that were submitted before are not
@@ -268,9 +271,8 @@ typedef struct etx_filter {
     etx_kind kind;
     const char *participant;
     const char *gid_prefix;
-    uint64_t begun_before_ms; /* ms since 1970 */
-    uint64_t begun_after_ms;
-    uint8_t remembered; /* 1: ended ones too */
+    uint64_t begun_before_ms, begun_after_ms; /* ms since 1970 */
+    uint8_t remembered;                       /* 1: ended ones too */
 } etx_filter;
 
 #define ETX_FILTER_INIT \

@@ -36,8 +36,9 @@ static void finish_command(etx__core *core, etx__entry *entry, const etx__event 
 
 /* ---- begin */
 
-/* What ETX began before it left the flags of registrations out of digests has one with them: the
- * repeat is compared that way too. The two can only be the same where all else is. */
+/* What ETX began before it left the flags of registrations, and what is no content, out of digests
+ * has one with them: the repeat is compared that way too. The two can only be the same where all
+ * else is. */
 static int is_other_begin(const etx__entry *entry, const etx_record_begin *begin) {
     return entry->digest != begin->digest && entry->digest != etx_record_begin_digest(begin);
 }
@@ -176,6 +177,7 @@ static int enlist_depends(const etx__core *core,
 static uint64_t enlist_digest(const etx__event *event) {
     etx_record_branch said = *event->u.enlist.branch;
     said.flags &= (uint8_t)~event->u.enlist.registered;
+    said.payload = event->u.enlist.content.data != NULL ? event->u.enlist.content : said.payload;
     return etx_record_branch_digest(&said);
 }
 

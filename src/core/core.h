@@ -90,6 +90,7 @@ typedef struct etx__event {
             uint16_t depends_on_count;
             uint8_t default_order;
             uint8_t registered; /* of the branch's flags: not what its digest is of */
+            etx_bytes content;  /* what its digest is of instead of the payload; data NULL: that */
         } enlist;
         struct {
             uint64_t run;

@@ -163,11 +163,13 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
         return etx__request_fail(tx, ETX_EINVALID, "more than %u branches: see branches_max",
                                  engine->options.branches_max);
     }
-    if (from->payload_len > engine->options.payload_max) {
+    if (from->payload_len > engine->options.payload_max ||
+        from->content_len > engine->options.payload_max) {
         return etx__request_fail(tx, ETX_EINVALID, "a payload of %zu bytes is over payload_max, %u",
                                  from->payload_len, engine->options.payload_max);
     }
-    if ((from->payload == NULL && from->payload_len > 0) || (from->flags & ~flags) ||
+    if ((from->payload == NULL && from->payload_len > 0) ||
+        (from->content == NULL && from->content_len > 0) || (from->flags & ~flags) ||
         (from->depends_on == NULL && from->depends_on_count > 0)) {
         return etx__request_fail(tx, ETX_EINVALID, "the branch's struct contradicts itself");
     }
@@ -183,11 +185,16 @@ int etx__branch_add(etx_tx *tx, const etx_branch *from) {
         return rc;
     }
     to->payload = etx__request_keep(tx, from->payload, from->payload_len);
+    etx_bytes *content = &tx->named[tx->begin.branch_count].content;
+    *content = (etx_bytes){NULL, 0};
+    if (from->content != NULL) {
+        *content = etx__request_keep(tx, from->content, from->content_len);
+    }
     to->attempts_max = from->attempts_max;
     to->call_timeout_ms = from->call_timeout_ms;
     to->retry_first_ms = from->retry_first_ms;
     to->retry_cap_ms = from->retry_cap_ms;
-    if (to->payload.data == NULL) {
+    if (to->payload.data == NULL || (from->content != NULL && content->data == NULL)) {
         return etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
     }
     tx->begin.branch_count++;

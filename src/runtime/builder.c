@@ -18,7 +18,8 @@ static int take_initiator(etx_tx *tx, const etx_tx_options *o) {
         return etx__request_fail(tx, ETX_EINVALID, "an initiator's payload without %s",
                                  o->initiator == NULL ? "an initiator" : "its bytes");
     }
-    if (o->initiator_payload_len > tx->engine->options.payload_max) {
+    if (o->initiator_payload_len > tx->engine->options.payload_max ||
+        o->initiator_content_len > tx->engine->options.payload_max) {
         return etx__request_fail(tx, ETX_EINVALID,
                                  "an initiator's payload of %zu bytes is over payload_max, %u",
                                  o->initiator_payload_len, tx->engine->options.payload_max);
@@ -29,7 +30,11 @@ static int take_initiator(etx_tx *tx, const etx_tx_options *o) {
     tx->begin.initiator = etx__request_keep(tx, o->initiator, len);
     tx->begin.initiator_payload =
         etx__request_keep(tx, o->initiator_payload, o->initiator_payload_len);
-    return tx->begin.initiator.data != NULL && tx->begin.initiator_payload.data != NULL
+    tx->content = o->initiator_content == NULL
+                      ? tx->begin.initiator_payload
+                      : etx__request_keep(tx, o->initiator_content, o->initiator_content_len);
+    return tx->begin.initiator.data != NULL && tx->begin.initiator_payload.data != NULL &&
+                   tx->content.data != NULL
                ? 0
                : etx__request_fail(tx, ETX_ENOMEM, "%s", etx_strerror(ETX_ENOMEM));
 }
@@ -140,13 +145,31 @@ const char *etx_tx_gid(etx_tx *tx) {
 
 /* ---- run and submit */
 
+static void swap_bytes(etx_bytes *a, etx_bytes *b) {
+    etx_bytes kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Puts what is content in the payloads' places; or, the second time, the payloads back. */
+static void swap_content(etx_tx *tx) {
+    swap_bytes(&tx->begin.initiator_payload, &tx->content);
+    for (uint16_t i = 0; i < tx->begin.branch_count; i++) {
+        if (tx->named[i].content.data != NULL) {
+            swap_bytes(&tx->branch[i].payload, &tx->named[i].content);
+        }
+    }
+}
+
 /* Of what the caller said: the participants may be registered otherwise when he repeats it. */
 static uint64_t digest_said(etx_tx *tx) {
     uint16_t count = tx->begin.branch_count;
     for (uint16_t i = 0; i < count; i++) {
         tx->branch[i].flags &= (uint8_t)~tx->named[i].registered;
     }
+    swap_content(tx);
     uint64_t digest = etx_record_begin_digest(&tx->begin);
+    swap_content(tx);
     for (uint16_t i = 0; i < count; i++) {
         tx->branch[i].flags |= tx->named[i].registered;
     }

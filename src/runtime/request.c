@@ -416,6 +416,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
             event->u.enlist.run = request->run;
             event->u.enlist.branch = &request->branch[0];
             event->u.enlist.registered = request->named[0].registered;
+            event->u.enlist.content = request->named[0].content;
             event->u.enlist.depends_on = request->named[0].name;
             event->u.enlist.depends_on_count = request->named[0].count;
             event->u.enlist.default_order = !request->named[0].given;

@@ -45,6 +45,7 @@ typedef struct etx__named {
     uint16_t count;
     uint8_t given;      /* else: the default order */
     uint8_t registered; /* flags that only the participant's registration gives the branch */
+    etx_bytes content;  /* what a repeat is known by; data NULL: the payload */
 } etx__named;
 
 struct etx_tx {
@@ -82,6 +83,7 @@ struct etx_tx {
     etx__named *named;         /* `few_named`, or a block of branch_room */
     uint32_t branch_room;
     etx_bytes text[3]; /* who, why, branch; reason; a result's bytes */
+    etx_bytes content; /* of the initiator's payload: see etx__named */
     /* asking */
     const etx_filter *filter;
     etx_cursor cursor;

@@ -8,6 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The content is what would be written without a traceparent. */
+static void check_content(const uint8_t *data, size_t size, const etx_http_branch *said) {
+    etx_http_branch branch = *said;
+    void *wanted;
+    void *content = fuzz_alloc(size);
+    size_t wanted_len, len = 0;
+    branch.traceparent = NULL;
+    fuzz_check(etx_http_branch_write(&branch, &wanted, &wanted_len, NULL, 0) == 0);
+    fuzz_check(etx_http_content(data, size, content, &len) == 0);
+    fuzz_check(len == wanted_len && memcmp(content, wanted, len) == 0);
+    free(wanted);
+    free(content);
+}
+
 /* What can be read is what would be written, byte for byte. */
 static void check_envelope(const uint8_t *data, size_t size) {
     const char *room[ETX_HTTP_HEADERS_MAX];
@@ -17,6 +31,9 @@ static void check_envelope(const uint8_t *data, size_t size) {
     int rc = etx_http_branch_read(data, size, &branch, room, sizeof room);
     fuzz_check(rc == 0 || rc == ETX_EINVALID);
     if (rc != 0) {
+        unsigned char *content = fuzz_alloc(size);
+        (void)etx_http_content(data, size, content, &len); /* reads and writes no further */
+        free(content);
         return;
     }
     fuzz_check(etx_http_branch_write(&branch, &again, &len, NULL, 0) == 0);
@@ -26,6 +43,7 @@ static void check_envelope(const uint8_t *data, size_t size) {
                                         (branch.header_count - 1) * sizeof *room) == ETX_EBUSY);
     }
     free(again);
+    check_content(data, size, &branch);
 }
 
 /* "PATTERN\nURL": what is allowed has the pattern's scheme and port, and leads nowhere special. */

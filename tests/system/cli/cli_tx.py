@@ -157,6 +157,8 @@ class Tx(Case):
                               "confirm"], "branches: 0, 1"),
                             (["force", gid, "--as", "done", "--branch", "0", "--operation",
                               "forward"], "can be settled"),
+                            (["force", gid, "--as", "done", "--branch", "0", "--operation",
+                              "notify"], "which has no notify"),
                             (["park", "nobody"], "ETX_ENOTFOUND")):
             said = self.expect(1, "tx", *args, *self.home, "--why", "a test").stderr
             self.assertIn(words, said)

@@ -84,6 +84,25 @@ class Json(Case):
         self.pointer("", ',"query_url":"http://127.0.0.1/"', "bad-value", "/query_url")
         self.pointer("", ',"mode":"resumed"', "missing-field", "/resume_url")
 
+    def test_fragments(self):
+        """What stands behind '#' reaches nobody: three operations would be one URL."""
+        url = "http://127.0.0.1/b#v2"
+        for branch, field in (({"kind": "tcc", "url": url}, "url"),
+                              (self.part.tcc(url=url), "url"),
+                              (self.part.tcc(confirm=url), "confirm"),
+                              (self.part.tcc(cancel="http://127.0.0.1/#"), "cancel")):
+            self.refused({"branches": [branch]}, f"/branches/0/{field}")
+            self.submit({"gid": "g", "mode": "interactive"})
+            self.refused(dict(branch, name="x"), f"/{field}", "/v1/transactions/g/branches")
+        self.refused({"mode": "interactive", "query_url": url}, "/query_url")
+        self.refused({"mode": "resumed", "resume_url": url}, "/resume_url")
+
+    def refused(self, body, pointer, path="/v1/transactions"):
+        answer = self.expect(self.server.post(path, body), 400, "bad-value")
+        self.assertEqual(answer.json["pointer"], pointer)
+        self.assertIn("fragment", answer.json["detail"])
+        self.assertIn("'#'", answer.json["hint"])
+
     def test_impossible_transactions(self):
         def branch(**more):
             return self.part.saga(**more)

@@ -111,6 +111,10 @@ class Client(Case):
         self.etx(1, "retry", "nobody")
         self.part.rules["/a/cancel"] = lambda headers, body: (500, b"")
         self.etx(0, "force", "op-0", "--as", "abort", *said)
+        for word in ("compensate", "rollback", "notify"):  # other kinds' words
+            self.etx(1, "force", "op-0", "--as", "done", "--branch", "it", "--operation", word,
+                     *said)
+        self.assertIn("ABORTING", self.etx(0, "show", "op-0"))
         self.etx(0, "force", "op-0", "--as", "done", "--branch", "it", "--operation", "cancel",
                  *said)
         self.eventually(lambda: "ABORTED" in self.etx(0, "show", "op-0"))

@@ -39,6 +39,15 @@ class Secrets(Case):
                 self.assertEqual(headers["Authorization"], "Bearer " + SECRET)
                 self.assertEqual((headers["X-Plain"], headers["X-Key"]), (OWN, OWN))
 
+    def test_a_branch_cannot_say_them_otherwise(self):
+        headers = {"x-key": "user", "X-PLAIN": "user", "X-Key-2": "user"}
+        self.submit({"branches": [self.part.tcc(headers=headers)], "wait": "ended"})
+        with self.part.lock:
+            for _, headers, _ in self.part.calls:
+                got = sorted((name.lower(), value) for name, value in headers.items()
+                             if name.lower().startswith("x-"))
+                self.assertEqual(got, [("x-key", OWN), ("x-key-2", "user"), ("x-plain", OWN)])
+
     def test_the_server_shows_none(self):
         self.part.rules["/a/try"] = lambda headers, body: (503, b"no")
         self.submit_one("one", wait="begun")

@@ -114,6 +114,10 @@ class Tokens(TokenCase):
         self.assertEqual(count("all", "?gid_prefix=ba"), 2)
         self.assertEqual(count("bank", "?gid_prefix=ba"), 1)  # not the bazaar's
         self.assertEqual(count("bank", "?gid_prefix=bank-no"), 0)
+        page = self.ask("GET", "/v1/transactions?limit=1", "all").json
+        self.assertIsNotNone(page["cursor"])  # there is more, for who may see it
+        page = self.ask("GET", "/v1/transactions?gid_prefix=shop-&cursor=" + page["cursor"], "bank")
+        self.assertEqual(page.json, {"transactions": [], "cursor": None})
         body = b'{"filter":{},"why":"test"}'
         self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 1})
         body = b'{"filter":{"gid_prefix":"shop-"},"why":"test"}'

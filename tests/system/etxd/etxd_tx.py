@@ -48,6 +48,14 @@ class Submitted(Case):
         self.assertEqual(answer.json["state"], "COMMITTED")
         self.assertEqual(sorted(self.part.paths()), ["/m", "/n", "/x/commit", "/x/prepare"])
 
+    def test_the_query_of_a_base_stays_one(self):
+        url = self.part.url
+        for base in ("/b?x=1", "/b/?x=1", "?x=a/b?c"):
+            self.submit({"branches": [{"kind": "tcc", "url": url + base}], "wait": "ended"})
+        self.assertEqual(self.part.paths(), [
+            "/b/try?x=1", "/b/confirm?x=1", "/b/try?x=1", "/b/confirm?x=1",
+            "/try?x=a/b?c", "/confirm?x=a/b?c"])
+
     def test_payload_byte_for_byte(self):
         raw = '{"a" : 1.50, "u":"\\u00e4\\/",\n\t"e":[ ] ,"big":1E3}'
         body = ('{"branches":[{"kind":"saga","name":"payload","action":"%s/p","compensate":"%s/q",'
@@ -129,6 +137,45 @@ class Submitted(Case):
         self.assertEqual(len(self.part.paths()), calls)
         body["branches"][0]["payload"] = 2
         self.expect(self.server.post("/v1/transactions", body), 409, "conflict")
+
+    def test_a_repeat_has_a_span_of_its_own(self):
+        """Whoever repeats a request does so in another span, or in none: it is the same."""
+        spans = [{"traceparent": f"00-{n:032x}-{n:016x}-01"} for n in (5, 6)] + [{}]
+        url = self.part.url
+        other = url + "/other"
+        for first in range(3):
+            begins = [{"gid": f"s{first}", "branches": [self.part.tcc()]},
+                      {"gid": f"q{first}", "mode": "interactive", "query_url": url + "/q"},
+                      {"gid": f"r{first}", "mode": "resumed", "resume_url": url + "/q"}]
+            for body, changed in zip(begins, ({"branches": [self.part.tcc("other")]},
+                                              {"query_url": other}, {"resume_url": other})):
+                for headers in [spans[first]] + spans:
+                    self.submit(body, headers=headers)
+                self.expect(self.server.post("/v1/transactions", {**body, **changed},
+                                             headers=spans[first]), 409, "conflict")
+            path = f"/v1/transactions/q{first}/branches"
+            for headers in [spans[first]] + spans:
+                self.expect(self.server.post(path, self.part.tcc(name="x"), headers=headers), 200)
+            self.expect(self.server.post(path, self.part.tcc("other", name="x"),
+                                         headers=spans[first]), 409, "conflict")
+
+    def test_who_joins_from_within_its_try_joins_again(self):
+        """The second attempt's span is another: a conflict would be a refusal, and an abort."""
+        attempts = []
+
+        def try_and_join(headers, _body):
+            answer = self.server.post(f"/v1/transactions/{headers['Etx-Gid']}/branches",
+                                      self.part.tcc("sub", name="sub"),
+                                      headers={"traceparent": headers["traceparent"]})
+            attempts.append(headers["traceparent"])
+            return (409 if answer.status != 200 else 503 if len(attempts) == 1 else 200), b""
+        self.part.rules["/a/try"] = try_and_join
+        branch = self.part.tcc(name="a")
+        gid = self.submit({"mode": "interactive", "branches": [branch]}).json["gid"]
+        self.eventually(lambda: len(attempts) > 1)
+        answer = self.server.post(f"/v1/transactions/{gid}/commit", {"wait": "ended"})
+        self.assertEqual(answer.json["state"], "COMMITTED")
+        self.assertNotEqual(attempts[0], attempts[1])
 
     def test_deadline(self):
         self.part.rules["/a/try"] = lambda headers, body: (425, b"")
@@ -261,7 +308,8 @@ class Interactive(Case):
     def test_abort(self):
         gid = self.begin(branches=[self.part.tcc(name="x")])
         self.assertEqual(self.post(f"{gid}/abort", {"wait": "ended"}).json["state"], "ABORTED")
-        self.post(f"{gid}/branches", self.part.tcc(name="y"), 409, "state")
+        answer = self.post(f"{gid}/branches", self.part.tcc(name="y"), 409, "state")
+        self.assertIn(": GET /v1/transactions/{gid} says how", answer.json["detail"])
         self.assertEqual(self.post("never-begun/abort", {"wait": "ended"}).json["marks"].count(
             "never-begun"), 1)
         self.expect(self.server.post("/v1/transactions", {
@@ -289,6 +337,26 @@ class Interactive(Case):
         self.post("nobody/branches", self.part.tcc(name="x"), 404, "not-found")
         self.post("nobody/commit", {}, 404, "not-found")
         self.post("mine/commit", {"wait": "begun"}, 400, "bad-value")
+
+    def test_nothing_is_begun_with_a_bad_branch(self):
+        """As if it were submitted: all its branches are judged before the first is called."""
+        first = self.part.tcc(name="a")
+        for mode in ({"mode": "interactive"},
+                     {"mode": "resumed", "resume_url": self.part.url + "/resume"}):
+            for second, status, code, pointer in (
+                    ({"name": "b", "depends_on": ["zz"]}, 400, "invalid", "/depends_on/0"),
+                    ({"name": "b", "depends_on": ["a", "b"]}, 400, "invalid", "/depends_on/1"),
+                    ({"name": "b", "depends_on": ["a", "c"]}, 400, "invalid", "/depends_on/1"),
+                    ({"name": "a", "payload": 2}, 409, "conflict", "")):
+                answer = self.server.post("/v1/transactions", {
+                    "gid": "bad", **mode,
+                    "branches": [first, self.part.tcc("b", **second), self.part.tcc(name="c")]})
+                self.expect(answer, status, code)
+                self.assertEqual(answer.json["pointer"], "/branches/1" + pointer)
+                self.expect(self.server.get("/v1/transactions/bad"), 404, "not-found")
+        self.assertEqual(self.part.calls, [])
+        gid = self.begin(branches=[first, self.part.tcc(name="b", depends_on=["a"])])
+        self.assertEqual(self.post(f"{gid}/commit", {"wait": "ended"}).json["state"], "COMMITTED")
 
     def test_silence_aborts(self):
         gid = self.begin(deadline_ms=200, branches=[self.part.tcc(name="x")])
@@ -377,6 +445,25 @@ class Looking(Case):
                       "?gid_prefix=a%20b", "?gid_prefix=" + "x" * 129):
             self.expect(self.server.get("/v1/transactions" + query), 400, "bad-query")
         self.assertIn("did you mean 'state'", self.server.get("/v1/transactions?stat=A").text)
+
+    def test_force_speaks_of_the_branchs_kind(self):
+        """'notify' and 'confirm' are both what is done on commit, of two kinds."""
+        self.stuck("f")
+        force = {"who": "ann", "why": "test", "as": "done", "branch": "it"}
+        for word in ("action", "prepare", "deliver", "notify", "commit", "rollback", "compensate"):
+            answer = self.server.post("/v1/transactions/f/force", {**force, "operation": word})
+            self.expect(answer, 400, "bad-value")
+            self.assertEqual(answer.json["pointer"], "/operation")
+            self.assertIn(f"kind tcc, and has no operation {word}", answer.json["detail"])
+        branch = self.server.get("/v1/transactions/f").json["branches"][0]
+        self.assertEqual((branch["forward"], branch["by_hand"]), (None, False))
+        self.expect(self.server.post("/v1/transactions/f/force", {
+            **force, "branch": "other", "operation": "try"}), 404, "not-found")
+        self.expect(self.server.post("/v1/transactions/none/force", {
+            **force, "operation": "try"}), 404, "not-found")
+        self.expect(self.server.post("/v1/transactions/f/force", {
+            **force, "operation": "try"}), 200)
+        self.eventually(lambda: self.server.get("/v1/transactions/f").json["state"] == "COMMITTED")
 
     def test_operate(self):
         self.stuck("o")

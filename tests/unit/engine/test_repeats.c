@@ -266,8 +266,88 @@ static void a_registration_that_changed(void **state) {
     rig_log_end(&shop.log);
 }
 
+/* One branch with that payload, of which `content` is content (NULL: all). 'i': enlisted, in what
+ * has an initiator, which is given the same. */
+static int say(struct shop *shop, char how, const char *payload, const char *content) {
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_branch branch = ETX_BRANCH_INIT;
+    etx_tx *tx;
+    branch.participant = "bank";
+    branch.name = "a";
+    branch.payload = payload;
+    branch.payload_len = strlen(payload);
+    branch.content = content;
+    branch.content_len = content != NULL ? strlen(content) : 0;
+    options.gid = how == 'i' ? "begun" : "run";
+    options.deadline_ms = 60000;
+    if (how != 'i') {
+        rig_must(shop->engine, etx_tx_new(shop->engine, &options, &tx), "new");
+        rig_must(shop->engine, etx_tx_add_branch(tx, &branch), "add");
+        return etx_tx_run(tx, &outcome);
+    }
+    options.initiator = "shop";
+    options.initiator_payload = payload;
+    options.initiator_payload_len = branch.payload_len;
+    options.initiator_content = content;
+    options.initiator_content_len = branch.content_len;
+    int rc = etx_tx_begin(shop->engine, &options, &tx);
+    if (rc == 0) {
+        rc = etx_tx_enlist(tx, &branch);
+        etx_tx_discard(tx);
+    }
+    return rc;
+}
+
+static etx_reply ask_nobody(etx_call *call, void *user) {
+    (void)call;
+    (void)user;
+    return ETX_REFUSED;
+}
+
+/* The shop of `say`: its bank, and who is asked about what it began. */
+static void shop_open_asked(struct shop *shop) {
+    etx_participant asked = ETX_PARTICIPANT_INIT;
+    asked.name = "shop";
+    asked.kind = ETX_TCC;
+    asked.forward = asked.commit = asked.undo = asked.query = ask_nobody;
+    shop->engine = rig_engine(&shop->options, shop->log.url, NULL);
+    rig_bank_register(&shop->bank, shop->engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_must(shop->engine, etx_engine_register(shop->engine, &asked), "register");
+    rig_start(shop->engine);
+}
+
+/* A repeat is known by the content, whatever else the payload holds; and by the payload where that
+ * is all that is known, as where an earlier version began it. */
+static void content_is_less_than_the_payload(void **state) {
+    static const char ways[] = {'s', 'i'};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct shop shop;
+        shop_make(&shop);
+        shop_open_asked(&shop);
+        assert_int_equal(say(&shop, ways[i], "Dx1", "Dx"), 0);
+        assert_int_equal(say(&shop, ways[i], "Dx2", "Dx"), 0);
+        assert_int_equal(say(&shop, ways[i], "Dx", NULL), 0);
+        assert_int_equal(say(&shop, ways[i], "Dx1", NULL), ETX_ECONFLICT);
+        assert_int_equal(say(&shop, ways[i], "Dx1", "Dy"), ETX_ECONFLICT);
+        assert_int_equal(say(&shop, ways[i], "Dx1", ""), ETX_ECONFLICT);
+        rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+        rig_log_end(&shop.log);
+        rig_log_make(&shop.log, NULL, "partitions=1");
+        shop_open_asked(&shop);
+        assert_int_equal(say(&shop, ways[i], "Dx1", NULL), 0);
+        assert_int_equal(say(&shop, ways[i], "Dx1", "Dx"), 0);
+        assert_int_equal(say(&shop, ways[i], "Dx2", "Dx"), ETX_ECONFLICT);
+        rig_close(shop.engine, ETX_CLOSE_ABRUPT);
+        rig_bank_end(&shop.bank);
+        rig_log_end(&shop.log);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(content_is_less_than_the_payload),
         cmocka_unit_test(a_repeat_runs_nothing),
         cmocka_unit_test(a_repeat_under_way_waits),
         cmocka_unit_test(a_registration_that_changed),

@@ -406,6 +406,25 @@ static void test_tokens(void **state) {
     etxd_tokens_free(&tokens);
 }
 
+/* However long a line is, it is one: no part of a comment is a token, no end of a token is lost. */
+static void test_long_lines(void **state) {
+    char text[4096];
+    char message[200];
+    etxd_tokens tokens;
+    size_t len;
+    (void)state;
+    for (len = 500; len < 1100; len++) {
+        snprintf(text, sizeof text, "#%*s\n" HASH "%*sread name=n # x\n#%*s" HASH " operate",
+                 (int)len, HASH " submit", (int)len, " ", (int)len, "");
+        assert_int_equal(read_tokens(text, &tokens, message), 0);
+        assert_int_equal(tokens.count, 1);
+        assert_int_equal(tokens.items[0].scopes, ETXD_READ);
+        assert_string_equal(tokens.items[0].name, "n");
+        etxd_tokens_free(&tokens);
+    }
+    assert_int_equal(etxd_tokens_read("/", &tokens, message, sizeof message), -1);
+}
+
 static void test_bad_tokens(void **state) {
     static const char *const bad[] = {"secret\n",
                                       HASH "\n",
@@ -535,6 +554,7 @@ int main(void) {
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_bad_tokens),
+        cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_allowance),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_nodes),

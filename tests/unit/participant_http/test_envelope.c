@@ -51,6 +51,37 @@ static void test_round(void **state) {
     free(bytes);
 }
 
+/* What a repeat is known by: as if there were no traceparent. */
+static void test_content(void **state) {
+    etx_http_branch branch = whole();
+    unsigned char content[1000];
+    void *bytes, *without;
+    size_t len, without_len, content_len;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        branch.traceparent = TRACE;
+        assert_int_equal(etx_http_branch_write(&branch, &bytes, &len, NULL, 0), 0);
+        branch.traceparent = NULL;
+        assert_int_equal(etx_http_branch_write(&branch, &without, &without_len, NULL, 0), 0);
+        assert_int_equal(etx_http_content(bytes, len, content, &content_len), 0);
+        assert_int_equal(content_len, without_len);
+        assert_memory_equal(content, without, without_len);
+        assert_int_equal(etx_http_content(without, without_len, content, &content_len), 0);
+        assert_int_equal(content_len, without_len);
+        assert_memory_equal(content, without, without_len);
+        for (size_t cut = 0; cut < len - branch.payload.len && i == 1; cut++) {
+            char *copy = malloc(cut + 1); /* so that valgrind sees what is read beyond */
+            memcpy(copy, bytes, cut);
+            assert_int_equal(etx_http_content(copy, cut, content, &content_len), ETX_EINVALID);
+            free(copy);
+        }
+        free(bytes);
+        free(without);
+        branch = (etx_http_branch){.size = sizeof branch, .undo_url = "http://stock/c"};
+    }
+    assert_int_equal(etx_http_content("{\"a\":1}", 7, content, &content_len), ETX_EINVALID);
+}
+
 /* Every prefix that ends before the payload, and every flip of the frame's first bytes. */
 static void test_damaged(void **state) {
     const char *room[ETX_HTTP_HEADERS_MAX];
@@ -179,9 +210,9 @@ static void test_others_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round),          cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_urls_refused),   cmocka_unit_test(test_headers_refused),
-        cmocka_unit_test(test_others_refused),
+        cmocka_unit_test(test_round),           cmocka_unit_test(test_content),
+        cmocka_unit_test(test_damaged),         cmocka_unit_test(test_urls_refused),
+        cmocka_unit_test(test_headers_refused), cmocka_unit_test(test_others_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,30 @@ static int read_headers(reader *from, etx_http_branch *branch, const char **room
     return 0;
 }
 
+int etx_http_content(const void *bytes, size_t len, void *ret_content, size_t *ret_len) {
+    const unsigned char *from = bytes;
+    unsigned char *to = ret_content;
+    if (len < 2 || from[0] != VERSION) {
+        return ETX_EINVALID;
+    }
+    reader left = {from + 2, len - 2, 0};
+    for (unsigned flag = HAS_FORWARD; flag < HAS_TRACE; flag <<= 1) {
+        (void)read_string(&left, from[1] & flag);
+    }
+    size_t before = len - left.left;
+    (void)read_string(&left, from[1] & HAS_TRACE);
+    if (left.wrong) {
+        return ETX_EINVALID;
+    }
+    memcpy(to, from, before);
+    to[1] = (unsigned char)(to[1] & ~HAS_TRACE);
+    if (left.left > 0) {
+        memcpy(to + before, left.at, left.left);
+    }
+    *ret_len = before + left.left;
+    return 0;
+}
+
 int etx__http_envelope_read(const void *bytes,
                             size_t len,
                             etx_http_branch *ret_branch,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum { OWN_MAX = 16, HEADERS_MAX = OWN_MAX + 2 * ETX_HTTP_HEADERS_MAX };
@@ -94,6 +95,16 @@ static int write_own(request *self) {
     return 0;
 }
 
+/* Is it one that all calls are given? That says who calls: no branch may say otherwise. */
+static int is_for_all(const etx__http_config *config, const char *name) {
+    for (size_t i = 0; i < config->header_count; i++) {
+        if (strcasecmp(config->headers[i * 2], name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Those of the branch, whose lines stand in the job, are cut in two there. */
 static void write_given(request *self) {
     const etx_http_branch *said = &self->job->said;
@@ -101,7 +112,9 @@ static void write_given(request *self) {
         char *line = self->job->bytes + (said->headers[i] - self->job->bytes);
         char *colon = strchr(line, ':');
         *colon = '\0';
-        add(self, line, colon + 2);
+        if (!is_for_all(self->config, line)) {
+            add(self, line, colon + 2);
+        }
     }
     for (size_t i = 0; i < self->config->header_count; i++) {
         add(self, self->config->headers[i * 2], self->config->headers[i * 2 + 1]);
