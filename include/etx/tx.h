@@ -76,12 +76,8 @@ typedef struct etx_outcome {
     char reason[ETX_REASON_MAX + 1]; /* of an abort, or of an error */
 } etx_outcome;
 
-#define ETX_OUTCOME_INIT                                                 \
-    {                                                                    \
-        sizeof(etx_outcome), ETX_NONE, 0, ETX_DURABILITY_DEFAULT, {0}, { \
-            0                                                            \
-        }                                                                \
-    }
+#define ETX_OUTCOME_INIT \
+    { sizeof(etx_outcome), ETX_NONE, 0, ETX_DURABILITY_DEFAULT, "", "" }
 
 /* Called once, on an engine thread: as inline callbacks, it must not wait. `rc` as etx_tx_run
  * returns it. */
