@@ -254,6 +254,10 @@ static void branch_answered(etx__core *core,
     if (reply == ETX_WORKING) {
         uint32_t pause = event->u.reply.retry_after_ms;
         attempt->due_ms = event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
+        if (etx__kind_of(branch->s.kind)->tolerated) { /* its limit is of calls, not of failures */
+            attempt->failures++;
+            (void)tolerated(core, entry, branch);
+        }
         return;
     }
     if (reply == ETX_RETRY) {

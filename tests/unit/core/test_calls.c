@@ -93,6 +93,28 @@ static void test_notification(void **state) {
     }
 }
 
+/* Its limit is of calls, also where each says that it is still working. */
+static void test_notification_that_works_on(void **state) {
+    (void)state;
+    static const char *const answers[] = {"working", "working after=70", "retry", "working"};
+    world *w = NULL;
+    say(&w, "world\nparticipant shop first=10 cap=10 attempts=4");
+    say(&w, "begin t a:notification nobody\nput");
+    for (unsigned n = 0; n < 4; n++) {
+        char text[60];
+        assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+        snprintf(text, sizeof text, "reply t a %s", answers[n]);
+        say(&w, text);
+        if (n == 1) {
+            assert_int_equal(wakes_in(w), 70); /* the interval stays */
+        }
+        say(&w, n < 3 ? "tick next" : "put");
+    }
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTED);
+    assert_int_equal(calls_of(w, "a", ETX_COMMIT), 4);
+    world_free(w);
+}
+
 /* Its own limit goes before its participant's, which is more here. */
 static void test_notification_of_its_own_limit(void **state) {
     (void)state;
@@ -265,6 +287,7 @@ int main(void) {
         cmocka_unit_test(test_whose_numbers),
         cmocka_unit_test(test_working_keeps_the_interval),
         cmocka_unit_test(test_notification),
+        cmocka_unit_test(test_notification_that_works_on),
         cmocka_unit_test(test_notification_of_its_own_limit),
         cmocka_unit_test(test_stalled),
         cmocka_unit_test(test_stalled_initiator),
