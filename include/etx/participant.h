@@ -58,7 +58,8 @@ typedef struct etx_participant {
     uint32_t call_timeout_ms;
     uint32_t retry_first_ms; /* 0: the engine's; at most retry_cap_ms, if that is given */
     uint32_t retry_cap_ms;   /* 0: the engine's */
-    /* forward: so many unknowns decide abort, 0: never. notification: default 3 */
+    /* forward: so many unknowns decide abort (ETX_UNSENT is none), 0: never. notification: it is
+     * given up after so many calls that did not say ETX_DONE, whatever they said; 0: 3 */
     uint32_t attempts_max;
     /* of an initiator: ETX_DONE: it committed; ETX_REFUSED: it never will */
     etx_operation_fn query;
@@ -112,7 +113,7 @@ ETX_API uint32_t etx_call_timeout_ms(const etx_call *call);
  * payload_max: the call then counts as ETX_RETRY), ETX_EBUSY (no memory for it: the same). */
 ETX_API int etx_call_result(etx_call *call, const void *data, size_t len);
 ETX_API int etx_call_reason(etx_call *call, const char *text);
-/* Ask again not before so long (with ETX_WORKING or ETX_RETRY). */
+/* Ask again not before so long (with ETX_WORKING, ETX_RETRY or ETX_UNSENT). */
 ETX_API int etx_call_retry_after(etx_call *call, uint32_t ms);
 /* The name by which etx_complete finishes this call after ETX_LATER. */
 ETX_API etx_token etx_call_token(const etx_call *call);

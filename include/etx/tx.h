@@ -229,10 +229,12 @@ typedef struct etx_branch_status {
     etx_reply forward; /* 0: no result yet */
     etx_reply finish;  /* of commit or undo; 0: none yet */
     uint32_t settled;  /* bit 1 << operation: by hand */
-    uint32_t attempts; /* of the operation it is at, by this owner */
+    uint32_t attempts; /* of the operation it is at, or was at last, by this owner */
     uint32_t failures; /* in a row */
     uint8_t calling;   /* a call is in flight */
     etx_bytes payload;
+    /* of its forward operation, from when it is recorded; of what commit makes needless to record
+     * (a saga's last step) from then on, by the owner that was given it */
     etx_bytes result;
     const char *reason;        /* the last that a participant gave */
     uint32_t forward_attempts; /* of its forward operation, by this owner */

@@ -91,14 +91,17 @@ typedef enum etx_operation {
     ETX_RESUME = 4 /* resumed transaction: run the initiator's code again */
 } etx_operation;
 
-/* What a participant answers. ETX_LATER is never stored. Any other value counts as ETX_RETRY,
+/* What a participant answers. The last two are never stored. Any other value counts as ETX_RETRY,
  * with an alarm. */
 typedef enum etx_reply {
     ETX_DONE = 1,    /* it is done, durably, and a repeat would answer the same */
     ETX_REFUSED = 2, /* a business no: final */
     ETX_WORKING = 3, /* still working: ask again, the interval stays */
     ETX_RETRY = 4,   /* unknown (no answer, an error): ask again, with backoff */
-    ETX_LATER = 5    /* some thread will call etx_complete with this call's token */
+    ETX_LATER = 5,   /* some thread will call etx_complete with this call's token */
+    /* nobody was asked (no room, no connection allowed now): tried again as after ETX_RETRY, but no
+     * attempt: before the decision it counts towards no attempts_max */
+    ETX_UNSENT = 6
 } etx_reply;
 
 /* How a transaction is driven. On disk: append only. */

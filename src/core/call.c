@@ -116,7 +116,8 @@ static uint64_t backoff(const etx__core *core,
     first = first > 0 ? first : core->options.retry_first_ms;
     cap = cap > 0 ? cap : policy->retry_cap_ms;
     cap = cap > 0 ? cap : core->options.retry_cap_ms;
-    uint32_t doublings = attempt->failures > 1 ? attempt->failures - 1 : 0;
+    uint32_t failures = attempt->failures + attempt->unsent;
+    uint32_t doublings = failures > 1 ? failures - 1 : 0;
     uint64_t pause = doublings < 32 && !is_stalled(core, entry, attempt) ? first << doublings : cap;
     pause = pause < cap ? pause : cap;
     /* A quarter less to a quarter more, so that what failed together does not come back
@@ -195,6 +196,23 @@ static void keep_reason(etx__core *core, etx__branch *branch, etx_bytes reason) 
     branch->r.reason_len = (uint8_t)len;
 }
 
+/* One more without an answer. What nobody was asked for is no attempt: before the decision, which a
+ * limit of them would make, it is no failure either. */
+static void count_failure(const etx__entry *entry, etx__attempt *attempt, int unsent) {
+    if (unsent && attempt->operation == ETX_FORWARD && entry->state == ETX_ACTIVE) {
+        attempt->unsent++;
+    } else {
+        attempt->failures++;
+    }
+}
+
+static void take_back(etx__branch *branch, etx__attempt *attempt) {
+    attempt->count--;
+    if (branch != NULL && attempt->operation == ETX_FORWARD) {
+        branch->r.forward_attempts--;
+    }
+}
+
 static void failed(etx__core *core,
                    etx__entry *entry,
                    etx__branch *branch,
@@ -203,7 +221,8 @@ static void failed(etx__core *core,
                    etx_event_type told,
                    const char *why) {
     uint32_t participant = branch != NULL ? branch->r.participant : entry->tx->r.initiator;
-    attempt->failures++;
+    int unsent = event->u.reply.reply == ETX_UNSENT;
+    count_failure(entry, attempt, unsent);
     uint64_t pause = backoff(core, entry, branch, participant, attempt, &event->now);
     pause = pause > event->u.reply.retry_after_ms ? pause : event->u.reply.retry_after_ms;
     attempt->due_ms = event->now.mono_ms + pause;
@@ -211,6 +230,9 @@ static void failed(etx__core *core,
                              ? (const char *)branch->r.reason
                              : why;
     etx__tell(core, told, entry, branch, attempt, reason);
+    if (unsent) {
+        take_back(branch, attempt);
+    }
     if (branch != NULL && tolerated(core, entry, branch)) {
         etx__unstall(core, entry);
     } else {
@@ -255,14 +277,19 @@ static void branch_answered(etx__core *core,
     if (reply == ETX_WORKING) {
         uint32_t pause = event->u.reply.retry_after_ms;
         attempt->due_ms = event->now.mono_ms + (pause > 0 ? pause : core->options.working_ms);
+        if (etx__kind_of(branch->s.kind)->tolerated) { /* its limit is of calls, not of failures */
+            attempt->failures++;
+            (void)tolerated(core, entry, branch);
+        }
         return;
     }
-    if (reply == ETX_RETRY) {
+    if (reply == ETX_RETRY || reply == ETX_UNSENT) {
         failed(core, entry, branch, attempt, event, ETX_EVENT_CALL_UNKNOWN, "unknown");
         return;
     }
     if (attempt->operation == ETX_FORWARD) {
         attempt->failures = 0;
+        attempt->unsent = 0;
         attempt->due_ms = 0;
         forward_done(core, entry, branch, event);
         return;
@@ -282,7 +309,7 @@ static void initiator_answered(etx__core *core, etx__entry *entry, const etx__ev
     etx__tx *tx = entry->tx;
     etx_reply reply = (etx_reply)event->u.reply.reply;
     int resume = tx->r.asking->operation == ETX_RESUME;
-    if (reply == ETX_RETRY) {
+    if (reply == ETX_RETRY || reply == ETX_UNSENT) {
         failed(core, entry, NULL, tx->r.asking, event, ETX_EVENT_CALL_UNKNOWN,
                "the initiator cannot say yet");
         return;

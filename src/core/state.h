@@ -15,6 +15,7 @@ typedef struct etx__attempt {
         due_ms;
     uint32_t count;    /* calls of this operation so far */
     uint32_t failures; /* in a row */
+    uint32_t unsent;   /* as failures, of forward operations that nobody was asked for */
     uint8_t operation; /* of the last call */
     uint8_t running;   /* its callback has not returned */
     uint8_t slow;      /* it counts as unknown already, and its callback has not returned */

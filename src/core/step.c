@@ -175,6 +175,7 @@ void etx__attempts_restart(etx__tx *tx) {
     for (uint16_t i = 0; i < tx->s.branch_count; i++) {
         etx__attempt *call = &tx->branch[i]->r.call;
         call->failures = 0;
+        call->unsent = 0;
         if (call->serial == 0) {
             call->count = 0;
             call->due_ms = 0;

@@ -83,6 +83,8 @@ const char *etx_reply_name(etx_reply reply) {
             return "retry";
         case ETX_LATER:
             return "later";
+        case ETX_UNSENT:
+            return "unsent";
     }
     return NAME_NONE;
 }

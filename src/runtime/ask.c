@@ -51,10 +51,12 @@ static void *found_take(etx_tx *request, size_t size) {
 
 /* ---- on the shard's thread */
 
-static int pack_branch(etx_tx *request, const etx__branch *branch) {
+static int pack_branch(etx_tx *request, const etx__entry *entry, const etx__branch *branch) {
     const etx__branch_state *s = &branch->s;
+    etx_branch_status status;
+    etx__status_branch(branch, (etx_state)entry->state, &status);
     size_t size = sizeof(etx__found_branch) + s->name_len + s->participant_len +
-                  branch->r.reason_len + 3u + s->payload_len + s->result_len;
+                  branch->r.reason_len + 3u + s->payload_len + status.result.len;
     etx__found_branch *found = found_take(request, size);
     if (found == NULL) {
         return ETX_ENOMEM;
@@ -65,20 +67,20 @@ static int pack_branch(etx_tx *request, const etx__branch *branch) {
     found->participant_len = s->participant_len;
     found->reason_len = branch->r.reason_len;
     found->payload_len = s->payload_len;
-    found->result_len = s->result_len;
-    etx__status_branch(branch, &found->status);
+    found->result_len = status.result.len;
+    found->status = status;
     uint8_t *at = (uint8_t *)(found + 1);
     memcpy(at, s->name, s->name_len + 1u);
     at += s->name_len + 1;
     memcpy(at, s->participant, s->participant_len + 1u);
     at += s->participant_len + 1;
-    memcpy(at, found->status.reason, branch->r.reason_len + 1u);
+    memcpy(at, status.reason, branch->r.reason_len + 1u);
     at += branch->r.reason_len + 1;
     if (s->payload_len > 0) {
         memcpy(at, s->payload, s->payload_len);
     }
-    if (s->result_len > 0) {
-        memcpy(at + s->payload_len, s->result, s->result_len);
+    if (status.result.len > 0) {
+        memcpy(at + s->payload_len, status.result.data, status.result.len);
     }
     return 0;
 }
@@ -95,7 +97,7 @@ static int pack(etx_tx *request,
     etx__status_fill(partition, entry, entry->tx, &found->status);
     uint32_t branches = 0;
     for (uint32_t i = 0; with_branches && entry->tx != NULL && i < entry->tx->s.branch_count; i++) {
-        if (pack_branch(request, entry->tx->branch[i]) != 0) {
+        if (pack_branch(request, entry, entry->tx->branch[i]) != 0) {
             return ETX_ENOMEM;
         }
         branches++;

@@ -236,7 +236,7 @@ static etx_reply call_make(etx_call *call, const etx__due *due, etx_engine *engi
         return ETX_RETRY;
     }
     etx_reply reply = etx__callback_operation(function, call, participant->user);
-    if (reply < ETX_DONE || reply > ETX_LATER) {
+    if (reply < ETX_DONE || reply > ETX_UNSENT) {
         tell_nonsense(due, engine);
         return ETX_RETRY;
     }
@@ -260,6 +260,7 @@ static void count_reply(etx__partition *partition, etx_reply reply) {
             counter = &partition->calls_working;
             break;
         case ETX_RETRY:
+        case ETX_UNSENT:
             counter = &partition->calls_unknown;
             break;
         case ETX_LATER:
@@ -511,7 +512,7 @@ int etx_complete(etx_engine *engine, etx_token token, const etx_completion *comp
     etx_completion ours = ETX_COMPLETION_INIT;
     if (completion == NULL ||
         etx__options_take(&ours, sizeof ours, completion, completion->size) != 0 ||
-        ours.reply < ETX_DONE || ours.reply > ETX_RETRY ||
+        ours.reply < ETX_DONE || ours.reply > ETX_UNSENT || ours.reply == ETX_LATER ||
         ours.result_len > engine->options.payload_max ||
         (ours.result == NULL && ours.result_len > 0)) {
         return etx__engine_fail(engine, ETX_EINVALID,

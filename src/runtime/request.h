@@ -163,7 +163,7 @@ void etx__status_fill(const etx__partition *partition,
                       const etx__tx *body,
                       etx_status *status);
 /* Borrows what the branch has. */
-void etx__status_branch(const etx__branch *branch, etx_branch_status *status);
+void etx__status_branch(const etx__branch *branch, etx_state state, etx_branch_status *status);
 /* Tells the monitor, if it wants that. */
 void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const etx__tx *body);
 

@@ -61,7 +61,25 @@ void etx__status_fill(const etx__partition *partition,
     }
 }
 
-void etx__status_branch(const etx__branch *branch, etx_branch_status *status) {
+/* What its forward operation gave: as it is recorded. Once commit is decided, what is recorded for
+ * nobody's sake any more (a saga's last step) as it was answered: it is never asked for again. */
+static etx_bytes result_of(const etx__branch *branch, etx_state state) {
+    int decided = state == ETX_COMMITTING || state == ETX_COMMITTED;
+    if (decided && branch->s.result_len == 0) {
+        return (etx_bytes){branch->r.result, branch->r.result_len};
+    }
+    return (etx_bytes){branch->s.result, branch->s.result_len};
+}
+
+/* Calls of the operation that it was at last: a decision begins to count anew, and may ask for
+ * nothing more. */
+static uint32_t attempts_of(const etx__branch *branch) {
+    const etx__attempt *call = &branch->r.call;
+    return call->operation == ETX_FORWARD && call->count == 0 ? branch->r.forward_attempts
+                                                              : call->count;
+}
+
+void etx__status_branch(const etx__branch *branch, etx_state state, etx_branch_status *status) {
     const etx__branch_state *s = &branch->s;
     *status = (etx_branch_status){
         .size = sizeof *status,
@@ -72,11 +90,11 @@ void etx__status_branch(const etx__branch *branch, etx_branch_status *status) {
         .forward = (etx_reply)branch->r.forward,
         .finish = (etx_reply)branch->r.finish,
         .settled = s->settled,
-        .attempts = branch->r.call.count,
+        .attempts = attempts_of(branch),
         .failures = branch->r.call.failures,
         .calling = branch->r.call.serial != 0,
         .payload = {s->payload, s->payload_len},
-        .result = {s->result, s->result_len},
+        .result = result_of(branch, state),
         .reason = branch->r.reason != NULL ? (const char *)branch->r.reason : "",
         .forward_attempts = branch->r.forward_attempts,
     };
@@ -86,11 +104,12 @@ void etx__status_branch(const etx__branch *branch, etx_branch_status *status) {
 
 struct etx_ending {
     const etx__tx *body;
+    etx_state state;
 };
 
 void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const etx__tx *body) {
     const etx_monitor *monitor = &partition->home->engine->monitor;
-    const etx_ending ending = {body};
+    const etx_ending ending = {body, (etx_state)entry->state};
     etx_status status;
     if (monitor->on_ending != NULL) {
         etx__status_fill(partition, entry, body, &status);
@@ -107,7 +126,7 @@ int etx_ending_branch(const etx_ending *ending, uint32_t place, etx_branch_statu
     if (place >= ending->body->s.branch_count) {
         return ETX_ENOTFOUND;
     }
-    etx__status_branch(ending->body->branch[place], &branch);
+    etx__status_branch(ending->body->branch[place], ending->state, &branch);
     branch.size = size;
     memcpy(ret_branch, &branch, size < sizeof branch ? size : sizeof branch);
     return 0;

@@ -58,8 +58,9 @@ static unsigned named(const char *name, const char *const *names, unsigned count
 }
 
 static etx_reply reply_of(const char *name) {
-    static const char *const names[] = {NULL, "done", "refused", "working", "retry", "later"};
-    return (etx_reply)named(name, names, 6);
+    static const char *const names[] = {NULL,    "done",  "refused", "working",
+                                        "retry", "later", "unsent"};
+    return (etx_reply)named(name, names, 7);
 }
 
 static etx_kind kind_of(const char *name) {

@@ -74,6 +74,28 @@ class Kept(Story):
         self.assertEqual((third["forward"], third["finish"], third["forward_attempts"]),
                          (None, None, 0))
 
+    def test_results_of_steps(self):
+        """Also of those whose result no other step is given."""
+        self.part.rules["/a/action"] = lambda headers, body: (200, b'{"seat":"12A"}')
+        self.part.rules["/b/action"] = lambda headers, body: (200, b'{"meal":7}')
+        for results in (False, True):
+            shown = self.ended(f"one{results}", self.part.saga("a", results=results),
+                               self.part.saga("b", results=results))
+            self.assertEqual(shown["state"], "COMMITTED")
+            self.assertEqual([(step["result"], step["attempts"]) for step in shown["branches"]],
+                             [({"seat": "12A"}, 1), ({"meal": 7}, 1)])
+
+    def test_results_of_steps_while_it_goes_on(self):
+        self.part.rules["/a/action"] = lambda headers, body: (200, b'{"seat":"12A"}')
+        self.part.rules["/m/deliver"] = lambda headers, body: (503, b"down")
+        self.submit({"gid": "one", "branches": [
+            self.part.saga("a"), {"kind": "message", "deliver": self.part.url + "/m/deliver",
+                                  "retry_first_ms": 10, "retry_cap_ms": 20}]})
+        self.eventually(lambda: self.show("one")["branches"][1]["attempts"] >= 3)
+        shown = self.show("one")
+        self.assertEqual(shown["state"], "COMMITTING")
+        self.assertEqual(shown["branches"][0]["result"], {"seat": "12A"})
+
     def test_interactive(self):
         self.submit({"gid": "one", "mode": "interactive"})
         path = "/v1/transactions/one"

@@ -2,6 +2,7 @@
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
 import json
+import re
 import resource
 import threading
 import time
@@ -249,6 +250,45 @@ class Bounded(Case):
         go_on.set()
         slow.join()
         self.assertEqual(self.submit(body).json["state"], "COMMITTED")
+
+
+class Unsent(Case):
+    """What there is no room to send is no attempt."""
+
+    flags = ("--target-in-flight", "1", "--target-queue", "1")
+
+    def metric(self, pattern):
+        text = self.server.get("/metrics").text
+        found = re.search(f"^etxd_target_{pattern} ([0-9]+)", text, re.M)
+        return int(found[1]) if found else 0
+
+    def rejected(self):
+        return self.metric(r'calls_total{.*result="rejected".*}')
+
+    def test_no_limit_is_met_by_what_nobody_was_asked(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        self.part.rules["/slow/action"] = lambda headers, body: (go_on.wait(60), (200, b""))[1]
+        self.submit({"branches": [self.part.saga("slow", call_timeout_ms=60000)],
+                     "wait": "begun"})
+        self.eventually(lambda: self.part.paths() == ["/slow/action"])
+        self.submit({"branches": [self.part.saga("waits", call_timeout_ms=60000)],
+                     "wait": "begun"})
+        self.eventually(lambda: self.metric("waiting{.*}") == 1)
+        self.submit({"gid": "one", "wait": "begun", "branches": [self.part.tcc(
+            attempts_max=2, retry_first_ms=10, retry_cap_ms=20)]})
+        self.eventually(lambda: self.rejected() >= 5)
+        shown = self.server.get("/v1/transactions/one").json
+        self.assertEqual(shown["state"], "ACTIVE")
+        self.assertIn("too many calls to it", shown["branches"][0]["reason"])
+        go_on.set()
+        self.eventually(lambda: self.server.get("/v1/transactions/one").json["ended"])
+        shown = self.server.get("/v1/transactions/one").json
+        self.assertEqual(shown["state"], "COMMITTED")
+        self.assertEqual(shown["branches"][0]["forward_attempts"], 1)
+        sent = [headers["Etx-Attempt"] for path, headers, _ in self.part.calls
+                if path == "/a/try"]
+        self.assertEqual(sent, ["1"])
 
 
 class Unwritable(Case):

@@ -68,6 +68,52 @@ static void test_working_keeps_the_interval(void **state) {
     world_free(w);
 }
 
+/* What nobody was asked for is no attempt: no limit of attempts, only the deadline ends it. */
+static void test_unsent(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world\nparticipant shop first=100 cap=30000 attempts=2");
+    say(&w, "begin t a:tcc deadline=600000 nobody\nput");
+    const etx__branch *branch = known(w, "t")->tx->branch[0];
+    uint64_t longest = 0;
+    for (int i = 0; i < 8; i++) {
+        say(&w, "reply t a unsent");
+        assert_int_equal(known(w, "t")->state, ETX_ACTIVE);
+        assert_int_equal(branch->r.call.count, 0);
+        assert_int_equal(branch->r.forward_attempts, 0);
+        longest = wakes_in(w);
+        say(&w, "tick next");
+        assert_int_equal(branch->r.call.count, 1);
+    }
+    assert_in_range(longest, 9600, 16000); /* with backoff */
+    say(&w, "reply t a unsent after=29999");
+    assert_in_range(wakes_in(w), 29999, 30000);
+    say(&w, "tick next\nreply t a retry\ntick next\nreply t a unsent\ntick next");
+    assert_int_equal(known(w, "t")->state, ETX_ACTIVE); /* that was the first */
+    say(&w, "reply t a retry");
+    assert_int_equal(known(w, "t")->state, ETX_ABORTING);
+    assert_int_equal(branch->r.forward_attempts, 2);
+    say(&w, "begin u a:saga deadline=1000 nobody\nput\nreply u a unsent\ntick 1000");
+    assert_int_equal(known(w, "u")->state, ETX_ABORTING);
+    world_free(w);
+}
+
+/* After the decision it is as visible as any failure, and a notification is given up. */
+static void test_unsent_after_the_decision(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world park_after=2\nparticipant shop first=10 cap=10");
+    say(&w, "begin t a:message b:notification nobody\nput");
+    say(&w, "reply t a unsent\nreply t b unsent\ntick next");
+    assert_int_equal(known(w, "t")->tx->branch[0]->r.call.count, 1);
+    say(&w, "reply t a unsent\nreply t b unsent\ntick next");
+    assert_int_equal(w->core->stalled, 1);
+    say(&w, "reply t b unsent\nreply t a done\nput");
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTED);
+    assert_int_equal(w->core->stalled, 0);
+    world_free(w);
+}
+
 static void test_notification(void **state) {
     (void)state;
     static const unsigned limits[] = {0, 1, 5};
@@ -91,6 +137,28 @@ static void test_notification(void **state) {
         assert_int_equal(known(w, "t")->state, ETX_COMMITTED);
         world_free(w);
     }
+}
+
+/* Its limit is of calls, also where each says that it is still working. */
+static void test_notification_that_works_on(void **state) {
+    (void)state;
+    static const char *const answers[] = {"working", "working after=70", "retry", "working"};
+    world *w = NULL;
+    say(&w, "world\nparticipant shop first=10 cap=10 attempts=4");
+    say(&w, "begin t a:notification nobody\nput");
+    for (unsigned n = 0; n < 4; n++) {
+        char text[60];
+        assert_int_equal(known(w, "t")->state, ETX_COMMITTING);
+        snprintf(text, sizeof text, "reply t a %s", answers[n]);
+        say(&w, text);
+        if (n == 1) {
+            assert_int_equal(wakes_in(w), 70); /* the interval stays */
+        }
+        say(&w, n < 3 ? "tick next" : "put");
+    }
+    assert_int_equal(known(w, "t")->state, ETX_COMMITTED);
+    assert_int_equal(calls_of(w, "a", ETX_COMMIT), 4);
+    world_free(w);
 }
 
 /* Its own limit goes before its participant's, which is more here. */
@@ -264,7 +332,10 @@ int main(void) {
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_whose_numbers),
         cmocka_unit_test(test_working_keeps_the_interval),
+        cmocka_unit_test(test_unsent),
+        cmocka_unit_test(test_unsent_after_the_decision),
         cmocka_unit_test(test_notification),
+        cmocka_unit_test(test_notification_that_works_on),
         cmocka_unit_test(test_notification_of_its_own_limit),
         cmocka_unit_test(test_stalled),
         cmocka_unit_test(test_stalled_initiator),

@@ -93,6 +93,10 @@ static etx_engine *open_engine(teller *to, rig_log *log) {
     shop.flags = ETX_INLINE;
     shop.user = to;
     rig_must(engine, etx_engine_register(engine, &shop), "register");
+    shop.name = "saga-shop";
+    shop.kind = ETX_SAGA;
+    shop.commit = NULL;
+    rig_must(engine, etx_engine_register(engine, &shop), "register");
     rig_start(engine);
     return engine;
 }
@@ -103,14 +107,14 @@ static void on_done(int rc, const etx_outcome *outcome, void *user) {
     atomic_fetch_add(&to->answers, 1);
 }
 
-static void submit(etx_engine *engine, teller *to, const char *second) {
+static void submit(etx_engine *engine, teller *to, const char *shop, const char *second) {
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     etx_branch branch = ETX_BRANCH_INIT;
     etx_tx *tx = NULL;
     options.gid = "one";
     options.deadline_ms = 60000;
     rig_must(engine, etx_tx_new(engine, &options, &tx), "new");
-    branch.participant = "shop";
+    branch.participant = shop;
     branch.name = "first";
     branch.payload = "D1";
     branch.payload_len = 2;
@@ -132,7 +136,7 @@ static void a_commit_is_told(void **state) {
     (void)state;
     rig_log_make(&log, NULL, "partitions=3");
     etx_engine *engine = open_engine(&to, &log);
-    submit(engine, &to, "D2");
+    submit(engine, &to, "shop", "D2");
     assert_int_equal(to.endings, 1);
     assert_int_equal(to.answers_before, 0);
     assert_string_equal(to.status.gid, "one");
@@ -158,13 +162,35 @@ static void a_commit_is_told(void **state) {
     rig_log_end(&log);
 }
 
+/* Of steps nothing more is asked: what they gave is told all the same, and how often they were
+ * called. */
+static void a_committed_saga_is_told(void **state) {
+    teller to = {.unknown = 2};
+    rig_log log;
+    (void)state;
+    rig_log_make(&log, NULL, "partitions=1");
+    etx_engine *engine = open_engine(&to, &log);
+    submit(engine, &to, "saga-shop", "D2");
+    assert_int_equal(to.endings, 1);
+    assert_int_equal(to.status.state, ETX_COMMITTED);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(to.branch[i].forward, ETX_DONE);
+        assert_int_equal(to.branch[i].finish, 0);
+        assert_string_equal(to.branch[i].result, "yes");
+        assert_int_equal(to.branch[i].attempts, to.branch[i].forward_attempts);
+    }
+    assert_int_equal(to.branch[0].attempts + to.branch[1].attempts, 4);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    rig_log_end(&log);
+}
+
 static void an_abort_is_told(void **state) {
     teller to = {0};
     rig_log log;
     (void)state;
     rig_log_make(&log, NULL, "partitions=1");
     etx_engine *engine = open_engine(&to, &log);
-    submit(engine, &to, "R2");
+    submit(engine, &to, "shop", "R2");
     assert_int_equal(to.endings, 1);
     assert_int_equal(to.status.state, ETX_ABORTED);
     assert_string_equal(to.status.reason, "none left");
@@ -178,6 +204,7 @@ static void an_abort_is_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_is_told),
+        cmocka_unit_test(a_committed_saga_is_told),
         cmocka_unit_test(an_abort_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

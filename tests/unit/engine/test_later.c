@@ -1,7 +1,7 @@
 /* ETX_LATER: completed before the callback returns, after, twice, too late, never, by nonsense. */
 #include "rig.h"
 
-typedef enum manner { BEFORE, AFTER, TWICE, TOO_LATE } manner;
+typedef enum manner { BEFORE, AFTER, TWICE, TOO_LATE, UNSENT } manner;
 
 struct desk {
     rig_log log;
@@ -80,6 +80,15 @@ static etx_reply operate(etx_call *call, void *user) {
                 hand_over(desk, token);
             }
             break;
+        case UNSENT: /* of each branch by the token, and by what it returns */
+            rig_check(etx_call_attempt(call) == 1);
+            if (operation == ETX_FORWARD && atomic_load(&desk->forwards) <= 2) {
+                return ETX_UNSENT;
+            }
+            complete(desk, token,
+                     operation == ETX_FORWARD && atomic_load(&desk->forwards) <= 4 ? ETX_UNSENT
+                                                                                   : ETX_DONE);
+            break;
     }
     return ETX_LATER;
 }
@@ -99,6 +108,7 @@ static void desk_make(struct desk *desk, uint32_t flags, uint32_t timeout_ms) {
     participant.user = desk;
     participant.flags = flags;
     participant.call_timeout_ms = timeout_ms;
+    participant.attempts_max = timeout_ms > 0 ? 0 : 1;
     rig_must(desk->engine, etx_engine_register(desk->engine, &participant), "register");
     rig_start(desk->engine);
     assert_int_equal(pthread_create(&desk->clerk, NULL, clerk_body, desk), 0);
@@ -175,6 +185,19 @@ static void nonsense_tokens_are_ignored(void **state) {
     desk_end(&desk);
 }
 
+/* Nobody was asked: that is no attempt, and the limit is one. */
+static void nobody_was_asked(void **state) {
+    struct desk desk;
+    (void)state;
+    desk_make(&desk, ETX_INLINE, 0);
+    atomic_store(&desk.manner, UNSENT);
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    rig_must(desk.engine, etx_tx_run(rig_pair(desk.engine, "later", NULL, 'D'), &outcome), "run");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    assert_int_equal(desk.forwards, 6);
+    desk_end(&desk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_it_returns),
@@ -182,6 +205,7 @@ int main(void) {
         cmocka_unit_test(twice),
         cmocka_unit_test(after_its_timeout),
         cmocka_unit_test(nonsense_tokens_are_ignored),
+        cmocka_unit_test(nobody_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,8 @@ static void test_enums(void **state) {
     ASSERT_NAMES(etx_state_name, etx_state, 0, "NONE", "ACTIVE", "COMMITTING", "COMMITTED",
                  "ABORTING", "ABORTED");
     ASSERT_NAMES(etx_kind_name, etx_kind, 1, "tcc", "saga", "xa", "message", "notification");
-    ASSERT_NAMES(etx_reply_name, etx_reply, 1, "done", "refused", "working", "retry", "later");
+    ASSERT_NAMES(etx_reply_name, etx_reply, 1, "done", "refused", "working", "retry", "later",
+                 "unsent");
     ASSERT_NAMES(etx_mode_name, etx_mode, 1, "submitted", "interactive", "resumed");
     ASSERT_NAMES(etx_durability_name, etx_durability, 0, "default", "volatile", "local",
                  "replicated");

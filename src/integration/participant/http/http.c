@@ -52,7 +52,7 @@ static void begin(net_task *task) {
         return;
     }
     if (read_job(job, why, sizeof why) != 0) {
-        etx__http_job_reject(job, 0, "%s", why);
+        etx__http_job_reject(job, ETX_RETRY, 0, "%s", why);
         return;
     }
     if (url_of(job) == NULL) {
@@ -62,7 +62,7 @@ static void begin(net_task *task) {
     }
     etx__http_target *target = etx__http_target_of(job->http, &job->url);
     if (target == NULL) {
-        etx__http_job_reject(job, 0, "out of memory");
+        etx__http_job_reject(job, ETX_UNSENT, 0, "out of memory");
         return;
     }
     etx__http_target_take(target, job);
@@ -74,7 +74,7 @@ static etx_reply on_call(etx_call *call, void *user) {
     etx__http_job *job = etx__http_job_make(http, call);
     if (job == NULL) {
         etx_call_reason(call, "too much is under way to participants over HTTP");
-        return ETX_RETRY;
+        return ETX_UNSENT;
     }
     job->task.run = begin;
     net_loop_post(http->loop, &job->task);

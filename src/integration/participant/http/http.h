@@ -234,9 +234,12 @@ etx__http_job *etx__http_job_make(etx_http *http, const etx_call *call);
 /* Completes the call, perhaps at the end of the loop's turn, and frees the job. On the loop's
  * thread. */
 void etx__http_job_end(etx__http_job *job, const etx__http_verdict *verdict, etx_bytes result);
-/* The same for one that was not made: unknown. */
-void etx__http_job_reject(etx__http_job *job, uint32_t retry_after_ms, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* The same for one that was not made: ETX_UNSENT, or ETX_RETRY where it never can be. */
+void etx__http_job_reject(etx__http_job *job,
+                          etx_reply reply,
+                          uint32_t retry_after_ms,
+                          const char *format,
+                          ...) __attribute__((format(printf, 4, 5)));
 /* Frees it, and nobody hears of it. */
 void etx__http_job_drop(etx__http_job *job);
 uint64_t etx__http_clock_ms(void);

@@ -159,9 +159,13 @@ void etx__http_job_end(etx__http_job *job, const etx__http_verdict *verdict, etx
     etx__http_job_drop(job);
 }
 
-void etx__http_job_reject(etx__http_job *job, uint32_t retry_after_ms, const char *format, ...) {
+void etx__http_job_reject(etx__http_job *job,
+                          etx_reply reply,
+                          uint32_t retry_after_ms,
+                          const char *format,
+                          ...) {
     char text[ETX_HTTP_TARGET_MAX + 256];
-    etx__http_verdict verdict = {.reply = ETX_RETRY, .retry_after_ms = retry_after_ms};
+    etx__http_verdict verdict = {.reply = reply, .retry_after_ms = retry_after_ms};
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);

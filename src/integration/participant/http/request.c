@@ -181,6 +181,7 @@ int etx__http_send(etx__http_job *job, net_done done, etx__http_verdict *ret_ver
         wrong = rc == 0 ? NULL : net_strerror(rc);
     }
     if (wrong != NULL) {
+        ret_verdict->reply = ETX_UNSENT;
         snprintf(ret_verdict->reason, sizeof ret_verdict->reason, "%.100s: %s", job->target->name,
                  wrong);
     }

@@ -71,7 +71,7 @@ static void queue_remove(etx__http_target *target, etx__http_job *job) {
 
 static void reject(etx__http_target *target, etx__http_job *job, uint32_t ms, const char *why) {
     count(&target->rejected);
-    etx__http_job_reject(job, ms, "%s: %s", target->name, why);
+    etx__http_job_reject(job, ETX_UNSENT, ms, "%s: %s", target->name, why);
 }
 
 static void waited_too_long(net_timer *timer) {
@@ -162,6 +162,7 @@ static void tally(etx__http_target *target, etx_reply reply) {
             break;
         case ETX_RETRY:
         case ETX_LATER:
+        case ETX_UNSENT:
             count(&target->unknown);
             break;
     }
