@@ -22,6 +22,7 @@
 typedef struct etxd etxd;
 typedef struct etxd_exchange etxd_exchange;
 typedef struct etxd_pool etxd_pool;
+typedef struct etxd_bulk etxd_bulk;
 typedef struct etxd_events etxd_events;
 typedef struct etxd_forwarder etxd_forwarder;
 typedef struct etxd_refusal etxd_refusal;
@@ -97,6 +98,7 @@ struct etxd {
     etxd_tokens tokens;
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
+    etxd_bulk *bulk;
     etxd_events *events;
     etxd_stories *stories;     /* NULL: none is kept */
     etxd_forwarder *forwarder; /* NULL: no home is shared */
@@ -204,8 +206,11 @@ int etxd_query_number(etxd_exchange *x, const etxd_query *query, uint64_t most, 
 /* ---- pool.c: threads for what waits */
 
 int etxd_pool_create(unsigned threads, etxd_pool **ret_pool);
-/* Has `work` called on a thread, which answers the exchange. 0, or -1 and a problem. */
+/* Has `work` called on a thread, which answers the exchange. Until then nothing that follows on its
+ * connection is begun: the threads would let it overtake. 0, or -1 and a problem. */
 int etxd_pool_run(etxd_exchange *x, void (*work)(etxd_exchange *x));
+/* The same on threads of another pool. */
+int etxd_pool_give(etxd_pool *pool, etxd_exchange *x, void (*work)(etxd_exchange *x));
 /* Runs what is queued, ends the threads. NULL is allowed. */
 void etxd_pool_free(etxd_pool *pool);
 unsigned etxd_pool_queued(etxd_pool *pool);
