@@ -13,12 +13,14 @@
 
 enum { PLACES = 2, PAGE = 64, PER_SECOND = 100 };
 
-typedef enum ending { GOES_ON, CLIENT_GONE, SERVER_ENDS } ending;
+typedef enum ending { GOES_ON, CLIENT_GONE, TOKEN_GONE, SERVER_ENDS } ending;
 
 /* Free while `request` is NULL. */
 typedef struct place {
     net_request *request;
     ending ends;
+    int guarded; /* by that token */
+    etxd_token token;
 } place;
 
 struct etxd_bulk {
@@ -68,6 +70,19 @@ void etxd_bulk_end(etxd_bulk *bulk) {
     pthread_mutex_unlock(&bulk->lock);
 }
 
+void etxd_bulk_judge(etxd_bulk *bulk, const etxd_tokens *tokens) {
+    size_t i;
+    pthread_mutex_lock(&bulk->lock);
+    for (i = 0; i < PLACES; i++) {
+        place *one = &bulk->places[i];
+        if (one->guarded && one->ends == GOES_ON && !etxd_tokens_have(tokens, &one->token)) {
+            one->ends = TOKEN_GONE;
+        }
+    }
+    pthread_cond_broadcast(&bulk->ended);
+    pthread_mutex_unlock(&bulk->lock);
+}
+
 void etxd_bulk_free(etxd_bulk *bulk) {
     if (bulk == NULL) {
         return;
@@ -97,7 +112,10 @@ int etxd_bulk_run(etxd_exchange *x, void (*work)(etxd_exchange *x)) {
     pthread_mutex_lock(&bulk->lock);
     its = place_of(bulk, NULL);
     if (its != NULL) {
-        *its = (place){x->request, GOES_ON};
+        *its = (place){.request = x->request, .guarded = x->token != NULL};
+        if (x->token != NULL) {
+            its->token = *x->token;
+        }
     }
     pthread_mutex_unlock(&bulk->lock);
     if (its == NULL) {
@@ -144,13 +162,15 @@ static ending pause_us(etxd_exchange *x, uint64_t us) {
 }
 
 static int end_early(etxd_exchange *x, ending ends, uint64_t count) {
-    const char *why = ends == CLIENT_GONE ? "its client has gone" : "the server is ending";
+    const char *why = ends == CLIENT_GONE  ? "its client has gone"
+                      : ends == TOKEN_GONE ? "its token was taken back"
+                                           : "the server is ending";
     const etxd_field fields[] = {{"path", x->path, 0}, {"count", NULL, count}, {"why", why, 0}};
     etxd_log_line(&x->server->log, ETXD_INFO, "an order for many has ended early", fields,
                   sizeof fields / sizeof *fields);
-    return etxd_problem_set(&x->problem, ETXD_CLOSING_PROBLEM,
-                            "%s; by then it was done to %llu transactions", why,
-                            (unsigned long long)count);
+    return etxd_problem_set(
+        &x->problem, ends == TOKEN_GONE ? ETXD_BAD_TOKEN_PROBLEM : ETXD_CLOSING_PROBLEM,
+        "%s; by then it was done to %llu transactions", why, (unsigned long long)count);
 }
 
 static int note_gid(const etx_status *status, void *user) {

@@ -127,7 +127,8 @@ struct etxd_exchange {
     const char *method;
     char path[ETXD_PATH_MAX]; /* cut, for the log */
     uint64_t began_us;
-    int apart; /* it is answered by a task of the loop, and sent when the turn ends */
+    int apart;               /* it is answered by a task of the loop, and sent when the turn ends */
+    const etxd_token *token; /* within the handler; NULL: none is needed */
     unsigned scopes;
     char prefix[ETX_GID_MAX + 1]; /* of the token */
     char who[ETXD_TOKEN_NAME_MAX + 1];
@@ -222,6 +223,9 @@ int etxd_events_create(etxd *server, etxd_events **ret_events);
 void etxd_events_take(const etx_event *event, void *server);
 /* The same: keeps the story. */
 void etxd_events_ending(const etx_status *status, const etx_ending *ending, void *server);
+/* Ends the streams whose token is not one of these, or may do something else now. On the loop's
+ * thread. */
+void etxd_events_judge(etxd_events *events, const etxd_tokens *tokens);
 /* Ends all streams. On the loop's thread. */
 void etxd_events_end(etxd_events *events);
 void etxd_events_free(etxd_events *events);

@@ -4,6 +4,7 @@
 
 #include "forward.h"
 #include "refusal.h"
+#include "tx.h"
 
 /* ---- who calls participants */
 
@@ -219,6 +220,8 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_refusal_warn(server);
     etxd_tokens_free(&server->tokens);
     server->tokens = tokens;
+    etxd_events_judge(server->events, &tokens);
+    etxd_bulk_judge(server->bulk, &tokens);
     atomic_store(&server->log.level, etxd_log_level(server->config.log_level));
     return 0;
 }

@@ -114,6 +114,8 @@ typedef struct etxd_bulk_order {
 int etxd_bulk_create(etxd_bulk **ret_bulk);
 /* Ends all orders. Those that come later are the caller's to refuse. */
 void etxd_bulk_end(etxd_bulk *bulk);
+/* Ends those whose token is not one of these, or may do something else now. */
+void etxd_bulk_judge(etxd_bulk *bulk, const etxd_tokens *tokens);
 /* NULL is allowed. */
 void etxd_bulk_free(etxd_bulk *bulk);
 /* Takes one of the few places for the exchange and has `work` called on a thread, which answers it

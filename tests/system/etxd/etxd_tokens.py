@@ -6,6 +6,7 @@ import secrets
 import signal
 import ssl
 import subprocess
+import threading
 import urllib.request
 
 import etxd_common
@@ -162,6 +163,50 @@ class Tokens(TokenCase):
         self.server.process.send_signal(signal.SIGHUP)
         self.server.wait_log("nothing was taken up anew")
         self.expect(self.ask("GET", "/v1/version", "all"), 200)
+
+
+    def test_reload_ends_what_a_token_has_open(self):
+        """Streams and orders for many whose token went, or may do something else, end."""
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        for who in ("shop", "bank"):
+            for _ in range(10):
+                self.expect(self.ask("POST", "/v1/transactions", who, etxd_common.json.dumps(
+                    {"branches": [self.part.tcc()], "wait": "begun"})), 200)
+        streams = {}
+        for who, path in (("all", "/v1/events"), ("read", "/v1/events"), ("shop", "/v1/events"),
+                          ("bank", "/v1/transactions/bank-x/events")):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self.server.port}{path}",
+                headers={"Authorization": "Bearer " + self.tokens[who]})
+            streams[who] = urllib.request.urlopen(request, timeout=20)
+            self.addCleanup(streams[who].close)
+            self.assertEqual(streams[who].readline(), b":\n")
+        orders = {}
+        threads = [threading.Thread(target=lambda who=who: orders.update({who: self.ask(
+            "POST", "/v1/transactions/retry", who, b'{"filter":{},"per_second":1}')}))
+                   for who in ("shop", "bank")]
+        for thread in threads:
+            thread.start()
+            self.addCleanup(thread.join)
+        self.eventually(lambda: self.ask("POST", "/v1/transactions/retry", "operate",
+                                         b'{"filter":{"gid_prefix":"x"}}').status == 503)
+        with open(self.path, encoding="utf-8") as file:
+            lines = [line.replace("gid-prefix=bank-", "gid-prefix=ban").replace(
+                "submit,read,operate name=all", "submit,read name=all")
+                     for line in file if "gid-prefix=shop-" not in line]
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.wait_log("taken up anew")
+        for who in ("all", "shop", "bank"):
+            streams[who].read()  # to its end, which comes
+        for thread in threads:
+            thread.join()
+        for who in ("shop", "bank"):
+            self.expect(orders[who], 401, "bad-token")
+        self.expect(self.ask("POST", "/v1/transactions", "submit", etxd_common.json.dumps(
+            {"gid": "more", "branches": [self.part.tcc()], "wait": "begun"})), 200)
+        self.eventually(lambda: b'"gid":"more"' in streams["read"].readline())
 
 
 class Rate(TokenCase):
