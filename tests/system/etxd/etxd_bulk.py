@@ -8,8 +8,7 @@ import threading
 import etxd_common
 from etxd_common import Case
 
-SLOW = {"filter": {}, "per_second": 1}
-COUNT = 30
+COUNT = 20
 
 
 class Bulk(Case):
@@ -18,17 +17,27 @@ class Bulk(Case):
     def setUp(self):
         super().setUp()
         self.part.rules["/a/try"] = lambda headers, body: (202, b"")
-        for number in range(COUNT):
-            self.submit({"gid": f"t{number}", "branches": [self.part.tcc()], "wait": "begun"})
+        self.orders = 0
 
-    def order(self, what="retry", *fields):
-        """A connection on which an order is under way that takes as many seconds as there are."""
-        body = etxd_common.json.dumps(dict(SLOW, who="a", why="b"))
+    def begin(self, prefix, count):
+        for number in range(count):
+            self.submit({"gid": f"{prefix}{number}", "branches": [self.part.tcc()],
+                         "wait": "begun"})
+
+    def order(self, *fields):
+        """A connection on which an order is under way that takes COUNT seconds."""
+        prefix = f"order{self.orders}-"
+        self.orders += 1
+        self.begin(prefix, COUNT)
+        body = etxd_common.json.dumps({"filter": {"gid_prefix": prefix}, "per_second": 1,
+                                       "who": "a", "why": "b"})
         sock = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
         self.addCleanup(sock.close)
-        sock.sendall("\r\n".join((f"POST /v1/transactions/{what} HTTP/1.1", "Host: localhost",
+        sock.sendall("\r\n".join(("POST /v1/transactions/park HTTP/1.1", "Host: localhost",
                                   "Content-Type: application/json", *fields,
                                   f"Content-Length: {len(body)}", "", body)).encode())
+        self.eventually(lambda: self.server.get(
+            f"/v1/transactions?parked=true&gid_prefix={prefix}").json["transactions"])
         return sock
 
     def answer(self, sock):
@@ -48,17 +57,18 @@ class Bulk(Case):
         return True
 
     def test_others_go_on(self):
+        self.begin("t", 1)
         self.order(), self.order()
-        self.eventually(self.is_full)
+        self.assertTrue(self.is_full())
         self.expect(self.server.get("/v1/transactions?limit=1"), 200)
-        self.expect(self.server.get("/v1/transactions/t1"), 200)
-        self.expect(self.server.post("/v1/transactions/t1/park", {"who": "a", "why": "b"}), 200)
+        self.expect(self.server.get("/v1/transactions/t0"), 200)
+        self.expect(self.server.post("/v1/transactions/t0/park", {"who": "a", "why": "b"}), 200)
         self.assertTrue(self.is_full())  # they were still under way
 
     def test_whose_client_has_gone(self):
         for fields in ((), ("Connection: close",)):
-            socks = [self.order("retry", *fields), self.order("retry", *fields)]
-            self.eventually(self.is_full)
+            socks = [self.order(*fields), self.order(*fields)]
+            self.assertTrue(self.is_full())
             for sock in socks:
                 sock.close()
             self.eventually(lambda: not self.is_full(), 10)
@@ -66,8 +76,7 @@ class Bulk(Case):
         self.assertIn("its client has gone", self.server.log())
 
     def test_the_server_ends(self):
-        socks = [self.order("retry"), self.order("park")]
-        self.eventually(self.is_full)
+        socks = [self.order(), self.order()]
         answers = []
         threads = [threading.Thread(target=lambda sock=sock: answers.append(self.answer(sock)))
                    for sock in socks]
@@ -80,9 +89,10 @@ class Bulk(Case):
         for answer in answers:
             self.expect(answer, 503, "closing")
             done = re.search(r"done to (\d+) transactions", answer.json["detail"])
-            self.assertIn(int(done.group(1)), range(1, COUNT))
+            self.assertIn(int(done.group(1)), range(COUNT))
 
     def test_what_is_done(self):
+        self.begin("t", 20)
         body = {"filter": {"gid_prefix": "t1"}, "per_second": 1000, "who": "a", "why": "b"}
         for what in ("park", "resume", "retry"):
             answer = self.expect(self.server.post("/v1/transactions/" + what, body), 200)

@@ -169,7 +169,7 @@ class Tokens(TokenCase):
         """Streams and orders for many whose token went, or may do something else, end."""
         self.part.rules["/a/try"] = lambda headers, body: (202, b"")
         for who in ("shop", "bank"):
-            for _ in range(10):
+            for _ in range(20):
                 self.expect(self.ask("POST", "/v1/transactions", who, etxd_common.json.dumps(
                     {"branches": [self.part.tcc()], "wait": "begun"})), 200)
         streams = {}
@@ -183,13 +183,14 @@ class Tokens(TokenCase):
             self.assertEqual(streams[who].readline(), b":\n")
         orders = {}
         threads = [threading.Thread(target=lambda who=who: orders.update({who: self.ask(
-            "POST", "/v1/transactions/retry", who, b'{"filter":{},"per_second":1}')}))
+            "POST", "/v1/transactions/park", who, b'{"filter":{},"per_second":1,"why":"a"}')}))
                    for who in ("shop", "bank")]
         for thread in threads:
             thread.start()
             self.addCleanup(thread.join)
-        self.eventually(lambda: self.ask("POST", "/v1/transactions/retry", "operate",
-                                         b'{"filter":{"gid_prefix":"x"}}').status == 503)
+        for who in ("shop", "bank"):  # it is under way
+            self.eventually(lambda who=who: self.ask("GET", "/v1/transactions?parked=true",
+                                                     who).json["transactions"])
         with open(self.path, encoding="utf-8") as file:
             lines = [line.replace("gid-prefix=bank-", "gid-prefix=ban").replace(
                 "submit,read,operate name=all", "submit,read name=all")
