@@ -259,15 +259,48 @@ class Create(TokenCase):
 
 
 class Tls(Case):
-    def test_tls(self):
-        folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
-        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
+        self.paths = [os.path.join(self.folder, name) for name in ("c.pem", "k.pem")]
+        self.make()
+
+    def make(self):
+        certificate, key = self.paths
         made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                                "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
                                certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
                                "subjectAltName=DNS:localhost,IP:127.0.0.1"], capture_output=True,
                               check=False)
         self.assertEqual(made.returncode, 0, made)
+
+    def test_a_reload_is_whole_or_none(self):
+        secret = os.path.join(self.folder, "secret")
+
+        def write(text):
+            with open(secret, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(secret, 0o600)
+        write("0123456789abcdef")
+        server = Server("--tls-certificate", self.paths[0], "--tls-key", self.paths[1],
+                        "--sign-key-id", "k", "--sign-key", "file:" + secret)
+        self.addCleanup(server.close)
+
+        def shown():
+            return ssl.get_server_certificate(("127.0.0.1", server.port))
+        before = shown()
+        self.make()
+        write("short")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("nothing was taken up anew")
+        self.assertEqual(shown(), before)
+        write("0123456789abcdef")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        self.assertNotEqual(shown(), before)
+
+    def test_tls(self):
+        certificate, key = self.paths
         server = Server("--tls-certificate", certificate, "--tls-key", key)
         self.addCleanup(server.close)
         context = ssl.create_default_context(cafile=certificate)
