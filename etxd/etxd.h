@@ -193,12 +193,12 @@ size_t etxd_route_place(const etxd_route *route);
 /* ---- query.c: what stands behind '?' */
 
 typedef struct etxd_query {
-    const char *at, *end;
+    const char *begin, *at, *end;
     char name[32];
     char value[ETX_GID_MAX + 64];
 } etxd_query;
 void etxd_query_begin(const etxd_exchange *x, etxd_query *query);
-/* The next pair, decoded: 1, 0 at the end, -1 and a problem. */
+/* The next pair, decoded: 1, 0 at the end, -1 and a problem, also where its name stands before. */
 int etxd_query_next(etxd_exchange *x, etxd_query *query);
 /* Decodes %XX; -1: not decodable, or longer than `size` - 1. */
 int etxd_percent_decode(const char *text, size_t len, char *to, size_t size);
