@@ -339,8 +339,10 @@ int net__link_is_old(const net__link *link) {
 }
 
 int net__link_takes(const net__link *link, const net__call *call) {
-    return link->state == NET__LINK_BUSY && link->depth < call->pipeline_max &&
-           !net__link_is_old(link);
+    if (net__link_is_old(link)) {
+        return 0;
+    }
+    return link->state == NET__LINK_BUSY && link->depth < call->pipeline_max;
 }
 
 void net__link_join(net__link *link, net__call *call) {
