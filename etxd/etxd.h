@@ -22,6 +22,7 @@
 typedef struct etxd etxd;
 typedef struct etxd_exchange etxd_exchange;
 typedef struct etxd_pool etxd_pool;
+typedef struct etxd_bulk etxd_bulk;
 typedef struct etxd_events etxd_events;
 typedef struct etxd_forwarder etxd_forwarder;
 typedef struct etxd_refusal etxd_refusal;
@@ -97,6 +98,7 @@ struct etxd {
     etxd_tokens tokens;
     etxd_token anyone; /* the allowance of requests without tokens */
     etxd_pool *pool;
+    etxd_bulk *bulk;
     etxd_events *events;
     etxd_stories *stories;     /* NULL: none is kept */
     etxd_forwarder *forwarder; /* NULL: no home is shared */
@@ -125,7 +127,8 @@ struct etxd_exchange {
     const char *method;
     char path[ETXD_PATH_MAX]; /* cut, for the log */
     uint64_t began_us;
-    int apart; /* it is answered by a task of the loop, and sent when the turn ends */
+    int apart;               /* it is answered by a task of the loop, and sent when the turn ends */
+    const etxd_token *token; /* within the handler; NULL: none is needed */
     unsigned scopes;
     char prefix[ETX_GID_MAX + 1]; /* of the token */
     char who[ETXD_TOKEN_NAME_MAX + 1];
@@ -190,12 +193,12 @@ size_t etxd_route_place(const etxd_route *route);
 /* ---- query.c: what stands behind '?' */
 
 typedef struct etxd_query {
-    const char *at, *end;
+    const char *begin, *at, *end;
     char name[32];
     char value[ETX_GID_MAX + 64];
 } etxd_query;
 void etxd_query_begin(const etxd_exchange *x, etxd_query *query);
-/* The next pair, decoded: 1, 0 at the end, -1 and a problem. */
+/* The next pair, decoded: 1, 0 at the end, -1 and a problem, also where its name stands before. */
 int etxd_query_next(etxd_exchange *x, etxd_query *query);
 /* Decodes %XX; -1: not decodable, or longer than `size` - 1. */
 int etxd_percent_decode(const char *text, size_t len, char *to, size_t size);
@@ -204,8 +207,11 @@ int etxd_query_number(etxd_exchange *x, const etxd_query *query, uint64_t most, 
 /* ---- pool.c: threads for what waits */
 
 int etxd_pool_create(unsigned threads, etxd_pool **ret_pool);
-/* Has `work` called on a thread, which answers the exchange. 0, or -1 and a problem. */
+/* Has `work` called on a thread, which answers the exchange. Until then nothing that follows on its
+ * connection is begun: the threads would let it overtake. 0, or -1 and a problem. */
 int etxd_pool_run(etxd_exchange *x, void (*work)(etxd_exchange *x));
+/* The same on threads of another pool. */
+int etxd_pool_give(etxd_pool *pool, etxd_exchange *x, void (*work)(etxd_exchange *x));
 /* Runs what is queued, ends the threads. NULL is allowed. */
 void etxd_pool_free(etxd_pool *pool);
 unsigned etxd_pool_queued(etxd_pool *pool);
@@ -217,6 +223,9 @@ int etxd_events_create(etxd *server, etxd_events **ret_events);
 void etxd_events_take(const etx_event *event, void *server);
 /* The same: keeps the story. */
 void etxd_events_ending(const etx_status *status, const etx_ending *ending, void *server);
+/* Ends the streams whose token is not one of these, or may do something else now. On the loop's
+ * thread. */
+void etxd_events_judge(etxd_events *events, const etxd_tokens *tokens);
 /* Ends all streams. On the loop's thread. */
 void etxd_events_end(etxd_events *events);
 void etxd_events_free(etxd_events *events);

@@ -35,6 +35,8 @@ typedef struct stream {
     uint64_t at; /* the number of the event that it is told next */
     int lost;    /* it missed some before */
     int waits;   /* for what was written to be taken */
+    int guarded; /* by that token */
+    etxd_token token;
     char prefix[ETX_GID_MAX + 1];
     char gid[ETX_GID_MAX + 1]; /* "": all */
 } stream;
@@ -283,6 +285,17 @@ static void on_gone(net_request *request, void *user) {
     end_stream(user);
 }
 
+void etxd_events_judge(etxd_events *events, const etxd_tokens *tokens) {
+    stream *one = events->streams;
+    while (one != NULL) {
+        stream *next = one->next;
+        if (one->guarded && !etxd_tokens_have(tokens, &one->token)) {
+            end_stream(one);
+        }
+        one = next;
+    }
+}
+
 void etxd_events_end(etxd_events *events) {
     while (events->streams != NULL) {
         end_stream(events->streams);
@@ -374,6 +387,10 @@ int etxd_get_events(etxd_exchange *x) {
     }
     one->events = events;
     one->request = x->request;
+    one->guarded = x->token != NULL;
+    if (x->token != NULL) {
+        one->token = *x->token;
+    }
     memcpy(one->prefix, x->prefix, sizeof one->prefix);
     memcpy(one->gid, x->gid, sizeof one->gid);
     if (read_place(x, one) != 0) {

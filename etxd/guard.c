@@ -132,6 +132,7 @@ int etxd_guard(etxd_exchange *x) {
         if (token == NULL) {
             return -1;
         }
+        x->token = token;
         x->scopes = token->scopes;
         memcpy(x->prefix, token->prefix, sizeof x->prefix);
         memcpy(x->who, token->name, sizeof x->who);

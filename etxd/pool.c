@@ -59,8 +59,12 @@ int etxd_pool_create(unsigned threads, etxd_pool **ret_pool) {
 }
 
 int etxd_pool_run(etxd_exchange *x, void (*work)(etxd_exchange *x)) {
-    etxd_pool *pool = x->server->pool;
+    return etxd_pool_give(x->server->pool, x, work);
+}
+
+int etxd_pool_give(etxd_pool *pool, etxd_exchange *x, void (*work)(etxd_exchange *x)) {
     int taken = 0;
+    net_request_alone(x->request); /* first: it may be answered at once, and is gone then */
     pthread_mutex_lock(&pool->lock);
     if (pool->queued < QUEUE_MAX && !pool->ending) {
         x->work = work;

@@ -36,7 +36,23 @@ int etxd_percent_decode(const char *text, size_t len, char *to, size_t size) {
 void etxd_query_begin(const etxd_exchange *x, etxd_query *query) {
     net_text text = net_request_query(x->request);
     query->at = text.len > 0 ? text.bytes : "";
+    query->begin = query->at;
     query->end = query->at + text.len;
+}
+
+/* Whether one of the pairs before, which are sound, has its name. */
+static int is_repeated(const etxd_query *query) {
+    const char *at = query->begin;
+    while (at < query->at) {
+        char name[sizeof query->name];
+        const char *equals = memchr(at, '=', (size_t)(query->end - at));
+        if (etxd_percent_decode(at, (size_t)(equals - at), name, sizeof name) == 0 &&
+            strcmp(name, query->name) == 0) {
+            return 1;
+        }
+        at = (const char *)memchr(equals, '&', (size_t)(query->end - equals)) + 1;
+    }
+    return 0;
 }
 
 int etxd_query_next(etxd_exchange *x, etxd_query *query) {
@@ -55,6 +71,10 @@ int etxd_query_next(etxd_exchange *x, etxd_query *query) {
         return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM,
                                 "pairs are name=value with & between, and must not be longer than "
                                 "they can be");
+    }
+    if (is_repeated(query)) {
+        return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "'%s' is there twice",
+                                query->name);
     }
     query->at = stop + (amp != NULL);
     return 1;

@@ -4,6 +4,7 @@
 
 #include "forward.h"
 #include "refusal.h"
+#include "tx.h"
 
 /* ---- who calls participants */
 
@@ -191,12 +192,13 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etx_http_options http;
     etxd_secrets secrets = {NULL, {NULL, 0}};
     net_tls *trust = NULL;
+    net_tls *shown = NULL; /* to clients */
     int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
     rc = rc != 0 ? rc : etxd_config_fill(fresh, message);
     rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
     rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
     if (rc == 0 && server->tls != NULL) {
-        rc = net_tls_reload(server->tls, message);
+        rc = net_tls_again(server->tls, message, &shown);
     }
     rc = rc != 0 ? rc : etxd_forwarder_tls(fresh, &trust, message);
     rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &secrets, message);
@@ -208,7 +210,11 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     if (rc != 0) {
         etxd_tokens_free(&tokens);
         net_tls_free(trust);
+        net_tls_free(shown);
         return -1;
+    }
+    if (shown != NULL) {
+        net_tls_take(server->tls, shown);
     }
     if (server->forwarder != NULL) {
         etxd_forwarder_trust(server->forwarder, trust);
@@ -219,6 +225,8 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_refusal_warn(server);
     etxd_tokens_free(&server->tokens);
     server->tokens = tokens;
+    etxd_events_judge(server->events, &tokens);
+    etxd_bulk_judge(server->bulk, &tokens);
     atomic_store(&server->log.level, etxd_log_level(server->config.log_level));
     return 0;
 }

@@ -91,6 +91,7 @@ static void begin_drain(etxd *server) {
     etxd_notify("STOPPING=1\nSTATUS=answering what is begun");
     etxd_log_say(&server->log, ETXD_INFO, "ending: answering what is begun", NULL, NULL);
     etxd_events_end(server->events);
+    etxd_bulk_end(server->bulk);
     etxd_waiting_hurry(server, server->config.drain / 2);
     etxd_forward_hurry(server, server->config.drain / 2);
     net_server_drain(server->server, server->config.drain * (CLOSE_SHARE - 1) / CLOSE_SHARE,
@@ -254,7 +255,8 @@ int etxd_start(etxd *server, char *message) {
     }
     if (etxd_events_create(server, &server->events) != 0 ||
         etxd_stories_create(server->config.story_memory, &server->stories) != 0 ||
-        etxd_pool_create((unsigned)server->config.workers, &server->pool) != 0) {
+        etxd_pool_create((unsigned)server->config.workers, &server->pool) != 0 ||
+        etxd_bulk_create(&server->bulk) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory, or no threads");
         return -1;
     }
@@ -271,6 +273,7 @@ void etxd_stop(etxd *server) {
         return;
     }
     join_thread(life);
+    etxd_bulk_free(server->bulk);
     etxd_pool_free(server->pool);
     if (server->server != NULL) {
         net_server_free(server->server);

@@ -157,6 +157,18 @@ etxd_token *etxd_tokens_find(const etxd_tokens *tokens, const char *text, size_t
     return found;
 }
 
+int etxd_tokens_have(const etxd_tokens *tokens, const etxd_token *token) {
+    const etxd_token *found = NULL;
+    size_t i;
+    for (i = 0; i < tokens->count; i++) {
+        if (memcmp(tokens->items[i].hash, token->hash, ETXD_HASH_LEN) == 0) {
+            found = &tokens->items[i]; /* the last one, as for a request */
+        }
+    }
+    return found != NULL && found->scopes == token->scopes &&
+           strcmp(found->prefix, token->prefix) == 0;
+}
+
 int etxd_token_spend(etxd_token *token, uint64_t rate, uint64_t now_ms) {
     double most = (double)rate; /* one second's worth at once */
     if (rate == 0) {

@@ -32,6 +32,8 @@ int etxd_tokens_read(const char *path, etxd_tokens *ret_tokens, char *message, s
 void etxd_tokens_free(etxd_tokens *tokens);
 /* The token of that text, or NULL. Looks at all of them, whichever it is. */
 etxd_token *etxd_tokens_find(const etxd_tokens *tokens, const char *text, size_t len);
+/* Whether one of them is that token, and may do the same. */
+int etxd_tokens_have(const etxd_tokens *tokens, const etxd_token *token);
 /* Takes one request off its allowance of `rate` a second (0: no limit): 1, or 0 if it is spent. */
 int etxd_token_spend(etxd_token *token, uint64_t rate, uint64_t now_ms);
 /* "submit,read" of its bits; at least 32 bytes; returns `text`. */

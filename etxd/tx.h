@@ -111,6 +111,29 @@ int etxd_needs_story(const etx_status *status);
 /* `whole`: all is known, or was completed by the story. */
 void etxd_write_status(etxd_text *text, const etx_status *status, int whole);
 
+/* ---- bulk.c: orders for many transactions */
+
+typedef struct etxd_bulk_order {
+    etx_bulk what;
+    const etx_filter *filter; /* NULL: it finds nothing */
+    uint32_t per_second;      /* 0: 100 */
+    const char *who, *why;
+} etxd_bulk_order;
+
+int etxd_bulk_create(etxd_bulk **ret_bulk);
+/* Ends all orders. Those that come later are the caller's to refuse. */
+void etxd_bulk_end(etxd_bulk *bulk);
+/* Ends those whose token is not one of these, or may do something else now. */
+void etxd_bulk_judge(etxd_bulk *bulk, const etxd_tokens *tokens);
+/* NULL is allowed. */
+void etxd_bulk_free(etxd_bulk *bulk);
+/* Takes one of the few places for the exchange and has `work` called on a thread, which answers it
+ * after etxd_bulk_operate, which gives the place back. 0, or -1 and a problem. */
+int etxd_bulk_run(etxd_exchange *x, void (*work)(etxd_exchange *x));
+/* As etx_bulk_operate, but it ends early when the client has gone or the server ends. 0, or -1 and
+ * a problem. */
+int etxd_bulk_operate(etxd_exchange *x, const etxd_bulk_order *order, uint64_t *ret_count);
+
 /* ---- tx_list.c: of a query or of a bulk's filter */
 
 /* "ACTIVE,ABORTING" into bits; 0, or -1. */

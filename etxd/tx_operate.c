@@ -70,7 +70,6 @@ static void answer_order(etxd_exchange *x, int rc, const uint64_t *count) {
     free(x->state);
     x->state = NULL;
     if (rc != 0) {
-        (void)etxd_fail(x, rc, NULL);
         etxd_refuse(x);
         return;
     }
@@ -144,7 +143,7 @@ static void carry_out(etxd_exchange *x) {
     if (one->what == 0) {
         rc = force(x, one);
     }
-    answer_order(x, rc, NULL);
+    answer_order(x, rc != 0 ? etxd_fail(x, rc, NULL) : 0, NULL);
 }
 
 static int read_operation(const etxd_object *body, order *one) {
@@ -251,13 +250,14 @@ int etxd_post_force(etxd_exchange *x) {
 
 static void carry_out_bulk(etxd_exchange *x) {
     order *one = x->state;
+    int some = etxd_filter_narrow(x, one->prefix, &one->filter);
+    const etxd_bulk_order all = {.what = one->what,
+                                 .filter = some ? &one->filter : NULL,
+                                 .per_second = one->per_second,
+                                 .who = one->who,
+                                 .why = one->why};
     uint64_t count = 0;
-    int rc = 0;
-    if (etxd_filter_narrow(x, one->prefix, &one->filter)) {
-        rc = etx_bulk_operate(x->server->engine, one->what, &one->filter, one->per_second, one->who,
-                              one->why, &count);
-    }
-    answer_order(x, rc, &count);
+    answer_order(x, etxd_bulk_operate(x, &all, &count), &count);
 }
 
 static int read_filter(etxd_exchange *x, const etxd_object *body, order *one) {
@@ -317,7 +317,7 @@ static int post_bulk(etxd_exchange *x, etx_bulk what) {
     one->per_second = (uint32_t)rate;
     x->state = one;
     if (rc == 0) {
-        rc = etxd_pool_run(x, carry_out_bulk);
+        rc = etxd_bulk_run(x, carry_out_bulk);
     }
     if (rc != 0) {
         free(one);

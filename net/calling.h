@@ -3,6 +3,7 @@
 #define NET_CALLING_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "buffer.h"
 #include "client.h"
@@ -105,8 +106,9 @@ struct net__link {
     net__link *idle_next; /* of its target */
     net__link **idle_previous;
     net__link_state state;
-    int address; /* which of the target's is being tried */
-    int used;    /* has had a request before */
+    int address;  /* which of the target's is being tried */
+    int used;     /* has had a request before */
+    unsigned era; /* the client's when it was begun */
     int interim;
     int write_failed;
     int flushes;      /* `flush` is to be run */
@@ -129,6 +131,7 @@ struct net_client {
     net_client_counts counts;
     uint64_t holds; /* the owner, links to be buried, lookups */
     int freed;
+    _Atomic unsigned era; /* a link of an earlier one is used for no further request */
     net__link *links;
     net__target *targets[NET__TARGET_BUCKETS];
     net__resolver *resolver;
@@ -176,6 +179,8 @@ void net__link_use(net__link *link, net__call *call);
 int net__link_takes(const net__link *link, const net__call *call);
 /* Has it sent behind them. */
 void net__link_join(net__link *link, net__call *call);
+/* Whether its addresses were vetted before net_client_renew. */
+int net__link_is_old(const net__link *link);
 /* A request of it has ended before its answer did, or it is idle: it must not be used. What has
  * been sent behind that request ends as well; what has not is sent on another one. */
 void net__link_close(net__link *link);

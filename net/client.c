@@ -87,6 +87,10 @@ void net_client_free(net_client *client) {
     net__client_release(client);
 }
 
+void net_client_renew(net_client *client) {
+    atomic_fetch_add(&client->era, 1);
+}
+
 net_client_counts net_client_count(const net_client *client) {
     return client->counts;
 }

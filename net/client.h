@@ -103,6 +103,10 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
  * thread. */
 void net_client_cancel(net_client *client, uint64_t id);
 
+/* What net_vet says may be another from now on: connections that are there are used for no further
+ * request. What is under way goes on. Any thread. */
+void net_client_renew(net_client *client);
+
 typedef struct net_client_counts {
     uint32_t connections; /* open or being opened, now */
     uint32_t kept;        /* of them without a request */

@@ -201,6 +201,7 @@ static void consume(net__conn *conn, size_t len) {
         int close = request->close;
         conn->first = request->next;
         conn->queued--;
+        conn->alone = conn->alone == request ? NULL : conn->alone;
         if (conn->first == NULL) {
             conn->last = &conn->first;
         }
@@ -267,7 +268,26 @@ static void begin_message(net__conn *conn) {
 
 /* Whether another request may be begun. */
 static int has_room(const net__conn *conn) {
-    return conn->state == NET__CONN_OPEN && conn->queued < conn->server->options.pipelined_max;
+    return conn->state == NET__CONN_OPEN && conn->alone == NULL &&
+           conn->queued < conn->server->options.pipelined_max;
+}
+
+/* Whether more is to be read; behind a request that is alone once, so that the end is seen. */
+static int may_read(const net__conn *conn) {
+    return has_room(conn) ||
+           (conn->state == NET__CONN_OPEN && conn->alone != NULL && conn->in.len == 0);
+}
+
+/* Whether what is being answered is for nobody once the client sends no more. */
+static int needs_client(const net__conn *conn) {
+    const net_request *request = conn->first;
+    return request != NULL && (request->answering == NET__ANSWER_STREAM ||
+                               (request->answering == NET__ANSWER_OPEN && request->needs_client));
+}
+
+/* Nothing of it is read any more, but its end is waited for. */
+static int is_watched(const net__conn *conn) {
+    return conn->state == NET__CONN_LAST && needs_client(conn);
 }
 
 /* Reads requests out of bytes. Returns how many of the last bytes have to be kept, which then
@@ -416,7 +436,8 @@ static int is_over(const net__conn *conn) {
 }
 
 static void wait_for_more(net__conn *conn) {
-    int reading = (has_room(conn) || conn->state == NET__CONN_LINGER) && !conn->ended;
+    int reading =
+        (may_read(conn) || conn->state == NET__CONN_LINGER || is_watched(conn)) && !conn->ended;
     int writing = conn->state < NET__CONN_LINGER && conn->write_by != 0;
     unsigned events = net__transport_events(&conn->transport, reading, writing);
     if (net_watch_set(conn->server->loop, &conn->watch, events) != 0) {
@@ -439,7 +460,7 @@ static int shake(net__conn *conn) {
 static void drive(net__conn *conn, int readable) {
     int more = readable;
     do {
-        if (more && has_room(conn) && !conn->ended) {
+        if (more && may_read(conn) && !conn->ended) {
             more = read_more(conn) && net__transport_pending(&conn->transport);
         } else {
             more = 0;
@@ -462,10 +483,10 @@ static void drive_on(net__conn *conn, int readable) {
         throw_away(conn);
         return;
     }
-    int was_full = !has_room(conn);
+    int was_full = !may_read(conn);
     conn->inside = 1;
     drive(conn, readable || net__transport_pending(&conn->transport));
-    if (was_full && has_room(conn)) {
+    if (was_full && may_read(conn)) {
         drive(conn, 1);
     }
     settle_phase(conn);
@@ -473,8 +494,14 @@ static void drive_on(net__conn *conn, int readable) {
     if (conn->state == NET__CONN_CLOSED) {
         return;
     }
-    if (conn->ended && conn->first != NULL && conn->first->answering == NET__ANSWER_STREAM) {
+    if (conn->ended && needs_client(conn)) {
         net__conn_close(conn); /* nobody reads it any more */
+        return;
+    }
+    if (is_watched(conn)) {
+        throw_away(conn);
+    }
+    if (conn->state == NET__CONN_CLOSED) {
         return;
     }
     if (is_over(conn)) {

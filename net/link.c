@@ -155,8 +155,8 @@ static int complete(net__link *link, const char *bytes, size_t extra, int ended)
     net__target *target = link->target;
     net__call *call = link->call;
     int kept = link->message.keep_alive && !ended && link->sending != call;
-    int rests = kept && call->next == NULL && extra == 0 && !link->write_failed &&
-                !net__transport_pending(&link->transport);
+    int rests = kept && !net__link_is_old(link) && call->next == NULL && extra == 0 &&
+                !link->write_failed && !net__transport_pending(&link->transport);
     int goes_on = kept && call->next != NULL && net__link_has_sent(call->next);
     link->answers++;
     link->said_last = !link->message.keep_alive;
@@ -334,7 +334,14 @@ void net__link_use(net__link *link, net__call *call) {
     }
 }
 
+int net__link_is_old(const net__link *link) {
+    return link->era != atomic_load(&link->target->client->era);
+}
+
 int net__link_takes(const net__link *link, const net__call *call) {
+    if (net__link_is_old(link)) {
+        return 0;
+    }
     return link->state == NET__LINK_BUSY && link->depth < call->pipeline_max;
 }
 
@@ -409,6 +416,8 @@ static void shake(net__link *link) {
         fail(link, tls_error(link), link->transport.reason);
     } else if (rc == NET__AGAIN) {
         ask_loop(link);
+    } else if (net__link_is_old(link)) {
+        net__link_close(link); /* its request is sent on another one */
     } else {
         net__call *call = link->call;
         net_timer_stop(link->target->client->loop, &link->timer);
@@ -468,6 +477,7 @@ void net__link_open(net__target *target, net__call *call) {
         return;
     }
     link->target = target;
+    link->era = atomic_load(&client->era);
     link->transport.fd = -1;
     net__link_add(link, call);
     link->watch.ready = link_ready;

@@ -220,6 +220,14 @@ const char *net_request_subject(const net_request *request, char *text) {
     return net__transport_subject(&request->conn->transport, text);
 }
 
+void net_request_alone(net_request *request) {
+    request->conn->alone = request;
+}
+
+void net_request_needs_client(net_request *request) {
+    request->needs_client = 1;
+}
+
 void net_request_on_gone(net_request *request,
                          void (*gone)(net_request *request, void *user),
                          void *user) {

@@ -103,6 +103,14 @@ int net_request_is_tls(const net_request *request);
  * one. A certificate that is told was verified. Returns `text`. */
 const char *net_request_subject(const net_request *request, char *text);
 
+/* Has what follows it on its connection begun only once it is answered: requests that are not safe
+ * must not overtake one another (RFC 9112, 9.3.2). Within the handler. */
+void net_request_alone(net_request *request);
+/* Has the connection end as well once the client sends no more, as for a stream: what it asked for
+ * takes long, and is for nobody then. Clients that shut their sending side and wait get no answer.
+ * Within the handler. */
+void net_request_needs_client(net_request *request);
+
 /* ---- answers */
 
 /* Content-Length, Date, Connection and Transfer-Encoding are the server's own. To HEAD, the body's

@@ -83,6 +83,7 @@ struct net__conn {
     net__conn **previous;
     net_request *first; /* in the order of arrival, down to what is not sent yet */
     net_request **last;
+    net_request *alone; /* nothing is begun until it is answered; or NULL */
     uint32_t queued;
     uint8_t state;
     uint8_t phase;
@@ -122,6 +123,7 @@ struct net_request {
     uint8_t chunked;
     uint8_t waits;   /* a write was refused; `drained` is owed */
     uint8_t refusal; /* made here, not by the handler */
+    uint8_t needs_client;
     net_task task;
     void (*gone)(net_request *request, void *user);
     void *gone_user;

@@ -182,6 +182,10 @@ void net__target_pump(net__target *target) {
             net__link_join(target->gathering, call);
             continue;
         }
+        if (target->idle != NULL && net__link_is_old(target->idle)) {
+            net__link_close(target->idle);
+            continue;
+        }
         if (target->idle != NULL) {
             net__target_unqueue(target, call);
             net__link_use(target->idle, call);

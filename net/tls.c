@@ -270,21 +270,26 @@ int net_tls_create(const net_tls_options *options, char *message, net_tls **ret_
     return 0;
 }
 
-int net_tls_reload(net_tls *tls, char *message) {
-    SSL_CTX *context;
-    if (message != NULL) {
-        message[0] = '\0';
-    }
-    int rc = make_context(&tls->options, message, &context);
-    if (rc != 0) {
-        return rc;
-    }
+int net_tls_again(const net_tls *tls, char *message, net_tls **ret_tls) {
+    return net_tls_create(&tls->options, message, ret_tls);
+}
+
+void net_tls_take(net_tls *tls, net_tls *from) {
     pthread_mutex_lock(&tls->lock);
     SSL_CTX *old = tls->context;
-    tls->context = context;
+    tls->context = from->context;
     pthread_mutex_unlock(&tls->lock);
-    SSL_CTX_free(old);
-    return 0;
+    from->context = old;
+    net_tls_free(from);
+}
+
+int net_tls_reload(net_tls *tls, char *message) {
+    net_tls *fresh;
+    int rc = net_tls_again(tls, message, &fresh);
+    if (rc == 0) {
+        net_tls_take(tls, fresh);
+    }
+    return rc;
 }
 
 net_tls *net__tls_hold(net_tls *tls) {

@@ -80,9 +80,9 @@ int etx_http_create(const etx_http_options *options,
  * initiator "http-initiator": before the engine's start, since recovery may call them. Errors: as
  * etx_engine_register. */
 int etx_http_register(etx_http *http, etx_engine *engine);
-/* New allow-list, limits, keys, headers, and certificates read anew (connections made from now on
- * use them); `loop` is ignored. Calls under way go on. On an error nothing changes. Any thread.
- * Errors: as create. */
+/* New allow-list, limits, keys, headers, and certificates read anew; calls that begin from now on
+ * use them, on connections of their own; `loop` is ignored. Calls under way go on. On an error
+ * nothing changes. Any thread. Errors: as create. */
 int etx_http_reload(etx_http *http, const etx_http_options *options, char *message, size_t size);
 /* Frees it, after etx_engine_close and before etx_engine_free of every engine that it is registered
  * at: what is under way is given up, and no engine hears of it. With a loop of the caller's, on

@@ -22,22 +22,25 @@ static void answer_text(net_request *request, const char *text) {
 typedef struct later {
     rig *self;
     net_request *request;
+    int alone;
 } later;
 
 static void *answer_later(void *user) {
     later one = *(later *)user;
     free(user);
     usleep(2000);
+    atomic_fetch_sub(&one.self->alone, one.alone);
     answer_text(one.request, "later");
     atomic_fetch_sub(&one.self->later, 1);
     return NULL;
 }
 
-static void start_later(rig *self, net_request *request) {
+static void start_later(rig *self, net_request *request, int alone) {
     pthread_t thread;
     later *one = malloc(sizeof *one);
-    *one = (later){self, request};
+    *one = (later){self, request, alone};
     atomic_fetch_add(&self->later, 1);
+    atomic_fetch_add(&self->alone, alone);
     pthread_create(&thread, NULL, answer_later, one);
     pthread_detach(thread);
 }
@@ -139,11 +142,18 @@ static void handle(net_request *request, void *user) {
     net_text path = net_request_path(request);
     char word[32] = "";
     memcpy(word, path.bytes, path.len < 31 ? path.len : 31);
+    atomic_fetch_add(&self->overtaking, atomic_load(&self->alone) > 0);
     atomic_fetch_add(&self->handled, 1);
     if (strcmp(word, "/later") == 0) {
-        start_later(self, request);
+        start_later(self, request, 0);
+    } else if (strcmp(word, "/alone") == 0) {
+        net_request_alone(request);
+        start_later(self, request, 1);
     } else if (strcmp(word, "/hold") == 0) {
         net_request_on_gone(request, on_gone, self);
+    } else if (strcmp(word, "/needed") == 0) {
+        net_request_on_gone(request, on_gone, self);
+        net_request_needs_client(request);
     } else if (strcmp(word, "/stream") == 0) {
         stream_three(request);
     } else if (strcmp(word, "/flood") == 0) {

@@ -14,7 +14,9 @@ enum { REPLY_MAX = 1 << 20 };
 
 /* The handler does what the path says:
  *   /later   answers from another thread
+ *   /alone   the same, alone on its connection; what begins meanwhile counts in `overtaking`
  *   /hold    answers when the connection is gone; counts in `gone`
+ *   /needed  the same, and needs its client
  *   /stream  three pieces, then the end
  *   /flood   8 MiB, as fast as it is taken
  *   /forever a stream that ends when the connection is gone
@@ -34,6 +36,8 @@ typedef struct rig {
     _Atomic int handled;
     _Atomic int gone;
     _Atomic int smuggled; /* requests of /smuggled */
+    _Atomic int alone;    /* requests of /alone that are not answered */
+    _Atomic int overtaking;
     _Atomic int refused_writes;
     _Atomic int later; /* threads that are to answer */
 } rig;

@@ -97,6 +97,35 @@ static void test_pipelining(void **state) {
     rig_stop(&self);
 }
 
+/* What follows one that is alone is begun when that is answered, however its bytes come. */
+static void test_alone(void **state) {
+    rig self = {0};
+    char text[8000] = "";
+    size_t len = 0;
+    (void)state;
+    rig_start(&self);
+    for (int i = 0; i < 40; i++) {
+        len += (size_t)snprintf(text + len, sizeof text - len,
+                                "POST %s HTTP/1.1\r\n" HOST "%sContent-Length: 2\r\n\r\n%02d",
+                                i % 3 == 0 ? "/alone" : "/now",
+                                i == 39 ? "Connection: close\r\n" : "", i);
+    }
+    for (size_t step = 40; step < 2 * len; step *= 3) {
+        int fd = rig_connect(&self);
+        for (size_t at = 0; at < len; at += step) {
+            send_bytes(fd, text + at, len - at < step ? len - at : step);
+        }
+        char *reply = read_reply(fd, 5000, NULL);
+        assert_int_equal(count_of(reply, "HTTP/1.1 200"), 40);
+        assert_int_equal(count_of(reply, "later"), 14);
+        assert_int_equal(count_of(reply, "POST /now? a "), 26);
+        free(reply);
+        close(fd);
+    }
+    assert_int_equal(atomic_load(&self.overtaking), 0);
+    rig_stop(&self);
+}
+
 static void test_nothing_after_close(void **state) {
     rig self = {0};
     int closed;
@@ -237,6 +266,27 @@ static void test_lost_peers(void **state) {
     usleep(20000);
     close(fd);
     wait_for(&self.gone, 11);
+    rig_stop(&self);
+}
+
+/* Who asks for what needs him, and ends his side, is gone; also if he keeps the other one. */
+static void test_needs_client(void **state) {
+    static const char *const texts[] = {GET("/needed"), LAST("/needed"), LAST("/needed") "more"};
+    rig self = {0};
+    (void)state;
+    rig_start(&self);
+    for (int i = 0; i < 3; i++) {
+        int closed;
+        int fd = rig_connect(&self);
+        send_text(fd, texts[i]);
+        wait_for(&self.handled, i + 1);
+        assert_int_equal(atomic_load(&self.gone), i);
+        shutdown(fd, SHUT_WR);
+        wait_for(&self.gone, i + 1);
+        free(read_reply(fd, 5000, &closed));
+        assert_true(closed > 0);
+        close(fd);
+    }
     rig_stop(&self);
 }
 
@@ -456,12 +506,14 @@ int main(void) {
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_fields_of_answers),
         cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_alone),
         cmocka_unit_test(test_nothing_after_close),
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_half_closed),
         cmocka_unit_test(test_lost_peers),
+        cmocka_unit_test(test_needs_client),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_connection_limits),
         cmocka_unit_test(test_address_limit),

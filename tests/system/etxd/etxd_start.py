@@ -290,6 +290,32 @@ class Life(Case):
         server.process.send_signal(signal.SIGHUP)
         self.assertIn("did you mean", server.wait_log("nothing was taken up anew")["why"])
 
+    def test_reload_vets_addresses_anew(self):
+        """An address that is allowed no more is not called on a connection that was kept."""
+        config = os.path.join(self.server.folder, "c.yaml")
+        port = self.part.url.rsplit(":", 1)[1]
+
+        def allow(addresses):
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(f'allow-target:\n  - "http://{addresses}:{port}"\n')
+        allow("127.0.0.0/8")
+        self.part.rules["/confirm"] = lambda headers, body: (503, b"")
+        server = Server("--config", config, "--retry-first", "20ms", "--retry-cap", "50ms")
+        self.addCleanup(server.close)
+        url = f"http://localhost:{port}"
+        self.expect(server.post("/v1/transactions", {"gid": "x", "wait": "begun", "branches": [
+            {"kind": "tcc", "try": url + "/try", "confirm": url + "/confirm",
+             "cancel": url + "/cancel"}]}), 200)
+        self.eventually(lambda: self.part.paths().count("/confirm") > 3)
+        allow("10.0.0.0/8")
+        server.process.send_signal(signal.SIGHUP)
+        self.eventually(lambda: "allowed" in server.get(
+            "/v1/transactions/x").json["branches"][0]["reason"])
+        allow("127.0.0.0/8")
+        count = len(self.part.paths())
+        server.process.send_signal(signal.SIGHUP)
+        self.eventually(lambda: len(self.part.paths()) > count)
+
     def test_log_formats(self):
         for line in self.server.log().splitlines():
             self.assertIn("message", json.loads(line))

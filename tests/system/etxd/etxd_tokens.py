@@ -6,6 +6,7 @@ import secrets
 import signal
 import ssl
 import subprocess
+import threading
 import urllib.request
 
 import etxd_common
@@ -168,6 +169,51 @@ class Tokens(TokenCase):
         self.expect(self.ask("GET", "/v1/version", "all"), 200)
 
 
+    def test_reload_ends_what_a_token_has_open(self):
+        """Streams and orders for many whose token went, or may do something else, end."""
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        for who in ("shop", "bank"):
+            for _ in range(20):
+                self.expect(self.ask("POST", "/v1/transactions", who, etxd_common.json.dumps(
+                    {"branches": [self.part.tcc()], "wait": "begun"})), 200)
+        streams = {}
+        for who, path in (("all", "/v1/events"), ("read", "/v1/events"), ("shop", "/v1/events"),
+                          ("bank", "/v1/transactions/bank-x/events")):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self.server.port}{path}",
+                headers={"Authorization": "Bearer " + self.tokens[who]})
+            streams[who] = urllib.request.urlopen(request, timeout=20)
+            self.addCleanup(streams[who].close)
+            self.assertEqual(streams[who].readline(), b":\n")
+        orders = {}
+        threads = [threading.Thread(target=lambda who=who: orders.update({who: self.ask(
+            "POST", "/v1/transactions/park", who, b'{"filter":{},"per_second":1,"why":"a"}')}))
+                   for who in ("shop", "bank")]
+        for thread in threads:
+            thread.start()
+            self.addCleanup(thread.join)
+        for who in ("shop", "bank"):  # it is under way
+            self.eventually(lambda who=who: self.ask("GET", "/v1/transactions?parked=true",
+                                                     who).json["transactions"])
+        with open(self.path, encoding="utf-8") as file:
+            lines = [line.replace("gid-prefix=bank-", "gid-prefix=ban").replace(
+                "submit,read,operate name=all", "submit,read name=all")
+                     for line in file if "gid-prefix=shop-" not in line]
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        self.server.process.send_signal(signal.SIGHUP)
+        self.server.wait_log("taken up anew")
+        for who in ("all", "shop", "bank"):
+            streams[who].read()  # to its end, which comes
+        for thread in threads:
+            thread.join()
+        for who in ("shop", "bank"):
+            self.expect(orders[who], 401, "bad-token")
+        self.expect(self.ask("POST", "/v1/transactions", "submit", etxd_common.json.dumps(
+            {"gid": "more", "branches": [self.part.tcc()], "wait": "begun"})), 200)
+        self.eventually(lambda: b'"gid":"more"' in streams["read"].readline())
+
+
 class Rate(TokenCase):
     flags = ("--rate", "5")
 
@@ -217,15 +263,48 @@ class Create(TokenCase):
 
 
 class Tls(Case):
-    def test_tls(self):
-        folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
-        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
+    def setUp(self):
+        super().setUp()
+        self.folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
+        self.paths = [os.path.join(self.folder, name) for name in ("c.pem", "k.pem")]
+        self.make()
+
+    def make(self):
+        certificate, key = self.paths
         made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                                "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
                                certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
                                "subjectAltName=DNS:localhost,IP:127.0.0.1"], capture_output=True,
                               check=False)
         self.assertEqual(made.returncode, 0, made)
+
+    def test_a_reload_is_whole_or_none(self):
+        secret = os.path.join(self.folder, "secret")
+
+        def write(text):
+            with open(secret, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(secret, 0o600)
+        write("0123456789abcdef")
+        server = Server("--tls-certificate", self.paths[0], "--tls-key", self.paths[1],
+                        "--sign-key-id", "k", "--sign-key", "file:" + secret)
+        self.addCleanup(server.close)
+
+        def shown():
+            return ssl.get_server_certificate(("127.0.0.1", server.port))
+        before = shown()
+        self.make()
+        write("short")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("nothing was taken up anew")
+        self.assertEqual(shown(), before)
+        write("0123456789abcdef")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        self.assertNotEqual(shown(), before)
+
+    def test_tls(self):
+        certificate, key = self.paths
         server = Server("--tls-certificate", certificate, "--tls-key", key)
         self.addCleanup(server.close)
         context = ssl.create_default_context(cafile=certificate)

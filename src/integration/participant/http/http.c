@@ -241,6 +241,7 @@ int etx_http_reload(etx_http *http, const etx_http_options *options, char *messa
     int rc = etx__http_config_make(options, &config, message, size);
     if (rc == 0) {
         use_config(http, config);
+        net_client_renew(http->client); /* after it: what is vetted by then is vetted anew */
     }
     return rc;
 }
