@@ -59,10 +59,14 @@ static const char *const checks[] = {
     " AND (g.confirmed IS NOT NULL OR (g.forward = 1 AND g.undone IS NOT 1))",
     "INSERT INTO bad SELECT gid, 'entered at a fence, but never finished' FROM guard"
     " WHERE least = 0",
-    /* NOTHING: that it was never begun. LATE: nothing, but it asked to commit past the deadline. */
+    /* NOTHING: that it was never begun. LATE: nothing, but it asked to commit past the deadline.
+     * Who is told that all is done is told so a little before the log has its END: after a crash
+     * the same decision may be carried out once more. */
     "INSERT INTO bad SELECT t.gid, 'its initiator was told ' || t.state FROM told t"
     " LEFT JOIN decision d ON d.gid = t.gid WHERE CASE t.state WHEN 'NOTHING' THEN d.state"
-    " IS NOT NULL WHEN 'LATE' THEN d.state IS NOT 'ABORTED' ELSE d.state IS NOT t.state END",
+    " IS NOT NULL WHEN 'LATE' THEN d.state IS NOT 'ABORTED' ELSE d.state IS NOT t.state"
+    " AND NOT (d.state = 'COMMITTING' AND t.state = 'COMMITTED')"
+    " AND NOT (d.state = 'ABORTING' AND t.state = 'ABORTED') END",
     "INSERT INTO bad SELECT h.gid, 'ended, but money is still held' FROM held h"
     " JOIN decision d ON d.gid = h.gid WHERE d.ended",
 };

@@ -351,7 +351,7 @@ static void count_nonsense(const etx_event *event, void *user) {
 
 static void test_a_nonsense_reply_is_an_alarm_and_asked_again(void **state) {
     (void)state;
-    const int nonsense[] = {77, -1, 6};
+    const int nonsense[] = {77, -1, ETX_UNSENT + 1};
     for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
         host_bank bank;
         etx_outcome outcome = ETX_OUTCOME_INIT;
