@@ -70,9 +70,9 @@ typedef struct etx_options {
     uint32_t park_after;
     /* a home must be well for so long before it is used again; default 5,000 */
     uint32_t hold_down_ms;
-    /* What nobody waits for (results that are answered, ends) is written after this, unless
-     * something else is written before and takes it along; default 20: sooner, it would often
-     * be written just when the decision is due that makes it superfluous, and that would wait */
+    /* What nobody waits for is written after this, unless something else is written before and
+     * takes it along; default 4. Results that are answered wait five times as long: sooner, they
+     * would often be written just when the decision is due that makes them superfluous */
     uint32_t flush_ms;
     /* how long fences keep rows: deadlines must be below half; default 7 d */
     uint32_t fence_age_ms;

@@ -4,18 +4,21 @@
 
 /* What is answered and not recorded rides along with the next put. A decision or an end makes most
  * of it superfluous, and comes soon as a rule: so it is no record before it must be one. Where
- * neither comes, it is put once it is flush_ms old, as records are that nobody waits for. While a
- * put is under way the next one takes it along. It is looked for in each round of the shard and
- * before it sleeps, not in each step. */
+ * neither comes, it is put once it is five times flush_ms old. While a put is under way the next
+ * one takes it along. It is looked for in each round of the shard and before it sleeps, not in each
+ * step. */
 
-enum { LACK_MS = 5 }; /* until memory that was lacking is asked for again */
+enum {
+    TIMES = 5,   /* flush_ms: most decisions come before that */
+    LACK_MS = 5, /* until memory that was lacking is asked for again */
+};
 
 void etx__flush_note(etx__partition *partition) {
     if (partition->memory->core->list[ETX__DIRTY].first == 0) {
         partition->flush_ms = UINT64_MAX;
     } else if (partition->flush_ms == UINT64_MAX) {
-        partition->flush_ms =
-            partition->shard->now.mono_ms + partition->home->engine->options.flush_ms;
+        partition->flush_ms = partition->shard->now.mono_ms +
+                              (uint64_t)partition->home->engine->options.flush_ms * TIMES;
     }
 }
 

@@ -50,7 +50,7 @@ void etx__options_fill(etx_options *o) {
     fill_u32(&o->working_ms, 1000);
     fill_u32(&o->park_after, 10);
     fill_u32(&o->hold_down_ms, 5000);
-    fill_u32(&o->flush_ms, 20);
+    fill_u32(&o->flush_ms, 4);
     fill_u32(&o->fence_age_ms, 7u * 24 * 3600 * 1000);
     fill_u32(&o->deadline_ms, least(60000, o->fence_age_ms / 2));
     fill_u32(&o->lease_ms, 5000);

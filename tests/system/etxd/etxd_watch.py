@@ -126,6 +126,7 @@ class Watch(Case):
         for gid in ("b-1", "a-1"):
             self.begin("--gid", gid)
             self.etx(0, "commit", gid)
+            self.assertEqual(watchers["type"].process.wait(60), 0)  # it has both of b-1
         self.submit({"gid": "bad", "branches": [self.part.tcc()]})
         for watcher in watchers.values():
             self.assertEqual(watcher.end(), 0)
