@@ -73,11 +73,15 @@ static int abandon(etx_tx *request, char *ret_gid) {
     return atomic_compare_exchange_strong(&request->state, &state, ETX__ABANDONED);
 }
 
-static int wait_until(etx_tx *request, uint64_t until, char *ret_gid) {
+/* An inline callback that outlasts a close keeps its shard, where nobody answers then, nor wakes
+ * those who wait: they look for themselves. */
+static int wait_until(etx_tx *request, const etx__shard *shard, uint64_t until, char *ret_gid) {
+    enum { LOOK_US = 200000 };
     while (atomic_load(&request->state) != ETX__ANSWERED) {
         uint64_t now = etx__clock_us();
-        if (now < until) {
-            etx__futex_wait(&request->state, ETX__WAITING, until - now);
+        if (now < until && !atomic_load(&shard->stuck)) {
+            uint64_t left = until - now;
+            etx__futex_wait(&request->state, ETX__WAITING, left < LOOK_US ? left : LOOK_US);
         } else if (abandon(request, ret_gid)) {
             return ETX_EUNKNOWN;
         }
@@ -90,14 +94,12 @@ static int wait_for_answer(etx_tx *request, const etx__shard *shard, char *ret_g
     if (atomic_load(&request->state) == ETX__ANSWERED) {
         return 0;
     }
-    /* A callback that it made itself may have outlasted a close: nobody answers then. */
-    int nobody = atomic_load(&shard->stuck) != 0;
-    uint64_t until = etx__clock_us() + (nobody ? 0 : (uint64_t)request->patience_ms * 1000);
+    uint64_t until = etx__clock_us() + (uint64_t)request->patience_ms * 1000;
     if (!etx__workers_inside(engine)) {
-        return wait_until(request, until, ret_gid);
+        return wait_until(request, shard, until, ret_gid);
     }
     etx__workers_wait_begins(engine);
-    int rc = wait_until(request, until, ret_gid);
+    int rc = wait_until(request, shard, until, ret_gid);
     etx__workers_wait_ends(engine);
     return rc;
 }
