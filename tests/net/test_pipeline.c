@@ -95,6 +95,18 @@ static void warm(all *self, uint16_t port) {
     *self = (all){.loop = self->loop, .client = self->client};
 }
 
+/* A scripted server that has answered its first act. */
+static void start_warm(script *server, all *self) {
+    script_start(server);
+    all_begin(self, 0);
+    warm(self, server->port);
+}
+
+static void stop_both(script *server, all *self) {
+    all_end(self);
+    script_stop(server);
+}
+
 /* ---- together */
 
 static void check_own_answers(const all *self, int count) {
@@ -159,9 +171,7 @@ static void test_another_turn(void **state) {
     all self;
     (void)state;
     server.count = 2;
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin_some(&self, 0, 2, server.port, MANY);
     for (int i = 0; i < 10; i++) {
         net_loop_turn(self.loop, 10);
@@ -193,9 +203,7 @@ static void test_answers_in_pieces(void **state) {
                             {.say = answers + cut, .hasty = 1, .then = WAIT}};
         script server = {.acts = acts, .count = 3};
         all self;
-        script_start(&server);
-        all_begin(&self, 0);
-        warm(&self, server.port);
+        start_warm(&server, &self);
         begin_some(&self, 0, 3, server.port, MANY);
         wait_for(&self, 3);
         assert_string_equal(self.one[0].body, "a");
@@ -204,8 +212,7 @@ static void test_answers_in_pieces(void **state) {
         assert_int_equal(self.one[1].status, 404);
         assert_int_equal(self.one[2].status, 204);
         assert_int_equal(net_client_count(self.client).kept, 1);
-        all_end(&self);
-        script_stop(&server);
+        stop_both(&server, &self);
     }
 }
 
@@ -239,9 +246,7 @@ static void test_lost_behind(void **state) {
         script server = {.acts = acts, .count = 5};
         all self;
         acts[1].then = rows[i].then;
-        script_start(&server);
-        all_begin(&self, 0);
-        warm(&self, server.port);
+        start_warm(&server, &self);
         begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY});
         begin(&self, 1, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 200});
         begin(&self, 2, server.port, (net_fetch){.pipeline_max = MANY});
@@ -257,8 +262,7 @@ static void test_lost_behind(void **state) {
         begin_some(&self, 4, 2, server.port, MANY);
         net_loop_turn(self.loop, 10);
         assert_int_equal(net_client_count(self.client).connections, 2);
-        all_end(&self);
-        script_stop(&server);
+        stop_both(&server, &self);
     }
 }
 
@@ -275,9 +279,7 @@ static void test_last_answer(void **state) {
     script server = {.acts = acts, .count = 4};
     all self;
     (void)state;
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin_some(&self, 0, 3, server.port, MANY);
     wait_for(&self, 3);
     assert_string_equal(self.one[0].body, "a");
@@ -285,8 +287,7 @@ static void test_last_answer(void **state) {
     assert_true(self.one[2].body[0] == 'b' || self.one[2].body[0] == 'c');
     assert_true(self.one[1].body[0] != self.one[2].body[0]);
     assert_int_equal(atomic_load(&server.connections), 3);
-    all_end(&self);
-    script_stop(&server);
+    stop_both(&server, &self);
 }
 
 /* A server that ends each connection after an answer, without a word: every request ends, known or
@@ -300,9 +301,7 @@ static void test_a_server_that_always_ends(void **state) {
     for (int i = 0; i < server.count; i++) {
         acts[i] = (act){.say = FINE "a", .then = i == 0 ? AGAIN : CLOSE};
     }
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin_some(&self, 0, MANY, server.port, MANY);
     wait_for(&self, MANY);
     begin_some(&self, MANY, MANY, server.port, MANY);
@@ -313,8 +312,7 @@ static void test_a_server_that_always_ends(void **state) {
         known += self.one[i].error == 0;
     }
     assert_int_equal(known, 1 + MANY);
-    all_end(&self);
-    script_stop(&server);
+    stop_both(&server, &self);
 }
 
 /* ---- what is not sent */
@@ -393,9 +391,7 @@ static void test_cancelled_behind(void **state) {
     script server = {.acts = acts, .count = 3};
     all self;
     (void)state;
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY});
     begin(&self, 1, server.port, (net_fetch){.pipeline_max = MANY});
     begin(&self, 2, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 100});
@@ -420,8 +416,7 @@ static void test_cancelled_behind(void **state) {
     wait_for(&self, 5);
     assert_string_equal(self.one[4].body, "e");
     assert_int_equal(atomic_load(&server.connections), 1);
-    all_end(&self);
-    script_stop(&server);
+    stop_both(&server, &self);
 }
 
 /* What is left on a connection is an answer that nobody wants any more: it is not waited for. */
@@ -431,9 +426,7 @@ static void test_nobody_waits(void **state) {
     script server = {.acts = acts, .count = 2};
     all self;
     (void)state;
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY});
     begin(&self, 1, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 100});
     begin(&self, 2, server.port, (net_fetch){.pipeline_max = MANY, .timeout_ms = 1000});
@@ -447,8 +440,7 @@ static void test_nobody_waits(void **state) {
     assert_int_equal(self.one[2].error, NET_ETIMEOUT);
     net_loop_turn(self.loop, 0);
     assert_int_equal(net_client_count(self.client).connections, 0);
-    all_end(&self);
-    script_stop(&server);
+    stop_both(&server, &self);
 }
 
 /* The first is cancelled: the others are unknown, and all end once each. */
@@ -457,9 +449,7 @@ static void test_cancelled_first(void **state) {
     script server = {.acts = acts, .count = 2};
     all self;
     (void)state;
-    script_start(&server);
-    all_begin(&self, 0);
-    warm(&self, server.port);
+    start_warm(&server, &self);
     begin_some(&self, 0, 3, server.port, MANY);
     for (int i = 0; i < 5; i++) {
         net_loop_turn(self.loop, 10);
@@ -470,8 +460,7 @@ static void test_cancelled_first(void **state) {
     assert_int_equal(self.one[0].sent, 1);
     check_behind(&self.one[1]);
     check_behind(&self.one[2]);
-    all_end(&self);
-    script_stop(&server);
+    stop_both(&server, &self);
 }
 
 static void free_all(uint64_t id, const net_result *result, void *user) {
@@ -490,9 +479,7 @@ static void test_freed_meanwhile(void **state) {
         const act acts[] = {{.say = FINE "w", .then = AGAIN}, {.say = says[i], .then = WAIT}};
         script server = {.acts = acts, .count = 2};
         all self;
-        script_start(&server);
-        all_begin(&self, 0);
-        warm(&self, server.port);
+        start_warm(&server, &self);
         begin(&self, 0, server.port, (net_fetch){.pipeline_max = MANY, .done = free_all});
         begin_some(&self, 1, 2, server.port, MANY);
         wait_for(&self, 3);
@@ -505,8 +492,7 @@ static void test_freed_meanwhile(void **state) {
         for (int turn = 0; turn < 3; turn++) {
             net_loop_turn(self.loop, 1);
         }
-        all_end(&self);
-        script_stop(&server);
+        stop_both(&server, &self);
     }
 }
 
