@@ -67,19 +67,24 @@ static void test_fields_of_answers(void **state) {
     rig_stop(&self);
 }
 
+/* Forty requests of one connection, the last of which ends it; every n-th goes to `path`. */
+static size_t write_many(char *text, size_t size, int n, const char *path) {
+    size_t len = 0;
+    for (int i = 0; i < 40; i++) {
+        len += (size_t)snprintf(
+            text + len, size - len, "POST %s HTTP/1.1\r\n" HOST "%sContent-Length: 2\r\n\r\n%02d",
+            i % n == 0 ? path : "/now", i == 39 ? "Connection: close\r\n" : "", i);
+    }
+    return len;
+}
+
 /* Answers keep the order of requests, whoever answers first; more than the limit wait. */
 static void test_pipelining(void **state) {
     rig self = {.options = {.pipelined_max = 3}};
-    char text[8000] = "";
-    size_t len = 0;
+    char text[8000];
     (void)state;
     rig_start(&self);
-    for (int i = 0; i < 40; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len,
-                                "POST %s HTTP/1.1\r\n" HOST "%sContent-Length: 2\r\n\r\n%02d",
-                                i % 5 == 0 ? "/later" : "/now",
-                                i == 39 ? "Connection: close\r\n" : "", i);
-    }
+    size_t len = write_many(text, sizeof text, 5, "/later");
     int closed;
     char *reply = rig_talk(&self, text, len, &closed);
     const char *at = reply;
@@ -100,16 +105,10 @@ static void test_pipelining(void **state) {
 /* What follows one that is alone is begun when that is answered, however its bytes come. */
 static void test_alone(void **state) {
     rig self = {0};
-    char text[8000] = "";
-    size_t len = 0;
+    char text[8000];
     (void)state;
     rig_start(&self);
-    for (int i = 0; i < 40; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len,
-                                "POST %s HTTP/1.1\r\n" HOST "%sContent-Length: 2\r\n\r\n%02d",
-                                i % 3 == 0 ? "/alone" : "/now",
-                                i == 39 ? "Connection: close\r\n" : "", i);
-    }
+    size_t len = write_many(text, sizeof text, 3, "/alone");
     for (size_t step = 40; step < 2 * len; step *= 3) {
         int fd = rig_connect(&self);
         for (size_t at = 0; at < len; at += step) {
