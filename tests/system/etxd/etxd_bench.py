@@ -39,8 +39,10 @@ class Harness(unittest.TestCase):
 
     def test_soak(self):
         line = harness("soak", "--minutes", "0.03", "--rate", "200")["soak"]
-        self.assertGreater(line["run"]["load"]["done"], 0, line)
-        self.assertEqual(line["run"]["load"]["broken"], 0, line)
+        self.assertGreater(line["run"]["count"]["done"], 200, line)
+        self.assertEqual(line["run"]["count"]["broken"], 0, line)
+        self.assertEqual(line["run"]["rates"], [200], line)
+        self.assertGreater(line["run"]["rss"], 1 << 20, line)
 
 
 class Overload(etxd_common.Case):
