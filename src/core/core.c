@@ -9,7 +9,7 @@ typedef struct layout {
     size_t core, entry, chained, index, timer, ended, policy, named, out, scratch, places, branches,
         progress;
     size_t spans, region, size;
-    uint64_t ended_room;
+    uint64_t ended_room, ended_turn;
     uint32_t entries_max, buckets, named_room;
 } layout;
 
@@ -27,8 +27,9 @@ static layout lay_out(const etx__core_options *options) {
     uint32_t room = room_of(options);
     layout l;
     memset(&l, 0, sizeof l);
-    /* What ended and is not durable yet may not be forgotten: so much slack. */
+    /* What ended and is not durable yet may not be forgotten: so much slack, if it must be. */
     l.ended_room = options->history_max + room + 64;
+    l.ended_turn = options->history_max + room / 16 + 64;
     l.entries_max = (uint32_t)(room + l.ended_room);
     l.buckets = l.entries_max + ETX__BUCKETS_FIRST;
     l.core = take(&l.size, sizeof(etx__core));
@@ -81,6 +82,7 @@ etx__core *etx__core_init(void *memory, const etx__core_options *options) {
     core->timer = (etx__timer *)(void *)(at + l.timer);
     core->ended = (uint32_t *)(void *)(at + l.ended);
     core->ended_room = l.ended_room;
+    core->ended_turn = l.ended_turn;
     core->ended_oldest = 1;
     core->serial = options->first_serial;
     core->entries_max = l.entries_max;

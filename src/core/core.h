@@ -208,7 +208,7 @@ typedef struct etx__core {
     } * chained;       /* one an entry */
     uint32_t *bucket;  /* heads of the chains by hash; entry number + 1 */
     etx__timer *timer;
-    uint32_t *ended; /* ring: entry + 1 of ended_no % ended_room */
+    uint32_t *ended; /* ring: entry + 1, by ended_no: see history.c */
     etx__policy *policy;
     uint16_t *named; /* places of policies + 1, by the hash of their names; at most half full */
     etx__out *out;
@@ -216,9 +216,10 @@ typedef struct etx__core {
     uint16_t *places;                /* of the branches to call now */
     etx_record_branch *image_branch; /* of a MOVE */
     etx_record_progress *image_progress;
-    uint64_t ended_room;
-    uint64_t ended_last;   /* the newest ended_no */
-    uint64_t ended_oldest; /* nothing below is remembered */
+    uint64_t ended_room, ended_turn; /* the ring's places: at most; now */
+    uint64_t ended_base;             /* a number that has the first place */
+    uint64_t ended_last;             /* the newest ended_no */
+    uint64_t ended_oldest;           /* nothing below is remembered */
     uint64_t forgotten_ms; /* begin of the newest that was forgotten: older gids may be gone */
     uint64_t seq;          /* of the newest record */
     uint64_t durable;

@@ -216,6 +216,89 @@ static void test_odd_numbers(void **state) {
     world_free(w);
 }
 
+/* `count` end, and none of it is durable. */
+static void end_at_once(world **w, int first, int count) {
+    for (int i = first; i < first + count; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "begin t%d a:message nobody", i);
+        say(w, text);
+    }
+    say(w, "put");
+    for (int i = first; i < first + count; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "reply t%d a done", i);
+        say(w, text);
+    }
+}
+
+static void assert_known(const world *w, int first, int from, int last) {
+    for (int i = first; i <= last; i++) {
+        assert_int_equal(is_known(w, i), i >= from);
+    }
+}
+
+/* What may not be forgotten yet makes the ring longer, wherever in it the oldest stands; and all
+ * that is in it stays where it is found. */
+static void test_the_ring_grows(void **state) {
+    (void)state;
+    static const int histories[] = {1, 5, 40};
+    for (int h = 0; h < 3; h++) {
+        int history = histories[h];
+        uint64_t turn = (uint64_t)history + 64 + 400 / 16;
+        for (int before = 0; before < 130; before += 13) {
+            char text[64];
+            world *w = NULL;
+            snprintf(text, sizeof text, "world history=%d transactions=400\nparticipant shop",
+                     history);
+            say(&w, text);
+            end_many(&w, 1, before);
+            say(&w, "put");
+            int last = before;
+            for (int count = 100; count <= 400; count += 150) {
+                end_at_once(&w, last + 1, count);
+                assert_known(w, 1, last + 1, last + count);
+                assert_true(w->core->ended_turn <= w->core->ended_room);
+                last += count;
+                say(&w, "put\nwait t9999\nput");
+                assert_known(w, 1, last - history + 1, last);
+                assert_int_equal(w->core->remembered, history);
+            }
+            assert_true(w->core->ended_turn >= (uint64_t)400 && w->core->ended_turn > turn);
+            end_many(&w, last + 1, last + 20);
+            say(&w, "put");
+            assert_known(w, 1, last + 20 - history + 1, last + 20);
+            world_free(w);
+        }
+    }
+}
+
+/* However many end, the ring touches no more memory. */
+static void test_the_ring_goes_round(void **state) {
+    (void)state;
+    world *w = NULL;
+    say(&w, "world history=5 transactions=400\nparticipant shop");
+    uint64_t turn = w->core->ended_turn;
+    end_many(&w, 1, 500);
+    assert_int_equal(w->core->ended_turn, turn);
+    for (uint64_t i = turn; i < w->core->ended_room; i++) {
+        assert_int_equal(w->core->ended[i], 0);
+    }
+    void *memory = NULL;
+    etx__core *core = world_fold(w, 0, w->records, &memory); /* and a start makes it no longer */
+    assert_int_equal(core->ended_turn, turn);
+    free(memory);
+    core = world_fold(w, 0, 0, &memory);
+    for (uint64_t i = 1; i <= 300; i++) {
+        char gid[32];
+        snprintf(gid, sizeof gid, "t%llu", (unsigned long long)i);
+        fold_ended(core, gid, 1000000 + i);
+    }
+    assert_int_equal(core->ended_turn, turn);
+    assert_int_equal(core->remembered, 5);
+    free(memory);
+    world_free(w);
+}
+
 /* N may differ from one start to the next. */
 static void test_another_n(void **state) {
     (void)state;
@@ -327,6 +410,8 @@ int main(void) {
         cmocka_unit_test(test_full_with_holes),
         cmocka_unit_test(test_odd_numbers),
         cmocka_unit_test(test_another_n),
+        cmocka_unit_test(test_the_ring_grows),
+        cmocka_unit_test(test_the_ring_goes_round),
         cmocka_unit_test(test_strict),
         cmocka_unit_test(test_unknown_aborts_leave_room),
     };
