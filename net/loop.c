@@ -20,7 +20,13 @@
 
 #include "wheel.h"
 
-enum { EVENTS_MAX = 256, SHORT_US = 200, SLEPT_US = 50 };
+enum {
+    EVENTS_MAX = 256,
+    SHORT_US = 200,
+    SLEPT_US = 50,
+    CROWDED_US = 500,
+    CROWDED_FOR_US = 1000000
+};
 
 struct net_loop {
     int epoll;
@@ -35,6 +41,7 @@ struct net_loop {
     uint64_t told_all_us;
     uint64_t told_us; /* when epoll told the events of this turn */
     uint32_t poll_us; /* it looks for so long before it sleeps */
+    uint64_t polls_from_us;
     int turning;
     net_task *deferred;
     net_task **deferred_end;
@@ -217,16 +224,25 @@ static int sleep_for_events(net_loop *loop, int timeout_ms) {
     return count;
 }
 
-/* Looks again and again for as long as it may, and no longer than it would have slept. */
+/* Looks again and again for as long as it may, and no longer than it would have slept. Whoever goes
+ * first and keeps the processor wants more of it than is left over: for a while it is not polled
+ * then, since each look would cost what the scheduler gives to others in one piece. */
 static int poll_busily(net_loop *loop, uint64_t since_us, int timeout_ms) {
     uint64_t most = loop->poll_us;
+    uint64_t now_us = since_us;
     int count = 0;
     if (timeout_ms > 0 && (uint64_t)timeout_ms * 1000 < most) {
         most = (uint64_t)timeout_ms * 1000;
     }
-    while (count == 0 && !has_posted(loop) && clock_us() - since_us < most) {
+    while (count == 0 && !has_posted(loop) && now_us - since_us < most) {
+        uint64_t before_us = now_us;
         sched_yield();
         count = look_for_events(loop);
+        now_us = clock_us();
+        if (now_us - before_us > CROWDED_US) {
+            loop->polls_from_us = now_us + CROWDED_FOR_US;
+            return count;
+        }
     }
     return count;
 }
@@ -236,7 +252,7 @@ static int poll_busily(net_loop *loop, uint64_t since_us, int timeout_ms) {
 static int wait_for_events(net_loop *loop, int timeout_ms) {
     int count = 0;
     uint64_t before_us = clock_us();
-    int polls = timeout_ms != 0 && loop->poll_us > 0;
+    int polls = timeout_ms != 0 && loop->poll_us > 0 && before_us >= loop->polls_from_us;
     int looks = timeout_ms == 0 || polls || before_us - loop->told_us > SHORT_US;
     if (looks) {
         count = look_for_events(loop);

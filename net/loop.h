@@ -45,7 +45,8 @@ uint64_t net_loop_waited_us(const net_loop *loop);
 /* From now on a turn that finds nothing ready looks for so many microseconds more before it sleeps;
  * 0, as at first: it sleeps at once. Where a processor that rests takes long to wake (tens of
  * microseconds on a virtual machine) that is what an answer waits for. Whoever else is ready to run
- * goes first. On the loop's thread. */
+ * goes first; if somebody then runs for half a millisecond, turns sleep at once for a second. On
+ * the loop's thread. */
 void net_loop_busy_poll(net_loop *loop, uint32_t us);
 /* Whether the calling thread is the loop's. Any thread. */
 int net_loop_is_here(const net_loop *loop);

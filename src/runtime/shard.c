@@ -395,27 +395,35 @@ void etx__shard_report(etx__shard *shard, etx__node *node) {
 
 /* How long its thread looks for work before it sleeps: while an event loop hands it little, and
  * once more after that. */
-static uint64_t poll_us(etx__shard *shard) {
+static uint64_t poll_us(etx__shard *shard, uint64_t now_us) {
     enum { FEW = 2 };
     uint32_t live = atomic_load_explicit(&shard->live, memory_order_relaxed);
     int few = live <= FEW && (live > 0 || shard->lately > 0);
     shard->lately = live;
-    return few && atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) != 0
+    return few && now_us >= shard->polls_from_us &&
+                   atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) != 0
                ? shard->engine->options.busy_poll_us
                : 0;
 }
 
-/* Until its thread is woken, as one that sleeps is; or for so long. */
-static void poll_busily(const etx__shard *shard, uint64_t until_us) {
-    while (atomic_load(&shard->asleep) && !atomic_load(&shard->stopping) &&
-           etx__clock_us() < until_us) {
+/* Until its thread is woken, as one that sleeps is; or for so long. Whoever goes first and keeps
+ * the processor wants more of it than is left over: then there is none of this for a while. */
+static void poll_busily(etx__shard *shard, uint64_t now_us, uint64_t until_us) {
+    enum { CROWDED_US = 500, CROWDED_FOR_US = 1000000 };
+    while (atomic_load(&shard->asleep) && !atomic_load(&shard->stopping) && now_us < until_us) {
+        uint64_t before_us = now_us;
         etx__thread_yield();
+        now_us = etx__clock_us();
+        if (now_us - before_us > CROWDED_US) {
+            shard->polls_from_us = now_us + CROWDED_FOR_US;
+            return;
+        }
     }
 }
 
 static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {
     uint64_t now_us = etx__clock_us();
-    uint64_t polls_us = poll_us(shard);
+    uint64_t polls_us = poll_us(shard, now_us);
     atomic_store(&shard->armed_ms, wake_ms);
     atomic_store(&shard->asleep, 1);
     if (etx__queue_empty(&shard->queue) && !atomic_load(&shard->stopping)) {
@@ -423,7 +431,7 @@ static void sleep_until(etx__shard *shard, uint32_t bell, uint64_t wake_ms) {
                          : wake_ms * 1000 > now_us ? wake_ms * 1000 - now_us
                                                    : 0;
         if (polls_us > 0) {
-            poll_busily(shard, now_us + (polls_us < pause ? polls_us : pause));
+            poll_busily(shard, now_us, now_us + (polls_us < pause ? polls_us : pause));
         }
         if (pause > polls_us && atomic_load(&shard->asleep)) {
             etx__futex_wait(&shard->bell, bell, pause - polls_us);
