@@ -111,7 +111,7 @@ static void test_kept_lines(void **state) {
     size_t len = 0, told = 0;
     (void)state;
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
-    log.fd = ends[1];
+    etxd_log_open(&log, ends[1]);
     for (uint64_t i = 0; i < LINES; i++) {
         const etxd_field field = {"number", NULL, i};
         ssize_t came;
@@ -148,7 +148,7 @@ static void test_kept_lines_without_memory(void **state) {
     etxd_text lines = {0};
     (void)state;
     assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
-    log.fd = ends[1];
+    etxd_log_open(&log, ends[1]);
     etxd_log_keep(&log, &lines, ETXD_INFO, "first", &field, 1);
     lines.failed = 1;
     etxd_log_keep(&log, &lines, ETXD_INFO, "lost", &field, 1);
@@ -161,6 +161,33 @@ static void test_kept_lines_without_memory(void **state) {
     assert_null(strstr(bytes, "lost"));
     assert_non_null(strstr(bytes, "second"));
     etxd_text_free(&lines);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* What a full pipe does not take is counted, and told in front of the next line that it takes. */
+static void test_lost_lines(void **state) {
+    char bytes[65536 + 1];
+    int ends[2];
+    etxd_log log = {.json = 1, .level = ETXD_INFO};
+    ssize_t len;
+    size_t said;
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    etxd_log_open(&log, ends[1]);
+    for (said = 0; atomic_load(&log.lost) < 3; said++) {
+        etxd_log_say(&log, ETXD_INFO, "a line", NULL, NULL);
+    }
+    len = read(ends[0], bytes, sizeof bytes);
+    assert_int_equal(count_lines(bytes, (size_t)len), said - 3);
+    assert_int_equal(bytes[len - 1], '\n');
+    etxd_log_say(&log, ETXD_INFO, "the next", NULL, NULL);
+    etxd_log_say(&log, ETXD_INFO, "and one more", NULL, NULL);
+    len = read(ends[0], bytes, sizeof bytes - 1);
+    bytes[len] = '\0';
+    assert_int_equal(count_lines(bytes, (size_t)len), 3);
+    assert_non_null(strstr(bytes, "were lost: nobody took them\",\"count\":3}\n{"));
+    close(log.fd);
     close(ends[0]);
     close(ends[1]);
 }
@@ -544,6 +571,7 @@ int main(void) {
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_every_byte_of_a_string),
         cmocka_unit_test(test_kept_lines),
+        cmocka_unit_test(test_lost_lines),
         cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_scratch_is_full),
         cmocka_unit_test(test_kept_lines_without_memory),
