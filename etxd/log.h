@@ -30,8 +30,8 @@ typedef struct etxd_field {
     uint64_t number;
 } etxd_field;
 
-/* Where lines go; if that may wait they go there by a descriptor of our own that does not. The other
- * members are the caller's. */
+/* Where lines go: if that may wait, by a descriptor of our own that does not. The other members are
+ * the caller's. */
 void etxd_log_open(etxd_log *log, int fd);
 /* The level of a word of --log-level. */
 etxd_level etxd_log_level(const char *word);
