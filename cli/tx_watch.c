@@ -129,7 +129,8 @@ static void end_with_state(watch *run, const char *state) {
 static int take_event(const event_stream *stream, void *user) {
     watch *run = user;
     json_t *event = json_loads(stream->data, 0, NULL);
-    if (strcmp(stream->name, "lost") == 0) {
+    int lost = strcmp(stream->name, "lost") == 0;
+    if (lost) {
         run->asks = 1;
     }
     if (is_wanted(run, stream->name, event)) {
@@ -140,7 +141,7 @@ static int take_event(const event_stream *stream, void *user) {
             print_event(run, stream->name, event);
         }
         fflush(run->cli->out);
-        run->told++;
+        run->told += !lost; /* it is none of the events that were asked for */
     }
     if (run->gid != NULL && strcmp(stream->name, "ended") == 0) {
         end_with_state(run, etx__server_word(event, "state"));
