@@ -10,10 +10,13 @@ from etxd_common import ETX, Case, Server
 
 @etxd_common.unittest.skipUnless(ETX, "the command etx was not built")
 class Client(Case):
-    def etx(self, code, *args, text=None, env=None):
+    def run_etx(self, *args, text=None, env=None):
         env = dict(os.environ, ETX_SERVER=f"http://127.0.0.1:{self.server.port}", **(env or {}))
-        result = subprocess.run([ETX, "tx", *args], capture_output=True, text=True, timeout=60,
-                                env=env, input=text, check=False)
+        return subprocess.run([ETX, "tx", *args], capture_output=True, text=True, timeout=60,
+                              env=env, input=text, check=False)
+
+    def etx(self, code, *args, text=None, env=None):
+        result = self.run_etx(*args, text=text, env=env)
         self.assertEqual(result.returncode, code, result)
         return result.stdout if code < 2 else result.stderr
 
@@ -118,6 +121,15 @@ class Client(Case):
         self.etx(0, "force", "op-0", "--as", "done", "--branch", "it", "--operation", "cancel",
                  *said)
         self.eventually(lambda: "ABORTED" in self.etx(0, "show", "op-0"))
+
+    def test_force_says_which_branches_there_are(self):
+        self.stuck("op")
+        for gid, branch, says in (("op", "no", "op: branch no is not there\n  branches: it\n"),
+                                  ("nobody", "it", "ETX_ENOTFOUND")):
+            said = self.run_etx("force", gid, "--as", "done", "--branch", branch, "--operation",
+                                "forward", "--why", "x")
+            self.assertEqual(said.returncode, 1, said)
+            self.assertIn(says, said.stderr)
 
     def test_where_and_who(self):
         self.etx(2, "list", "--server", "http://127.0.0.1:1")
