@@ -153,11 +153,9 @@ static void message_server(tx_client *client, char *message, size_t size) {
 }
 
 static const char *hint_server(tx_client *client) {
-    return etx__server_hint(((server_client *)client)->server) != NULL
-               ? "is etxd started? else name another: --server URL, or $ETX_SERVER; a log that a "
-                 "program has "
-                 "of its own is looked at with --home file:DIR"
-               : NULL;
+    return etx__server_hint(((server_client *)client)->server,
+                            "is etxd started? else name another: --server URL, or $ETX_SERVER; a "
+                            "log that a program has of its own is looked at with --home file:DIR");
 }
 
 static uint64_t age_of(const etx_filter *filter) {

@@ -217,7 +217,7 @@ static int watch_all(watch *run, server *from, const char *path) {
         }
         if (!may_pass(rc) || etx__cli_now_ms() - run->heard_ms > run->options.patience_ms) {
             const char *message = etx__server_message(from);
-            return etx__cli_fail(run->cli, etx__server_hint(from), "%s",
+            return etx__cli_fail(run->cli, etx__server_hint(from, NULL), "%s",
                                  message[0] != '\0' ? message : etx_strerror(rc));
         }
         pause_ms = run->heard_ms != heard_ms     ? PAUSE_FIRST_MS

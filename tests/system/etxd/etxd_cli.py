@@ -2,6 +2,7 @@
 """`etx tx` as a client of etxd."""
 import json
 import os
+import signal
 import subprocess
 
 import etxd_common
@@ -141,9 +142,57 @@ class Client(Case):
         server = Server("--token-file", path)
         self.addCleanup(server.close)
         url = f"http://127.0.0.1:{server.port}/"
-        self.assertIn("token", self.etx(2, "list", "--server", url))
         self.etx(0, "list", "--server", url, env={"ETX_TOKEN": token})
-        self.assertIn("scope", self.etx(2, "retry", "x", "--server", url, env={"ETX_TOKEN": token}))
+        self.refused(path, server, url)
+
+    def refused(self, path, server, url):
+        """What the token may not do is said first, and then what to do about it."""
+        bound = subprocess.run([ETX, "token", "create", "--file", path, "--scope", "submit,read",
+                                "--gid-prefix", "shop-"], capture_output=True, text=True,
+                               check=True).stdout.strip()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        for token, args, what, todo in (
+                ("", ("list",), "it wants a token", "set ETX_TOKEN"),
+                ("wrong", ("list",), "it does not know the token", "ETX_TOKEN: it may be mistyped"),
+                (bound, ("retry", "shop-1"), "it needs the scope operate", "etx token create"),
+                (bound, ("show", "x"), "gids that begin with 'shop-'", "ETX_TOKEN"),
+                (bound, ("watch", "x"), "gids that begin with 'shop-'", "ETX_TOKEN")):
+            said = self.etx(2, *args, "--server", url, env={"ETX_TOKEN": token}).splitlines()
+            self.assertIn(what, said[0])
+            self.assertIn(todo, said[1])
+            self.assertNotIn("EINVALID", "".join(said))
+
+    def test_what_is_no_token(self):
+        for token in ("abc\r", "abc\nX: y", "\x7f"):
+            said = self.etx(2, "list", env={"ETX_TOKEN": token})
+            self.assertIn("ETX_TOKEN has a character that no token has", said)
+        self.assertIn("ETX_TOKEN is too long", self.etx(2, "list", env={"ETX_TOKEN": "x" * 300}))
+        self.etx(0, "list", env={"ETX_TOKEN": "x" * 248})
+
+    def test_the_pointer(self):
+        for body, where in (('{"branch":[]}', "/branch"),
+                            ('{"branches":[{"kind":"tcc"}]}', "/branches/0")):
+            said = self.etx(2, "submit", "-", text=body)
+            self.assertRegex(said, rf"\([a-z-]+, at {where}(/\w+)?\)\n$")
+
+    def test_an_untrusted_certificate(self):
+        key, certificate = (os.path.join(self.server.folder, name) for name in ("k", "c"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
+                        "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], capture_output=True, check=True)
+        server = Server("--tls-certificate", certificate, "--tls-key", key, wait=False)
+        self.addCleanup(server.close)
+        server.wait_log("ready")
+        url = f"https://127.0.0.1:{server.port}"
+        for command in (("tx", "list"), ("doctor",), ("homes",)):
+            said = subprocess.run([ETX, *command, "--server", url], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual(said.returncode, 2, said)
+            self.assertIn("ETX_CA", said.stderr)
+            self.assertNotIn("is etxd started", said.stderr)
+        self.etx(0, "list", "--server", url, env={"ETX_CA": certificate})
 
 
 if __name__ == "__main__":
