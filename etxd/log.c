@@ -127,36 +127,42 @@ static size_t write_now(const etxd_log *log, const char *bytes, size_t len) {
     return done;
 }
 
-/* Says how many lines were lost since that was said last. 0, or -1: it cannot be said yet. */
-static int tell_lost(etxd_log *log) {
+/* How many bytes were taken behind a line that says how many lines were lost before. Both are
+ * written in one piece, if it is one for a pipe: alone that line would fit where no other does, and
+ * be told again and again. */
+static size_t write_after_loss(etxd_log *log, const char *bytes, size_t len) {
     uint64_t lost = atomic_load(&log->lost);
     const etxd_field field = {"count", NULL, lost - log->told};
-    etxd_text line = {0};
-    size_t done = 0;
-    int whole;
-    etxd_text_put(&line, log->cut ? "\n" : "");
-    put_line(&line, log, ETXD_WARNING, "lines of the log were lost: nobody took them", &field, 1);
-    if (!line.failed) {
-        done = write_now(log, line.bytes, line.len);
+    etxd_text text = {0};
+    size_t head, done;
+    etxd_text_put(&text, log->cut ? "\n" : "");
+    put_line(&text, log, ETXD_WARNING, "lines of the log were lost: nobody took them", &field, 1);
+    head = text.len;
+    if (head + len <= PIPE_BUF) {
+        etxd_text_add(&text, bytes, len);
     }
-    whole = !line.failed && done == line.len;
+    done = text.failed ? 0 : write_now(log, text.bytes, text.len);
     if (done > 0) {
-        log->cut = !whole;
+        log->cut = text.bytes[done - 1] != '\n';
     }
-    if (whole) {
+    if (text.failed || done < head) {
+        done = 0;
+    } else {
         log->told = lost;
+        done = text.len > head ? done - head : write_now(log, bytes, len);
     }
-    etxd_text_free(&line);
-    return whole ? 0 : -1;
+    etxd_text_free(&text);
+    return done;
 }
 
 static void write_bytes(etxd_log *log, const char *bytes, size_t len) {
-    size_t done = 0, i;
+    size_t done, i;
     uint64_t lost = 0;
     pthread_mutex_lock(&log->lock);
-    if (atomic_load(&log->lost) == log->told || tell_lost(log) == 0) {
-        done = write_now(log, bytes, len);
-        log->cut = done > 0 && bytes[done - 1] != '\n';
+    done = atomic_load(&log->lost) == log->told ? write_now(log, bytes, len)
+                                                : write_after_loss(log, bytes, len);
+    if (done > 0) {
+        log->cut = bytes[done - 1] != '\n';
     }
     for (i = done; i < len; i++) {
         lost += bytes[i] == '\n';

@@ -165,9 +165,11 @@ static void test_kept_lines_without_memory(void **state) {
     close(ends[1]);
 }
 
-/* What a full pipe does not take is counted, and told in front of the next line that it takes. */
+/* What a full pipe does not take is counted, and told in front of the next line that it takes: not
+ * in what room there is for a shorter one. */
 static void test_lost_lines(void **state) {
     char bytes[65536 + 1];
+    char word[301] = "";
     int ends[2];
     etxd_log log = {.json = 1, .level = ETXD_INFO};
     ssize_t len;
@@ -176,7 +178,7 @@ static void test_lost_lines(void **state) {
     assert_int_equal(pipe(ends), 0);
     etxd_log_open(&log, ends[1]);
     for (said = 0; atomic_load(&log.lost) < 3; said++) {
-        etxd_log_say(&log, ETXD_INFO, "a line", NULL, NULL);
+        etxd_log_say(&log, ETXD_INFO, "a line", "word", memset(word, 'x', sizeof word - 1));
     }
     len = read(ends[0], bytes, sizeof bytes);
     assert_int_equal(count_lines(bytes, (size_t)len), said - 3);
