@@ -145,7 +145,7 @@ void net_server_drain(net_server *server,
     net__conn *next;
     for (net__conn *conn = server->conns; conn != NULL; conn = next) {
         next = conn->next;
-        if (net__conn_is_idle(conn)) {
+        if (net__conn_is_idle(conn) && !net__conn_spare(conn)) {
             net__conn_close(conn);
         }
     }
