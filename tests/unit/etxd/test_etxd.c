@@ -296,6 +296,27 @@ static void test_span_member(void **state) {
     member_is("{\"a\\", "a", NULL);
 }
 
+static void test_large_numbers(void **state) {
+    static const char *const texts[][2] = {
+        {"{\"a\":18446744073709551615}", "{\"a\":null                }"},
+        {"[1e400,-1E-999 ,1.5e3]", "[null ,null    ,null ]"},
+        {"[999999999999999999,1e9,-0.25]", "[999999999999999999,1e9,-0.25]"},
+        {"{\"18446744073709551615\":\"1e400\\\"1e400\"}",
+         "{\"18446744073709551615\":\"1e400\\\"1e400\"}"},
+        {"12345678901234567890", "null                "},
+        {"12345678901234567890.", "null                ."}, /* which is none */
+        {"-12345678901234567.5e", "null                e"},
+        {"1e40", "1e40"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "%s", texts[i][0]);
+        etxd_json_without_large(text, strlen(text));
+        assert_string_equal(text, texts[i][1]);
+    }
+}
+
 static void test_span_next(void **state) {
     static const char text[] =
         " [1 , {\"a\":[2]},{\"b\":{\"a\":9},\"a\" : \"}]\" , \"c\":[{}]} ,{ } ,\",]\" "
@@ -549,6 +570,7 @@ int main(void) {
         cmocka_unit_test(test_kept_lines_without_memory),
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_span_member),
+        cmocka_unit_test(test_large_numbers),
         cmocka_unit_test(test_span_next),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_base64),
