@@ -41,8 +41,9 @@ int etx__server_stream(server *self,
 
 /* What the last error was, in words; may be "". */
 const char *etx__server_message(const server *self);
-/* What to do about it, where no server was reached; else NULL. */
-const char *etx__server_hint(const server *self);
+/* What to do about it, if it is known: where a server cannot be reached `away` (NULL: the usual),
+ * or something better; where it refuses the token, what to do about that. Else NULL. */
+const char *etx__server_hint(const server *self, const char *away);
 /* Its URL, no '/' behind it. */
 const char *etx__server_name(const server *self);
 /* The server's clock, as the last answer's field Date says it; may be "". */

@@ -151,11 +151,9 @@ static void message_server(tx_client *client, char *message, size_t size) {
 }
 
 static const char *hint_server(tx_client *client) {
-    return etx__server_hint(((server_client *)client)->server) != NULL
-               ? "is etxd started? else name another: --server URL, or $ETX_SERVER; a log that a "
-                 "program has "
-                 "of its own is looked at with --home file:DIR"
-               : NULL;
+    return etx__server_hint(((server_client *)client)->server,
+                            "is etxd started? else name another: --server URL, or $ETX_SERVER; a "
+                            "log that a program has of its own is looked at with --home file:DIR");
 }
 
 static uint64_t age_of(const etx_filter *filter) {
@@ -350,6 +348,34 @@ static int bulk_server(tx_client *client,
     return rc;
 }
 
+/* Adds the branch to settle, and its operation, which the server knows by the word of its kind. */
+static int add_settling(server_client *self,
+                        const char *gid,
+                        const char *branch,
+                        etx_operation operation,
+                        json_t *body) {
+    char path[SERVER_PATH_MAX];
+    int rc;
+    size_t i;
+    json_t *found;
+    etx__server_path(path, gid, "");
+    rc = ask(self, path, NULL);
+    if (rc != 0) {
+        return rc;
+    }
+    json_array_foreach(json_object_get(self->answer, "branches"), i, found) {
+        if (strcmp(etx__server_word(found, "name"), branch) == 0) {
+            etx_kind kind = (etx_kind)find_word(found, "kind", ETX_NOTIFICATION, kind_at);
+            json_object_set_new(body, "operation",
+                                json_string(etx_operation_name(kind, operation)));
+            json_object_set_new(body, "branch", json_string(branch));
+            return 0;
+        }
+    }
+    snprintf(self->message, sizeof self->message, "branch %.100s is not there", branch);
+    return ETX_ENOTFOUND;
+}
+
 static int force_server(tx_client *client,
                         const char *gid,
                         etx_force what,
@@ -360,28 +386,15 @@ static int force_server(tx_client *client,
     server_client *self = (server_client *)client;
     char path[SERVER_PATH_MAX];
     json_t *body = said(who, why);
-    json_t *found;
-    size_t i;
+    int rc = what == ETX_FORCE_DONE ? add_settling(self, gid, branch, operation, body) : 0;
+    if (rc != 0) {
+        json_decref(body);
+        return rc;
+    }
     json_object_set_new(body, "as",
                         json_string(what == ETX_FORCE_ABORT    ? "abort"
                                     : what == ETX_FORCE_COMMIT ? "commit"
                                                                : "done"));
-    if (what == ETX_FORCE_DONE) {
-        /* The server knows an operation by the word of its kind. */
-        etx__server_path(path, gid, "");
-        if (ask(self, path, NULL) != 0) {
-            json_decref(body);
-            return ETX_ENOTFOUND;
-        }
-        json_array_foreach(json_object_get(self->answer, "branches"), i, found) {
-            if (strcmp(etx__server_word(found, "name"), branch) == 0) {
-                etx_kind kind = (etx_kind)find_word(found, "kind", ETX_NOTIFICATION, kind_at);
-                json_object_set_new(body, "operation",
-                                    json_string(etx_operation_name(kind, operation)));
-            }
-        }
-        json_object_set_new(body, "branch", json_string(branch));
-    }
     etx__server_path(path, gid, "/force");
     return ask(self, path, body);
 }

@@ -71,7 +71,7 @@ static void raise_descriptors(void) {
 static void open_log(etxd *server) {
     const etxd_config *config = &server->config;
     int terminal = isatty(STDERR_FILENO);
-    server->log.fd = STDERR_FILENO;
+    etxd_log_open(&server->log, STDERR_FILENO);
     server->log.json = strcmp(config->log_format, "json") == 0 ||
                        (strcmp(config->log_format, "auto") == 0 && !terminal);
     server->log.color = terminal && getenv("NO_COLOR") == NULL;
