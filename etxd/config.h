@@ -64,7 +64,7 @@ enum {
       "homes that forget with the process may be used, by those who ask for them")                 \
     X(accept_chosen_home, TEXT, "accept-chosen-home", "ID", "", 0, 0, 0,                           \
       "a lost home: its chosen gids are not known any more, and run again if repeated")            \
-    X(history_max, NUMBER, "history-max", "N", "1000000", 1, UINT64_MAX, 0,                        \
+    X(history_max, NUMBER, "history-max", "N", "1000000", 1, 256U << 20, 0,                        \
       "finished transactions that are remembered")                                                 \
     X(history_age, TIME, "history-age", "TIME", "24h", 1, UINT64_MAX, 0, "... no older than this") \
     X(story_memory, NUMBER, "story-memory", "N", "16777216", 0, 1ULL << 40, 0,                     \
@@ -88,7 +88,7 @@ enum {
     X(call_connect, TIME, "call-connect", "TIME", "5s", 1, UINT32_MAX, ETXD_RELOADED,              \
       "to connect to a target")                                                                    \
     X(retry_first, TIME, "retry-first", "TIME", "100", 1, UINT32_MAX, 0,                           \
-      "the first pause after an unknown result; doubled each time")                                \
+      "the first pause after an unknown result, retry-cap at most; doubled each time")             \
     X(retry_cap, TIME, "retry-cap", "TIME", "30s", 1, UINT32_MAX, 0, "the longest pause")          \
     X(working, TIME, "working", "TIME", "1s", 1, UINT32_MAX, 0, "the pause after 'still working'") \
     X(stalled_after, NUMBER, "stalled-after", "N", "10", 1, UINT32_MAX, 0,                         \
@@ -109,7 +109,7 @@ enum {
     X(body_bytes, NUMBER, "body-bytes", "N", "1048576", 1024, 1U << 30, 0, "of a request's body")  \
     X(depth, NUMBER, "depth", "N", "32", 4, 512, ETXD_RELOADED, "of JSON in a request's body")     \
     X(branches, NUMBER, "branches", "N", "128", 1, 1024, 0, "of one transaction")                  \
-    X(transactions, NUMBER, "transactions", "N", "1048576", 1, UINT32_MAX, 0, "in flight")         \
+    X(transactions, NUMBER, "transactions", "N", "1048576", 1, 64U << 20, 0, "in flight")          \
     X(submits, NUMBER, "submits", "N", "4096", 1, 1U << 20, ETXD_RELOADED,                         \
       "requests that wait for an answer of the engine; beyond it 503")                             \
     X(overload, TIME, "overload", "TIME", "5", 0, UINT32_MAX, ETXD_RELOADED,                       \
@@ -123,14 +123,15 @@ enum {
       "of events, open at once")                                                                   \
     X(events, NUMBER, "events", "N", "4096", 16, 1U << 20, 0,                                      \
       "that are kept for streams which resume")                                                    \
-    X(deadline, TIME, "deadline", "TIME", "60s", 1, UINT32_MAX, 0,                                 \
-      "of interactive and resumed transactions that say none")                                     \
+    X(deadline, TIME, "deadline", "TIME", "60s", 1, 302400000, 0,                                  \
+      "of interactive and resumed transactions that say none; at most 84h")                        \
     H("What it takes away from itself")                                                            \
     X(confine, TEXT, "confine", "HOW", "auto", 0, 0, 0,                                            \
       "files (Landlock) and system calls (seccomp): auto, as far as the kernel goes; off; "        \
       "required: no start without")                                                                \
     H("Threads")                                                                                   \
-    X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
+    X(shards, NUMBER, "shards", "N", "0", 0, 16, 0,                                                \
+      "of the engine, at most 16; 0: processors, at most 4")                                       \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \
     X(busy_poll, NUMBER, "busy-poll", "N", "250", 0, 10000, 0,                                     \
       "microseconds until it sleeps, while one or two requests wait; 0: at once")                  \

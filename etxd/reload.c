@@ -59,6 +59,27 @@ int etxd_http_options(const etxd_config *config,
     return 0;
 }
 
+/* The words of the caller of participants, with the names that settings have. */
+static void name_settings(const etxd_config *config, char *message) {
+    char words[ETXD_MESSAGE_MAX];
+    unsigned place = 0;
+    int len = 0;
+    char *at;
+    snprintf(words, sizeof words, "%s", message);
+    if (sscanf(words, "header %u: %n", &place, &len) == 1 && len > 0 &&
+        place < config->call_header.count) {
+        const char *header = config->call_header.items[place];
+        snprintf(message, ETXD_MESSAGE_MAX, "call-header '%.*s': %s", (int)strcspn(header, ":"),
+                 header, words + len);
+    }
+    if (strncmp(words, "target ", strlen("target ")) == 0) {
+        snprintf(message, ETXD_MESSAGE_MAX, "allow-target: %.400s", words);
+    }
+    for (at = message; strncmp(words, "sign_", 5) == 0 && *at != '\0'; at++) {
+        *at = *at == '_' ? '-' : *at;
+    }
+}
+
 void etxd_secrets_free(etxd_secrets *secrets) {
     free(secrets->key);
     secrets->key = NULL;
@@ -85,6 +106,9 @@ static int make_http(etxd *server, char *message) {
         http.report_callers = server->config.trace_url[0] == '\0';
         http.report_user = server->trace;
         rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
+        if (rc != 0) {
+            name_settings(&server->config, message);
+        }
     }
     etxd_secrets_free(&secrets);
     return rc == 0 ? 0 : -1;
@@ -98,9 +122,7 @@ static etx_durability grade_of(const char *word) {
 
 static int refuse_engine(etxd *server, int rc, const char *what, char *message) {
     char why[300] = "";
-    if (server->engine != NULL) {
-        etx_engine_message(server->engine, why, sizeof why);
-    }
+    etx_engine_message(server->engine, why, sizeof why);
     snprintf(message, ETXD_MESSAGE_MAX, "%.150s: %s", what,
              why[0] != '\0' ? why : etx_strerror(rc));
     return -1;
@@ -205,6 +227,9 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     if (rc == 0) {
         http.loop = server->loop;
         rc = etx_http_reload(server->http, &http, message, ETXD_MESSAGE_MAX);
+        if (rc != 0) {
+            name_settings(fresh, message);
+        }
     }
     etxd_secrets_free(&secrets);
     if (rc != 0) {

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""What is wrong with settings is found before the start, is named, and is told at a reload."""
+import os
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import etxd_common
+from etxd_common import ETXD, Server
+
+
+class Settings(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="etx-etxd-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def run_etxd(self, *args, env=None):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("ETXD_")}
+        return subprocess.run([ETXD, *args], capture_output=True, text=True, timeout=30,
+                              env={**clean, **(env or {})}, cwd=self.folder, check=False)
+
+    def file(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def wrong(self, words, *args, **more):
+        """--check-config finds it, in these words; and opens and makes nothing."""
+        before = sorted(os.listdir(self.folder))
+        result = self.run_etxd("--check-config", *args, **more)
+        self.assertEqual((result.returncode, result.stdout), (2, ""), (args, result))
+        self.assertIn(words, result.stderr)
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def well(self, *args, **more):
+        result = self.run_etxd("--check-config", *args, **more)
+        self.assertEqual((result.returncode, result.stdout), (0, "all is well\n"), (args, result))
+
+    def shown(self, name, *args, **more):
+        """The line of --print-config."""
+        result = self.run_etxd("--print-config", *args, **more)
+        self.assertEqual(result.returncode, 0, result)
+        return [line for line in result.stdout.splitlines() if name + ":" in line][0]
+
+
+class Check(Settings):
+    """--check-config finds what a start would."""
+
+    def test_whom_it_calls(self):
+        self.wrong("/nowhere/ca", "--call-ca", "/nowhere/ca")
+        for target in ("ftp://a:80", "http://*:80", "http://010.0.0.1:80"):
+            self.wrong(target, "--allow-target", target)
+        self.wrong("call-header 'Etx-Gid': a header of this name is ETX's own",
+                   "--call-header", "Etx-Gid: x")
+        self.wrong("call-header", "--call-header", "Content-Length: 5")
+        self.wrong("call-header", "--call-header", "bad header: x")
+        key = self.file("key", "x" * 16)
+        self.wrong("sign-key-id", "--sign-key-id", 'a"b', "--sign-key", "file:" + key)
+        self.wrong("sign-key has at least 16 bytes", "--sign-key-id", "a", "--sign-key",
+                   "file:" + self.file("short", "x" * 15))
+        self.well("--sign-key-id", "a", "--sign-key", "file:" + key, "--call-header", "X-Y: 5",
+                  "--allow-target", "http://10.0.0.0/8:80")
+
+    def test_homes(self):
+        here = os.path.join(self.folder, "x")
+        self.wrong("'foo:bar' is no URL of a log", "--home", "foo:bar")
+        self.wrong("home file:x?bogus=1: a file log has no option 'bogus'", "--home",
+                   "file:x?bogus=1")
+        self.wrong("home file:: the URL of a file log names its directory", "--home", "file:")
+        self.wrong("partitions", "--home", "memory:?partitions=0", "--allow-volatile")
+        self.wrong("--allow-volatile", "--home", "memory:")
+        for one, other in (("file:x", "file:x"), ("file:x", "file:./x/"),
+                           ("file:x", "file:" + here),
+                           ("file:x?segment=1M", f"file://{here}?partitions=2")):
+            self.wrong("twice", "--home", one, "--home", other)
+        self.wrong("what stands above it is not a directory", "--home", "file:/dev/null/x")
+        os.mkdir(here)
+        self.wrong("no option 'bogus'", "--home", "file:x?bogus=1")
+        os.symlink(here, os.path.join(self.folder, "link"))
+        self.wrong("twice", "--home", "file:x", "--home", "file:link")
+        self.well("--home", "memory:", "--home", "memory:", "--allow-volatile", "--home", "file:x",
+                  "--home", "file:new?partitions=2", "--home", "file:x2")
+
+    def test_a_home_in_use_is_left_alone(self):
+        server = Server()
+        self.addCleanup(server.close)
+        home = os.path.join(server.folder, "home")
+        before = sorted(os.listdir(home))
+        self.well("--home", "file:" + home, "--listen", f"127.0.0.1:{server.port}")
+        self.assertEqual(sorted(os.listdir(home)), before)
+
+    def test_traces(self):
+        url = "http://localhost:4318/v1/traces"
+        self.wrong("trace-header", "--trace-url", url, "--trace-header", "bad header: x")
+        self.wrong("trace-header", "--trace-url", url, "--trace-header", "X: a\x01b")
+        for bad in ("http://", "http://a:port/", "http://a b/"):
+            self.wrong("trace-url", "--trace-url", bad)
+            result = self.run_etxd("--listen", "127.0.0.1:0", "--trace-url", bad)
+            self.assertIn(result.returncode, (1, 2), result)
+            self.assertIn("trace-url", result.stderr)
+
+
+class Numbers(Settings):
+    """A number that the engine does not take is refused by its setting's name."""
+
+    def test_what_does_not_fit(self):
+        for args, words in (
+                (("--retry-first", "10s", "--retry-cap", "1s"),
+                 "retry-first: 10000 ms is longer than retry-cap, 1000 ms"),
+                (("--retry-first", "60s"), "retry-first: 60000 ms is longer than retry-cap"),
+                (("--history-age", "100d", "--deadline", "40d"), "deadline: '40d' is not within"),
+                (("--shards", "17"), "shards: '17' is not within 0 and 16"),
+                (("--history-max", "268435457"), "history-max: '268435457' is not within"),
+                (("--transactions", "67108865"), "transactions: '67108865' is not within")):
+            self.wrong(words, *args)
+            result = self.run_etxd("--listen", "127.0.0.1:0", *args)
+            self.assertEqual(result.returncode, 2, result)
+            self.assertIn(words, result.stderr)
+
+    def test_what_is_most(self):
+        self.well("--shards", "16", "--deadline", "84h", "--history-max", "268435456",
+                  "--transactions", "67108864", "--history-age", "100d")
+
+    def test_a_short_cap_shortens_the_first_pause(self):
+        self.well("--retry-cap", "50ms")
+        self.assertEqual(self.shown("retry-first", "--retry-cap", "50ms"), "retry-first: 50")
+        self.assertEqual(self.shown("retry-first"), "retry-first: 100")
+        self.assertEqual(self.shown("retry-first", "--retry-first", "20", "--retry-cap", "50"),
+                         "retry-first: 20 # flag")
+        self.wrong("retry-first: 100 ms is longer", "--retry-first", "100", "--retry-cap", "50")
+        server = Server("--retry-cap", "50ms")
+        self.addCleanup(server.close)
+        self.assertEqual(server.get("/readyz").status, 200)
+
+
+if __name__ == "__main__":
+    etxd_common.main()
