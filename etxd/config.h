@@ -106,7 +106,8 @@ enum {
     X(answer_bytes, NUMBER, "answer-bytes", "N", "1048576", 1, 1U << 30, ETXD_RELOADED,            \
       "of a participant's answer")                                                                 \
     H("Limits")                                                                                    \
-    X(body_bytes, NUMBER, "body-bytes", "N", "1048576", 1024, 1U << 30, 0, "of a request's body")  \
+    X(body_bytes, NUMBER, "body-bytes", "N", "1048576", 1024, 1U << 30, ETXD_RELOADED,             \
+      "of a request's body")                                                                       \
     X(depth, NUMBER, "depth", "N", "32", 4, 512, ETXD_RELOADED, "of JSON in a request's body")     \
     X(branches, NUMBER, "branches", "N", "128", 1, 1024, 0, "of one transaction")                  \
     X(transactions, NUMBER, "transactions", "N", "1048576", 1, 64U << 20, 0, "in flight")          \
@@ -114,9 +115,9 @@ enum {
       "requests that wait for an answer of the engine; beyond it 503")                             \
     X(overload, TIME, "overload", "TIME", "5", 0, UINT32_MAX, ETXD_RELOADED,                       \
       "new transactions are refused while requests wait so long for this server; 0: never")        \
-    X(connections, NUMBER, "connections", "N", "12000", 1, 1U << 20, 0, "of clients")              \
-    X(connections_per_address, NUMBER, "connections-per-address", "N", "0", 0, 1U << 20, 0,        \
-      "of one client; 0: no limit")                                                                \
+    X(connections, NUMBER, "connections", "N", "12000", 1, 1U << 20, ETXD_RELOADED, "of clients")  \
+    X(connections_per_address, NUMBER, "connections-per-address", "N", "0", 0, 1U << 20,           \
+      ETXD_RELOADED, "of one client; 0: no limit")                                                 \
     X(rate, NUMBER, "rate", "N", "0", 0, 1U << 30, ETXD_RELOADED,                                  \
       "requests a second of one token; beyond it 429; 0: no limit")                                \
     X(streams, NUMBER, "streams", "N", "256", 1, 1U << 16, ETXD_RELOADED,                          \

@@ -221,13 +221,7 @@ static int listen_all(etxd *server, char *message) {
 }
 
 static int make_server(etxd *server, char *message) {
-    const net_server_options options = {
-        .size = sizeof options,
-        .handler = etxd_handle,
-        .user = server,
-        .body_bytes_max = server->config.body_bytes,
-        .connections_max = (uint32_t)server->config.connections,
-        .connections_per_address_max = (uint32_t)server->config.connections_per_address};
+    const net_server_options options = etxd_server_options(server);
     if (net_server_create(server->loop, &options, &server->server) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory");
         return -1;

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """What is wrong with settings is found before the start, is named, and is told at a reload."""
+import http.client
+import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import etxd_common
@@ -134,6 +138,100 @@ class Numbers(Settings):
         server = Server("--retry-cap", "50ms")
         self.addCleanup(server.close)
         self.assertEqual(server.get("/readyz").status, 200)
+
+
+class Reload(Settings):
+    """A reload tells what it does not take up."""
+
+    def open(self, text, *flags):
+        self.config = self.file("c.yaml", text)
+        server = Server("--config", self.config, *flags)
+        self.addCleanup(server.close)
+        return server
+
+    def reload(self, server, text):
+        """The log's lines of this reload."""
+        self.file("c.yaml", text)
+        count = len(server.log().splitlines())
+        server.process.send_signal(signal.SIGHUP)
+
+        def told():
+            lines = [json.loads(line) for line in server.log().splitlines()[count:]]
+            return lines if any("taken up anew" in line["message"] for line in lines) else None
+        until = time.monotonic() + 30
+        lines = told()
+        while lines is None and time.monotonic() < until:
+            time.sleep(0.02)
+            lines = told()
+        self.assertIsNotNone(lines, server.log())
+        return lines
+
+    @staticmethod
+    def left(lines):
+        return [line["setting"] for line in lines
+                if line["message"] == "a setting has changed, and is taken up at the next start"]
+
+    def test_what_is_left_is_named(self):
+        server = self.open("workers: 4\ndrain: 5s\n")
+        self.assertEqual(self.left(self.reload(server, "workers: 4\ndrain: 6s\n")), [])
+        lines = self.reload(server, "workers: 5\ndrain: 7s\nevents: 5000\n"
+                                    "trace-header: ['X: geheim']\n")
+        self.assertEqual(self.left(lines), ["events", "workers", "trace-header"])
+        self.assertNotIn("geheim", server.log())
+        self.assertEqual(self.left(self.reload(server, "workers: 5\n")), ["workers"],
+                         "it is still to be taken up")
+        self.assertEqual(self.left(self.reload(server, "workers: 4\n")), [])
+
+    def test_limits(self):
+        server = self.open("body-bytes: 4096\n")
+        large = {"branches": [], "gid": "x" * 3000}
+        huge = {"branches": [], "gid": "x" * 6000}
+        self.assertEqual(server.post("/v1/transactions", large).status, 400)
+        self.assertEqual(server.post("/v1/transactions", huge).status, 413)
+        self.assertEqual(self.left(self.reload(server, "body-bytes: 8192\n")), [])
+        self.assertEqual(server.post("/v1/transactions", huge).status, 400)
+        self.reload(server, "body-bytes: 1024\n")
+        self.assertEqual(server.post("/v1/transactions", large).status, 413)
+
+    def test_a_body_that_is_too_large_by_now(self):
+        server = self.open("body-bytes: 8192\n")
+        chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as one:
+            one.sendall(b"POST /v1/transactions HTTP/1.1\r\nHost: localhost\r\n"
+                        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        + 4 * chunk)
+            self.assertEqual(server.get("/healthz").status, 200)
+            self.reload(server, "body-bytes: 2048\n")
+            one.sendall(chunk)
+            self.assertIn(b" 413 ", one.recv(4096))
+
+    def status(self, server):
+        """Of a request on a connection that the caller closes."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def test_connections(self):
+        for name in ("connections", "connections-per-address"):
+            with self.subTest(name):
+                server = self.open(f"{name}: 1\n")
+                self.assertEqual(self.status(server), 200)
+                self.assertEqual(self.status(server), 503)
+                self.assertEqual(self.left(self.reload(server, f"{name}: 3\n")), [])
+                self.assertEqual([self.status(server) for _ in range(2)], [200, 200])
+                self.assertEqual(self.status(server), 503)
+                server.close()
+
+    def test_certificates(self):
+        """A file of another name is taken up; TLS itself does not come or go."""
+        server = self.open("drain: 5s\n")
+        self.file("c.yaml", "tls-certificate: /nowhere/c\ntls-key: /nowhere/k\n")
+        server.process.send_signal(signal.SIGHUP)
+        self.assertIn("tls-certificate comes or goes with a start only",
+                      server.wait_log("nothing was taken up anew")["why"])
 
 
 if __name__ == "__main__":
