@@ -131,6 +131,21 @@ static int judge_home(const etxd_config *config, size_t place, char *message) {
     return judge_url(config, url, message);
 }
 
+void etxd_check_modes(etxd *server) {
+    size_t i;
+    for (i = 0; i < server->config.home.count; i++) {
+        const char *url = server->config.home.items[i];
+        char *path = strncmp(url, "file:", 5) == 0 ? directory_of(url) : NULL;
+        struct stat state;
+        if (path != NULL && stat(path, &state) == 0 && (state.st_mode & 077) != 0) {
+            etxd_log_say(&server->log, ETXD_WARNING,
+                         "others than its owner may look into a home's directory: chmod 700",
+                         "directory", path);
+        }
+        free(path);
+    }
+}
+
 /* ---- all of it */
 
 static int never(void *user) {

@@ -20,9 +20,11 @@ typedef enum etxd_setting_type {
 } etxd_setting_type;
 
 enum {
-    ETXD_RELOADED = 1 << 0, /* SIGHUP takes it up */
-    ETXD_IS_URL = 1 << 1,   /* may hold a password, which is never shown */
-    ETXD_IS_HEADER = 1 << 2 /* "Name: value", of which the value is shown if it is a reference */
+    ETXD_RELOADED = 1 << 0,   /* SIGHUP takes it up */
+    ETXD_IS_URL = 1 << 1,     /* may hold a password, which is never shown */
+    ETXD_IS_HEADER = 1 << 2,  /* "Name: value", of which the value is shown if it is a reference */
+    ETXD_IS_FILE = 1 << 3,    /* who names one must not name "": what it protects would be open */
+    ETXD_HIDES_QUERY = 1 << 4 /* what follows a URL's '?' is never shown */
 };
 
 /* H(heading), and
@@ -31,12 +33,12 @@ enum {
     H("Where it listens")                                                                          \
     X(listen, LIST, "listen", "HOST:PORT", "127.0.0.1:7830", 0, 0, 0,                              \
       "an address to listen on, or unix:PATH")                                                     \
-    X(tls_certificate, TEXT, "tls-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                   \
+    X(tls_certificate, TEXT, "tls-certificate", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,    \
       "PEM: the certificate, and those above it; makes all listeners TLS")                         \
-    X(tls_key, TEXT, "tls-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                   \
-    X(tls_client_ca, TEXT, "tls-client-ca", "FILE", "", 0, 0, ETXD_RELOADED,                       \
+    X(tls_key, TEXT, "tls-key", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE, "PEM: its key")    \
+    X(tls_client_ca, TEXT, "tls-client-ca", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,        \
       "PEM: demand certificates of clients, signed by these")                                      \
-    X(token_file, TEXT, "token-file", "FILE", "", 0, 0, ETXD_RELOADED,                             \
+    X(token_file, TEXT, "token-file", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,              \
       "demand a bearer token; 'etx token create' writes the file")                                 \
     X(allow_host, LIST, "allow-host", "NAME", "", 0, 0, ETXD_RELOADED,                             \
       "without tokens: a Host beside those of loopback that requests may name")                    \
@@ -72,11 +74,11 @@ enum {
     H("Whom it calls")                                                                             \
     X(allow_target, LIST, "allow-target", "PATTERN", "", 0, 0, ETXD_RELOADED,                      \
       "scheme://host:port that may be called; default: loopback, while it listens only there")     \
-    X(call_ca, TEXT, "call-ca", "FILE", "", 0, 0, ETXD_RELOADED,                                   \
+    X(call_ca, TEXT, "call-ca", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,                    \
       "PEM: whom to trust, instead of whom the system trusts")                                     \
-    X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                 \
+    X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,  \
       "PEM: the certificate to show to participants")                                              \
-    X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                 \
+    X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE, "PEM: its key")  \
     X(call_header, LIST, "call-header", "HEADER", "", 0, 0, ETXD_RELOADED | ETXD_IS_HEADER,        \
       "'NAME: VALUE' or 'NAME: file:FILE', given to participants with each call")                  \
     X(sign_key_id, TEXT, "sign-key-id", "NAME", "", 0, 0, ETXD_RELOADED,                           \
@@ -137,11 +139,11 @@ enum {
     X(busy_poll, NUMBER, "busy-poll", "N", "250", 0, 10000, 0,                                     \
       "microseconds until it sleeps, while one or two requests wait; 0: at once")                  \
     H("Traces (OpenTelemetry)")                                                                    \
-    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL,                                  \
+    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL | ETXD_HIDES_QUERY,               \
       "of a collector that takes OTLP: http://localhost:4318/v1/traces")                           \
     X(trace_header, LIST, "trace-header", "HEADER", "", 0, 0, ETXD_IS_HEADER,                      \
       "'NAME: VALUE' or 'NAME: file:FILE', given to the collector")                                \
-    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, 0,                                             \
+    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, ETXD_IS_FILE,                                  \
       "PEM: whom to trust there, instead of whom the system trusts")                               \
     X(trace_service, TEXT, "trace-service", "NAME", "etxd", 0, 0, 0, "service.name of the spans")  \
     X(trace_queue, NUMBER, "trace-queue", "N", "8192", 16, 1U << 20, 0,                            \

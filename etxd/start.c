@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "forward.h"
 #include "tx.h"
 
@@ -242,6 +243,7 @@ int etxd_start(etxd *server, char *message) {
         etxd_tokens_read(server->config.token_file, &server->tokens, message, ETXD_MESSAGE_MAX)) {
         return -1;
     }
+    etxd_check_modes(server);
     if (watch_signals(server, message) != 0 || make_server(server, message) != 0 ||
         etxd_confine_files(&server->config, &server->confinement, message) != 0 ||
         etxd_trace_create(&server->config, &server->log, &server->trace, message) != 0) {

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -105,6 +106,68 @@ class Check(Settings):
             result = self.run_etxd("--listen", "127.0.0.1:0", "--trace-url", bad)
             self.assertIn(result.returncode, (1, 2), result)
             self.assertIn("trace-url", result.stderr)
+
+
+class File(Settings):
+    """What stands twice, and names of files that are empty."""
+
+    def test_twice(self):
+        twice = self.file("c.yaml", "drain: 5s\nnode: a\ndrain: 6s\n")
+        self.wrong("c.yaml:3: drain stands twice", "--config", twice)
+        self.wrong("stands twice", "--config", self.file("c.yaml", "node: a\nnode: a\n"))
+        self.wrong("stands twice", "--config", self.file("c.yaml", "node: a\nnode: b\n"),
+                   "--node", "c")
+        text = "allow-target: ['http://a:80']\nallow-target: ['http://b:80', 'http://c:80']\n"
+        self.assertEqual(self.shown("allow-target", "--config", self.file("c.yaml", text)),
+                         "allow-target: ['http://a:80', 'http://b:80', 'http://c:80'] # file")
+
+    def test_an_empty_name_of_a_file(self):
+        words = "token-file: '' is an empty file name"
+        self.wrong("c.yaml:1: " + words, "--config", self.file("c.yaml", "token-file:\n"))
+        self.wrong("c.yaml:2: " + words, "--config",
+                   self.file("c.yaml", "node: a\ntoken-file: ''\n"))
+        self.wrong(words, "--token-file", "")
+        self.wrong(words, "--token-file=")
+        self.wrong(words, env={"ETXD_TOKEN_FILE": ""})
+        for name in ("tls-certificate", "tls-key", "tls-client-ca", "call-ca", "call-certificate",
+                     "call-key", "trace-ca"):
+            self.wrong(f"{name}: '' is an empty file name", f"--{name}=")
+        self.assertEqual(self.shown("token-file"), "# token-file: ''")
+
+
+class Privacy(Settings):
+    """A log's directory that others may look into; and what nobody may see."""
+
+    WORDS = "others than its owner may look into a home's directory: chmod 700"
+
+    def told(self, mode, url="file:{}", **more):
+        home = os.path.join(self.folder, "home")
+        if mode is not None:
+            os.mkdir(home)
+            os.chmod(home, mode)
+        server = Server(homes=[url.format(home)], **more)
+        self.addCleanup(server.close)
+        lines = [json.loads(line) for line in server.log().splitlines()]
+        self.assertEqual(server.end(), 0)
+        shutil.rmtree(home)
+        return [(line["level"], line["directory"]) for line in lines
+                if line["message"] == self.WORDS]
+
+    def test_an_open_directory(self):
+        expected = [("warning", os.path.join(self.folder, "home"))]
+        for mode in (0o755, 0o710, 0o701):
+            self.assertEqual(self.told(mode), expected, oct(mode))
+        self.assertEqual(self.told(0o755, "file://{}/?segment=1M"), expected)
+        self.assertEqual(self.told(0o700), [])
+        self.assertEqual(self.told(None), [])
+
+    def test_the_query_of_the_collector(self):
+        url = "http://localhost:4318/v1/traces"
+        self.assertEqual(self.shown("trace-url", "--trace-url", url + "?key=geheim&b=geheim"),
+                         f"trace-url: '{url}?***' # flag")
+        self.assertEqual(self.shown("trace-url", "--trace-url", url), f"trace-url: '{url}' # flag")
+        self.assertEqual(self.shown("home", "--home", "file:x?segment=1M"),
+                         "home: ['file:x?segment=1M'] # flag")
 
 
 class Numbers(Settings):
