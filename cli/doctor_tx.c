@@ -132,7 +132,8 @@ static void note_reasons(look *at) {
         json_t *finding = etx__doctor_note(
             at->self, forbidden ? "target-not-allowed" : "participant-fails",
             forbidden
-                ? "allow it by allow-target in the server's file of settings, and send SIGHUP (or "
+                ? "allow it by allow-target in the server's file of settings, and send it SIGHUP "
+                  "(or "
                   "start it anew with --allow-target); or settle the branch by 'etx tx force'"
                 : "see whether the participant runs and can be reached, and what its log says",
             "%s", reason);

@@ -139,8 +139,12 @@ static int judge_token(server *self, const char *code) {
 }
 
 static int judge_json(server *self) {
+    json_error_t error;
     const char *code, *pointer;
-    self->answer = json_loadb(self->text != NULL ? self->text : "", self->len, 0, NULL);
+    self->answer = json_loadb(self->text != NULL ? self->text : "", self->len, 0, &error);
+    if (self->answer == NULL && json_error_code(&error) == json_error_numeric_overflow) {
+        self->answer = json_loadb(self->text, self->len, JSON_DECODE_INT_AS_REAL, NULL);
+    }
     if (self->answer == NULL) {
         snprintf(self->message, sizeof self->message, "%.500s is no server etxd", self->base);
         return ETX_EUNAVAILABLE;
@@ -210,19 +214,23 @@ static int fetch(server *self, const char *path, net_fetch *what, const char *la
     return rc != 0 || self->error != 0 ? ETX_EUNAVAILABLE : 0;
 }
 
-int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer) {
-    char *bytes = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    net_fetch what = {.method = body != NULL ? "POST" : "GET",
-                      .body = bytes,
-                      .body_len = bytes != NULL ? strlen(bytes) : 0,
+int etx__server_send(server *self, const char *path, const char *text, const json_t **ret_answer) {
+    net_fetch what = {.method = text != NULL ? "POST" : "GET",
+                      .body = text,
+                      .body_len = text != NULL ? strlen(text) : 0,
                       .answer_bytes_max = 1U << 30,
                       .timeout_ms = TIMEOUT_MS};
-    int rc;
-    json_decref(body);
-    rc = fetch(self, path, &what, NULL);
-    free(bytes);
+    int rc = fetch(self, path, &what, NULL);
     rc = rc == 0 ? judge_json(self) : rc;
     *ret_answer = self->answer;
+    return rc;
+}
+
+int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer) {
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    int rc = etx__server_send(self, path, text, ret_answer);
+    json_decref(body);
+    free(text);
     return rc;
 }
 
@@ -262,6 +270,10 @@ int etx__server_stream(server *self,
         return 0;
     }
     return rc == 0 && self->status >= 400 ? judge_json(self) : rc == 0 ? ETX_ECLOSED : rc;
+}
+
+const char *etx__server_answer(const server *self) {
+    return self->text != NULL ? self->text : "";
 }
 
 const char *etx__server_message(const server *self) {

@@ -42,6 +42,7 @@ static void enter_phase(net__conn *conn, net__phase phase) {
     }
     uint64_t now = net_loop_now_ms(conn->server->loop);
     conn->phase = (uint8_t)phase;
+    conn->spared = 0;
     switch (phase) {
         case NET__PHASE_IDLE:
             conn->read_by = now + options->idle_ms;
@@ -58,6 +59,20 @@ static void enter_phase(net__conn *conn, net__phase phase) {
     }
 }
 
+static void drive_on(net__conn *conn, int readable);
+
+/* Who asked while nobody looked could not know whether his request was begun. */
+int net__conn_spare(net__conn *conn) {
+    if (!net__conn_is_idle(conn) || conn->state != NET__CONN_OPEN || conn->spared ||
+        !conn->transport.shaken || !net__transport_unread(&conn->transport)) {
+        return 0;
+    }
+    conn->spared = 1;
+    conn->read_by = net_loop_now_ms(conn->server->loop) + conn->server->options.header_ms;
+    drive_on(conn, 1);
+    return 1;
+}
+
 static void out_of_patience(net_timer *timer) {
     net__conn *conn = (net__conn *)(void *)((char *)timer - offsetof(net__conn, timer));
     uint64_t now = net_loop_now_ms(conn->server->loop);
@@ -68,6 +83,9 @@ static void out_of_patience(net_timer *timer) {
     }
     if (conn->read_by == 0 || conn->read_by > now) {
         set_timer(conn);
+        return;
+    }
+    if (net__conn_spare(conn)) {
         return;
     }
     if (conn->state == NET__CONN_OPEN &&

@@ -91,6 +91,7 @@ struct net__conn {
     uint8_t dirty;     /* the driver is deferred */
     uint8_t continued; /* 100 was sent for this message */
     uint8_t ended;     /* the peer sends no more */
+    uint8_t spared;    /* in this phase, since something had come when its time was over */
     uint64_t read_by;  /* when patience ends; 0: never */
     uint64_t write_by;
     size_t lingered;
@@ -164,6 +165,9 @@ void net__conn_later(net__conn *conn);
 void net__conn_close(net__conn *conn);
 /* Whether nothing is begun on it. */
 int net__conn_is_idle(const net__conn *conn);
+/* Whether something has come on one that rests: then it is read, and the connection stays. Once;
+ * who sends a little each time is not spared again. */
+int net__conn_spare(net__conn *conn);
 
 /* ---- request.c */
 /* NULL: no memory. */

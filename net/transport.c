@@ -128,6 +128,11 @@ ssize_t net__transport_read(net__transport *transport, char *bytes, size_t size)
     return rc >= 0 ? rc : errno == EAGAIN || errno == EWOULDBLOCK ? NET__AGAIN : NET__BROKEN;
 }
 
+int net__transport_unread(const net__transport *transport) {
+    char byte;
+    return recv(transport->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* The beginning of the pieces as one block: a record is made of it. */
 static const char *join(const struct iovec *pieces, int count, char *scratch, size_t *ret_len) {
     size_t len = 0;

@@ -51,6 +51,8 @@ ssize_t net__transport_write(net__transport *transport,
                              char *scratch);
 /* Whether bytes are there that the socket does not tell of. */
 int net__transport_pending(const net__transport *transport);
+/* Whether the peer has sent what was not read yet; its end is nothing of that. */
+int net__transport_unread(const net__transport *transport);
 /* No more will be written: the peer sees an end. */
 void net__transport_shut(net__transport *transport);
 /* What of net_loop's events is needed to get on with reading and writing as wished. */

@@ -400,8 +400,8 @@ static uint64_t poll_us(etx__shard *shard, uint64_t now_us) {
     uint32_t live = atomic_load_explicit(&shard->live, memory_order_relaxed);
     int few = live <= FEW && (live > 0 || shard->lately > 0);
     shard->lately = live;
-    return few && now_us >= shard->polls_from_us &&
-                   atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) != 0
+    few = few && now_us >= shard->polls_from_us;
+    return few && atomic_load_explicit(&shard->engine->lender, memory_order_relaxed) != 0
                ? shard->engine->options.busy_poll_us
                : 0;
 }

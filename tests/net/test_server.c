@@ -212,6 +212,45 @@ static void test_idle(void **state) {
     rig_stop(&self);
 }
 
+static int late_fd;
+
+/* The server's thread does nothing meanwhile. */
+static void ask_late(rig *self) {
+    (void)self;
+    send_text(late_fd, GET("/late"));
+    usleep(700000);
+}
+
+static void ask_and_drain(rig *self) {
+    send_text(late_fd, GET("/late"));
+    net_server_drain(self->server, 5000, NULL, NULL);
+}
+
+/* A connection that has rested too long, or is to end, but on which a request has come already. */
+static void test_asked_at_its_end(void **state) {
+    static void (*const ways[])(rig *) = {ask_late, ask_and_drain};
+    (void)state;
+    for (int first = 0; first < 2; first++) { /* it has been used before, or has not */
+        for (int way = 0; way < 2; way++) {
+            rig self = {.options = {.idle_ms = 400, .header_ms = 400}};
+            rig_start(&self);
+            late_fd = rig_connect(&self);
+            if (first) {
+                send_text(late_fd, GET("/x"));
+                free(read_reply(late_fd, 100, NULL));
+            }
+            usleep(50000);
+            rig_do(&self, ways[way]);
+            char *reply = read_reply(late_fd, 300, NULL);
+            assert_int_equal(count_of(reply, "HTTP/1.1 200"), 1);
+            assert_non_null(strstr(reply, "GET /late"));
+            free(reply);
+            close(late_fd);
+            rig_stop(&self);
+        }
+    }
+}
+
 static void test_half_closed(void **state) {
     rig self = {0};
     int closed;
@@ -510,6 +549,7 @@ int main(void) {
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_slow),
         cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_asked_at_its_end),
         cmocka_unit_test(test_half_closed),
         cmocka_unit_test(test_lost_peers),
         cmocka_unit_test(test_needs_client),

@@ -43,6 +43,29 @@ class Client(Case):
                       self.etx(2, "submit", "-", text='{"branch":[]}'))
         self.etx(2, "submit", "-", text="{")
 
+    def test_a_file_is_sent_as_it_is(self):
+        payload = ('{"a": 0.1, "b":1.10 , "c":1E2, "d":"\\u00e9\\/", "e":18446744073709551615, '
+                   '"f": [ 1e400 ]}')
+        branch = json.dumps(self.part.saga(name="it"))[:-1] + ', "payload": ' + payload + "}"
+        text = '{ "gid": "exact", "wait":"ended", "branches": [' + branch + ']}'
+        self.assertIn("exact: COMMITTED", self.etx(0, "submit", "-", text=text))
+        self.assertEqual([body.decode() for path, _, body in self.part.calls], [payload])
+        self.assertIn("exact: COMMITTED", self.etx(0, "submit", "-", text=text))
+        file = os.path.join(self.server.folder, "begun.json")
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(text.replace("[ 1e400 ]", "7").replace('"exact"', '"of the file"'))
+        said = self.etx(0, "begin", file, "--gid", "begun", "--deadline", "1h")
+        self.assertEqual(said, "begun\n")
+        self.eventually(lambda: len(self.part.calls) == 2)
+        self.assertEqual(self.part.calls[1][2].decode(), payload.replace("[ 1e400 ]", "7"))
+        shown = json.loads(self.etx(0, "show", "begun", "--json"))
+        self.assertEqual(shown["mode"], "interactive", shown)
+        self.assertEqual(len(shown["branches"]), 1, shown)
+        self.assertEqual(shown["branches"][0]["payload"], payload.replace("[ 1e400 ]", "7"))
+        self.assertIn("COMMITTED", self.etx(0, "commit", "begun"))
+        for bad in ("[1e999]", "[]", "1e999", '{"a":1e999', '{"branches":[]} x'):
+            self.assertNotIn("COMMITTED", self.etx(2, "submit", "-", text=bad))
+
     def test_list_and_show(self):
         for number in range(3):
             self.stuck(f"stuck-{number}")
@@ -57,7 +80,7 @@ class Client(Case):
         self.assertIn("--participant is for --home", self.etx(2, "list", "--participant", "x"))
         shown = json.loads(self.etx(0, "show", "stuck-0", "--json"))
         self.assertEqual(shown["state"], "ACTIVE")
-        self.assertEqual(shown["branches"][0]["payload"], '{"a":1}')
+        self.assertEqual(shown["branches"][0]["payload"], '{"a": 1}')
         self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
         self.etx(1, "show", "nobody")
 

@@ -326,6 +326,23 @@ class Tls(Case):
         server.wait_log("taken up anew")
         self.assertNotEqual(shown(), before)
 
+    def test_a_reload_takes_files_of_another_name(self):
+        config = os.path.join(self.folder, "c.yaml")
+
+        def write():
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(f"tls-certificate: {self.paths[0]}\ntls-key: {self.paths[1]}\n")
+        write()
+        server = Server("--config", config)
+        self.addCleanup(server.close)
+        self.paths = [path + "2" for path in self.paths]
+        self.make()
+        write()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        with open(self.paths[0], encoding="utf-8") as file:
+            self.assertEqual(ssl.get_server_certificate(("127.0.0.1", server.port)), file.read())
+
     def test_tls(self):
         certificate, key = self.paths
         server = Server("--tls-certificate", certificate, "--tls-key", key)
