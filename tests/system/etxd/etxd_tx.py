@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
+import http.server
 import json
 import re
 import resource
@@ -193,6 +194,23 @@ class Submitted(Case):
         answer = self.submit({"branches": [self.part.saga(retry_first_ms=10)], "wait": "ended"})
         self.assertEqual(answer.json["state"], "COMMITTED")
         self.assertEqual(seen, ["1", "2", "3"])
+
+    def test_the_simplest_participant(self):
+        """HTTP/1.0 as Python's server has it: no length, and an end."""
+        paths = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                paths.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+        with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.part.url = f"http://127.0.0.1:{server.server_port}"
+            answer = self.submit({"branches": [self.part.tcc()], "wait": "ended"})
+            server.shutdown()
+        self.assertEqual(answer.json["state"], "COMMITTED")
+        self.assertEqual(paths, ["/a/try", "/a/confirm"])
 
     def test_durability(self):
         self.expect(self.server.post("/v1/transactions", {
