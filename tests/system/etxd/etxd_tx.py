@@ -396,6 +396,23 @@ class Interactive(Case):
         self.post("nobody/commit", {}, 404, "not-found")
         self.post("mine/commit", {"wait": "begun"}, 400, "bad-value")
 
+    def test_a_repeat_of_what_is_decided(self):
+        """Its state, as of what was submitted; but branches that are not compared are not done."""
+        self.part.rules["/c/confirm"] = lambda headers, body: (202, b"", {"Retry-After": "60"})
+        for at, word, state in (("a", "commit", "COMMITTED"), ("b", "abort", "ABORTED"),
+                                ("c", "commit", "COMMITTING")):
+            new, branch = {"gid": at, "mode": "interactive"}, self.part.tcc(at, name="x")
+            self.submit(new)
+            self.post(f"{at}/branches", branch)
+            self.post(f"{at}/{word}", {"wait": "decided" if at == "c" else "ended"})
+            answer = self.submit(new).json
+            self.assertEqual((answer["state"], answer["reason"]), (
+                state, "the initiator aborted it" if word == "abort" else ""))
+            self.submit({**new, "query_url": self.part.url}, 409)
+            self.submit({"gid": at, "branches": [branch]}, 409)
+            again = self.submit({**new, "branches": [branch]}, 200 if word == "abort" else 409)
+            self.assertEqual(again.json.get("code"), None if word == "abort" else "state")
+
     def test_nothing_is_begun_with_a_bad_branch(self):
         """As if it were submitted: all its branches are judged before the first is called."""
         first = self.part.tcc(name="a")
