@@ -225,6 +225,7 @@ static int make_server(etxd *server, char *message) {
         .size = sizeof options,
         .handler = etxd_handle,
         .user = server,
+        .welcome = etxd_is_welcome,
         .body_bytes_max = server->config.body_bytes,
         .connections_max = (uint32_t)server->config.connections,
         .connections_per_address_max = (uint32_t)server->config.connections_per_address};
