@@ -298,7 +298,7 @@ static int show(cli_context *cli,
     rc = etx__server_ask(from, "/v1/cluster", NULL, &answer);
     if (rc != 0) {
         const char *message = etx__server_message(from);
-        code = etx__cli_fail(cli, etx__server_hint(from), "%s",
+        code = etx__cli_fail(cli, etx__server_hint(from, NULL), "%s",
                              message[0] != '\0' ? message : etx_strerror(rc));
     } else {
         if (!options.json) {

@@ -88,7 +88,7 @@ static const cli_command drain_command = {
 
 static int fail(cli_context *cli, server *from, int rc) {
     const char *message = etx__server_message(from);
-    return etx__cli_fail(cli, etx__server_hint(from), "%s",
+    return etx__cli_fail(cli, etx__server_hint(from, NULL), "%s",
                          message[0] != '\0' ? message : etx_strerror(rc));
 }
 

@@ -34,13 +34,15 @@ static const struct {
 
 static int fail_server(doctor *self, server *from, int rc) {
     const char *message = etx__server_message(from);
-    return etx__cli_fail(
-        self->cli,
-        etx__server_hint(from) != NULL
-            ? "is etxd started? else name another: --server URL, or --home file:DIR "
-              "for the log of a program"
-            : "is it the right server? --server URL, $ETX_SERVER; $ETX_TOKEN",
-        "%s", message[0] != '\0' ? message : etx_strerror(rc));
+    const char *hint = etx__server_hint(
+        from,
+        "is etxd started? else name another: --server URL, or --home file:DIR for the log of "
+        "a program");
+    return etx__cli_fail(self->cli,
+                         hint != NULL ? hint
+                                      : "is it the right server? --server URL, $ETX_SERVER; "
+                                        "$ETX_TOKEN",
+                         "%s", message[0] != '\0' ? message : etx_strerror(rc));
 }
 
 /* ---- ready, and what the clock says */

@@ -132,8 +132,9 @@ static void note_reasons(look *at) {
         json_t *finding = etx__doctor_note(
             at->self, forbidden ? "target-not-allowed" : "participant-fails",
             forbidden
-                ? "allow it by the server's --allow-target and start the server anew, or "
-                  "settle the branch by 'etx tx force'"
+                ? "allow it by allow-target in the server's file of settings, and send it SIGHUP "
+                  "(or "
+                  "start it anew with --allow-target); or settle the branch by 'etx tx force'"
                 : "see whether the participant runs and can be reached, and what its log says",
             "%s", reason);
         while (json_array_size(gids) > NAMED_MAX) {

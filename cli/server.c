@@ -15,7 +15,8 @@ struct server {
     const volatile sig_atomic_t *stop;
     char base[SERVER_PATH_MAX]; /* "http://host:port", no '/' behind it */
     char authorization[256];
-    char message[600];
+    char message[900];
+    const char *todo; /* about the last error, or NULL */
     /* of the request that is under way */
     int done, error, status;
     char *text; /* the answer's body, NUL behind it */
@@ -41,6 +42,20 @@ static void keep_body(server *self, const net_result *result) {
     }
 }
 
+/* What to do about a connection that came to nothing, if its reason tells. */
+static const char *find_todo(const char *reason) {
+    static const char *const untrusted[] = {"self-signed certificate", "issuer certificate",
+                                            "verify the first certificate"};
+    size_t i;
+    for (i = 0; i < sizeof untrusted / sizeof untrusted[0]; i++) {
+        if (strstr(reason, untrusted[i]) != NULL) {
+            return "who signed its certificate is not trusted here: ETX_CA names a file of PEM "
+                   "with whom to trust";
+        }
+    }
+    return NULL;
+}
+
 static void on_done(uint64_t id, const net_result *result, void *user) {
     server *self = user;
     (void)id;
@@ -49,6 +64,7 @@ static void on_done(uint64_t id, const net_result *result, void *user) {
     self->status = result->status;
     if (result->error != 0) {
         snprintf(self->message, sizeof self->message, "%.300s: %.250s", self->base, result->detail);
+        self->todo = find_todo(result->detail);
     } else {
         keep_body(self, result);
     }
@@ -95,8 +111,40 @@ const char *etx__server_word(const json_t *object, const char *name) {
     return text != NULL ? text : "";
 }
 
+/* Says what the token may not; 0: it is about something else. */
+static int judge_token(server *self, const char *code) {
+    static const struct {
+        const char *code, *says, *todo; /* says NULL: the detail does */
+    } refusals[] = {
+        {"no-token", "it wants a token", "set ETX_TOKEN to one; 'etx token create' makes them"},
+        {"bad-token", "it does not know the token",
+         "ETX_TOKEN: it may be mistyped, taken back, or not yet read by the server (SIGHUP); "
+         "'etx token create' makes another"},
+        {"scope", NULL, "set ETX_TOKEN to a token that may; 'etx token create' makes one"},
+        {"gid-prefix", NULL,
+         "use such a gid, or set ETX_TOKEN to a token of another --gid-prefix; 'etx token create' "
+         "makes one"}};
+    size_t i;
+    for (i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        if (strcmp(refusals[i].code, code) == 0) {
+            snprintf(self->message, sizeof self->message, "%.300s: %s (%s)", self->base,
+                     refusals[i].says != NULL ? refusals[i].says
+                                              : etx__server_word(self->answer, "detail"),
+                     code);
+            self->todo = refusals[i].todo;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int judge_json(server *self) {
-    self->answer = json_loadb(self->text != NULL ? self->text : "", self->len, 0, NULL);
+    json_error_t error;
+    const char *code, *pointer;
+    self->answer = json_loadb(self->text != NULL ? self->text : "", self->len, 0, &error);
+    if (self->answer == NULL && json_error_code(&error) == json_error_numeric_overflow) {
+        self->answer = json_loadb(self->text, self->len, JSON_DECODE_INT_AS_REAL, NULL);
+    }
     if (self->answer == NULL) {
         snprintf(self->message, sizeof self->message, "%.500s is no server etxd", self->base);
         return ETX_EUNAVAILABLE;
@@ -104,10 +152,14 @@ static int judge_json(server *self) {
     if (self->status < 400) {
         return 0;
     }
-    snprintf(self->message, sizeof self->message, "%s: %s (%s)",
-             etx__server_word(self->answer, "detail"), etx__server_word(self->answer, "hint"),
-             etx__server_word(self->answer, "code"));
-    return code_of(etx__server_word(self->answer, "code"));
+    code = etx__server_word(self->answer, "code");
+    pointer = etx__server_word(self->answer, "pointer");
+    if (!judge_token(self, code)) {
+        snprintf(self->message, sizeof self->message, "%s: %s (%s%s%s)",
+                 etx__server_word(self->answer, "detail"), etx__server_word(self->answer, "hint"),
+                 code, pointer[0] != '\0' ? ", at " : "", pointer);
+    }
+    return code_of(code);
 }
 
 /* ---- one request, and waiting for its answer */
@@ -123,6 +175,7 @@ static void forget(server *self) {
     self->left = 0;
     self->date[0] = '\0';
     self->message[0] = '\0';
+    self->todo = NULL;
 }
 
 /* 0: an answer came, whatever it says. */
@@ -161,19 +214,23 @@ static int fetch(server *self, const char *path, net_fetch *what, const char *la
     return rc != 0 || self->error != 0 ? ETX_EUNAVAILABLE : 0;
 }
 
-int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer) {
-    char *bytes = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-    net_fetch what = {.method = body != NULL ? "POST" : "GET",
-                      .body = bytes,
-                      .body_len = bytes != NULL ? strlen(bytes) : 0,
+int etx__server_send(server *self, const char *path, const char *text, const json_t **ret_answer) {
+    net_fetch what = {.method = text != NULL ? "POST" : "GET",
+                      .body = text,
+                      .body_len = text != NULL ? strlen(text) : 0,
                       .answer_bytes_max = 1U << 30,
                       .timeout_ms = TIMEOUT_MS};
-    int rc;
-    json_decref(body);
-    rc = fetch(self, path, &what, NULL);
-    free(bytes);
+    int rc = fetch(self, path, &what, NULL);
     rc = rc == 0 ? judge_json(self) : rc;
     *ret_answer = self->answer;
+    return rc;
+}
+
+int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer) {
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    int rc = etx__server_send(self, path, text, ret_answer);
+    json_decref(body);
+    free(text);
     return rc;
 }
 
@@ -215,14 +272,20 @@ int etx__server_stream(server *self,
     return rc == 0 && self->status >= 400 ? judge_json(self) : rc == 0 ? ETX_ECLOSED : rc;
 }
 
+const char *etx__server_answer(const server *self) {
+    return self->text != NULL ? self->text : "";
+}
+
 const char *etx__server_message(const server *self) {
     return self->message;
 }
 
-const char *etx__server_hint(const server *self) {
-    return self->done && self->error != 0
-               ? "is etxd started? else name another server: --server URL, or $ETX_SERVER"
-               : NULL;
+const char *etx__server_hint(const server *self, const char *away) {
+    return self->todo != NULL                ? self->todo
+           : !self->done || self->error == 0 ? NULL
+           : away != NULL
+               ? away
+               : "is etxd started? else name another server: --server URL, or $ETX_SERVER";
 }
 
 const char *etx__server_name(const server *self) {
@@ -268,13 +331,34 @@ static const char *file_of(const char *name) {
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+/* As the field that says who asks. CLI_OK or an exit code. */
+static int keep_token(cli_context *cli, server *self, const char *token) {
+    static const char todo[] = "'etx token create' makes one, of 64 digits 0-9a-f";
+    const char *at;
+    if (token == NULL || token[0] == '\0') {
+        return CLI_OK;
+    }
+    for (at = token; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f) {
+            return etx__cli_fail(cli, todo,
+                                 "ETX_TOKEN has a character that no token has (0x%02x, the end of "
+                                 "a line?)",
+                                 (unsigned)*at);
+        }
+    }
+    if (snprintf(self->authorization, sizeof self->authorization, "Bearer %s", token) >=
+        (int)sizeof self->authorization) {
+        return etx__cli_fail(cli, todo, "ETX_TOKEN is too long for a token");
+    }
+    return CLI_OK;
+}
+
 int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
     const net_tls_options tls = {.size = sizeof tls,
                                  .certificate = file_of("ETX_CERTIFICATE"),
                                  .key = file_of("ETX_KEY"),
                                  .authorities = file_of("ETX_CA")};
     const net_client_options options = {.size = sizeof options};
-    const char *token = getenv("ETX_TOKEN");
     const char *why = NULL;
     char message[NET_TLS_MESSAGE_MAX] = "";
     server *self = calloc(1, sizeof *self);
@@ -292,8 +376,9 @@ int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
     }
     snprintf(self->base, sizeof self->base, "%s", url);
     self->base[len - (len > 0 && url[len - 1] == '/')] = '\0';
-    if (token != NULL && token[0] != '\0') {
-        snprintf(self->authorization, sizeof self->authorization, "Bearer %s", token);
+    if (keep_token(cli, self, getenv("ETX_TOKEN")) != CLI_OK) {
+        free(self);
+        return CLI_BAD;
     }
     if (net_loop_create(&self->loop) != 0 ||
         net_client_create(self->loop, &options, &self->client) != 0 ||

@@ -20,6 +20,10 @@ void etx__server_close(server *self);
 /* POSTs the body (a reference is taken; NULL: a GET), and waits. The answer is the server's: of an
  * error the problem, or NULL. 0, or an ETX error. */
 int etx__server_ask(server *self, const char *path, json_t *body, const json_t **ret_answer);
+/* POSTs a text of JSON as it is. */
+int etx__server_send(server *self, const char *path, const char *text, const json_t **ret_answer);
+/* The text of the last answer; may be "". */
+const char *etx__server_answer(const server *self);
 /* GETs what is no JSON. 0 (whatever the status), or an ETX error. */
 int etx__server_text(server *self, const char *path, int *ret_status, const char **ret_text);
 /* GETs /metrics. 0, or an ETX error, also where the server says no. */
@@ -37,8 +41,9 @@ int etx__server_stream(server *self,
 
 /* What the last error was, in words; may be "". */
 const char *etx__server_message(const server *self);
-/* What to do about it, where no server was reached; else NULL. */
-const char *etx__server_hint(const server *self);
+/* What to do about it, if it is known: where a server cannot be reached `away` (NULL: the usual),
+ * or something better; where it refuses the token, what to do about that. Else NULL. */
+const char *etx__server_hint(const server *self, const char *away);
 /* Its URL, no '/' behind it. */
 const char *etx__server_name(const server *self);
 /* The server's clock, as the last answer's field Date says it; may be "". */

@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-enum { TOKEN_BYTES = 32, HASH_BYTES = 32, LINE_BYTES = 512 };
+enum { TOKEN_BYTES = 32, HASH_BYTES = 32, LINE_BYTES = 512, SCOPES = 3 };
 
 typedef struct token_options {
     const char *file;
@@ -42,21 +42,29 @@ static const cli_command command = {
     0,
 };
 
-static int check_scopes(cli_context *cli, const char *scopes) {
-    static const char *const words[] = {"submit", "read", "operate"};
-    const char *at = scopes;
+static const char *const scope_words[SCOPES] = {"submit", "read", "operate"};
+
+/* The bits of the scopes that are named, or 0: there is something else. */
+static unsigned find_scopes(const char *at) {
+    unsigned found = 0;
     while (at != NULL && *at != '\0') {
         size_t len = strcspn(at, ",");
         size_t i = 0;
-        while (i < 3 && (strlen(words[i]) != len || strncmp(words[i], at, len) != 0)) {
+        while (i < SCOPES &&
+               (strlen(scope_words[i]) != len || strncmp(scope_words[i], at, len) != 0)) {
             i++;
         }
-        if (i == 3 || (at[len] == ',' && at[len + 1] == '\0')) {
-            break;
+        if (i == SCOPES || (at[len] == ',' && at[len + 1] == '\0')) {
+            return 0;
         }
+        found |= 1U << i;
         at += len + (at[len] == ',');
     }
-    return at != NULL && *at == '\0' && at > scopes
+    return found;
+}
+
+static int check_scopes(cli_context *cli, const char *scopes) {
+    return find_scopes(scopes) != 0
                ? CLI_OK
                : etx__cli_fail(cli, "scopes are submit, read, operate, with commas between",
                                "--scope: '%s'", scopes != NULL ? scopes : "");
@@ -89,12 +97,26 @@ static void write_hex(const unsigned char *bytes, size_t len, char *text) {
     }
 }
 
+/* Each once, however often it was said. */
+static void write_scopes(unsigned scopes, char *text, size_t size) {
+    size_t len = 0;
+    size_t i;
+    for (i = 0; i < SCOPES; i++) {
+        if ((scopes >> i & 1U) != 0) {
+            len += (size_t)snprintf(text + len, size - len, "%s%s", len > 0 ? "," : "",
+                                    scope_words[i]);
+        }
+    }
+}
+
 /* A token of 256 random bits, and the line that stands for it. 0 or -1. */
 static int make_token(const token_options *options, char *token, char *line) {
     unsigned char bytes[TOKEN_BYTES];
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     char hex[2 * HASH_BYTES + 1];
+    char scopes[32];
+    int written;
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
         return -1;
     }
@@ -103,21 +125,32 @@ static int make_token(const token_options *options, char *token, char *line) {
         return -1;
     }
     write_hex(hash, HASH_BYTES, hex);
-    snprintf(line, LINE_BYTES, "sha256:%s %s%s%s%s%s\n", hex, options->scope,
-             options->prefix != NULL ? " gid-prefix=" : "",
-             options->prefix != NULL ? options->prefix : "", options->name != NULL ? " name=" : "",
-             options->name != NULL ? options->name : "");
-    return 0;
+    write_scopes(find_scopes(options->scope), scopes, sizeof scopes);
+    written =
+        snprintf(line, LINE_BYTES, "sha256:%s %s%s%s%s%s\n", hex, scopes,
+                 options->prefix != NULL ? " gid-prefix=" : "",
+                 options->prefix != NULL ? options->prefix : "",
+                 options->name != NULL ? " name=" : "", options->name != NULL ? options->name : "");
+    return written < LINE_BYTES ? 0 : -1;
+}
+
+/* Does the file end within a line, as some editors leave it? */
+static int is_cut(int fd) {
+    off_t end = lseek(fd, 0, SEEK_END);
+    char last;
+    return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';
 }
 
 static int append_line(const char *file, const char *line) {
-    int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    ssize_t len = (ssize_t)strlen(line);
+    int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    char text[1 + LINE_BYTES];
+    ssize_t len;
     int rc;
     if (fd < 0) {
         return -1;
     }
-    rc = write(fd, line, (size_t)len) == len && fsync(fd) == 0 ? 0 : -1;
+    len = snprintf(text, sizeof text, "%s%s", is_cut(fd) ? "\n" : "", line);
+    rc = write(fd, text, (size_t)len) == len && fsync(fd) == 0 ? 0 : -1;
     return close(fd) == 0 ? rc : -1;
 }
 

@@ -57,7 +57,7 @@ static double now_s(void) {
 
 static int fail_server(top *self, int rc) {
     const char *message = etx__server_message(self->from);
-    return etx__cli_fail(self->cli, etx__server_hint(self->from), "%s",
+    return etx__cli_fail(self->cli, etx__server_hint(self->from, NULL), "%s",
                          message[0] != '\0' ? message : etx_strerror(rc));
 }
 

@@ -47,7 +47,7 @@ struct tx_client_ops {
                  const char *why);
     /* what the last error was, in words; may be "" */
     void (*message)(tx_client *client, char *message, size_t size);
-    /* what to do, where nobody answers at all; or NULL. NULL: there is always somebody */
+    /* what to do, where nobody answers or the token is refused; or NULL. NULL: there is none */
     const char *(*hint)(tx_client *client);
 };
 

@@ -89,7 +89,7 @@ int etx__tx_check_gid(cli_context *cli, const char *gid) {
 }
 
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc) {
-    char message[400] = "";
+    char message[900] = "";
     const char *hint = client->ops->hint != NULL ? client->ops->hint(client) : NULL;
     client->ops->message(client, message, sizeof message);
     if (hint != NULL) {

@@ -83,12 +83,12 @@ int etx__tx_check_gid(cli_context *cli, const char *gid);
 int etx__tx_fail(cli_context *cli, tx_client *client, const char *gid, int rc);
 /* Makes the filter that the options describe. CLI_OK or CLI_BAD. */
 int etx__tx_filter(cli_context *cli, const tx_options *options, etx_filter *ret_filter);
-/* POSTs the body (whose reference is taken) to a client of etx__tx_open_server, below the path of
- * the gid or, for "", of all. The answer is the client's. 0, or an ETX error. */
+/* POSTs the text of JSON to a client of etx__tx_open_server, below the path of the gid or, for "",
+ * of all. The answer is the client's. 0, or an ETX error. */
 int etx__tx_server_post(tx_client *client,
                         const char *gid,
                         const char *more,
-                        json_t *body,
+                        const char *body,
                         const json_t **ret_answer);
 /* "parked,forced"; at least 96 bytes. */
 void etx__tx_marks(uint32_t marks, char *text, size_t size);

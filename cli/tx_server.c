@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "json_text.h"
 #include "server.h"
 #include "tx_command.h"
 
@@ -22,7 +23,7 @@ static int ask(server_client *self, const char *path, json_t *body) {
 /* ---- what the server tells, as libetx tells it */
 
 static uint64_t number_of(const json_t *object, const char *name) {
-    return (uint64_t)json_integer_value(json_object_get(object, name));
+    return (uint64_t)json_number_value(json_object_get(object, name));
 }
 
 /* "2026-01-31T12:00:00.123Z" to ms since 1970; 0 for null. */
@@ -106,18 +107,18 @@ static etx_status status_of(const json_t *object) {
     status.deadline_ms = moment_of(object, "deadline");
     status.decided_ms = moment_of(object, "decided");
     status.ended_ms = moment_of(object, "ended");
-    status.next_ms = json_is_integer(next) ? (uint64_t)json_integer_value(next) : UINT64_MAX;
+    status.next_ms = json_is_number(next) ? (uint64_t)json_number_value(next) : UINT64_MAX;
     status.calls_in_flight = (uint32_t)number_of(object, "calls_in_flight");
     status.branch_count = (uint32_t)number_of(object, "branch_count");
     return status;
 }
 
-static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
+/* The text is the object's: payloads are shown as they are. */
+static int tell_branch(const json_t *object, json_text text, etx_branch_fn each, void *user) {
     etx_branch_status branch = {.size = sizeof branch};
-    char *payload = json_dumps(json_object_get(object, "payload"), JSON_ENCODE_ANY | JSON_COMPACT);
-    char *result = json_dumps(json_object_get(object, "result"), JSON_ENCODE_ANY | JSON_COMPACT);
+    json_text payload = etx__json_member(text, "payload");
+    json_text result = etx__json_member(text, "result");
     char participant[32];
-    int rc;
     snprintf(participant, sizeof participant, "http-%.20s", etx__server_word(object, "kind"));
     branch.name = etx__server_word(object, "name");
     branch.participant = participant;
@@ -129,13 +130,10 @@ static int tell_branch(const json_t *object, etx_branch_fn each, void *user) {
     branch.forward_attempts = (uint32_t)number_of(object, "forward_attempts");
     branch.failures = (uint32_t)number_of(object, "failures");
     branch.calling = (uint8_t)json_is_true(json_object_get(object, "calling"));
-    branch.payload = (etx_bytes){payload, payload != NULL ? strlen(payload) : 0};
-    branch.result = (etx_bytes){result, result != NULL ? strlen(result) : 0};
+    branch.payload = (etx_bytes){payload.at, payload.len};
+    branch.result = (etx_bytes){result.at, result.len};
     branch.reason = etx__server_word(object, "reason");
-    rc = each(&branch, user);
-    free(payload);
-    free(result);
-    return rc;
+    return each(&branch, user);
 }
 
 /* ---- the interface */
@@ -153,11 +151,9 @@ static void message_server(tx_client *client, char *message, size_t size) {
 }
 
 static const char *hint_server(tx_client *client) {
-    return etx__server_hint(((server_client *)client)->server) != NULL
-               ? "is etxd started? else name another: --server URL, or $ETX_SERVER; a log that a "
-                 "program has "
-                 "of its own is looked at with --home file:DIR"
-               : NULL;
+    return etx__server_hint(((server_client *)client)->server,
+                            "is etxd started? else name another: --server URL, or $ETX_SERVER; a "
+                            "log that a program has of its own is looked at with --home file:DIR");
 }
 
 static uint64_t age_of(const etx_filter *filter) {
@@ -254,6 +250,7 @@ static int show_server(tx_client *client,
     char path[SERVER_PATH_MAX];
     size_t i;
     json_t *one;
+    json_text texts;
     int rc;
     etx__server_path(path, gid, "");
     rc = ask(self, path, NULL);
@@ -261,8 +258,9 @@ static int show_server(tx_client *client,
         return rc;
     }
     *ret_status = status_of(self->answer);
+    texts = etx__json_member(etx__json_text(etx__server_answer(self->server)), "branches");
     json_array_foreach(json_object_get(self->answer, "branches"), i, one) {
-        rc = each != NULL ? tell_branch(one, each, user) : 0;
+        rc = each != NULL ? tell_branch(one, etx__json_item(texts, i), each, user) : 0;
         if (rc != 0) {
             return rc;
         }
@@ -350,6 +348,34 @@ static int bulk_server(tx_client *client,
     return rc;
 }
 
+/* Adds the branch to settle, and its operation, which the server knows by the word of its kind. */
+static int add_settling(server_client *self,
+                        const char *gid,
+                        const char *branch,
+                        etx_operation operation,
+                        json_t *body) {
+    char path[SERVER_PATH_MAX];
+    int rc;
+    size_t i;
+    json_t *found;
+    etx__server_path(path, gid, "");
+    rc = ask(self, path, NULL);
+    if (rc != 0) {
+        return rc;
+    }
+    json_array_foreach(json_object_get(self->answer, "branches"), i, found) {
+        if (strcmp(etx__server_word(found, "name"), branch) == 0) {
+            etx_kind kind = (etx_kind)find_word(found, "kind", ETX_NOTIFICATION, kind_at);
+            json_object_set_new(body, "operation",
+                                json_string(etx_operation_name(kind, operation)));
+            json_object_set_new(body, "branch", json_string(branch));
+            return 0;
+        }
+    }
+    snprintf(self->message, sizeof self->message, "branch %.100s is not there", branch);
+    return ETX_ENOTFOUND;
+}
+
 static int force_server(tx_client *client,
                         const char *gid,
                         etx_force what,
@@ -360,28 +386,15 @@ static int force_server(tx_client *client,
     server_client *self = (server_client *)client;
     char path[SERVER_PATH_MAX];
     json_t *body = said(who, why);
-    json_t *found;
-    size_t i;
+    int rc = what == ETX_FORCE_DONE ? add_settling(self, gid, branch, operation, body) : 0;
+    if (rc != 0) {
+        json_decref(body);
+        return rc;
+    }
     json_object_set_new(body, "as",
                         json_string(what == ETX_FORCE_ABORT    ? "abort"
                                     : what == ETX_FORCE_COMMIT ? "commit"
                                                                : "done"));
-    if (what == ETX_FORCE_DONE) {
-        /* The server knows an operation by the word of its kind. */
-        etx__server_path(path, gid, "");
-        if (ask(self, path, NULL) != 0) {
-            json_decref(body);
-            return ETX_ENOTFOUND;
-        }
-        json_array_foreach(json_object_get(self->answer, "branches"), i, found) {
-            if (strcmp(etx__server_word(found, "name"), branch) == 0) {
-                etx_kind kind = (etx_kind)find_word(found, "kind", ETX_NOTIFICATION, kind_at);
-                json_object_set_new(body, "operation",
-                                    json_string(etx_operation_name(kind, operation)));
-            }
-        }
-        json_object_set_new(body, "branch", json_string(branch));
-    }
     etx__server_path(path, gid, "/force");
     return ask(self, path, body);
 }
@@ -389,7 +402,7 @@ static int force_server(tx_client *client,
 int etx__tx_server_post(tx_client *client,
                         const char *gid,
                         const char *more,
-                        json_t *body,
+                        const char *body,
                         const json_t **ret_answer) {
     server_client *self = (server_client *)client;
     char path[SERVER_PATH_MAX];
@@ -398,7 +411,8 @@ int etx__tx_server_post(tx_client *client,
     if (gid[0] == '\0') {
         path[strlen(path) - 1] = '\0'; /* "/v1/transactions" */
     }
-    rc = ask(self, path, body);
+    self->message[0] = '\0';
+    rc = etx__server_send(self->server, path, body, &self->answer);
     *ret_answer = self->answer;
     return rc;
 }

@@ -1,7 +1,9 @@
 /* `etx tx submit`, `begin`, `commit` and `abort`: what an initiator does, at a server. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "server.h"
 #include "tx_command.h"
 
@@ -111,51 +113,112 @@ static int print_begun(cli_context *cli, const tx_options *options, const json_t
     return strcmp(etx__server_word(answer, "state"), "ACTIVE") == 0 ? CLI_OK : CLI_NO;
 }
 
+/* Takes the text. */
 static int post(cli_context *cli,
                 const tx_options *options,
                 const char *gid,
                 const char *more,
-                json_t *body,
+                char *body,
                 print_fn print) {
     tx_client *client = NULL;
     const json_t *answer = NULL;
     int code = etx__tx_open(cli, options, 1, &client);
     int rc;
     if (code != CLI_OK) {
-        json_decref(body);
+        free(body);
         return code;
     }
     rc = etx__tx_server_post(client, gid, more, body, &answer);
     code = rc == 0 ? print(cli, options, answer)
                    : etx__tx_fail(cli, client, gid[0] != '\0' ? gid : NULL, rc);
+    free(body);
     client->ops->close(client);
     return code;
 }
 
-/* The transaction that a file describes, or "-". NULL: it has been said why. */
-static json_t *read_file(cli_context *cli, const char *path) {
-    json_error_t error;
-    json_t *body;
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (file == NULL) {
-        (void)etx__cli_fail(cli, NULL, "%s: %s", path, strerror(errno));
+/* ---- the file: it is sent as it is, since a participant gets its payload byte for byte */
+
+/* All of it, ended by a 0; NULL: errno says why. */
+static char *read_all(FILE *file) {
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    char piece[16384];
+    size_t got;
+    int failed;
+    if (to == NULL) {
         return NULL;
     }
-    body = json_loadf(file, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (file != stdin) {
+    while ((got = fread(piece, 1, sizeof piece, file)) > 0) {
+        fwrite(piece, 1, got, to);
+    }
+    failed = ferror(file);
+    if (fclose(to) != 0 || failed || strlen(text) != len) {
+        errno = failed ? errno : EINVAL; /* a NUL is in no JSON */
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* The transaction that a file describes, or "-". NULL: it has been said why. */
+static char *read_file(cli_context *cli, const char *path) {
+    json_error_t error;
+    json_t *body;
+    char *text;
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    text = file != NULL ? read_all(file) : NULL;
+    if (text == NULL) {
+        (void)etx__cli_fail(cli, NULL, "%s: %s", path, strerror(errno));
+    }
+    if (file != NULL && file != stdin) {
         fclose(file);
     }
-    if (body == NULL) {
-        (void)etx__cli_fail(cli, "a transaction is one JSON object", "%s:%d: %s", path, error.line,
-                            error.text);
+    if (text == NULL) {
+        return NULL;
     }
-    return body;
+    body =
+        json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
+    /* A number that is too large for us may be none for a participant. */
+    if (!json_is_object(body) && (body != NULL || strchr(text, '{') == NULL ||
+                                  json_error_code(&error) != json_error_numeric_overflow)) {
+        (void)etx__cli_fail(cli, "a transaction is one JSON object", "%s:%d: %s", path,
+                            body == NULL ? error.line : 1,
+                            body == NULL ? error.text : "it is no object");
+        free(text);
+        text = NULL;
+    }
+    json_decref(body);
+    return text;
+}
+
+/* The object with these members in the place of its own: the others stay as they are written. */
+static char *with_members(const char *text, const json_t *members) {
+    char *head = json_dumps(members, JSON_COMPACT);
+    const char *at = etx__json_inside(etx__json_text(text));
+    char *all = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&all, &len);
+    json_text name, value;
+    if (to == NULL || head == NULL) {
+        abort();
+    }
+    fwrite(head, 1, strlen(head) - 1, to);
+    while (etx__json_next(&at, &name, &value)) {
+        if (name.len >= 2 && json_object_getn(members, name.at + 1, name.len - 2) == NULL) {
+            fprintf(to, ",%.*s:%.*s", (int)name.len, name.at, (int)value.len, value.at);
+        }
+    }
+    fputc('}', to);
+    fclose(to);
+    free(head);
+    return all;
 }
 
 int etx__command_tx_submit(cli_context *cli, int argc, char **argv) {
     tx_options options = {0};
     cli_args args;
-    json_t *body;
+    char *body;
     int code = etx__cli_parse(cli, &submit_command, argc, argv, &options, &args);
     if (code != CLI_RUN) {
         return code;
@@ -167,7 +230,8 @@ int etx__command_tx_submit(cli_context *cli, int argc, char **argv) {
 int etx__command_tx_begin(cli_context *cli, int argc, char **argv) {
     begin_options options = {0};
     cli_args args;
-    json_t *body;
+    json_t *members;
+    char *text, *body;
     int code = etx__cli_parse(cli, &begin_command, argc, argv, &options, &args);
     if (code != CLI_RUN) {
         return code;
@@ -175,20 +239,24 @@ int etx__command_tx_begin(cli_context *cli, int argc, char **argv) {
     if (options.gid != NULL && etx__tx_check_gid(cli, options.gid) != CLI_OK) {
         return CLI_BAD;
     }
-    body = args.count > 0 ? read_file(cli, args.values[0]) : json_object();
-    if (body == NULL) {
+    text = args.count > 0 ? read_file(cli, args.values[0]) : strdup("{}");
+    if (text == NULL) {
         return CLI_BAD;
     }
-    if (json_object_get(body, "mode") == NULL) {
-        json_object_set_new(body, "mode", json_string("interactive"));
+    members = json_object();
+    etx__out_text(members, "wait", "begun");
+    if (etx__json_member(etx__json_text(text), "mode").at == NULL) {
+        etx__out_text(members, "mode", "interactive");
     }
-    json_object_set_new(body, "wait", json_string("begun"));
     if (options.gid != NULL) {
-        etx__out_text(body, "gid", options.gid);
+        etx__out_text(members, "gid", options.gid);
     }
     if (options.deadline_ms != 0) {
-        etx__out_number(body, "deadline_ms", options.deadline_ms);
+        etx__out_number(members, "deadline_ms", options.deadline_ms);
     }
+    body = with_members(text, members);
+    json_decref(members);
+    free(text);
     return post(cli, &options.all, "", "", body, print_begun);
 }
 
@@ -207,7 +275,7 @@ static int decide(cli_context *cli,
     if (etx__tx_check_gid(cli, args.values[0]) != CLI_OK) {
         return CLI_BAD;
     }
-    return post(cli, &options, args.values[0], more, json_object(), print);
+    return post(cli, &options, args.values[0], more, strdup("{}"), print);
 }
 
 int etx__command_tx_commit(cli_context *cli, int argc, char **argv) {

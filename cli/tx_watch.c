@@ -129,7 +129,8 @@ static void end_with_state(watch *run, const char *state) {
 static int take_event(const event_stream *stream, void *user) {
     watch *run = user;
     json_t *event = json_loads(stream->data, 0, NULL);
-    if (strcmp(stream->name, "lost") == 0) {
+    int lost = strcmp(stream->name, "lost") == 0;
+    if (lost) {
         run->asks = 1;
     }
     if (is_wanted(run, stream->name, event)) {
@@ -140,7 +141,7 @@ static int take_event(const event_stream *stream, void *user) {
             print_event(run, stream->name, event);
         }
         fflush(run->cli->out);
-        run->told++;
+        run->told += !lost; /* it is none of the events that were asked for */
     }
     if (run->gid != NULL && strcmp(stream->name, "ended") == 0) {
         end_with_state(run, etx__server_word(event, "state"));
@@ -216,7 +217,7 @@ static int watch_all(watch *run, server *from, const char *path) {
         }
         if (!may_pass(rc) || etx__cli_now_ms() - run->heard_ms > run->options.patience_ms) {
             const char *message = etx__server_message(from);
-            return etx__cli_fail(run->cli, etx__server_hint(from), "%s",
+            return etx__cli_fail(run->cli, etx__server_hint(from, NULL), "%s",
                                  message[0] != '\0' ? message : etx_strerror(rc));
         }
         pause_ms = run->heard_ms != heard_ms     ? PAUSE_FIRST_MS

@@ -166,6 +166,9 @@ int etxd_setting_set(etxd_config *config,
     if (*from > source) {
         return 0;
     }
+    if ((row->flags & ETXD_IS_FILE) && source != ETXD_FROM_DEFAULT && text[0] == '\0') {
+        return refuse(message, row, text, "is an empty file name");
+    }
     if (row->type == ETXD_LIST) {
         if (*from < source) {
             empty_list(member);

@@ -20,9 +20,11 @@ typedef enum etxd_setting_type {
 } etxd_setting_type;
 
 enum {
-    ETXD_RELOADED = 1 << 0, /* SIGHUP takes it up */
-    ETXD_IS_URL = 1 << 1,   /* may hold a password, which is never shown */
-    ETXD_IS_HEADER = 1 << 2 /* "Name: value", of which the value is shown if it is a reference */
+    ETXD_RELOADED = 1 << 0,   /* SIGHUP takes it up */
+    ETXD_IS_URL = 1 << 1,     /* may hold a password, which is never shown */
+    ETXD_IS_HEADER = 1 << 2,  /* "Name: value", of which the value is shown if it is a reference */
+    ETXD_IS_FILE = 1 << 3,    /* who names one must not name "": what it protects would be open */
+    ETXD_HIDES_QUERY = 1 << 4 /* what follows a URL's '?' is never shown */
 };
 
 /* H(heading), and
@@ -31,12 +33,12 @@ enum {
     H("Where it listens")                                                                          \
     X(listen, LIST, "listen", "HOST:PORT", "127.0.0.1:7830", 0, 0, 0,                              \
       "an address to listen on, or unix:PATH")                                                     \
-    X(tls_certificate, TEXT, "tls-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                   \
+    X(tls_certificate, TEXT, "tls-certificate", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,    \
       "PEM: the certificate, and those above it; makes all listeners TLS")                         \
-    X(tls_key, TEXT, "tls-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                   \
-    X(tls_client_ca, TEXT, "tls-client-ca", "FILE", "", 0, 0, ETXD_RELOADED,                       \
+    X(tls_key, TEXT, "tls-key", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE, "PEM: its key")    \
+    X(tls_client_ca, TEXT, "tls-client-ca", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,        \
       "PEM: demand certificates of clients, signed by these")                                      \
-    X(token_file, TEXT, "token-file", "FILE", "", 0, 0, ETXD_RELOADED,                             \
+    X(token_file, TEXT, "token-file", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,              \
       "demand a bearer token; 'etx token create' writes the file")                                 \
     X(allow_host, LIST, "allow-host", "NAME", "", 0, 0, ETXD_RELOADED,                             \
       "without tokens: a Host beside those of loopback that requests may name")                    \
@@ -64,7 +66,7 @@ enum {
       "homes that forget with the process may be used, by those who ask for them")                 \
     X(accept_chosen_home, TEXT, "accept-chosen-home", "ID", "", 0, 0, 0,                           \
       "a lost home: its chosen gids are not known any more, and run again if repeated")            \
-    X(history_max, NUMBER, "history-max", "N", "1000000", 1, UINT64_MAX, 0,                        \
+    X(history_max, NUMBER, "history-max", "N", "1000000", 1, 256U << 20, 0,                        \
       "finished transactions that are remembered")                                                 \
     X(history_age, TIME, "history-age", "TIME", "24h", 1, UINT64_MAX, 0, "... no older than this") \
     X(story_memory, NUMBER, "story-memory", "N", "16777216", 0, 1ULL << 40, 0,                     \
@@ -72,11 +74,11 @@ enum {
     H("Whom it calls")                                                                             \
     X(allow_target, LIST, "allow-target", "PATTERN", "", 0, 0, ETXD_RELOADED,                      \
       "scheme://host:port that may be called; default: loopback, while it listens only there")     \
-    X(call_ca, TEXT, "call-ca", "FILE", "", 0, 0, ETXD_RELOADED,                                   \
+    X(call_ca, TEXT, "call-ca", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,                    \
       "PEM: whom to trust, instead of whom the system trusts")                                     \
-    X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED,                 \
+    X(call_certificate, TEXT, "call-certificate", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,  \
       "PEM: the certificate to show to participants")                                              \
-    X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED, "PEM: its key")                 \
+    X(call_key, TEXT, "call-key", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE, "PEM: its key")  \
     X(call_header, LIST, "call-header", "HEADER", "", 0, 0, ETXD_RELOADED | ETXD_IS_HEADER,        \
       "'NAME: VALUE' or 'NAME: file:FILE', given to participants with each call")                  \
     X(sign_key_id, TEXT, "sign-key-id", "NAME", "", 0, 0, ETXD_RELOADED,                           \
@@ -88,7 +90,7 @@ enum {
     X(call_connect, TIME, "call-connect", "TIME", "5s", 1, UINT32_MAX, ETXD_RELOADED,              \
       "to connect to a target")                                                                    \
     X(retry_first, TIME, "retry-first", "TIME", "100", 1, UINT32_MAX, 0,                           \
-      "the first pause after an unknown result; doubled each time")                                \
+      "the first pause after an unknown result, retry-cap at most; doubled each time")             \
     X(retry_cap, TIME, "retry-cap", "TIME", "30s", 1, UINT32_MAX, 0, "the longest pause")          \
     X(working, TIME, "working", "TIME", "1s", 1, UINT32_MAX, 0, "the pause after 'still working'") \
     X(stalled_after, NUMBER, "stalled-after", "N", "10", 1, UINT32_MAX, 0,                         \
@@ -106,40 +108,42 @@ enum {
     X(answer_bytes, NUMBER, "answer-bytes", "N", "1048576", 1, 1U << 30, ETXD_RELOADED,            \
       "of a participant's answer")                                                                 \
     H("Limits")                                                                                    \
-    X(body_bytes, NUMBER, "body-bytes", "N", "1048576", 1024, 1U << 30, 0, "of a request's body")  \
+    X(body_bytes, NUMBER, "body-bytes", "N", "1048576", 1024, 1U << 30, ETXD_RELOADED,             \
+      "of a request's body")                                                                       \
     X(depth, NUMBER, "depth", "N", "32", 4, 512, ETXD_RELOADED, "of JSON in a request's body")     \
     X(branches, NUMBER, "branches", "N", "128", 1, 1024, 0, "of one transaction")                  \
-    X(transactions, NUMBER, "transactions", "N", "1048576", 1, UINT32_MAX, 0, "in flight")         \
+    X(transactions, NUMBER, "transactions", "N", "1048576", 1, 64U << 20, 0, "in flight")          \
     X(submits, NUMBER, "submits", "N", "4096", 1, 1U << 20, ETXD_RELOADED,                         \
       "requests that wait for an answer of the engine; beyond it 503")                             \
     X(overload, TIME, "overload", "TIME", "5", 0, UINT32_MAX, ETXD_RELOADED,                       \
       "new transactions are refused while requests wait so long for this server; 0: never")        \
-    X(connections, NUMBER, "connections", "N", "12000", 1, 1U << 20, 0, "of clients")              \
-    X(connections_per_address, NUMBER, "connections-per-address", "N", "0", 0, 1U << 20, 0,        \
-      "of one client; 0: no limit")                                                                \
+    X(connections, NUMBER, "connections", "N", "12000", 1, 1U << 20, ETXD_RELOADED, "of clients")  \
+    X(connections_per_address, NUMBER, "connections-per-address", "N", "0", 0, 1U << 20,           \
+      ETXD_RELOADED, "of one client; 0: no limit")                                                 \
     X(rate, NUMBER, "rate", "N", "0", 0, 1U << 30, ETXD_RELOADED,                                  \
       "requests a second of one token; beyond it 429; 0: no limit")                                \
     X(streams, NUMBER, "streams", "N", "256", 1, 1U << 16, ETXD_RELOADED,                          \
       "of events, open at once")                                                                   \
     X(events, NUMBER, "events", "N", "4096", 16, 1U << 20, 0,                                      \
       "that are kept for streams which resume")                                                    \
-    X(deadline, TIME, "deadline", "TIME", "60s", 1, UINT32_MAX, 0,                                 \
-      "of interactive and resumed transactions that say none")                                     \
+    X(deadline, TIME, "deadline", "TIME", "60s", 1, 302400000, 0,                                  \
+      "of interactive and resumed transactions that say none; at most 84h")                        \
     H("What it takes away from itself")                                                            \
     X(confine, TEXT, "confine", "HOW", "auto", 0, 0, 0,                                            \
       "files (Landlock) and system calls (seccomp): auto, as far as the kernel goes; off; "        \
       "required: no start without")                                                                \
     H("Threads")                                                                                   \
-    X(shards, NUMBER, "shards", "N", "0", 0, 64, 0, "of the engine; 0: processors, at most 4")     \
+    X(shards, NUMBER, "shards", "N", "0", 0, 16, 0,                                                \
+      "of the engine, at most 16; 0: processors, at most 4")                                       \
     X(workers, NUMBER, "workers", "N", "4", 1, 256, 0, "for lists, queries and operating")         \
     X(busy_poll, NUMBER, "busy-poll", "N", "250", 0, 10000, 0,                                     \
       "microseconds until it sleeps, while one or two requests wait; 0: at once")                  \
     H("Traces (OpenTelemetry)")                                                                    \
-    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL,                                  \
+    X(trace_url, TEXT, "trace-url", "URL", "", 0, 0, ETXD_IS_URL | ETXD_HIDES_QUERY,               \
       "of a collector that takes OTLP: http://localhost:4318/v1/traces")                           \
     X(trace_header, LIST, "trace-header", "HEADER", "", 0, 0, ETXD_IS_HEADER,                      \
       "'NAME: VALUE' or 'NAME: file:FILE', given to the collector")                                \
-    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, 0,                                             \
+    X(trace_ca, TEXT, "trace-ca", "FILE", "", 0, 0, ETXD_IS_FILE,                                  \
       "PEM: whom to trust there, instead of whom the system trusts")                               \
     X(trace_service, TEXT, "trace-service", "NAME", "etxd", 0, 0, 0, "service.name of the spans")  \
     X(trace_queue, NUMBER, "trace-queue", "N", "8192", 16, 1U << 20, 0,                            \

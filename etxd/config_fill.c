@@ -1,4 +1,4 @@
-/* What settings are if nobody says: the home, the node's name, and what it remembers. */
+/* What settings are if nobody says: the home, the node's name, what it remembers, a pause. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,8 +92,20 @@ static int fill_state(etxd_config *config, char *message) {
     return set(config, "state", dir, message);
 }
 
+/* Who says only what the longest pause is wants none that is longer. */
+static int fill_pause(etxd_config *config, char *message) {
+    char text[24];
+    if (config->source[ETXD_SETTING_retry_first] != ETXD_FROM_DEFAULT ||
+        config->retry_first <= config->retry_cap) {
+        return 0;
+    }
+    snprintf(text, sizeof text, "%llu", (unsigned long long)config->retry_cap);
+    return set(config, "retry-first", text, message);
+}
+
 int etxd_config_fill(etxd_config *config, char *message) {
-    if (fill_home(config, message) != 0 || fill_node(config, message) != 0) {
+    if (fill_home(config, message) != 0 || fill_node(config, message) != 0 ||
+        fill_pause(config, message) != 0) {
         return -1;
     }
     return fill_state(config, message);

@@ -125,6 +125,16 @@ static int judge_advertise(const etxd_config *config, char *message) {
     return 0;
 }
 
+static int judge_pauses(const etxd_config *config, char *message) {
+    if (config->retry_first > config->retry_cap) {
+        snprintf(message, ETXD_MESSAGE_MAX,
+                 "retry-first: %llu ms is longer than retry-cap, %llu ms, the longest pause",
+                 (unsigned long long)config->retry_first, (unsigned long long)config->retry_cap);
+        return -1;
+    }
+    return 0;
+}
+
 static int is_one_of(const char *word, const char *const *list) {
     for (; *list != NULL; list++) {
         if (strcmp(*list, word) == 0) {
@@ -140,7 +150,7 @@ int etxd_config_judge(const etxd_config *config, char *message) {
     static const char *const confines[] = {"auto", "off", "required", NULL};
     static const char *const grades[] = {"volatile", "local", "replicated", NULL};
     if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0 ||
-        judge_advertise(config, message) != 0) {
+        judge_advertise(config, message) != 0 || judge_pauses(config, message) != 0) {
         return -1;
     }
     if (!is_one_of(config->log_level, levels)) {

@@ -20,6 +20,14 @@ static void hide_options(char *shown, size_t size) {
     }
 }
 
+/* A collector's may be the key to it. */
+static void hide_query(char *shown, size_t size) {
+    size_t len = strcspn(shown, "?#");
+    if (shown[len] != '\0') {
+        snprintf(shown + len, size - len, "?***");
+    }
+}
+
 const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     const char *rest = strstr(url, "://");
     const char *host = rest != NULL ? rest + 3 : NULL;
@@ -48,6 +56,9 @@ static void print_word(FILE *to, const etxd_setting *row, const char *word) {
     char shown[1024];
     if (row->flags & ETXD_IS_URL) {
         word = etxd_config_mask(word, shown, sizeof shown);
+        if (row->flags & ETXD_HIDES_QUERY) {
+            hide_query(shown, sizeof shown);
+        }
     } else if (row->flags & ETXD_IS_HEADER) {
         word = etxd_config_mask_header(word, shown, sizeof shown);
     }
@@ -86,6 +97,12 @@ static void print_value(FILE *to, const etxd_setting *row, const void *member) {
     }
 }
 
+/* Read again, an empty name would be refused. */
+static int is_unset_file(const etxd_config *config, const etxd_setting *row) {
+    const void *member = (const char *)config + row->offset;
+    return (row->flags & ETXD_IS_FILE) && (*(char *const *)member)[0] == '\0';
+}
+
 void etxd_config_print(const etxd_config *config, FILE *to) {
     static const char *const sources[] = {"", " # file", " # environment", " # flag"};
     const etxd_setting *row;
@@ -94,7 +111,7 @@ void etxd_config_print(const etxd_config *config, FILE *to) {
             fprintf(to, "# %s\n", row->heading);
             continue;
         }
-        fprintf(to, "%s: ", row->name);
+        fprintf(to, "%s%s: ", is_unset_file(config, row) ? "# " : "", row->name);
         print_value(to, row, (const char *)config + row->offset);
         fprintf(to, "%s\n", sources[config->source[row->place]]);
     }

@@ -13,6 +13,7 @@ typedef struct reading {
     int in_mapping;
     int in_sequence;
     int done;
+    uint8_t seen[ETXD_SETTINGS]; /* names that stood there */
 } reading;
 
 static int refuse(const reading *r, const yaml_event_t *event, const char *what, const char *hint) {
@@ -26,7 +27,11 @@ static int take_name(reading *r, const yaml_event_t *event, const char *name) {
     char hint[100] = "";
     char what[120];
     r->row = etxd_setting_find(name, &near);
+    if (r->row != NULL && r->row->type != ETXD_LIST && r->seen[r->row->place]) {
+        return refuse(r, event, r->row->name, " stands twice");
+    }
     if (r->row != NULL) {
+        r->seen[r->row->place] = 1;
         return 0;
     }
     snprintf(what, sizeof what, "'%.80s' is no setting", name);

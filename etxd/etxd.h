@@ -256,6 +256,7 @@ int etxd_http_options(const etxd_config *config,
                       char *message);
 void etxd_secrets_free(etxd_secrets *secrets);
 net_tls_options etxd_tls_options(const etxd_config *config);
+net_server_options etxd_server_options(etxd *server);
 void etxd_reload(etxd *server);
 /* Tells systemd, if it listens: "READY=1". */
 void etxd_notify(const char *text);

@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -301,6 +302,24 @@ static json_t *load(net_text body, etxd_object *ret, json_error_t *error) {
     return json;
 }
 
+/* A payload's numbers are nobody's business here: what is too large for jansson is looked at
+ * without them. */
+static json_t *load_large(net_text body, etxd_object *ret, json_error_t *error) {
+    json_t *json = load(body, ret, error);
+    char *copy;
+    if (json != NULL || json_error_code(error) != json_error_numeric_overflow) {
+        return json;
+    }
+    copy = malloc(body.len);
+    if (copy != NULL) {
+        memcpy(copy, body.bytes, body.len);
+        etxd_json_without_large(copy, body.len);
+        json = load((net_text){copy, body.len}, ret, error);
+        free(copy);
+    }
+    return json;
+}
+
 void etxd_json_free(etxd_object *body) {
     if (body->json != NULL && !body->whole) {
         json_decref(body->json);
@@ -327,7 +346,7 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "a byte of it is NUL");
     }
     ret->scratch = x->server->scratch;
-    json = load(body, ret, &error);
+    json = load_large(body, ret, &error);
     if (json == NULL) {
         return etxd_problem_set(&x->problem, ETXD_BAD_JSON_PROBLEM, "line %d, byte %d: %s",
                                 error.line, error.position, error.text);

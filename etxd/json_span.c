@@ -47,6 +47,55 @@ unsigned etxd_json_depth(const char *bytes, size_t len) {
     return most;
 }
 
+static size_t skip_digits(const char *at, const char *end) {
+    size_t count = 0;
+    while (at + count < end && at[count] >= '0' && at[count] <= '9') {
+        count++;
+    }
+    return count;
+}
+
+/* How long the number is that begins at `at`, as RFC 8259 section 6 has it; 0: there is none. */
+static size_t number_len(const char *at, const char *end) {
+    const char *from = at;
+    size_t digits;
+    at += at < end && *at == '-';
+    digits = skip_digits(at, end);
+    if (digits == 0 || (digits > 1 && *at == '0')) {
+        return 0;
+    }
+    at += digits;
+    if (at < end && *at == '.') {
+        digits = skip_digits(at + 1, end);
+        at += digits > 0 ? digits + 1 : 0;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        const char *power = at + 1;
+        power += power < end && (*power == '+' || *power == '-');
+        digits = skip_digits(power, end);
+        at = digits > 0 ? power + digits : at;
+    }
+    return (size_t)(at - from);
+}
+
+/* More than that may be beyond what fits into 64 bits or a double. */
+static int is_large(const char *at, size_t len) {
+    return len > 18 || (len >= 5 && (memchr(at, 'e', len) != NULL || memchr(at, 'E', len) != NULL));
+}
+
+void etxd_json_without_large(char *bytes, size_t len) {
+    etxd_span text = {bytes, len};
+    size_t i = 0;
+    while (i < len) {
+        size_t number = number_len(bytes + i, bytes + len);
+        if (is_large(bytes + i, number)) {
+            memset(bytes + i, ' ', number);
+            memcpy(bytes + i, "null", 4);
+        }
+        i = bytes[i] == '"' ? skip_string(text, i) : i + (number > 0 ? number : 1);
+    }
+}
+
 static size_t skip_space(etxd_span text, size_t at) {
     while (at < text.len && (text.bytes[at] == ' ' || text.bytes[at] == '\t' ||
                              text.bytes[at] == '\r' || text.bytes[at] == '\n')) {

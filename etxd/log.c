@@ -1,8 +1,12 @@
 /* Log lines, and how they are written. */
 #include "log.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -85,11 +89,83 @@ static void put_line(etxd_text *line,
     etxd_text_put(line, log->json ? "}\n" : "\n");
 }
 
-static void write_bytes(const etxd_log *log, const char *bytes, size_t len) {
-    if (write(log->fd, bytes, len) < 0) {
-        /* There is nobody left to tell. */
+/* ---- writing, without waiting for who reads */
+
+/* A pipe that says it can be written takes PIPE_BUF bytes at once, unless another process was
+ * quicker; a terminal may wait all the same. Neither does where the descriptor is one of our own
+ * that does not wait: the flag of the given one belongs to all who share it. */
+void etxd_log_open(etxd_log *log, int fd) {
+    struct stat found;
+    char path[32];
+    int own = -1;
+    (void)pthread_mutex_init(&log->lock, NULL);
+    log->waits = (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+    if (log->waits && fstat(fd, &found) == 0 && (S_ISFIFO(found.st_mode) || isatty(fd))) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        log->waits = own < 0;
     }
+    log->fd = own >= 0 ? own : fd;
 }
+
+static int can_write(const etxd_log *log) {
+    struct pollfd ready = {log->fd, POLLOUT, 0};
+    return !log->waits || poll(&ready, 1, 0) > 0;
+}
+
+/* How many bytes were taken at once. */
+static size_t write_now(const etxd_log *log, const char *bytes, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        size_t most = len - done < PIPE_BUF ? len - done : PIPE_BUF;
+        ssize_t taken = can_write(log) ? write(log->fd, bytes + done, most) : -1;
+        if (taken <= 0) {
+            break;
+        }
+        done += (size_t)taken;
+    }
+    return done;
+}
+
+/* Says how many lines were lost since that was said last. 0, or -1: it cannot be said yet. */
+static int tell_lost(etxd_log *log) {
+    uint64_t lost = atomic_load(&log->lost);
+    const etxd_field field = {"count", NULL, lost - log->told};
+    etxd_text line = {0};
+    size_t done = 0;
+    int whole;
+    etxd_text_put(&line, log->cut ? "\n" : "");
+    put_line(&line, log, ETXD_WARNING, "lines of the log were lost: nobody took them", &field, 1);
+    if (!line.failed) {
+        done = write_now(log, line.bytes, line.len);
+    }
+    whole = !line.failed && done == line.len;
+    if (done > 0) {
+        log->cut = !whole;
+    }
+    if (whole) {
+        log->told = lost;
+    }
+    etxd_text_free(&line);
+    return whole ? 0 : -1;
+}
+
+static void write_bytes(etxd_log *log, const char *bytes, size_t len) {
+    size_t done = 0, i;
+    uint64_t lost = 0;
+    pthread_mutex_lock(&log->lock);
+    if (atomic_load(&log->lost) == log->told || tell_lost(log) == 0) {
+        done = write_now(log, bytes, len);
+        log->cut = done > 0 && bytes[done - 1] != '\n';
+    }
+    for (i = done; i < len; i++) {
+        lost += bytes[i] == '\n';
+    }
+    atomic_fetch_add(&log->lost, lost);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- lines */
 
 void etxd_log_line(etxd_log *log,
                    etxd_level level,

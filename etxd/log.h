@@ -2,6 +2,7 @@
 #ifndef ETXD_LOG_H
 #define ETXD_LOG_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,9 +13,14 @@ typedef enum etxd_level { ETXD_ERROR, ETXD_WARNING, ETXD_INFO, ETXD_DEBUG } etxd
 
 typedef struct etxd_log {
     int fd;
+    int waits; /* to write to it may wait: it is asked first */
     int json;
     int color;
     _Atomic int level;
+    pthread_mutex_t lock;  /* of writing, and of what follows */
+    _Atomic uint64_t lost; /* lines, ever; read without the lock */
+    uint64_t told;         /* of these, in the log */
+    int cut;               /* what was written last is half a line */
 } etxd_log;
 
 /* What a line says beside its message. `text` NULL: `number` is meant. Empty texts are left out. */
@@ -24,11 +30,15 @@ typedef struct etxd_field {
     uint64_t number;
 } etxd_field;
 
+/* Where lines go: if that may wait, by a descriptor of our own that does not. The other members are
+ * the caller's. */
+void etxd_log_open(etxd_log *log, int fd);
 /* The level of a word of --log-level. */
 etxd_level etxd_log_level(const char *word);
 /* Is a line of that level written? Any thread. */
 int etxd_log_wants(const etxd_log *log, etxd_level level);
-/* Any thread. */
+/* Nobody waits for who reads the log: what he does not take at once is lost, and counted; the next
+ * line that can be written is preceded by one that says how many were. Any thread. */
 void etxd_log_line(etxd_log *log,
                    etxd_level level,
                    const char *message,

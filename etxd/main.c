@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-#include "etxd.h"
+#include "check.h"
 
 extern char **environ;
 
@@ -17,35 +17,6 @@ enum { GOOD = 0, FAILED = 1, WRONG = 2 };
 static int complain(const char *message, int code) {
     fprintf(stderr, "etxd: %s\n", message);
     return code;
-}
-
-/* The file of tokens and the certificates, as a start would read them. */
-static int check(const etxd_config *config, char *message) {
-    etxd_tokens tokens = {NULL, 0};
-    const net_tls_options options = etxd_tls_options(config);
-    net_tls *tls = NULL;
-    etx_http_options http;
-    etxd_secrets secrets;
-    etxd_headers headers;
-    int rc;
-    if (config->token_file[0] != '\0') {
-        if (etxd_tokens_read(config->token_file, &tokens, message, ETXD_MESSAGE_MAX) != 0) {
-            return -1;
-        }
-        etxd_tokens_free(&tokens);
-    }
-    if (config->tls_certificate[0] != '\0' && net_tls_create(&options, message, &tls) != 0) {
-        return -1;
-    }
-    net_tls_free(tls);
-    if (etxd_headers_read("trace-header", &config->trace_header, &headers, message) != 0) {
-        etxd_headers_free(&headers);
-        return -1;
-    }
-    etxd_headers_free(&headers);
-    rc = etxd_http_options(config, &http, &secrets, message);
-    etxd_secrets_free(&secrets);
-    return rc;
 }
 
 static void block_signals(void) {
@@ -71,7 +42,7 @@ static void raise_descriptors(void) {
 static void open_log(etxd *server) {
     const etxd_config *config = &server->config;
     int terminal = isatty(STDERR_FILENO);
-    server->log.fd = STDERR_FILENO;
+    etxd_log_open(&server->log, STDERR_FILENO);
     server->log.json = strcmp(config->log_format, "json") == 0 ||
                        (strcmp(config->log_format, "auto") == 0 && !terminal);
     server->log.color = terminal && getenv("NO_COLOR") == NULL;
@@ -141,10 +112,11 @@ int main(int argc, char **argv) {
         code = complain(message, WRONG);
     } else if (config->action == ETXD_PRINT) {
         etxd_config_print(config, stdout);
-    } else if (check(config, message) != 0) {
-        code = complain(message, WRONG);
     } else if (config->action == ETXD_CHECK) {
-        puts("all is well");
+        code = etxd_check(&server, message) == 0 ? GOOD : complain(message, WRONG);
+        fputs(code == GOOD ? "all is well\n" : "", stdout);
+    } else if (etxd_check_files(config, message) != 0) {
+        code = complain(message, WRONG);
     } else {
         code = serve(&server);
     }

@@ -104,6 +104,8 @@ static void put_server(etxd_text *text, etxd *server) {
         {"etxd_pool_queued", "gauge", "Requests that wait for a thread.",
          etxd_pool_queued(server->pool)},
         {"etxd_streams", "gauge", "Streams of events.", etxd_events_streams(server->events)},
+        {"etxd_log_lines_lost", "counter", "Lines of the log that nobody took.",
+         atomic_load(&server->log.lost)},
     };
     etxd_metrics_put(text, metrics, sizeof metrics / sizeof *metrics);
 }

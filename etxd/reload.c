@@ -59,6 +59,27 @@ int etxd_http_options(const etxd_config *config,
     return 0;
 }
 
+/* The words of the caller of participants, with the names that settings have. */
+static void name_settings(const etxd_config *config, char *message) {
+    char words[ETXD_MESSAGE_MAX];
+    unsigned place = 0;
+    int len = 0;
+    char *at;
+    snprintf(words, sizeof words, "%s", message);
+    if (sscanf(words, "header %u: %n", &place, &len) == 1 && len > 0 &&
+        place < config->call_header.count) {
+        const char *header = config->call_header.items[place];
+        snprintf(message, ETXD_MESSAGE_MAX, "call-header '%.*s': %s", (int)strcspn(header, ":"),
+                 header, words + len);
+    }
+    if (strncmp(words, "target ", strlen("target ")) == 0) {
+        snprintf(message, ETXD_MESSAGE_MAX, "allow-target: %.400s", words);
+    }
+    for (at = message; strncmp(words, "sign_", 5) == 0 && *at != '\0'; at++) {
+        *at = *at == '_' ? '-' : *at;
+    }
+}
+
 void etxd_secrets_free(etxd_secrets *secrets) {
     free(secrets->key);
     secrets->key = NULL;
@@ -75,6 +96,18 @@ net_tls_options etxd_tls_options(const etxd_config *config) {
                                                                          : NET_TLS_CLIENTS_UNASKED};
 }
 
+net_server_options etxd_server_options(etxd *server) {
+    const etxd_config *config = &server->config;
+    return (net_server_options){
+        .size = sizeof(net_server_options),
+        .handler = etxd_handle,
+        .user = server,
+        .welcome = etxd_is_welcome,
+        .body_bytes_max = config->body_bytes,
+        .connections_max = (uint32_t)config->connections,
+        .connections_per_address_max = (uint32_t)config->connections_per_address};
+}
+
 static int make_http(etxd *server, char *message) {
     etx_http_options http;
     etxd_secrets secrets;
@@ -85,6 +118,9 @@ static int make_http(etxd *server, char *message) {
         http.report_callers = server->config.trace_url[0] == '\0';
         http.report_user = server->trace;
         rc = etx_http_create(&http, &server->http, message, ETXD_MESSAGE_MAX);
+        if (rc != 0) {
+            name_settings(&server->config, message);
+        }
     }
     etxd_secrets_free(&secrets);
     return rc == 0 ? 0 : -1;
@@ -98,9 +134,7 @@ static etx_durability grade_of(const char *word) {
 
 static int refuse_engine(etxd *server, int rc, const char *what, char *message) {
     char why[300] = "";
-    if (server->engine != NULL) {
-        etx_engine_message(server->engine, why, sizeof why);
-    }
+    etx_engine_message(server->engine, why, sizeof why);
     snprintf(message, ETXD_MESSAGE_MAX, "%.150s: %s", what,
              why[0] != '\0' ? why : etx_strerror(rc));
     return -1;
@@ -187,24 +221,67 @@ static int reload_tokens(etxd *server, const etxd_config *fresh, etxd_tokens *re
                : etxd_tokens_read(fresh->token_file, ret, message, ETXD_MESSAGE_MAX);
 }
 
+static int reload_tls(etxd *server, const etxd_config *fresh, net_tls **ret, char *message) {
+    const net_tls_options options = etxd_tls_options(fresh);
+    if ((fresh->tls_certificate[0] == '\0') != (server->tls == NULL)) {
+        snprintf(message, ETXD_MESSAGE_MAX, "tls-certificate comes or goes with a start only");
+        return -1;
+    }
+    return server->tls == NULL ? 0 : net_tls_create(&options, message, ret);
+}
+
+static int is_same(const etxd_setting *row, const void *one, const void *other) {
+    const etxd_list *a = one;
+    const etxd_list *b = other;
+    size_t i;
+    if (row->type == ETXD_TEXT) {
+        return strcmp(*(char *const *)one, *(char *const *)other) == 0;
+    }
+    if (row->type != ETXD_LIST) {
+        return memcmp(one, other, sizeof(uint64_t)) == 0;
+    }
+    for (i = 0; i < a->count && a->count == b->count; i++) {
+        if (strcmp(a->items[i], b->items[i]) != 0) {
+            return 0;
+        }
+    }
+    return a->count == b->count;
+}
+
+/* What has changed and is not taken up is named each time. */
+static void tell_left(etxd *server, const etxd_config *fresh) {
+    const etxd_setting *row;
+    for (row = etxd_settings(); row->heading != NULL || row->name != NULL; row++) {
+        if (row->name != NULL && !(row->flags & ETXD_RELOADED) &&
+            !is_same(row, (const char *)&server->config + row->offset,
+                     (const char *)fresh + row->offset)) {
+            etxd_log_say(&server->log, ETXD_WARNING,
+                         "a setting has changed, and is taken up at the next start", "setting",
+                         row->name);
+        }
+    }
+}
+
 static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     etxd_tokens tokens = {NULL, 0};
     etx_http_options http;
     etxd_secrets secrets = {NULL, {NULL, 0}};
     net_tls *trust = NULL;
     net_tls *shown = NULL; /* to clients */
+    net_server_options limits;
     int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
     rc = rc != 0 ? rc : etxd_config_fill(fresh, message);
     rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
     rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
-    if (rc == 0 && server->tls != NULL) {
-        rc = net_tls_again(server->tls, message, &shown);
-    }
+    rc = rc != 0 ? rc : reload_tls(server, fresh, &shown, message);
     rc = rc != 0 ? rc : etxd_forwarder_tls(fresh, &trust, message);
     rc = rc != 0 ? rc : etxd_http_options(fresh, &http, &secrets, message);
     if (rc == 0) {
         http.loop = server->loop;
         rc = etx_http_reload(server->http, &http, message, ETXD_MESSAGE_MAX);
+        if (rc != 0) {
+            name_settings(fresh, message);
+        }
     }
     etxd_secrets_free(&secrets);
     if (rc != 0) {
@@ -221,7 +298,10 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     } else {
         net_tls_free(trust);
     }
+    tell_left(server, fresh);
     exchange_settings(&server->config, fresh);
+    limits = etxd_server_options(server);
+    net_server_limits(server->server, &limits);
     etxd_refusal_warn(server);
     etxd_tokens_free(&server->tokens);
     server->tokens = tokens;

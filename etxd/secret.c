@@ -2,6 +2,7 @@
  * is in them. */
 #include "secret.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -53,6 +54,34 @@ static char *join(const char *name, size_t name_len, const char *value, size_t v
     return line;
 }
 
+/* A token of RFC 9110, and a value without control characters. */
+static const char *wrong_with(const char *line, size_t name_len) {
+    const char *at;
+    size_t i;
+    for (i = 0; i < name_len; i++) {
+        if (!isalnum((unsigned char)line[i]) && strchr("!#$%&'*+-.^_`|~", line[i]) == NULL) {
+            return "its name has a character that none has";
+        }
+    }
+    for (at = line + name_len; *at != '\0'; at++) {
+        if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f) {
+            return "its value has a control character";
+        }
+    }
+    return NULL;
+}
+
+static int judge_header(const char *name, const char *line, char *message) {
+    size_t len = strcspn(line, ":");
+    const char *wrong = wrong_with(line, len);
+    if (wrong != NULL) {
+        snprintf(message, ETXD_MESSAGE_MAX, "%s '%.*s': %s", name, len < 100 ? (int)len : 100, line,
+                 wrong);
+        return -1;
+    }
+    return 0;
+}
+
 static int read_header(const char *name, const char *given, char **ret_line, char *message) {
     size_t len = strcspn(given, ":");
     const char *value = given + len + (given[len] == ':');
@@ -73,6 +102,11 @@ static int read_header(const char *name, const char *given, char **ret_line, cha
     }
     if (*ret_line == NULL) {
         snprintf(message, ETXD_MESSAGE_MAX, "%s: no memory", name);
+        return -1;
+    }
+    if (judge_header(name, *ret_line, message) != 0) {
+        free(*ret_line);
+        *ret_line = NULL;
         return -1;
     }
     return 0;

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "forward.h"
 #include "tx.h"
 
@@ -221,14 +222,7 @@ static int listen_all(etxd *server, char *message) {
 }
 
 static int make_server(etxd *server, char *message) {
-    const net_server_options options = {
-        .size = sizeof options,
-        .handler = etxd_handle,
-        .user = server,
-        .welcome = etxd_is_welcome,
-        .body_bytes_max = server->config.body_bytes,
-        .connections_max = (uint32_t)server->config.connections,
-        .connections_per_address_max = (uint32_t)server->config.connections_per_address};
+    const net_server_options options = etxd_server_options(server);
     if (net_server_create(server->loop, &options, &server->server) != 0) {
         snprintf(message, ETXD_MESSAGE_MAX, "no memory");
         return -1;
@@ -249,6 +243,7 @@ int etxd_start(etxd *server, char *message) {
         etxd_tokens_read(server->config.token_file, &server->tokens, message, ETXD_MESSAGE_MAX)) {
         return -1;
     }
+    etxd_check_modes(server);
     if (watch_signals(server, message) != 0 || make_server(server, message) != 0 ||
         etxd_confine_files(&server->config, &server->confinement, message) != 0 ||
         etxd_trace_create(&server->config, &server->log, &server->trace, message) != 0) {

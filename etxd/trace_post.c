@@ -7,6 +7,9 @@
 
 #ifdef ETXD_WITH_CURL
 
+#include <errno.h>
+#include <unistd.h>
+
 #include <curl/curl.h>
 
 struct etxd_trace_post {
@@ -49,6 +52,24 @@ static int set_headers(etxd_trace_post *one, const etxd_config *config, char *me
     }
     etxd_headers_free(&headers);
     return rc;
+}
+
+/* libcurl itself would tell only when spans are sent. */
+static int judge_settings(const etxd_config *config, char *message) {
+    CURLU *url = curl_url();
+    CURLUcode code =
+        url != NULL ? curl_url_set(url, CURLUPART_URL, config->trace_url, 0) : CURLUE_OUT_OF_MEMORY;
+    curl_url_cleanup(url);
+    if (code != CURLUE_OK) {
+        snprintf(message, ETXD_MESSAGE_MAX, "trace-url: %.200s", curl_url_strerror(code));
+        return -1;
+    }
+    if (config->trace_ca[0] != '\0' && access(config->trace_ca, R_OK) != 0) {
+        snprintf(message, ETXD_MESSAGE_MAX, "trace-ca: %.200s: %s", config->trace_ca,
+                 strerror(errno));
+        return -1;
+    }
+    return 0;
 }
 
 static void set_options(etxd_trace_post *one, const etxd_config *config) {
@@ -97,7 +118,7 @@ int etxd_trace_post_create(const etxd_config *config,
     }
     one->is_over = is_over;
     one->user = user;
-    if (set_headers(one, config, message) != 0) {
+    if (judge_settings(config, message) != 0 || set_headers(one, config, message) != 0) {
         etxd_trace_post_free(one);
         return -1;
     }

@@ -40,8 +40,9 @@ void etxd_write_status(etxd_text *text, const etx_status *status, int whole) {
 /* Bytes as they are if they are JSON, else in base64. */
 static void write_bytes(etxd_text *text, const char *name, etx_bytes bytes) {
     char name64[40];
-    json_t *json = json_loadb(bytes.len > 0 ? bytes.data : "", bytes.len,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+    json_t *json = json_loadb(
+        bytes.len > 0 ? bytes.data : "", bytes.len,
+        JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
     if (bytes.len == 0) {
         return;
     }

@@ -250,7 +250,8 @@ static net__reading read_chunk_data(net__message *message,
                                     size_t len) {
     uint64_t left = message->guard.data_left;
     size_t take = len - message->seen < left ? len - message->seen : (size_t)left;
-    if (left > limits->body_bytes_max - message->body_len) {
+    if (message->body_len > limits->body_bytes_max || /* it was more when that came */
+        left > limits->body_bytes_max - message->body_len) {
         return refuse(message, 413, "the body is too large");
     }
     if (run_parser(message, bytes, message->seen, take) != 0) {

@@ -9,6 +9,12 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise) {
     return value != 0 ? value : otherwise;
 }
 
+static void set_limits(net_server *server, const net_server_options *from) {
+    server->options.connections_max = or_default(from->connections_max, 10000);
+    server->options.connections_per_address_max = from->connections_per_address_max;
+    server->limits.body_bytes_max = from->body_bytes_max != 0 ? from->body_bytes_max : 1 << 20;
+}
+
 static int set_options(net_server *server, const net_server_options *from) {
     net_server_options *options = &server->options;
     if (from->size != sizeof *from || from->handler == NULL ||
@@ -17,7 +23,6 @@ static int set_options(net_server *server, const net_server_options *from) {
         return NET_EINVALID;
     }
     *options = *from;
-    options->connections_max = or_default(from->connections_max, 10000);
     options->pipelined_max = or_default(from->pipelined_max, 16);
     options->stream_bytes_max = or_default(from->stream_bytes_max, 1 << 20);
     options->header_ms = or_default(from->header_ms, 10000);
@@ -32,8 +37,8 @@ static int set_options(net_server *server, const net_server_options *from) {
                 .headers_max = (uint16_t)or_default(from->headers_max, NET__HEADERS_MAX),
                 .chunk_extras_max = or_default(from->chunk_extras_bytes_max, 1024),
             },
-        .body_bytes_max = from->body_bytes_max != 0 ? from->body_bytes_max : 1 << 20,
     };
+    set_limits(server, from);
     return 0;
 }
 
@@ -68,6 +73,11 @@ int net_server_create(net_loop *loop, const net_server_options *options, net_ser
     server->drain_end.fire = end_drain;
     *ret_server = server;
     return 0;
+}
+
+void net_server_limits(net_server *server, const net_server_options *options) {
+    set_limits(server, options);
+    net__listeners_watch(server, 1); /* there may be room for more */
 }
 
 void net__server_release(net_server *server) {

@@ -47,6 +47,10 @@ typedef struct net_server_options {
  * Errors: NET_EINVALID; NET_ENOMEM. On the loop's thread, as all functions here that name no other.
  * */
 int net_server_create(net_loop *loop, const net_server_options *options, net_server **ret_server);
+/* From now on these body_bytes_max, connections_max and connections_per_address_max; nothing else
+ * of the options is looked at. Connections stay, though they are too many; a body that is too large
+ * by now is refused unless its length was told before. */
+void net_server_limits(net_server *server, const net_server_options *options);
 /* Closes everything at once. Requests that are not yet answered stay valid: their answers go
  * nowhere, and the loop must live until they came. NULL is allowed. */
 void net_server_free(net_server *server);

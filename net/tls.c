@@ -270,8 +270,10 @@ int net_tls_create(const net_tls_options *options, char *message, net_tls **ret_
     return 0;
 }
 
-int net_tls_again(const net_tls *tls, char *message, net_tls **ret_tls) {
-    return net_tls_create(&tls->options, message, ret_tls);
+static void exchange(const char **ours, const char **theirs) {
+    const char *kept = *ours;
+    *ours = *theirs;
+    *theirs = kept;
 }
 
 void net_tls_take(net_tls *tls, net_tls *from) {
@@ -280,12 +282,16 @@ void net_tls_take(net_tls *tls, net_tls *from) {
     tls->context = from->context;
     pthread_mutex_unlock(&tls->lock);
     from->context = old;
+    exchange(&tls->options.certificate, &from->options.certificate);
+    exchange(&tls->options.key, &from->options.key);
+    exchange(&tls->options.authorities, &from->options.authorities);
+    tls->options.clients = from->options.clients;
     net_tls_free(from);
 }
 
 int net_tls_reload(net_tls *tls, char *message) {
     net_tls *fresh;
-    int rc = net_tls_again(tls, message, &fresh);
+    int rc = net_tls_create(&tls->options, message, &fresh);
     if (rc == 0) {
         net_tls_take(tls, fresh);
     }

@@ -39,10 +39,9 @@ int net_tls_create(const net_tls_options *options, char *message, net_tls **ret_
 /* Reads the files anew: connections made from now on use them, others keep what they have. On an
  * error nothing changes. Errors: as net_tls_create. Any thread. */
 int net_tls_reload(net_tls *tls, char *message);
-/* The same in two steps, for who has more to read before anything may change: another one of the
- * same files, as they are now (errors: as net_tls_create); and its exchange, which cannot fail and
- * frees it. Both on one thread, which reloads. */
-int net_tls_again(const net_tls *tls, char *message, net_tls **ret_tls);
+/* The same for who has more to read before anything may change, or other files: takes what
+ * net_tls_create made for the same side of connections, and frees it. Cannot fail. On the thread
+ * that reloads. */
 void net_tls_take(net_tls *tls, net_tls *from);
 
 /* Users of it keep their own hold: it may be freed before servers and clients that were given it.

@@ -74,7 +74,7 @@ typedef struct etx_options {
      * takes it along; default 4. Results that are answered wait five times as long: sooner, they
      * would often be written just when the decision is due that makes them superfluous */
     uint32_t flush_ms;
-    /* how long fences keep rows: deadlines must be below half; default 7 d */
+    /* how long fences keep rows: deadlines are at most half of it; default 7 d */
     uint32_t fence_age_ms;
     etx_durability durability; /* what a transaction asks for by default: ETX_LOCAL */
     /* For all that the engine and its file and memory logs ask for; default: calloc, and mmap for

@@ -45,10 +45,11 @@ typedef struct etx_fence_answer {
     { sizeof(etx_fence_answer), ETX_FENCE_RUN, ETX_DONE, {0}, {0}, 0 }
 
 /* ---- SQLite. The caller owns the connection and the transaction around these (BEGIN IMMEDIATE
- * ... COMMIT); the fence adds rows to the table etx_fence and one savepoint. One thread per
- * connection at a time. All return 0 or ETX_EINVALID, ETX_EBUSY (the database is locked: answer
- * ETX_RETRY), ETX_EIO, ETX_EVERSION (the table was made by a newer version). After an error roll
- * the transaction back and answer ETX_RETRY. */
+ * ... COMMIT); the fence adds rows to the table etx_fence and a savepoint. Several operations may
+ * share a transaction one after another, each finished before the next is entered: never two that
+ * are open at once. One thread per connection at a time. All return 0 or ETX_EINVALID, ETX_EBUSY
+ * (the database is locked: answer ETX_RETRY), ETX_EIO, ETX_EVERSION (the table was made by a newer
+ * version). After an error roll the transaction back and answer ETX_RETRY. */
 
 struct sqlite3;
 

@@ -14,8 +14,8 @@ typedef struct etx_engine etx_engine;
  * after ETX_LATER only its token may be kept. */
 typedef struct etx_call etx_call;
 
-/* Names a call that is to be completed later. Copy it freely; it means nothing to another
- * engine. */
+/* Names a call that is to be completed later. Copy it freely; it means nothing to another engine,
+ * nor to that of another process or after a restart: there the operation is called again. */
 typedef struct etx_token {
     uint64_t word[2];
 } etx_token;

@@ -23,9 +23,10 @@ static int no_room(const etx__core *core) {
     return etx__refuse(
         core, ETX_EBUSY,
         pool_has_room(core)
-            ? "memory_max is used up by what is in flight and remembered: try again later"
+            ? "memory_max is used up by what is in flight and remembered: try again later, raise "
+              "it, or lower history_max"
             : "its partition's part of memory_max is used up by what is in flight and remembered: "
-              "try again later");
+              "try again later, raise it, or lower history_max");
 }
 
 static int too_many_branches(const etx__core *core) {

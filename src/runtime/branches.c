@@ -88,6 +88,13 @@ static int take_kind(etx_tx *tx, const etx_branch *from, etx_record_branch *to) 
         return etx__request_fail(tx, ETX_EINVALID, "branch of %.64s: its kind is another",
                                  from->participant);
     }
+    if (registered != NULL && registered->p.forward == NULL && registered->p.commit == NULL &&
+        registered->p.undo == NULL) {
+        return etx__request_fail(tx, ETX_EINVALID,
+                                 "%.64s is registered without an operation of a branch: it is an "
+                                 "initiator only",
+                                 from->participant);
+    }
     to->kind = (uint8_t)kind;
     uint8_t more = registered_flags(registered, from);
     tx->named[tx->begin.branch_count].registered = more;

@@ -21,8 +21,10 @@ static int take_initiator(etx_tx *tx, const etx_tx_options *o) {
     if (o->initiator_payload_len > tx->engine->options.payload_max ||
         o->initiator_content_len > tx->engine->options.payload_max) {
         return etx__request_fail(tx, ETX_EINVALID,
-                                 "an initiator's payload of %zu bytes is over payload_max, %u",
-                                 o->initiator_payload_len, tx->engine->options.payload_max);
+                                 "an initiator's payload of %zu bytes, or its content of %zu, is "
+                                 "over payload_max, %u",
+                                 o->initiator_payload_len, o->initiator_content_len,
+                                 tx->engine->options.payload_max);
     }
     if (o->initiator == NULL) {
         return 0;
@@ -41,14 +43,14 @@ static int take_initiator(etx_tx *tx, const etx_tx_options *o) {
 
 static int take_options(etx_tx *tx, const etx_tx_options *o) {
     etx_engine *engine = tx->engine;
+    if ((unsigned)o->durability > ETX_REPLICATED || (unsigned)o->wait > ETX_WAIT_ENDED) {
+        return etx__request_fail(tx, ETX_EINVALID, "durability or wait is out of range");
+    }
     tx->begin.durability =
         (uint8_t)(o->durability != 0 ? o->durability : engine->options.durability);
     tx->wait = (uint8_t)(o->wait != 0 ? o->wait : ETX_WAIT_ENDED);
     tx->patience_ms = o->patience_ms > 0 ? o->patience_ms : engine->options.patience_ms;
     tx->deadline_ms = o->deadline_ms;
-    if (tx->begin.durability > ETX_REPLICATED || tx->wait > ETX_WAIT_ENDED) {
-        return etx__request_fail(tx, ETX_EINVALID, "durability or wait is out of range");
-    }
     if (o->deadline_ms > engine->options.fence_age_ms / 2) {
         return etx__request_fail(tx, ETX_EINVALID,
                                  "a deadline of %u ms is not well below the age of fences (%u ms)",

@@ -176,8 +176,8 @@ int etx_call_retry_after(etx_call *call, uint32_t ms) {
     return 0;
 }
 
-/* word[0]: partition 16, place 16, entry 32; word[1]: serial, which no other call of the
- * partition has. */
+/* word[0]: partition 16, place 16, entry 32; word[1]: serial, which no other call has: each core
+ * begins with another number, of this engine, of others, and after a restart. */
 etx_token etx_call_token(const etx_call *call) {
     if (call == NULL) {
         return (etx_token){{0, 0}};

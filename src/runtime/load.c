@@ -159,7 +159,7 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
         .inspect = (o->flags & ETX_INSPECT) != 0,
         .read_only = (o->flags & ETX_READ_ONLY) != 0,
         .history_strict = (o->flags & ETX_HISTORY_STRICT) != 0,
-        .first_serial = partition->generation << 40,
+        .first_serial = etx__random() >> 1,
         .memory_max = o->memory_max,
         .pool_size = part_of(partition, o->memory_max, BYTES_LEAST) & ~(uint64_t)(ETX__SPAN - 1),
     };
@@ -168,7 +168,6 @@ static void core_options(const etx__partition *partition, etx__core_options *ret
 static etx__memory *memory_make(etx__partition *partition) {
     etx_engine *engine = partition->home->engine;
     etx__core_options options;
-    partition->generation++;
     core_options(partition, &options);
     etx__memory *memory = etx__engine_alloc(engine, sizeof *memory);
     if (memory == NULL) {

@@ -81,7 +81,6 @@ struct etx__partition {
     uint32_t number; /* in its home */
     uint32_t place;  /* in the engine */
     _Atomic uint32_t state;
-    uint64_t generation; /* of its cores */
     etx__memory *memory;
     etx__memory *retired; /* whose callbacks have not all returned */
     etx__owner owner;

@@ -21,6 +21,7 @@
  *   the row that would forbid it may have been deleted. The condition is part of the INSERT. */
 #include "rules.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The row that came first stands for its branch. With a commit operation and a forward row that is
@@ -72,11 +73,32 @@ static int check_call(const etx_fence_call *call) {
     return 0;
 }
 
-static int answer_run(const etx__fence_table *table, etx_fence_answer *answer) {
+static uint64_t mix_name(uint64_t hash, const char *name) {
+    do {
+        hash = (hash ^ (uint8_t)*name) * 0x100000001b3u; /* FNV-1a */
+    } while (*name++ != '\0');
+    return hash;
+}
+
+/* Each operation has a savepoint of its own: of two that are open at once in one transaction, which
+ * is not allowed, the one that is finished last finds its own gone. */
+static int run_savepoint(const etx__fence_table *table,
+                         const char *what,
+                         const etx_fence_call *call) {
+    uint64_t hash = mix_name(mix_name(0xcbf29ce484222325u, call->gid), call->branch);
+    char text[64];
+    snprintf(text, sizeof text, "%s etx_fence_%016llx_%d", what, (unsigned long long)hash,
+             (int)call->operation);
+    return table->run(table->db, text);
+}
+
+static int answer_run(const etx__fence_table *table,
+                      const etx_fence_call *call,
+                      etx_fence_answer *answer) {
     answer->verdict = ETX_FENCE_RUN;
     answer->reason[0] = '\0';
     answer->result_len = 0;
-    return table->run(table->db, "SAVEPOINT etx_fence");
+    return run_savepoint(table, "SAVEPOINT", call);
 }
 
 static int answer_with(etx_fence_answer *answer, etx_reply reply, const char *reason) {
@@ -115,7 +137,7 @@ static int reopen_row(const etx__fence_table *table,
                       const etx_fence_call *call,
                       etx_fence_answer *answer) {
     int rc = table->reopen(table->db, call);
-    return rc != 0 ? rc : answer_run(table, answer);
+    return rc != 0 ? rc : answer_run(table, call, answer);
 }
 
 /* The operation has a row already. */
@@ -148,7 +170,7 @@ static int enter_first(const etx__fence_table *table,
         return rc;
     }
     if (inserted) {
-        return answer_run(table, answer);
+        return answer_run(table, call, answer);
     }
     rc = table->read(table->db, call, &rows, answer);
     if (rc != 0) {
@@ -174,7 +196,7 @@ static int enter_second(const etx__fence_table *table,
     if (!inserted) {
         return ETX_EVERSION; /* the row was not there a moment ago, in this same transaction */
     }
-    return run ? answer_run(table, answer) : answer_with(answer, ETX_DONE, NULL);
+    return run ? answer_run(table, call, answer) : answer_with(answer, ETX_DONE, NULL);
 }
 
 static int enter_undo(const etx__fence_table *table,
@@ -286,10 +308,7 @@ int etx__fence_finish(const etx__fence_table *table,
     }
     end.reason_len = measure_reason(end.reason);
     if (reply == ETX_REFUSED) {
-        rc = table->run(table->db, "ROLLBACK TO etx_fence");
-    }
-    if (rc == 0) {
-        rc = table->run(table->db, "RELEASE etx_fence");
+        rc = run_savepoint(table, "ROLLBACK TO", call);
     }
     if (rc == 0) {
         rc = table->close(table->db, call, &end, &closed);
@@ -297,7 +316,7 @@ int etx__fence_finish(const etx__fence_table *table,
     if (rc == 0 && !closed) {
         rc = ETX_EINVALID; /* another call's enter, or none */
     }
-    return rc;
+    return rc != 0 ? rc : run_savepoint(table, "RELEASE", call);
 }
 
 void etx__fence_answer_keep(etx_fence_answer *answer,

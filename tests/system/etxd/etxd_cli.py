@@ -2,6 +2,7 @@
 """`etx tx` as a client of etxd."""
 import json
 import os
+import signal
 import subprocess
 
 import etxd_common
@@ -10,10 +11,13 @@ from etxd_common import ETX, Case, Server
 
 @etxd_common.unittest.skipUnless(ETX, "the command etx was not built")
 class Client(Case):
-    def etx(self, code, *args, text=None, env=None):
+    def run_etx(self, *args, text=None, env=None):
         env = dict(os.environ, ETX_SERVER=f"http://127.0.0.1:{self.server.port}", **(env or {}))
-        result = subprocess.run([ETX, "tx", *args], capture_output=True, text=True, timeout=60,
-                                env=env, input=text, check=False)
+        return subprocess.run([ETX, "tx", *args], capture_output=True, text=True, timeout=60,
+                              env=env, input=text, check=False)
+
+    def etx(self, code, *args, text=None, env=None):
+        result = self.run_etx(*args, text=text, env=env)
         self.assertEqual(result.returncode, code, result)
         return result.stdout if code < 2 else result.stderr
 
@@ -39,6 +43,29 @@ class Client(Case):
                       self.etx(2, "submit", "-", text='{"branch":[]}'))
         self.etx(2, "submit", "-", text="{")
 
+    def test_a_file_is_sent_as_it_is(self):
+        payload = ('{"a": 0.1, "b":1.10 , "c":1E2, "d":"\\u00e9\\/", "e":18446744073709551615, '
+                   '"f": [ 1e400 ]}')
+        branch = json.dumps(self.part.saga(name="it"))[:-1] + ', "payload": ' + payload + "}"
+        text = '{ "gid": "exact", "wait":"ended", "branches": [' + branch + ']}'
+        self.assertIn("exact: COMMITTED", self.etx(0, "submit", "-", text=text))
+        self.assertEqual([body.decode() for path, _, body in self.part.calls], [payload])
+        self.assertIn("exact: COMMITTED", self.etx(0, "submit", "-", text=text))
+        file = os.path.join(self.server.folder, "begun.json")
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(text.replace("[ 1e400 ]", "7").replace('"exact"', '"of the file"'))
+        said = self.etx(0, "begin", file, "--gid", "begun", "--deadline", "1h")
+        self.assertEqual(said, "begun\n")
+        self.eventually(lambda: len(self.part.calls) == 2)
+        self.assertEqual(self.part.calls[1][2].decode(), payload.replace("[ 1e400 ]", "7"))
+        shown = json.loads(self.etx(0, "show", "begun", "--json"))
+        self.assertEqual(shown["mode"], "interactive", shown)
+        self.assertEqual(len(shown["branches"]), 1, shown)
+        self.assertEqual(shown["branches"][0]["payload"], payload.replace("[ 1e400 ]", "7"))
+        self.assertIn("COMMITTED", self.etx(0, "commit", "begun"))
+        for bad in ("[1e999]", "[]", "1e999", '{"a":1e999', '{"branches":[]} x'):
+            self.assertNotIn("COMMITTED", self.etx(2, "submit", "-", text=bad))
+
     def test_list_and_show(self):
         for number in range(3):
             self.stuck(f"stuck-{number}")
@@ -53,7 +80,7 @@ class Client(Case):
         self.assertIn("--participant is for --home", self.etx(2, "list", "--participant", "x"))
         shown = json.loads(self.etx(0, "show", "stuck-0", "--json"))
         self.assertEqual(shown["state"], "ACTIVE")
-        self.assertEqual(shown["branches"][0]["payload"], '{"a":1}')
+        self.assertEqual(shown["branches"][0]["payload"], '{"a": 1}')
         self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
         self.etx(1, "show", "nobody")
 
@@ -119,6 +146,15 @@ class Client(Case):
                  *said)
         self.eventually(lambda: "ABORTED" in self.etx(0, "show", "op-0"))
 
+    def test_force_says_which_branches_there_are(self):
+        self.stuck("op")
+        for gid, branch, says in (("op", "no", "op: branch no is not there\n  branches: it\n"),
+                                  ("nobody", "it", "ETX_ENOTFOUND")):
+            said = self.run_etx("force", gid, "--as", "done", "--branch", branch, "--operation",
+                                "forward", "--why", "x")
+            self.assertEqual(said.returncode, 1, said)
+            self.assertIn(says, said.stderr)
+
     def test_where_and_who(self):
         self.etx(2, "list", "--server", "http://127.0.0.1:1")
         self.etx(2, "list", "--server", "ftp://x")
@@ -129,9 +165,57 @@ class Client(Case):
         server = Server("--token-file", path)
         self.addCleanup(server.close)
         url = f"http://127.0.0.1:{server.port}/"
-        self.assertIn("token", self.etx(2, "list", "--server", url))
         self.etx(0, "list", "--server", url, env={"ETX_TOKEN": token})
-        self.assertIn("scope", self.etx(2, "retry", "x", "--server", url, env={"ETX_TOKEN": token}))
+        self.refused(path, server, url)
+
+    def refused(self, path, server, url):
+        """What the token may not do is said first, and then what to do about it."""
+        bound = subprocess.run([ETX, "token", "create", "--file", path, "--scope", "submit,read",
+                                "--gid-prefix", "shop-"], capture_output=True, text=True,
+                               check=True).stdout.strip()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        for token, args, what, todo in (
+                ("", ("list",), "it wants a token", "set ETX_TOKEN"),
+                ("wrong", ("list",), "it does not know the token", "ETX_TOKEN: it may be mistyped"),
+                (bound, ("retry", "shop-1"), "it needs the scope operate", "etx token create"),
+                (bound, ("show", "x"), "gids that begin with 'shop-'", "ETX_TOKEN"),
+                (bound, ("watch", "x"), "gids that begin with 'shop-'", "ETX_TOKEN")):
+            said = self.etx(2, *args, "--server", url, env={"ETX_TOKEN": token}).splitlines()
+            self.assertIn(what, said[0])
+            self.assertIn(todo, said[1])
+            self.assertNotIn("EINVALID", "".join(said))
+
+    def test_what_is_no_token(self):
+        for token in ("abc\r", "abc\nX: y", "\x7f"):
+            said = self.etx(2, "list", env={"ETX_TOKEN": token})
+            self.assertIn("ETX_TOKEN has a character that no token has", said)
+        self.assertIn("ETX_TOKEN is too long", self.etx(2, "list", env={"ETX_TOKEN": "x" * 300}))
+        self.etx(0, "list", env={"ETX_TOKEN": "x" * 248})
+
+    def test_the_pointer(self):
+        for body, where in (('{"branch":[]}', "/branch"),
+                            ('{"branches":[{"kind":"tcc"}]}', "/branches/0")):
+            said = self.etx(2, "submit", "-", text=body)
+            self.assertRegex(said, rf"\([a-z-]+, at {where}(/\w+)?\)\n$")
+
+    def test_an_untrusted_certificate(self):
+        key, certificate = (os.path.join(self.server.folder, name) for name in ("k", "c"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
+                        "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], capture_output=True, check=True)
+        server = Server("--tls-certificate", certificate, "--tls-key", key, wait=False)
+        self.addCleanup(server.close)
+        server.wait_log("ready")
+        url = f"https://127.0.0.1:{server.port}"
+        for command in (("tx", "list"), ("doctor",), ("homes",)):
+            said = subprocess.run([ETX, *command, "--server", url], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual(said.returncode, 2, said)
+            self.assertIn("ETX_CA", said.stderr)
+            self.assertNotIn("is etxd started", said.stderr)
+        self.etx(0, "list", "--server", url, env={"ETX_CA": certificate})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -110,14 +111,25 @@ class Doctor(Case):
         self.assertGreater(found["finish-refused"]["count"], 0)
 
     def test_a_target_that_is_not_allowed(self):
-        """What was allowed when it was begun is not after a restart."""
+        """What was allowed when it was begun is not after a restart; what is to be done helps."""
+        config = os.path.join(self.server.folder, "c.yaml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("allow-target: 'http://127.0.0.1:1'\n")
         self.part.rules["/a/try"] = lambda headers, body: (503, b"")
         self.submit({"gid": "lost", "wait": "begun", "branches": [self.part.tcc()]})
         self.server.end()
-        self.server.flags += ("--allow-target", "http://127.0.0.1:1")
+        self.server.flags += ("--config", config)
         self.server.start()
         self.eventually(lambda: "target-not-allowed" in self.findings("--room", "0"))
-        self.assertEqual(self.findings("--room", "0")["target-not-allowed"]["gids"], ["lost"])
+        found = self.findings("--room", "0")["target-not-allowed"]
+        self.assertEqual(found["gids"], ["lost"])
+        self.assertIn("SIGHUP", found["do"])
+        self.part.rules.clear()
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"allow-target: '{self.part.url}'\n")
+        self.server.process.send_signal(signal.SIGHUP)
+        self.eventually(lambda: self.server.get("/v1/transactions/lost").json["state"]
+                        == "COMMITTED")
 
     def test_little_room(self):
         found = self.findings("--room", str(1 << 30))

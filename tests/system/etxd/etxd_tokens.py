@@ -265,6 +265,29 @@ class Create(TokenCase):
         self.expect(self.ask("GET", "/v1/transactions/old-1", token), 403, "gid-prefix")
         self.expect(self.ask("POST", "/v1/transactions/retry", token, b"{}"), 403, "scope")
 
+    def test_a_file_without_its_last_newline(self):
+        for last in ("# until May", "sha256:" + 64 * "0" + " read name=old"):
+            with open(self.path, "w", encoding="utf-8") as file:
+                file.write(last)
+            made = self.etx("--file", self.path, "--scope", "read", "--name", "fresh")
+            self.assertEqual(made.returncode, 0, made)
+            with open(self.path, encoding="utf-8") as file:
+                before, line = file.read().splitlines()
+            self.assertEqual(before, last)
+            self.assertTrue(line.endswith(" read name=fresh"), line)
+            self.server.process.send_signal(signal.SIGHUP)
+            self.eventually(lambda token=made.stdout.strip(): self.ask(
+                "GET", "/v1/version", token).status == 200)
+
+    def test_scopes_count_once(self):
+        made = self.etx("--file", self.path, "--scope", ",".join(["operate", "submit"] * 80),
+                        "--gid-prefix", "p" * 128, "--name", "n" * 64)
+        self.assertEqual(made.returncode, 0, made)
+        with open(self.path, encoding="utf-8") as file:
+            line = file.read().splitlines()[-1]
+        self.assertEqual(line.split(" ", 1)[1],
+                         f"submit,operate gid-prefix={'p' * 128} name={'n' * 64}")
+
     def test_bad_usage(self):
         new = os.path.join(self.folder, "new")
         for args in ((), ("--file", new), ("--file", new, "--scope", "fly"),
@@ -318,6 +341,23 @@ class Tls(Case):
         server.process.send_signal(signal.SIGHUP)
         server.wait_log("taken up anew")
         self.assertNotEqual(shown(), before)
+
+    def test_a_reload_takes_files_of_another_name(self):
+        config = os.path.join(self.folder, "c.yaml")
+
+        def write():
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(f"tls-certificate: {self.paths[0]}\ntls-key: {self.paths[1]}\n")
+        write()
+        server = Server("--config", config)
+        self.addCleanup(server.close)
+        self.paths = [path + "2" for path in self.paths]
+        self.make()
+        write()
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_log("taken up anew")
+        with open(self.paths[0], encoding="utf-8") as file:
+            self.assertEqual(ssl.get_server_certificate(("127.0.0.1", server.port)), file.read())
 
     def test_tls(self):
         certificate, key = self.paths

@@ -313,7 +313,9 @@ class Settings(etxd_common.unittest.TestCase):
 
     def test_wrong_ones(self):
         for flags, word in ((["--trace-url", "ftp://x/"], "trace-url"),
-                            (["--trace-header", "nonsense"], "trace-header")):
+                            (["--trace-header", "nonsense"], "trace-header"),
+                            (["--trace-url", "http://localhost/", "--trace-ca", "/nowhere/ca"],
+                             "trace-ca: /nowhere/ca: No such file")):
             result = self.run_etxd("--check-config", *flags)
             self.assertEqual(result.returncode, 2)
             self.assertIn(word, result.stderr)

@@ -140,6 +140,14 @@ class Watch(Case):
         self.assertIn("begun", again)
         self.assertIn("a-1", again)
 
+    def test_what_is_lost_does_not_count(self):
+        """It is told, whatever is asked for, and is none of the events that are."""
+        self.submit({"gid": "one", "branches": [self.part.saga()], "wait": "ended"})
+        told = [json.loads(line) for line in self.etx(
+            0, "watch", "--from", "abc-7", "--type", "decided,ended", "--count", "2",
+            "--json").splitlines()]
+        self.assertEqual([event["type"] for event in told], ["lost", "decided", "ended"])
+
     def test_over_a_restart(self):
         self.begin("--gid", "one", "--deadline", "1h")
         watcher = self.watch("one")

@@ -266,6 +266,47 @@ static void test_a_kind_that_is_not_the_participants(void **state) {
     etx_tx_discard(tx);
 }
 
+static etx_reply asked(etx_call *call, void *user) {
+    (void)call;
+    (void)user;
+    return ETX_DONE;
+}
+
+/* It would be committed, and have nothing to commit with. */
+static void test_who_only_answers_queries(void **state) {
+    (void)state;
+    etx_options options = host_options();
+    etx_participant asker = ETX_PARTICIPANT_INIT;
+    etx_branch branch = ETX_BRANCH_INIT;
+    etx_engine *own = NULL;
+    etx_tx *tx = NULL;
+    asker.name = branch.participant = "asker";
+    asker.kind = ETX_TCC;
+    asker.query = asked;
+    assert_int_equal(etx_engine_create(&options, &own), 0);
+    assert_int_equal(etx_engine_home(own, "memory:"), 0);
+    assert_int_equal(etx_engine_register(own, &asker), 0);
+    assert_int_equal(etx_engine_start(own), 0);
+    assert_int_equal(etx_tx_new(own, NULL, &tx), 0);
+    assert_int_equal(etx_tx_add_branch(tx, &branch), ETX_EINVALID);
+    etx_tx_discard(tx);
+    assert_int_equal(etx_engine_close(own, ETX_CLOSE_FINISH, 60000), 0);
+    etx_engine_free(own);
+}
+
+/* Not only their lowest byte counts. */
+static void test_words_out_of_range(void **state) {
+    (void)state;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    options.durability = (etx_durability)(256 + ETX_LOCAL);
+    assert_int_equal(etx_tx_new(engine, &options, &tx), ETX_EINVALID);
+    options.durability = (etx_durability)0;
+    options.wait = (etx_wait)(256 + ETX_WAIT_BEGUN);
+    assert_int_equal(etx_tx_new(engine, &options, &tx), ETX_EINVALID);
+    assert_null(tx);
+}
+
 static void test_no_branches(void **state) {
     (void)state;
     etx_outcome outcome = ETX_OUTCOME_INIT;
@@ -309,6 +350,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_begun_one_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_kind_that_is_not_the_participants, set_up,
                                         tear_down),
+        cmocka_unit_test(test_who_only_answers_queries),
+        cmocka_unit_test_setup_teardown(test_words_out_of_range, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_branches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_registrations_that_lack_something, set_up, tear_down),
     };

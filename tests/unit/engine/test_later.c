@@ -1,7 +1,7 @@
 /* ETX_LATER: completed before the callback returns, after, twice, too late, never, by nonsense. */
 #include "rig.h"
 
-typedef enum manner { BEFORE, AFTER, TWICE, TOO_LATE, UNSENT } manner;
+typedef enum manner { BEFORE, AFTER, TWICE, TOO_LATE, UNSENT, KEPT } manner;
 
 struct desk {
     rig_log log;
@@ -78,6 +78,12 @@ static etx_reply operate(etx_call *call, void *user) {
             } else {
                 complete(desk, *seen, ETX_REFUSED); /* stale: of the attempt before */
                 hand_over(desk, token);
+            }
+            break;
+        case KEPT: /* of the forward operations */
+            *seen = operation == ETX_FORWARD ? token : *seen;
+            if (operation != ETX_FORWARD) {
+                complete(desk, token, ETX_DONE);
             }
             break;
         case UNSENT: /* of each branch by the token, and by what it returns */
@@ -185,6 +191,33 @@ static void nonsense_tokens_are_ignored(void **state) {
     desk_end(&desk);
 }
 
+/* What two engines have called is alike but for its token. */
+static void tokens_of_another_engine_are_ignored(void **state) {
+    struct desk desk[2];
+    rig_done done[2] = {{0}, {0}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        desk_make(&desk[i], ETX_INLINE, 60000);
+        atomic_store(&desk[i].manner, KEPT);
+        etx_tx *tx = rig_pair(desk[i].engine, "later", NULL, 'D');
+        rig_must(desk[i].engine, etx_tx_submit(tx, rig_done_fn, &done[i]), "submit");
+        while (atomic_load(&desk[i].forwards) < 2) {
+            sched_yield();
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        complete(&desk[i], desk[!i].seen[0], ETX_REFUSED);
+        complete(&desk[i], desk[!i].seen[1], ETX_REFUSED);
+        complete(&desk[i], desk[i].seen[0], ETX_DONE);
+        complete(&desk[i], desk[i].seen[1], ETX_DONE);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_true(host_wait_for(&done[i].count, 1));
+        assert_int_equal(desk[i].undos, 0);
+        desk_end(&desk[i]);
+    }
+}
+
 /* Nobody was asked: that is no attempt, and the limit is one. */
 static void nobody_was_asked(void **state) {
     struct desk desk;
@@ -205,6 +238,7 @@ int main(void) {
         cmocka_unit_test(twice),
         cmocka_unit_test(after_its_timeout),
         cmocka_unit_test(nonsense_tokens_are_ignored),
+        cmocka_unit_test(tokens_of_another_engine_are_ignored),
         cmocka_unit_test(nobody_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

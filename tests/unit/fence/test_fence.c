@@ -292,6 +292,33 @@ static void test_another_call_is_not_finished(void **state) {
     }
 }
 
+/* Two that are open at once: what is rolled back is that one's own work, and all behind it; so the
+ * other one is not finished. */
+static void test_two_at_once(void **state) {
+    fixture *f = *state;
+    const etx_fence_call first = make_call("g", ETX_TCC, ETX_FORWARD);
+    etx_fence_call second = first;
+    second.branch = "1";
+    execute(f->db, f->db->of->begin);
+    assert_int_equal(enter(f->db, &first).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    assert_int_equal(enter(f->db, &second).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    assert_int_equal(f->db->of->finish(f->db->db, &first, ETX_REFUSED, NULL, NULL, 0), 0);
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 0);
+    assert_int_equal(f->db->of->finish(f->db->db, &second, ETX_DONE, NULL, NULL, 0), ETX_EINVALID);
+    execute(f->db, "ROLLBACK");
+    execute(f->db, f->db->of->begin); /* one after the other */
+    assert_int_equal(enter(f->db, &first).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    assert_int_equal(f->db->of->finish(f->db->db, &first, ETX_DONE, NULL, NULL, 0), 0);
+    assert_int_equal(enter(f->db, &second).verdict, ETX_FENCE_RUN);
+    execute(f->db, SQL_HOLD);
+    assert_int_equal(f->db->of->finish(f->db->db, &second, ETX_REFUSED, NULL, NULL, 0), 0);
+    execute(f->db, "COMMIT");
+    assert_int_equal(ask(f->db, "SELECT held FROM account"), 10);
+}
+
 /* What may still come again, since it is no older than the horizon, keeps its rows. */
 static void test_rows_at_the_horizon_stay(void **state) {
     fixture *f = *state;
@@ -539,6 +566,7 @@ int main(void) {
         TEST(test_reasons_end_with_a_character),
         TEST(test_what_was_left_open_is_answered_nothing),
         TEST(test_another_call_is_not_finished),
+        TEST(test_two_at_once),
         TEST(test_branches_are_apart),
         TEST(test_rows_at_the_horizon_stay),
         TEST(test_schema_is_made_once_and_newer_ones_are_left_alone),

@@ -18,9 +18,11 @@ static int says_json(const char *type) {
 }
 
 static int is_json(etx_bytes bytes) {
-    json_t *value = bytes.len == 0 ? NULL
-                                   : json_loadb(bytes.data, bytes.len,
-                                                JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    json_t *value =
+        bytes.len == 0
+            ? NULL
+            : json_loadb(bytes.data, bytes.len,
+                         JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
     int sound = value != NULL;
     json_decref(value);
     return sound;
