@@ -174,6 +174,9 @@ uint64_t etxd_now_us(void);
 /* ---- guard.c: who may ask; 0, or -1 and a problem */
 
 int etxd_guard(etxd_exchange *x);
+/* Whether the body of a request is waited for: not of one without a token, where tokens are in
+ * force. What needs none (ETXD_OPEN) needs no body. */
+int etxd_is_welcome(const net_request *request, void *user);
 /* Whether the exchange's token may see or touch that gid. */
 int etxd_may(const etxd_exchange *x, const char *gid);
 int etxd_guard_gid(etxd_exchange *x, const char *gid);

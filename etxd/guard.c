@@ -88,19 +88,29 @@ static int guard_browser(etxd_exchange *x) {
 
 /* ---- tokens */
 
+/* The token that a request shows, or NULL: none of ours. `ret_shows`: one of any kind. */
+static etxd_token *token_of(etxd *server, const net_request *request, int *ret_shows) {
+    net_text field = net_request_header(request, "authorization");
+    *ret_shows = field.len >= 8 && strncasecmp(field.bytes, "Bearer ", 7) == 0;
+    return *ret_shows ? etxd_tokens_find(&server->tokens, field.bytes + 7, field.len - 7) : NULL;
+}
+
 static etxd_token *find_token(etxd_exchange *x) {
-    net_text field = net_request_header(x->request, "authorization");
-    etxd_token *token;
-    if (field.len < 8 || strncasecmp(field.bytes, "Bearer ", 7) != 0) {
+    int shows;
+    etxd_token *token = token_of(x->server, x->request, &shows);
+    if (token == NULL && !shows) {
         (void)etxd_problem_set(&x->problem, ETXD_NO_TOKEN_PROBLEM,
                                "the field Authorization has no bearer token");
-        return NULL;
-    }
-    token = etxd_tokens_find(&x->server->tokens, field.bytes + 7, field.len - 7);
-    if (token == NULL) {
+    } else if (token == NULL) {
         (void)etxd_problem_set(&x->problem, ETXD_BAD_TOKEN_PROBLEM, "no such token");
     }
     return token;
+}
+
+int etxd_is_welcome(const net_request *request, void *user) {
+    etxd *server = user;
+    int shows;
+    return server->config.token_file[0] == '\0' || token_of(server, request, &shows) != NULL;
 }
 
 static int guard_scope(etxd_exchange *x) {

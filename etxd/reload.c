@@ -102,6 +102,7 @@ net_server_options etxd_server_options(etxd *server) {
         .size = sizeof(net_server_options),
         .handler = etxd_handle,
         .user = server,
+        .welcome = etxd_is_welcome,
         .body_bytes_max = config->body_bytes,
         .connections_max = (uint32_t)config->connections,
         .connections_per_address_max = (uint32_t)config->connections_per_address};

@@ -99,9 +99,33 @@ static void end_plan(etxd_exchange *x) {
     x->state = NULL;
 }
 
+/* Begun before with the same content, and decided: how it stands is the answer, as to what is
+ * submitted again. The plan's branches are not compared any more, so that they are done is not
+ * said. */
+static int is_decided(const etxd_exchange *x, const etxd_plan *plan) {
+    etx_state state = x->outcome.state;
+    return x->rc == ETX_ESTATE && plan->at == 0 && state != ETX_NONE &&
+           (x->outcome.marks & ETX_MARK_NEVER_BEGUN) == 0 &&
+           (plan->count == 0 || state == ETX_ABORTING || state == ETX_ABORTED);
+}
+
+static void answer_decided(net_task *task) {
+    etxd_exchange *x = (etxd_exchange *)(void *)task;
+    end_plan(x);
+    etxd_answer_outcome(x);
+}
+
 static void enlist_next(net_task *task) {
     etxd_exchange *x = (etxd_exchange *)(void *)task;
     etxd_plan *plan = x->state;
+    if (is_decided(x, plan)) {
+        x->task.run = answer_decided;
+        int rc = etx_query_async(x->server->engine, x->outcome.gid, etxd_done, x);
+        if (rc == 0) {
+            return;
+        }
+        x->rc = rc;
+    }
     if (x->rc == 0 && plan->at < plan->count) {
         etx_outcome begun = x->outcome;
         int rc = etx_tx_enlist_async(plan->tx, &plan->leaves[plan->at++].branch, etxd_done, x);

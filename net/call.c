@@ -192,7 +192,6 @@ int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_i
     call->url = *fetch->url;
     call->tls = fetch->url->tls ? net__tls_hold(fetch->tls) : NULL;
     call->head = strcmp(fetch->method, "HEAD") == 0;
-    call->until_close = fetch->until_close;
     call->pipeline_max =
         fetch->pipeline_max < NET__PIPELINE_MAX ? fetch->pipeline_max : NET__PIPELINE_MAX;
     call->connect_ms = fetch->connect_ms != 0 ? fetch->connect_ms : options->connect_ms;

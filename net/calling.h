@@ -45,7 +45,6 @@ struct net__call {
     net_tls *tls;
     net__buffer out;
     int head; /* HEAD */
-    int until_close;
     uint32_t pipeline_max;
     size_t sent;   /* bytes of `out` that the link has taken */
     uint64_t base; /* bytes that the system had taken of the link when this one's turn came */

@@ -80,7 +80,6 @@ typedef struct net_fetch {
     uint32_t connect_ms;       /* 0: the client's */
     uint32_t timeout_ms;       /* 0: the client's */
     uint64_t answer_bytes_max; /* 0: the client's */
-    int until_close;           /* take also an answer whose end is that of the connection */
     /* HTTP/1.1 pipelining: it may be sent on a connection behind others, up to so many at once,
      * that were begun in the same turn of the loop and allow it too, and is answered after them.
      * For what may be asked again only (RFC 9112, 9.3.2). 0 or 1: it has one for itself. */
@@ -93,11 +92,13 @@ typedef struct net_fetch {
 } net_fetch;
 
 /* Begins a request. Connections are kept for each target: scheme, host, port and net_tls. Redirects
- * are answers like others; 1xx are skipped. Nothing is sent twice, but for a request of which
- * nothing was sent, or which was behind one whose answer said that it is the connection's last (RFC
- * 9112, 9.6: it has not been dealt with): another connection is tried then. `*ret_id` (may be NULL)
- * is for net_client_cancel. Any thread. Errors: NET_EINVALID; NET_ENOMEM. `done` will not be called
- * then. */
+ * are answers like others; 1xx are skipped. An answer that says nothing of its length is taken if
+ * it says that the connection will end (HTTP/1.0, or `Connection: close`), once that has ended in
+ * order: who crashes ends it so as well, without TLS. Nothing is sent twice, but for a request of
+ * which nothing was sent, or which was behind one whose answer said that it is the connection's
+ * last, and where it ends (RFC 9112, 9.6: it has not been dealt with): another connection is tried
+ * then. `*ret_id` (may be NULL) is for net_client_cancel. Any thread. Errors: NET_EINVALID;
+ * NET_ENOMEM. `done` will not be called then. */
 int net_client_fetch(net_client *client, const net_fetch *fetch, uint64_t *ret_id);
 /* Ends a request by NET_ECANCELLED, unless it ends otherwise before. Ids are never used again. Any
  * thread. */

@@ -316,7 +316,7 @@ static size_t read_requests(net__conn *conn, char *bytes, size_t len, size_t *re
     while (left > 0 && has_room(conn)) {
         net__reading reading =
             net__message_read(&conn->message, &conn->server->limits, bytes + at, &left);
-        if (reading == NET__READING_MORE) {
+        if (reading == NET__READING_MORE && !net__request_is_unwelcome(conn, bytes + at)) {
             break;
         }
         if (reading == NET__READING_REFUSED) {

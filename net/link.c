@@ -159,7 +159,8 @@ static int complete(net__link *link, const char *bytes, size_t extra, int ended)
                 !link->write_failed && !net__transport_pending(&link->transport);
     int goes_on = kept && call->next != NULL && net__link_has_sent(call->next);
     link->answers++;
-    link->said_last = !link->message.keep_alive;
+    /* where the end is the answer's, one to what is behind it could be in its body */
+    link->said_last = !link->message.keep_alive && !net__message_ends(&link->message);
     net__call_answer(call, bytes);
     if (link->state == NET__LINK_CLOSED) {
         return 0; /* the callback has freed the client */
@@ -233,10 +234,6 @@ static void take(net__link *link, char *bytes, size_t len) {
             return;
         }
     }
-    if (net__message_ends(&link->message) && !link->call->until_close) {
-        fail(link, NET_EPROTOCOL, "the answer does not say where it ends");
-        return;
-    }
     if (!tell_piece(link, bytes)) {
         return;
     }
@@ -269,7 +266,8 @@ static int read_answer(net__link *link) {
         return link->state == NET__LINK_BUSY && link->call != NULL &&
                (link->write_failed || net__transport_pending(&link->transport));
     }
-    if (count == NET__EOF && net__message_ends(&link->message)) {
+    /* a reset that sending has heard of is read as an end */
+    if (count == NET__EOF && net__message_ends(&link->message) && !link->write_failed) {
         complete(link, bytes, 0, 1);
     } else if (count != NET__AGAIN || link->write_failed) {
         lose(link);

@@ -156,6 +156,22 @@ static net__reading judge_bare(net__message *message) {
     return NET__READING_DONE;
 }
 
+/* Whether the peer of a response says that it will end the connection (RFC 9112, 9.3). */
+static int will_close(const net__message *message) {
+    unsigned flags = message->parser.flags;
+    return (flags & F_CONNECTION_CLOSE) != 0 ||
+           (message->parser.http_minor == 0 && (flags & F_CONNECTION_KEEP_ALIVE) == 0);
+}
+
+/* A response that says nothing of its length ends where its connection does, if that is to end. */
+static net__reading judge_unsaid(net__message *message) {
+    if (!will_close(message)) {
+        return refuse(message, 400, "the answer does not say where it ends");
+    }
+    message->framing = NET__FRAMING_CLOSE;
+    return NET__READING_DONE;
+}
+
 static net__reading judge_framing(net__message *message,
                                   const net__message_limits *limits,
                                   const char *bytes) {
@@ -179,8 +195,8 @@ static net__reading judge_framing(net__message *message,
         if (message->length > limits->body_bytes_max) {
             return refuse(message, 413, "the body is too large");
         }
-    } else if (message->encodings == 0) {
-        message->framing = message->guard.response ? NET__FRAMING_CLOSE : NET__FRAMING_NONE;
+    } else if (message->encodings == 0 && message->guard.response) {
+        return judge_unsaid(message);
     }
     return NET__READING_DONE;
 }

@@ -53,6 +53,7 @@ typedef struct net__message {
     uint8_t hosts;   /* 0, 1, or 3 for more; the same with the next two */
     uint8_t lengths;
     uint8_t encodings;
+    uint8_t welcome; /* of a request: its body is waited for */
     net__slice target;
     net__field *host;
     net__field *encoding;

@@ -133,6 +133,19 @@ static const char *judge(net_request *request,
     return reason;
 }
 
+int net__request_is_unwelcome(net__conn *conn, const char *bytes) {
+    const net_server_options *options = &conn->server->options;
+    net__message *message = &conn->message;
+    net_request probe = {.conn = conn, .bytes = bytes};
+    int status;
+    if (options->welcome == NULL || message->head_len == 0 || message->welcome) {
+        return 0;
+    }
+    message->welcome = judge(&probe, bytes, message, &status) == NULL &&
+                       options->welcome(&probe, options->user) != 0;
+    return !message->welcome;
+}
+
 void net__request_dispatch(net__conn *conn, const char *bytes) {
     net_server *server = conn->server;
     const net__message *message = &conn->message;
@@ -154,7 +167,10 @@ void net__request_dispatch(net__conn *conn, const char *bytes) {
     request->host = probe.host;
     request->head = message->parser.method == HTTP_HEAD;
     request->minor = message->parser.http_minor > 0;
-    request->close = !message->keep_alive;
+    if (message->used == 0) {
+        conn->message.body_len = 0;
+    }
+    request->close = !message->keep_alive || message->used == 0;
     if (request->close) {
         conn->state = NET__CONN_LAST;
     }

@@ -37,6 +37,10 @@ typedef struct net_server_options {
     uint32_t body_ms;   /* 30,000: from there to the body's end (408) */
     uint32_t idle_ms;   /* 60,000: between two requests */
     uint32_t write_ms;  /* 30,000: in which a reader must take something of what waits for it */
+    /* NULL: all are. Asked once the head of a request is here and its body is not: 0 if that is not
+     * worth waiting for. The handler then has the request at once, without its body, and after the
+     * answer the connection ends. Has the user of the handler, and may ask all but the body. */
+    int (*welcome)(const net_request *request, void *user);
 } net_server_options;
 
 /* Creates a server on a loop, without listeners. Freed by net_server_free.

@@ -175,7 +175,10 @@ net_request *net__request_take(net__conn *conn);
 void net__request_release(net_request *request);
 /* The connection is gone: whatever its user does goes nowhere. */
 void net__request_detach(net_request *request);
-/* Checks the head of a whole message and hands it to the handler, or refuses it. */
+/* Whether the body of a message whose head is here is not worth waiting for. */
+int net__request_is_unwelcome(net__conn *conn, const char *bytes);
+/* Checks the head of a whole message, or of an unwelcome one, and hands it to the handler, or
+ * refuses it. */
 void net__request_dispatch(net__conn *conn, const char *bytes);
 /* Queues a refusal, after which nothing is read. */
 void net__request_refuse(net__conn *conn, int status, const char *detail);

@@ -180,12 +180,105 @@ static void test_head_limits(void **state) {
     rig_stop(&self);
 }
 
+/* ---- bodies that nobody will read */
+
+static int has_word(const net_request *request, void *user) {
+    (void)user;
+    assert_int_equal(net_request_method(request)[0], 'P');
+    assert_true(net_request_path(request).len > 1);
+    return net_request_header(request, "x-word").len > 0;
+}
+
+#define LONG "Content-Length: 1000000\r\n\r\n"
+#define WORD "X-Word: w\r\n"
+
+/* The handler has the request at once, and no byte of its body; nothing is read behind it. */
+static void test_unwelcome(void **state) {
+    static const char *const texts[] = {
+        POST LONG,
+        POST LONG "some of it",
+        POST "Transfer-Encoding: chunked\r\n\r\nffff\r\nsome of it",
+        POST "Expect: 100-continue\r\n" LONG,
+        "POST /first HTTP/1.0\r\n" HOST LONG,
+    };
+    rig self = {.options = {.welcome = has_word}};
+    (void)state;
+    rig_start(&self);
+    for (int i = 0; i < 5; i++) {
+        int closed;
+        char *reply = rig_talk(&self, texts[i], strlen(texts[i]), &closed);
+        assert_int_equal(count_of(reply, "HTTP/1.1 200 "), 1);
+        assert_int_equal(count_of(reply, "HTTP/1.1 "), 1);
+        assert_int_equal(count_of(reply, "Connection: close\r\n"), 1);
+        assert_int_equal(count_of(reply, "\r\n\r\nPOST /first? a "), 1);
+        assert_int_equal(count_of(reply, "some"), 0);
+        assert_int_equal(closed, 1);
+        free(reply);
+        assert_int_equal(atomic_load(&self.handled), i + 1);
+    }
+    rig_stop(&self);
+}
+
+static void test_unwelcome_piece_by_piece(void **state) {
+    static const char text[] = POST LONG SMUGGLED;
+    rig self = {.options = {.welcome = has_word}};
+    int closed;
+    (void)state;
+    rig_start(&self);
+    int fd = rig_connect(&self);
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        (void)send(fd, text + i, 1, MSG_NOSIGNAL);
+    }
+    char *reply = read_reply(fd, 5000, &closed);
+    assert_int_equal(count_of(reply, "HTTP/1.1 200 "), 1);
+    assert_int_equal(closed, 1);
+    assert_int_equal(atomic_load(&self.handled), 1);
+    assert_int_equal(atomic_load(&self.smuggled), 0);
+    free(reply);
+    close(fd);
+    rig_stop(&self);
+}
+
+/* Reads until that stands at the end. */
+static void read_until(int fd, const char *end, char *text, size_t size) {
+    size_t len = 0;
+    text[0] = '\0';
+    while (len < strlen(end) || strcmp(text + len - strlen(end), end) != 0) {
+        ssize_t got = recv(fd, text + len, size - 1 - len, 0);
+        assert_true(got > 0);
+        len += (size_t)got;
+        text[len] = '\0';
+    }
+}
+
+/* Who is welcome is waited for; and nobody is asked whose body comes with its head. */
+static void test_welcome(void **state) {
+    static const char begun[] = POST WORD "Expect: 100-continue\r\nContent-Length: 8\r\n\r\n";
+    rig self = {.options = {.welcome = has_word}};
+    char text[1000];
+    (void)state;
+    rig_start(&self);
+    int fd = rig_connect(&self);
+    send_text(fd, POST "Content-Length: 4\r\n\r\nbody");
+    read_until(fd, "\r\n\r\nPOST /first? a body", text, sizeof text);
+    assert_int_equal(count_of(text, "Connection: close"), 0);
+    send_text(fd, begun);
+    read_until(fd, "HTTP/1.1 100 Continue\r\n\r\n", text, sizeof text);
+    send_text(fd, "half");
+    usleep(20000);
+    send_text(fd, "half");
+    read_until(fd, "\r\n\r\nPOST /first? a halfhalf", text, sizeof text);
+    assert_int_equal(count_of(text, "Connection: close"), 0);
+    close(fd);
+    rig_stop(&self);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_byte_by_byte),
-        cmocka_unit_test(test_after_good_ones),
-        cmocka_unit_test(test_head_limits),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_byte_by_byte),
+        cmocka_unit_test(test_after_good_ones), cmocka_unit_test(test_head_limits),
+        cmocka_unit_test(test_unwelcome),       cmocka_unit_test(test_unwelcome_piece_by_piece),
+        cmocka_unit_test(test_welcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* TLS on both sides: who is trusted, who is not, and certificates that are changed under way. */
 #include "rig.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -341,6 +342,67 @@ static void test_pipeline(void **state) {
     end(&self);
 }
 
+/* ---- an answer that ends with its connection */
+
+typedef struct closer {
+    SSL_CTX *context;
+    int listener;
+    int notify; /* it says goodbye */
+} closer;
+
+/* Answers one request, without a length, and closes. */
+static void *answer_and_close(void *user) {
+    static const char says[] = "HTTP/1.0 200 OK\r\n\r\nabc";
+    closer *self = user;
+    char bytes[4096];
+    int fd = accept(self->listener, NULL, NULL);
+    SSL *ssl = SSL_new(self->context);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1 && SSL_read(ssl, bytes, sizeof bytes) > 0 &&
+        SSL_write(ssl, says, sizeof says - 1) > 0 && self->notify) {
+        SSL_shutdown(ssl);
+    }
+    SSL_free(ssl);
+    close(fd);
+    return NULL;
+}
+
+/* Whoever stands between can end a connection, but not say goodbye in the peer's name. */
+static void test_goodbye(void **state) {
+    tls_test self;
+    char path[200];
+    char text[64];
+    begin(&self, state);
+    for (int notify = 0; notify < 2; notify++) {
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof at;
+        closer peer = {SSL_CTX_new(TLS_server_method()), socket(AF_INET, SOCK_STREAM, 0), notify};
+        net_tls *tls = make_tls(&self, 0, NULL, "one.pem", NET_TLS_CLIENTS_UNASKED);
+        pthread_t thread;
+        path_in(&self, "server.pem", path, sizeof path);
+        assert_int_equal(SSL_CTX_use_certificate_chain_file(peer.context, path), 1);
+        path_in(&self, "server.key", path, sizeof path);
+        assert_int_equal(SSL_CTX_use_PrivateKey_file(peer.context, path, SSL_FILETYPE_PEM), 1);
+        assert_int_equal(bind(peer.listener, (struct sockaddr *)&at, sizeof at), 0);
+        assert_int_equal(listen(peer.listener, 1), 0);
+        getsockname(peer.listener, (struct sockaddr *)&at, &len);
+        pthread_create(&thread, NULL, answer_and_close, &peer);
+        snprintf(text, sizeof text, "https://localhost:%d/x", ntohs(at.sin_port));
+        ask(&self, text, tls);
+        assert_int_equal(self.result.error, notify ? 0 : NET_ETLS);
+        if (notify) {
+            assert_string_equal(self.text, "abc");
+        } else {
+            assert_int_equal(self.result.sent, 1);
+        }
+        pthread_join(thread, NULL);
+        close(peer.listener);
+        SSL_CTX_free(peer.context);
+        net_tls_free(tls);
+    }
+    end(&self);
+}
+
 static void test_options(void **state) {
     net_tls_options options = {0};
     net_tls *tls;
@@ -413,7 +475,7 @@ int main(void) {
         cmocka_unit_test(test_clients),  cmocka_unit_test(test_reload),
         cmocka_unit_test(test_versions), cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_large),    cmocka_unit_test(test_options),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_goodbye),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

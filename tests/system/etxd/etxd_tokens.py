@@ -54,6 +54,22 @@ class Tokens(TokenCase):
                 "Authorization": f"{scheme} {self.tokens['read']}"})
             self.assertEqual(answer.status, status, scheme)
 
+    def test_no_body_is_taken_without_a_token(self):
+        """Whoever may ask nothing cannot have the server keep a megabyte for each connection."""
+        def send(headers, body, path="/v1/transactions", seconds=20):
+            return self.server.raw(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}"
+                                   "Content-Length: 1048576\r\n\r\n".encode() + body, seconds)
+        bearer = "Authorization: Bearer "
+        for headers in ("", bearer + "wrong\r\n", "Expect: 100-continue\r\n"):
+            for path in ("/v1/transactions", "/healthz", "/nothing"):
+                for body in (b"", bytes(200000)):
+                    answer = send(headers, body, path)
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 401 "), (path, answer[:100]))
+                    self.assertIn(b"token", answer)
+                    self.assertIn(b"Connection: close", answer)
+        good = f"{bearer}{self.tokens['all']}\r\nExpect: 100-continue\r\n"
+        self.assertEqual(send(good, b"", seconds=3), b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def test_every_route_without_a_token(self):
         checked = 0
         for method, path, scope in self.routes():

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Transactions over HTTP: every mode and kind, every route, what participants are told."""
 import base64
+import http.server
 import json
 import re
 import resource
@@ -194,6 +195,23 @@ class Submitted(Case):
         self.assertEqual(answer.json["state"], "COMMITTED")
         self.assertEqual(seen, ["1", "2", "3"])
 
+    def test_the_simplest_participant(self):
+        """HTTP/1.0 as Python's server has it: no length, and an end."""
+        paths = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                paths.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+        with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.part.url = f"http://127.0.0.1:{server.server_port}"
+            answer = self.submit({"branches": [self.part.tcc()], "wait": "ended"})
+            server.shutdown()
+        self.assertEqual(answer.json["state"], "COMMITTED")
+        self.assertEqual(paths, ["/a/try", "/a/confirm"])
+
     def test_durability(self):
         self.expect(self.server.post("/v1/transactions", {
             "branches": [self.part.tcc()], "durability": "replicated"}), 503, "unavailable")
@@ -377,6 +395,23 @@ class Interactive(Case):
         self.post("nobody/branches", self.part.tcc(name="x"), 404, "not-found")
         self.post("nobody/commit", {}, 404, "not-found")
         self.post("mine/commit", {"wait": "begun"}, 400, "bad-value")
+
+    def test_a_repeat_of_what_is_decided(self):
+        """Its state, as of what was submitted; but branches that are not compared are not done."""
+        self.part.rules["/c/confirm"] = lambda headers, body: (202, b"", {"Retry-After": "60"})
+        for at, word, state in (("a", "commit", "COMMITTED"), ("b", "abort", "ABORTED"),
+                                ("c", "commit", "COMMITTING")):
+            new, branch = {"gid": at, "mode": "interactive"}, self.part.tcc(at, name="x")
+            self.submit(new)
+            self.post(f"{at}/branches", branch)
+            self.post(f"{at}/{word}", {"wait": "decided" if at == "c" else "ended"})
+            answer = self.submit(new).json
+            self.assertEqual((answer["state"], answer["reason"]), (
+                state, "the initiator aborted it" if word == "abort" else ""))
+            self.submit({**new, "query_url": self.part.url}, 409)
+            self.submit({"gid": at, "branches": [branch]}, 409)
+            again = self.submit({**new, "branches": [branch]}, 200 if word == "abort" else 409)
+            self.assertEqual(again.json.get("code"), None if word == "abort" else "state")
 
     def test_nothing_is_begun_with_a_bad_branch(self):
         """As if it were submitted: all its branches are judged before the first is called."""

@@ -115,7 +115,7 @@ static void test_too_large(void **state) {
     REQUEST(POST "Transfer-Encoding: chunked\r\n\r\n15\r\nx", "413");
     REQUEST(POST "Transfer-Encoding: chunked\r\n\r\n14\r\n01234567890123456789\r\n1\r\nx", "413");
     REQUEST(POST "Content-Length: 20\r\n\r\n01234567890123456789", "01234567890123456789|");
-    ANSWER("HTTP/1.1 200 OK\r\n\r\n012345678901234567890", "413");
+    ANSWER("HTTP/1.0 200 OK\r\n\r\n012345678901234567890", "413");
 }
 
 static void test_answers(void **state) {
@@ -128,7 +128,10 @@ static void test_answers(void **state) {
     ANSWER("HTTP/1.1 103 Early Hints\r\nContent-Length: 1\r\n\r\nX", "400");
     ANSWER("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\nX", "|X");
     ANSWER("HTTP/1.1 100 Continue\r\n\r\nX", "|X");
-    ANSWER("HTTP/1.1 200 OK\r\n\r\nabc", "close");
+    ANSWER("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc", "close");
+    ANSWER("HTTP/1.0 200 OK\r\n\r\nabc", "close");
+    ANSWER("HTTP/1.1 200 OK\r\n\r\nabc", "400");
+    ANSWER("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nabc", "400");
     ANSWER("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nX", "a|X");
     ANSWER("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400");
     ANSWER("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", "501");
