@@ -315,12 +315,16 @@ void etx__workers_watch(etx_engine *engine) {
     etx__worker_pool *pool = engine->workers;
     pthread_mutex_lock(&pool->lock);
     int stuck = stuck_now(pool);
+    int inside = pool->inside == pool->running;
     pthread_mutex_unlock(&pool->lock);
     if (stuck) {
         etx_event event = {.size = sizeof event, .type = ETX_EVENT_WORKERS_STUCK};
         event.reason =
-            "every worker thread is in a callback that has not returned in time: no "
-            "other is called until one returns";
+            inside ? "every callback on the worker threads waits for the engine, and has not "
+                     "returned in time: what is queued finds no thread. Are transactions nested "
+                     "too deep, or workers too few?"
+                   : "every worker thread is in a callback that has not returned in time: no "
+                     "other is called until one returns";
         etx__monitor_tell(engine, &event);
     }
 }

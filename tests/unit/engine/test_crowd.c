@@ -279,13 +279,14 @@ static void one_worker_serves_all_levels(void **state) {
 
 /* What was begun before the engine started is as deep as what waits for it. */
 static void children_are_known_again(void **state) {
-    enum { MANY = 20 };
+    enum { MANY = 100 };
     struct crowd crowd;
     rig_done done = {0};
     (void)state;
-    crowd_make(&crowd, MANY, PATIENT_MS);
+    crowd_make(&crowd, 16, PATIENT_MS);
     atomic_store(&crowd.closed, 1);
     submit_nests(&crowd, MANY, 1, &done);
+    assert_true(host_wait_for(&crowd.waiting, MANY));
     assert_true(host_wait_for(&crowd.leaves, 5 * MANY));
     rig_close(crowd.engine, ETX_CLOSE_ABRUPT);
     assert_true(waiting_end(&crowd));
