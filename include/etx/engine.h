@@ -36,7 +36,7 @@ typedef struct etx_options {
     uint32_t shards;  /* engine threads, at most 16; default: processors, at most 4 */
     /* Threads for callbacks that block, at most 4096; default 16. Those whose callbacks wait for
      * the engine itself do not count: others take their place, up to 16 times as many in all, at
-     * most 1024, and end when they are not needed. */
+     * most 1024 (or these and 15), and end when they are not needed. */
     uint32_t workers;
     /* In flight, over all homes and partitions; default 1,048,576, at most 64 Mi. What other shards
      * begin at the same instant may come on top: one transaction of each. */

@@ -33,8 +33,10 @@ typedef enum etx_participant_flags {
      * callbacks" (submit, complete), and nothing that waits. Without this flag callbacks run on
      * the worker pool, one thread each, and may do what they like. One that waits for the engine
      * itself (it runs a nested transaction, asks, waits for another) keeps its thread and does not
-     * count: while calls are queued and no worker is idle, another thread takes its place, up to
-     * 16 threads for each of etx_options.workers, and 1024 in all. */
+     * count: while calls are queued and no worker is idle, another thread takes its place. Some of
+     * these are kept for what it waits for: so transactions may be nested eight deep, however many
+     * there are. Deeper than that they may have to wait for each other until the patience of one
+     * is over. There are at most 16 threads for each of etx_options.workers, and 1024 in all. */
     ETX_INLINE = 1 << 0
 } etx_participant_flags;
 

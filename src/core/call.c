@@ -73,6 +73,7 @@ static void call_one(etx__core *core,
         .timeout_ms = timeout,
         .place = branch != NULL ? branch->s.place : ETX__INITIATOR,
         .operation = operation,
+        .depth = (uint8_t)(tx->r.depth - (branch == NULL && tx->r.depth > 0)),
     };
 }
 

@@ -104,6 +104,7 @@ static void on_begin(etx__core *core, const etx__event *event) {
     }
     etx__tx *tx = entry->tx;
     tx->r.ours = 1;
+    tx->r.depth = event->depth;
     entry->begun_us = event->now.mono_us;
     tx->r.run_no = (core->own_slot << 20) | 1;
     tx->r.silent_ms = event->now.mono_ms + tx->s.resume_ms;
@@ -384,7 +385,16 @@ static void on_wait(etx__core *core, const etx__event *event) {
     etx__settle(core, entry, &event->now);
 }
 
+/* A callback waits for what may have begun without it: before this process, for one. */
+static void deepen(etx__core *core, const etx__event *event) {
+    etx__entry *entry = event->depth > 0 ? etx__entry_find(core, event->gid, event->hash) : NULL;
+    if (entry != NULL && entry->tx != NULL && entry->tx->r.depth < event->depth) {
+        entry->tx->r.depth = event->depth;
+    }
+}
+
 void etx__on_command(etx__core *core, const etx__event *event) {
+    deepen(core, event);
     if (event->type == ETX__EV_BEGIN) {
         on_begin(core, event);
     } else if (event->type == ETX__EV_ENLIST) {

@@ -78,6 +78,7 @@ typedef struct etx__event {
     etx_bytes gid;
     uint32_t hash; /* of gid: etx__core_hash */
     uint8_t old;   /* a gid made by ETX that is not new: if it is not known, it is gone */
+    uint8_t depth; /* of commands: a callback waits for this; see etx__tx_run */
     union {
         struct {
             const etx_record_begin *begin;
@@ -155,6 +156,7 @@ typedef struct etx__call {
     uint32_t timeout_ms;
     uint16_t place;
     uint8_t operation;
+    uint8_t depth; /* of its transaction; the initiator's is above its branches */
 } etx__call;
 
 /* Something to tell the monitor; what it says is durable. */

@@ -119,6 +119,9 @@ typedef struct etx__tx_run {
     uint8_t ordered; /* some branch depends on another */
     uint8_t unregistered;
     uint8_t over; /* ended: only callbacks that have not returned still borrow it */
+    /* So many callbacks wait, one for the other, the last of them for this: 0: none was heard of.
+     * At most UINT8_MAX. The runtime's, for its threads: nothing here depends on it. */
+    uint8_t depth;
 } etx__tx_run;
 
 typedef struct etx__tx {

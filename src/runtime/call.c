@@ -403,6 +403,17 @@ void etx__call_send(etx__partition *partition, const etx__call *call) {
     }
 }
 
+void etx__call_raise(const etx_tx *request) {
+    const etx__entry *entry =
+        request->depth > 0
+            ? etx__core_find(request->partition->memory->core,
+                             (etx_bytes){request->gid, request->gid_len}, request->hash)
+            : NULL;
+    if (entry != NULL && entry->tx != NULL && entry->tx->r.depth < request->depth) {
+        etx__workers_raise(request->engine, entry->tx, request->depth);
+    }
+}
+
 /* ---- answers from other threads */
 
 static etx__reply *reply_make(etx_engine *engine, const void *result, uint32_t len) {

@@ -154,6 +154,7 @@ static int send_and_wait(etx_tx **request, char *ret_gid) {
                                 "itself. Use the form with `done`");
     }
     sent->blocking = 1;
+    sent->depth = etx__workers_depth(engine, sent->gid);
     sent->waiter.kind = ETX__WAITER_REQUEST;
     sent->waiter.wait = sent->wait;
     atomic_store(&sent->driving, 1);

@@ -407,6 +407,7 @@ static void fill_event(etx_tx *request, etx__event *event) {
     event->gid = (etx_bytes){request->gid, request->gid_len};
     event->hash = request->hash;
     event->old = request->old;
+    event->depth = request->depth;
     switch (event->type) {
         case ETX__EV_BEGIN:
             event->u.begin.begin = &request->begin;
@@ -573,6 +574,7 @@ void etx__request_handle(etx_tx *request) {
     }
     etx__event event = {.type = ETX__EV_BEGIN};
     fill_event(request, &event);
+    etx__call_raise(request);
     if (begin || request->type == ETX__EV_ENLIST || request->type == ETX__EV_ABORT) {
         etx__limits_tell(partition);
     }

@@ -67,6 +67,7 @@ struct etx_tx {
     uint32_t deadline_ms; /* from submission; 0: none */
     uint8_t ask, type;    /* etx__ask, etx__event_type */
     uint8_t blocking;     /* a thread waits */
+    uint8_t depth;        /* ... one of the pool's: see etx__workers_depth */
     uint8_t shown;        /* the caller could read the gid */
     uint8_t chosen;       /* the caller chose the gid */
     uint8_t old;          /* made by ETX, and not by this handle */

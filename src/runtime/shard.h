@@ -122,6 +122,9 @@ void etx__reply_free(etx_engine *engine, etx__reply *reply);
 /* An answer to be filled: taken before a call is made, so that it can be answered. NULL: no
  * memory. */
 etx__reply *etx__reply_spare(etx_engine *engine);
+/* A callback waits for this request's transaction: its calls that wait for a thread come before
+ * others. */
+void etx__call_raise(const etx_tx *request);
 /* Forgets the inline calls that were not made. */
 void etx__shard_drop_calls(etx__shard *shard);
 
@@ -143,6 +146,11 @@ uint32_t etx__workers_stop(etx_engine *engine, uint64_t until_us);
 void etx__workers_free(etx_engine *engine);
 /* Is this thread one of the pool's? */
 int etx__workers_inside(const etx_engine *engine);
+/* How deep is the transaction that this thread is about to wait for? One more than what its
+ * callback is called for; 0: the thread is none of the pool's. */
+uint8_t etx__workers_depth(const etx_engine *engine, const char *gid);
+/* So deep are the queued calls of this transaction from now on. */
+void etx__workers_raise(etx_engine *engine, const etx__tx *tx, uint8_t depth);
 /* A callback on this thread, one of the pool's, waits for the engine, until the second: another
  * thread may take its place. */
 void etx__workers_wait_begins(etx_engine *engine);

@@ -195,6 +195,18 @@ int etx__workers_inside(const etx_engine *engine) {
     return 0;
 }
 
+uint8_t etx__workers_depth(const etx_engine *engine, const char *gid) {
+    (void)engine;
+    (void)gid;
+    return 0;
+}
+
+void etx__workers_raise(etx_engine *engine, const etx__tx *tx, uint8_t depth) {
+    (void)engine;
+    (void)tx;
+    (void)depth;
+}
+
 void etx__workers_again(etx_engine *engine) {
     (void)engine;
 }
