@@ -264,10 +264,10 @@ static void a_full_home_is_not_well(void **state) {
     atomic_store(&shop.first.full, 1);
     branch.participant = "bank";
     branch.name = "a";
+    branch.flags = ETX_BY_INITIATOR;
     rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
     rig_log_fail(&shop.first, RIG_NOT_WRITTEN, 1);
-    branch.name = "b";
-    rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
+    rig_must(shop.engine, etx_tx_result(tx, "a", ETX_DONE, "", 0, NULL), "result");
     taken_up(&shop);
     assert_int_equal(etx_engine_home_status(shop.engine, 0, &status), 0);
     assert_int_equal(status.usable, 0);

@@ -47,7 +47,6 @@ static void enlist(struct shop *shop, const char *name) {
     etx_branch branch = ETX_BRANCH_INIT;
     branch.participant = "bank";
     branch.name = name;
-    branch.kind = ETX_SAGA;
     branch.flags = ETX_BY_INITIATOR;
     rig_must(shop->engine, etx_tx_enlist(shop->begun, &branch), "enlist");
 }
@@ -193,7 +192,6 @@ static void what_has_begun_grows_no_more(void **state) {
         }
         branch.participant = "bank";
         branch.name = "b";
-        branch.kind = ETX_SAGA;
         branch.flags = ETX_BY_INITIATOR;
         assert_int_equal(etx_tx_enlist(shop.begun, &branch), ETX_EFULL);
         etx_engine_message(shop.engine, message, sizeof message);
