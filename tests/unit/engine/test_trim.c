@@ -157,17 +157,12 @@ static uint64_t moves(etx_engine *engine) {
     return metrics.moves;
 }
 
-/* Moves that were begun while there was room are not made in what those in flight need once there
- * is none: they go on when there is. */
-static void moves_leave_room_for_decisions(void **state) {
-    enum { LIVE = 340, ENDING = 10, DEADLINE_MS = 600000 };
+enum { CROWD = 340 };
+
+static void make_live(struct shop *shop, etx_tx **live) {
+    enum { DEADLINE_MS = 600000 };
     static const char bytes[4096];
-    static etx_tx *live[LIVE];
-    struct shop shop;
-    etx_home_status status = {.size = sizeof status};
-    (void)state;
-    shop_make(&shop, 50);
-    for (int i = 0; i < LIVE; i++) {
+    for (int i = 0; i < CROWD; i++) {
         etx_tx_options options = ETX_TX_OPTIONS_INIT;
         etx_branch branch = ETX_BRANCH_INIT;
         options.deadline_ms = DEADLINE_MS;
@@ -175,9 +170,42 @@ static void moves_leave_room_for_decisions(void **state) {
         branch.name = "a";
         branch.payload = bytes;
         branch.payload_len = sizeof bytes;
-        rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &live[i]), "begin");
-        rig_must(shop.engine, etx_tx_enlist(live[i], &branch), "enlist");
+        rig_must(shop->engine, etx_tx_begin(shop->engine, &options, &live[i]), "begin");
+        rig_must(shop->engine, etx_tx_enlist(live[i], &branch), "enlist");
     }
+}
+
+/* Little is left, and more may come or not: no batch has moves for more than a part of that,
+ * however large it is itself. */
+static void moves_fit_into_what_is_left(void **state) {
+    enum { LEFT = 64 * 1024, LARGE = 200 * 1024, PUTS = 3, ROUNDS = 4, EACH = LEFT / 2 / 4096 + 1 };
+    etx_tx *live[CROWD];
+    struct shop shop;
+    (void)state;
+    shop_make(&shop, 50);
+    atomic_store(&shop.log.room, LEFT);
+    make_live(&shop, live);
+    while (moves(shop.engine) == 0) {
+        busy(&shop, 1, LARGE);
+    }
+    busy(&shop, ROUNDS - 1, LARGE);
+    assert_true(moves(shop.engine) <= ROUNDS * PUTS * EACH);
+    for (int i = 0; i < CROWD; i++) {
+        rig_must(shop.engine, etx_tx_abort(live[i], NULL), "abort");
+    }
+    shop_end(&shop);
+}
+
+/* Moves that were begun while there was room are not made in what those in flight need once there
+ * is none: they go on when there is. */
+static void moves_leave_room_for_decisions(void **state) {
+    enum { ENDING = 10 };
+    etx_tx *live[CROWD];
+    struct shop shop;
+    etx_home_status status = {.size = sizeof status};
+    (void)state;
+    shop_make(&shop, 50);
+    make_live(&shop, live);
     while (moves(shop.engine) == 0) {
         busy(&shop, 1, 16 * 1024);
     }
@@ -196,7 +224,7 @@ static void moves_leave_room_for_decisions(void **state) {
     assert_int_equal(moves(shop.engine), before);
     assert_int_equal(trims(shop.engine), 0);
     atomic_store(&shop.log.full, 0);
-    for (int i = ENDING; i < LIVE; i++) {
+    for (int i = ENDING; i < CROWD; i++) {
         rig_must(shop.engine, etx_tx_abort(live[i], NULL), "abort");
     }
     busy(&shop, 100, 16 * 1024);
@@ -379,6 +407,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_segments_go_and_live_ones_stay),
         cmocka_unit_test(a_full_log_gives_back_what_is_dead),
+        cmocka_unit_test(moves_fit_into_what_is_left),
         cmocka_unit_test(moves_leave_room_for_decisions),
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
