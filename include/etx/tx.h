@@ -140,7 +140,7 @@ ETX_API int etx_tx_attach(etx_engine *engine, const char *gid, uint64_t run, etx
  * other content: ETX_ECONFLICT (depends_on is not compared). An error leaves the transaction as it
  * was, without that branch. ETX_ESTATE: decided, or past the deadline, or the run number is
  * superseded. ETX_EINVALID: over a limit, it depends on what is not enlisted, or XA in a volatile
- * home. etx_engine_message says it in words. */
+ * home. ETX_EFULL: no space is left but for decisions. etx_engine_message says it in words. */
 ETX_API int etx_tx_enlist(etx_tx *tx, const etx_branch *branch);
 /* Records the forward result of a branch that the initiator does itself. The first stands: what
  * a later call says is ignored, and *ret_reply (may be NULL) is the first. ETX_REFUSED aborts
@@ -154,7 +154,7 @@ ETX_API int etx_tx_result(etx_tx *tx,
 /* A child's Try is answered: from here on it has no deadline, and only its parent decides, or an
  * operator by force. Repeated: nothing happens. ETX_ESTATE: not all its forward operations are
  * done, its deadline has passed, or it is decided (etx_query says how): see "Nested transactions"
- * in docs/guarantees.md for what the parent is to hear then. */
+ * in docs/guarantees.md for what the parent is to hear then. ETX_EFULL: as enlist. */
 ETX_API int etx_tx_hold(etx_tx *tx);
 /* What commit and abort of this handle wait for, instead of options.wait of begin (attach: ENDED).
  * 0: ENDED. Memory only. Errors: ETX_EINVALID (no handle, a wait that is none). From inline

@@ -310,6 +310,7 @@ static int keep_others(etx__partition *partition,
     }
     entry = etx__core_find(partition->memory->core, record->gid, etx__core_hash(record->gid));
     count(sieve->batch, record, entry != NULL ? entry->kind : 0);
+    sieve->batch->moves += record->type == ETX_RECORD_MOVE ? raw.len : 0;
     memmove(sieve->batch->bytes + sieve->len, raw.data, raw.len);
     sieve->len += raw.len;
     return 0;

@@ -345,3 +345,13 @@ int etx__branches_settle(etx_tx *tx) {
     tx->begin.branches = tx->branch;
     return any_given ? check_cycles(tx) : 0;
 }
+
+int etx__branch_known(const etx__tx *tx, etx_bytes name) {
+    for (uint16_t i = 0; i < tx->s.branch_count; i++) {
+        const etx__branch_state *branch = &tx->branch[i]->s;
+        if (branch->name_len == name.len && memcmp(branch->name, name.data, name.len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}

@@ -287,13 +287,7 @@ static void fill_outcome(etx__partition *partition,
 static void name_missing(const etx_tx *request, const etx__tx *tx, char *reason) {
     const etx__named *named = &request->named[0];
     for (uint16_t i = 0; i < named->count; i++) {
-        int found = 0;
-        for (uint16_t b = 0; b < tx->s.branch_count; b++) {
-            const etx__branch_state *branch = &tx->branch[b]->s;
-            found |= branch->name_len == named->name[i].len &&
-                     memcmp(branch->name, named->name[i].data, branch->name_len) == 0;
-        }
-        if (!found) {
+        if (!etx__branch_known(tx, named->name[i])) {
             snprintf(reason, ETX_REASON_MAX + 1,
                      "branch %.64s: depends_on names %.64s, which is not enlisted before",
                      (const char *)request->branch[0].name.data, (const char *)named->name[i].data);
@@ -381,6 +375,11 @@ static void refuse_large(etx_tx *request, size_t bound, size_t most) {
     etx__request_refuse(request, ETX_EINVALID, why);
 }
 
+static const etx__entry *entry_of(const etx_tx *request) {
+    return etx__core_find(request->partition->memory->core,
+                          (etx_bytes){request->gid, request->gid_len}, request->hash);
+}
+
 /* Does all that may follow from it find room, and its decision later? Else it has not happened. */
 static int has_room(const etx_tx *request, size_t bound) {
     etx__partition *partition = request->partition;
@@ -388,8 +387,7 @@ static int has_room(const etx_tx *request, size_t bound) {
     if (begin && !request->chosen && !request->old) {
         return etx__room_make(partition, bound + etx__need_of(partition, NULL), 1);
     }
-    const etx__entry *entry = etx__core_find(
-        partition->memory->core, (etx_bytes){request->gid, request->gid_len}, request->hash);
+    const etx__entry *entry = entry_of(request);
     size_t need = etx__need_of(partition, entry != NULL ? entry->tx : NULL) + bound;
     if (request->type == ETX__EV_ENLIST) {
         etx_record record = {.type = ETX_RECORD_ENLIST, .gid = {request->gid, request->gid_len}};
@@ -488,10 +486,22 @@ static int set_waiter(etx_tx *request, etx__event *event) {
 /* Could it begin something? Not what repeats the begin of a gid that is known, or gone: that is
  * answered as it stands, whatever there is room for. */
 static int could_begin(const etx_tx *request) {
-    const etx__core *core = request->partition->memory->core;
-    return !request->old &&
-           (!request->chosen || etx__core_find(core, (etx_bytes){request->gid, request->gid_len},
-                                               request->hash) == NULL);
+    return !request->old && (!request->chosen || entry_of(request) == NULL);
+}
+
+/* Would it add to the log what is no decision, result or end? What is left in a full one is for
+ * those. What is there already is answered as it stands. */
+static int adds(const etx_tx *request) {
+    const etx__entry *entry = entry_of(request);
+    if (request->ask != ETX__ASK_CORE || request->type == ETX__EV_BEGIN) {
+        return request->ask == ETX__ASK_CORE && could_begin(request);
+    }
+    int active = entry != NULL && entry->tx != NULL && entry->state == ETX_ACTIVE;
+    if (request->type == ETX__EV_HOLD) {
+        return active && !(entry->marks & ETX_MARK_HELD);
+    }
+    return active && request->type == ETX__EV_ENLIST &&
+           !etx__branch_known(entry->tx, request->branch[0].name);
 }
 
 /* A gid that is chosen, and names no home: do other nodes look for it elsewhere? */
@@ -551,7 +561,7 @@ void etx__request_handle(etx_tx *request) {
         return;
     }
     size_t bound = begin ? begin_bound(request) : 0;
-    if (begin && etx__partition_is_full(partition) && could_begin(request)) {
+    if (etx__partition_is_full(partition) && adds(request)) {
         char why[ETX_REASON_MAX + 1];
         etx__home_why(partition->home, why, sizeof why);
         etx__request_refuse(request, ETX_EFULL, why);

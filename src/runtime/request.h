@@ -171,6 +171,8 @@ void etx__ending_tell(etx__partition *partition, const etx__entry *entry, const 
 /* ---- the builder */
 /* Adds a branch, its names unresolved. */
 int etx__branch_add(etx_tx *tx, const etx_branch *branch);
+/* Is a branch of that name enlisted? */
+int etx__branch_known(const etx__tx *tx, etx_bytes name);
 /* Was one refused? Its error then, and its reason in outcome->reason. */
 int etx__branches_refused(etx_tx *tx);
 /* Resolves names, checks for cycles, fills `begin`. outcome->reason says what is wrong. */

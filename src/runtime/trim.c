@@ -13,7 +13,12 @@
  *
  * A log that is full does not wait for that much: what can go goes, as long as it gives back what
  * the log trims at once, and its moves fit twice into what is left there, which is the reserve of
- * those that have begun. Nobody need come for it: no batch brings the moves then. */
+ * those that have begun. Nobody need come for it: no batch brings the moves then.
+ *
+ * Moves stand before the decisions of their batch: a batch with more of them than there is room for
+ * would hold these up as well. So where less is left than a batch may take, it has moves for a part
+ * of that at most; and a log that is full keeps what those need that are in flight, each put alone:
+ * its decision and its end. */
 
 enum {
     LITTLE = 4 * 1024 * 1024, /* bytes of records, unless the adapter says otherwise */
@@ -21,7 +26,9 @@ enum {
     APART = 8,                /* marks: a part of it */
     MOVES = 4 * 1024,         /* bytes of moves beside what a batch has itself */
     FULL_MOVES = 32 * 1024,   /* ... in a log that is full */
-    FULL_ROOM = 128 * 1024    /* bytes left in it, beside its moves */
+    FULL_ROOM = 128 * 1024,   /* bytes left in it, beside its moves */
+    ROOM_PART = 2,            /* what is left: a part of it for the moves of one batch */
+    ALONE = 2                 /* puts that one in flight may need */
 };
 
 static uint64_t little(const etx__partition *partition) {
@@ -99,11 +106,26 @@ static void begin_moves(etx__partition *partition, const etx__mark *mark) {
     etx__partition_own_again(partition);
 }
 
+/* May the forming batch have more moves? As long as it fits into what is left. */
+static int finds_room(const etx__partition *partition) {
+    if (partition->unit == 0) {
+        return 1; /* nobody knows what is left */
+    }
+    uint64_t kept =
+        FULL_ROOM + (uint64_t)partition->memory->core->live * ALONE * partition->home->info.block;
+    if (partition->full && partition->room < kept) {
+        return 0;
+    }
+    return partition->room >= partition->unit || partition->last == NULL ||
+           partition->last->moves < partition->room / ROOM_PART;
+}
+
 static void go_on_moving(etx__partition *partition, size_t bytes) {
     const etx__core *core = partition->memory->core;
     uint64_t before = 0;
     size_t most = partition->full && bytes < FULL_MOVES ? FULL_MOVES : bytes + MOVES;
-    while (core->seq != before && (partition->last == NULL || partition->last->len < most)) {
+    while (core->seq != before && (partition->last == NULL || partition->last->len < most) &&
+           finds_room(partition)) {
         enum { MANY = 64 }; /* moves of what has ended, in one step */
         uint32_t oldest = core->oldest != 0 ? core->oldest - 1 : ETX__NOBODY;
         if (!etx__room_make(

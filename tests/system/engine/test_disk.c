@@ -43,14 +43,19 @@ static etx_tx *bulky(etx_engine *engine, const void *bytes, size_t len) {
     return tx;
 }
 
-/* In a mount namespace of its own. 0: done; 77: not allowed here. */
+/* In a mount namespace of its own. */
+static bool small_disk(const char *path, const char *size) {
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("etx-test", path, "tmpfs", 0, size) == 0;
+}
+
+/* 0: done; 77: not allowed here. */
 static int full_disk(const char *path) {
     rig_bank bank;
     char url[HOST_PATH_MAX + 64];
     etx_outcome outcome = ETX_OUTCOME_INIT;
     static char bytes[32 * 1024];
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("etx-test", path, "tmpfs", 0, "size=24m") != 0) {
+    if (!small_disk(path, "size=24m")) {
         return 77;
     }
     snprintf(url, sizeof url, "file:%s/log?segment=1M&partitions=1", path);
@@ -99,17 +104,103 @@ static int in_child(int (*body)(const char *), const char *path) {
     return WEXITSTATUS(status);
 }
 
-static void a_full_disk(void **state) {
+static void on_a_small_disk(int (*body)(const char *)) {
     host_dir dir;
-    (void)state;
     host_dir_make(&dir);
-    int rc = in_child(full_disk, dir.path);
+    int rc = in_child(body, dir.path);
     host_dir_remove(&dir);
     if (rc == 77) {
         print_message("skipped: a small file system cannot be mounted here (needs root)\n");
         skip();
     }
     assert_int_equal(rc, 0);
+}
+
+static void a_full_disk(void **state) {
+    (void)state;
+    on_a_small_disk(full_disk);
+}
+
+static etx_reply agree(etx_call *call, void *user) {
+    (void)call;
+    (void)user;
+    return ETX_DONE;
+}
+
+struct crowd {
+    atomic_uint out, refused, other;
+};
+
+static void take(int rc, const etx_outcome *outcome, void *user) {
+    struct crowd *crowd = user;
+    (void)outcome;
+    atomic_fetch_add(&crowd->refused, rc == ETX_EFULL);
+    atomic_fetch_add(&crowd->other, rc != 0 && rc != ETX_EFULL);
+    atomic_fetch_sub(&crowd->out, 1);
+}
+
+/* Whether it was taken. */
+static bool submit_bulky(etx_engine *engine, struct crowd *crowd) {
+    enum { STEPS = 3 };
+    static const char bytes[4000];
+    etx_tx *tx = NULL;
+    int rc = etx_tx_new(engine, NULL, &tx);
+    for (int i = 0; rc == 0 && i < STEPS; i++) {
+        rc = etx_tx_add(tx, "a", bytes, sizeof bytes);
+    }
+    atomic_fetch_add(&crowd->out, 1);
+    rc = rc != 0 ? rc : etx_tx_submit(tx, take, crowd);
+    if (rc != 0) {
+        rig_check(rc == ETX_EFULL);
+        atomic_fetch_sub(&crowd->out, 1);
+    }
+    return rc == 0;
+}
+
+/* Nobody frees any space: all are answered, and what has begun has ended. */
+static int filled_by_the_log(const char *path) {
+    enum { WIDE = 64, FULL = 100 };
+    struct crowd crowd = {0};
+    char url[HOST_PATH_MAX + 64];
+    etx_options options = rig_options();
+    etx_participant participant = ETX_PARTICIPANT_INIT;
+    if (!small_disk(path, "size=16m")) {
+        return 77;
+    }
+    snprintf(url, sizeof url, "file:%s/log?segment=1M&partitions=1", path);
+    options.durability = ETX_VOLATILE;
+    etx_engine *engine = rig_engine(&options, url, NULL);
+    participant.name = "a";
+    participant.flags = ETX_INLINE;
+    participant.forward = participant.commit = participant.undo = agree;
+    rig_must(engine, etx_engine_register(engine, &participant), "register");
+    rig_start(engine);
+    uint64_t end = host_now_ms() + 60000;
+    unsigned refused = 0;
+    while (refused + crowd.refused < FULL && host_now_ms() < end) {
+        if (crowd.out >= WIDE) {
+            usleep(100);
+        } else if (!submit_bulky(engine, &crowd)) {
+            refused++;
+            usleep(100);
+        }
+    }
+    rig_check(refused + crowd.refused >= FULL);
+    end = host_now_ms() + 20000;
+    while (crowd.out > 0 && host_now_ms() < end) {
+        usleep(1000);
+    }
+    rig_check(crowd.out == 0 && crowd.other == 0);
+    rig_close(engine, ETX_CLOSE_FINISH);
+    return 0;
+}
+
+/* How it comes to be full differs: now and again the last that fits is not what is put next. */
+static void a_disk_that_the_log_fills(void **state) {
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        on_a_small_disk(filled_by_the_log);
+    }
 }
 
 /* It does not start, and says where and `word`. */
@@ -229,9 +320,8 @@ static void two_processes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_disk),
-        cmocka_unit_test(a_read_only_directory),
-        cmocka_unit_test(a_log_of_another_account),
+        cmocka_unit_test(a_full_disk),           cmocka_unit_test(a_disk_that_the_log_fills),
+        cmocka_unit_test(a_read_only_directory), cmocka_unit_test(a_log_of_another_account),
         cmocka_unit_test(two_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

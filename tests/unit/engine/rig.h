@@ -34,6 +34,7 @@ typedef struct rig_log {
     _Atomic int fault;            /* rig_fault of the puts to come */
     _Atomic int times;            /* so many puts fail; below 0: all */
     _Atomic int full;             /* what `space` says */
+    _Atomic uint64_t room;        /* ... so much is left; 0: what the log says */
     _Atomic int reopen_rc;
     _Atomic int trim_rc;
     atomic_uint faults, puts, reopened, trims, hanging, closed;

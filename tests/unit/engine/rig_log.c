@@ -198,6 +198,10 @@ static int faulty_space(etx_log *head, uint32_t partition, etx_log_space *ret_sp
     int rc = log->ops->space(log->inner, partition, ret_space);
     pthread_mutex_unlock(&log->lock);
     ret_space->full = (uint8_t)atomic_load(&log->full);
+    uint64_t room = atomic_load(&log->room);
+    if (room > 0) {
+        ret_space->bytes_total = ret_space->bytes_used + room;
+    }
     return rc;
 }
 

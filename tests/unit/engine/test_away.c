@@ -261,13 +261,16 @@ static void a_full_home_is_not_well(void **state) {
     shop_make(&shop, 1, 0);
     options.gid = "begun";
     rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
-    atomic_store(&shop.first.full, 1);
     branch.participant = "bank";
+    branch.flags = ETX_BY_INITIATOR;
     branch.name = "a";
     rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
-    rig_log_fail(&shop.first, RIG_NOT_WRITTEN, 1);
     branch.name = "b";
     rig_must(shop.engine, etx_tx_enlist(tx, &branch), "enlist");
+    atomic_store(&shop.first.full, 1);
+    rig_must(shop.engine, etx_tx_result(tx, "a", ETX_DONE, "", 0, NULL), "result");
+    rig_log_fail(&shop.first, RIG_NOT_WRITTEN, 1);
+    rig_must(shop.engine, etx_tx_result(tx, "b", ETX_DONE, "", 0, NULL), "result");
     taken_up(&shop);
     assert_int_equal(etx_engine_home_status(shop.engine, 0, &status), 0);
     assert_int_equal(status.usable, 0);

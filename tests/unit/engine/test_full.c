@@ -42,6 +42,15 @@ static void shop_make(struct shop *shop) {
     rig_must(shop->engine, etx_tx_begin(shop->engine, &begin, &shop->begun), "begin");
 }
 
+/* A step of "begun" that its initiator does, while there is room. */
+static void enlist(struct shop *shop, const char *name) {
+    etx_branch branch = ETX_BRANCH_INIT;
+    branch.participant = "bank";
+    branch.name = name;
+    branch.flags = ETX_BY_INITIATOR;
+    rig_must(shop->engine, etx_tx_enlist(shop->begun, &branch), "enlist");
+}
+
 static void shop_end(struct shop *shop) {
     rig_log_fail(&shop->first, RIG_WELL, 0);
     rig_close(shop->engine, ETX_CLOSE_FINISH);
@@ -106,15 +115,11 @@ static void a_small_put_makes_no_room(void **state) {
     char id[ETX_HOME_ID_LEN + 1];
     (void)state;
     shop_make(&shop);
+    enlist(&shop, "a");
     crowd(&shop);
-    etx_branch branch = ETX_BRANCH_INIT;
-    rig_order order = {1, 'D'};
-    branch.participant = "bank";
-    branch.name = "a";
-    branch.payload = &order;
-    branch.payload_len = sizeof order;
     unsigned puts = shop.first.puts;
-    rig_must(shop.engine, etx_tx_enlist(shop.begun, &branch), "what has begun goes on");
+    rig_must(shop.engine, etx_tx_result(shop.begun, "a", ETX_DONE, "", 0, NULL),
+             "what has begun goes on");
     assert_true(host_wait_for(&shop.first.puts, puts + 3));
     assert_int_equal(first_of(&shop).usable, 0);
     assert_non_null(strstr(first_of(&shop).why, "no space"));
@@ -146,17 +151,19 @@ static void what_has_begun_comes_first(void **state) {
     char payload[350] = "";
     (void)state;
     shop_make(&shop);
+    for (int i = 0; i < 60; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "b%d", i);
+        enlist(&shop, name);
+    }
     crowd(&shop);
     assert_true(host_wait_for(&shop.first.faults, shop.first.faults + 1));
     for (int i = 0; i < 60; i++) { /* before a put that is larger is tried again, and refused */
-        etx_branch branch = ETX_BRANCH_INIT;
         char name[8];
         snprintf(name, sizeof name, "b%d", i);
-        branch.participant = "bank";
-        branch.name = name;
-        branch.payload = payload;
-        branch.payload_len = sizeof payload;
-        rig_must(shop.engine, etx_tx_enlist(shop.begun, &branch), "enlist");
+        rig_must(shop.engine,
+                 etx_tx_result(shop.begun, name, ETX_DONE, payload, sizeof payload, NULL),
+                 "result");
     }
     assert_true(sizeof payload * 60 > 2 * ROOM);
     assert_int_equal(first_of(&shop).usable, 0);
@@ -164,6 +171,44 @@ static void what_has_begun_comes_first(void **state) {
     rig_must(shop.engine, etx_tx_abort(shop.begun, &outcome), "abort");
     assert_int_equal(outcome.state, ETX_ABORTED);
     shop_end(&shop);
+}
+
+/* What is left there is for what must be written: no branch is added, and nothing is held that is
+ * not yet. What was said before is answered as it stands; results and the decision are taken. */
+static void what_has_begun_grows_no_more(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_branch branch = ETX_BRANCH_INIT;
+    char message[256];
+    (void)state;
+    for (int says_so = 0; says_so < 2; says_so++) {
+        shop_make(&shop);
+        enlist(&shop, "a");
+        if (says_so) {
+            atomic_store(&shop.first.full, 1);
+            assert_int_equal(run_large(&shop, NULL, &outcome), 0);
+        } else {
+            crowd(&shop);
+        }
+        branch.participant = "bank";
+        branch.name = "b";
+        branch.flags = ETX_BY_INITIATOR;
+        assert_int_equal(etx_tx_enlist(shop.begun, &branch), ETX_EFULL);
+        etx_engine_message(shop.engine, message, sizeof message);
+        assert_non_null(strstr(message, "space"));
+        assert_int_equal(etx_tx_hold(shop.begun), ETX_EFULL);
+        enlist(&shop, "a");
+        branch.name = "a";
+        branch.payload = "other";
+        branch.payload_len = 5;
+        assert_int_equal(etx_tx_enlist(shop.begun, &branch), ETX_ECONFLICT);
+        branch.payload_len = 0;
+        rig_must(shop.engine, etx_tx_result(shop.begun, "a", ETX_DONE, "", 0, NULL), "result");
+        rig_must(shop.engine, etx_tx_commit(shop.begun, &outcome), "commit");
+        assert_int_equal(outcome.state, ETX_COMMITTED);
+        atomic_store(&shop.first.full, 0);
+        shop_end(&shop);
+    }
 }
 
 /* It was full again soon after there was room: then more is written before it is believed. */
@@ -234,6 +279,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_put_makes_no_room),
         cmocka_unit_test(what_has_begun_comes_first),
+        cmocka_unit_test(what_has_begun_grows_no_more),
         cmocka_unit_test(a_relapse_is_believed_later),
         cmocka_unit_test(a_log_that_says_so_is_believed),
         cmocka_unit_test(a_lease_without_room),

@@ -151,6 +151,87 @@ static void a_full_log_gives_back_what_is_dead(void **state) {
     shop_end(&shop);
 }
 
+static uint64_t moves(etx_engine *engine) {
+    etx_metrics metrics = {.size = sizeof metrics};
+    assert_int_equal(etx_engine_metrics(engine, &metrics), 0);
+    return metrics.moves;
+}
+
+enum { CROWD = 340 };
+
+static void make_live(struct shop *shop, etx_tx **live) {
+    enum { DEADLINE_MS = 600000 };
+    static const char bytes[4096];
+    for (int i = 0; i < CROWD; i++) {
+        etx_tx_options options = ETX_TX_OPTIONS_INIT;
+        etx_branch branch = ETX_BRANCH_INIT;
+        options.deadline_ms = DEADLINE_MS;
+        branch.participant = "bank";
+        branch.name = "a";
+        branch.payload = bytes;
+        branch.payload_len = sizeof bytes;
+        rig_must(shop->engine, etx_tx_begin(shop->engine, &options, &live[i]), "begin");
+        rig_must(shop->engine, etx_tx_enlist(live[i], &branch), "enlist");
+    }
+}
+
+/* Little is left, and more may come or not: no batch has moves for more than a part of that,
+ * however large it is itself. */
+static void moves_fit_into_what_is_left(void **state) {
+    enum { LEFT = 64 * 1024, LARGE = 200 * 1024, PUTS = 3, ROUNDS = 4, EACH = LEFT / 2 / 4096 + 1 };
+    etx_tx *live[CROWD];
+    struct shop shop;
+    (void)state;
+    shop_make(&shop, 50);
+    atomic_store(&shop.log.room, LEFT);
+    make_live(&shop, live);
+    while (moves(shop.engine) == 0) {
+        busy(&shop, 1, LARGE);
+    }
+    busy(&shop, ROUNDS - 1, LARGE);
+    assert_true(moves(shop.engine) <= ROUNDS * PUTS * EACH);
+    for (int i = 0; i < CROWD; i++) {
+        rig_must(shop.engine, etx_tx_abort(live[i], NULL), "abort");
+    }
+    shop_end(&shop);
+}
+
+/* Moves that were begun while there was room are not made in what those in flight need once there
+ * is none: they go on when there is. */
+static void moves_leave_room_for_decisions(void **state) {
+    enum { ENDING = 10 };
+    etx_tx *live[CROWD];
+    struct shop shop;
+    etx_home_status status = {.size = sizeof status};
+    (void)state;
+    shop_make(&shop, 50);
+    make_live(&shop, live);
+    while (moves(shop.engine) == 0) {
+        busy(&shop, 1, 16 * 1024);
+    }
+    assert_int_equal(trims(shop.engine), 0);
+    atomic_store(&shop.log.full, 1);
+    rig_must(shop.engine, etx_tx_abort(live[0], NULL), "abort");
+    uint64_t end = host_now_ms() + 60000;
+    do {
+        assert_int_equal(etx_engine_home_status(shop.engine, 0, &status), 0);
+    } while (status.usable && host_now_ms() < end);
+    assert_int_equal(status.usable, 0);
+    uint64_t before = moves(shop.engine);
+    for (int i = 1; i < ENDING; i++) {
+        rig_must(shop.engine, etx_tx_abort(live[i], NULL), "abort");
+    }
+    assert_int_equal(moves(shop.engine), before);
+    assert_int_equal(trims(shop.engine), 0);
+    atomic_store(&shop.log.full, 0);
+    for (int i = ENDING; i < CROWD; i++) {
+        rig_must(shop.engine, etx_tx_abort(live[i], NULL), "abort");
+    }
+    busy(&shop, 100, 16 * 1024);
+    assert_true(rig_trimmed(shop.engine, 1));
+    shop_end(&shop);
+}
+
 static void note_claim(const etx_slot *slot, const etx_record *record, void *user) {
     if (record->type == ETX_RECORD_OWN) {
         assert_int_equal(record->u.own.nonce, slot->nonce);
@@ -326,6 +407,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_segments_go_and_live_ones_stay),
         cmocka_unit_test(a_full_log_gives_back_what_is_dead),
+        cmocka_unit_test(moves_fit_into_what_is_left),
+        cmocka_unit_test(moves_leave_room_for_decisions),
         cmocka_unit_test(a_failed_trim_is_made_up_for),
         cmocka_unit_test(moves_that_fill_batches),
         cmocka_unit_test(moves_do_not_breed_moves),
