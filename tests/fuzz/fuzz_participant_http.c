@@ -103,7 +103,8 @@ static void check_body(const uint8_t *data, size_t size) {
     const etx_http_branch branch = {.size = sizeof branch, .payload = {data, half}};
     etx__http_text body = {0};
     etx__http_body(&branch, 1, results, 2, &body);
-    json_t *value = json_loadb(body.bytes, body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *value =
+        json_loadb(body.bytes, body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
     fuzz_check(value != NULL);
     json_decref(value);
     free(body.bytes);
