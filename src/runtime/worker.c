@@ -377,17 +377,28 @@ void etx__workers_free(etx_engine *engine) {
     }
 }
 
-int etx__workers_inside(const etx_engine *engine) {
-    etx__worker_pool *pool = engine->workers;
-    int inside = 0;
+/* Finds this thread's own call; the pool's lock is held if there is one. */
+static const running *lock_own(etx__worker_pool *pool) {
+    const running *call;
     if (pool == NULL || atomic_load_explicit(&pool->running, memory_order_relaxed) == 0) {
-        return 0; /* this thread would have seen its own call */
+        return NULL; /* this thread would have seen its own call */
     }
     pthread_mutex_lock(&pool->lock);
-    for (const running *call = pool->calls; call != NULL; call = call->next) {
-        inside |= pthread_equal(call->thread, pthread_self()) != 0;
+    call = pool->calls;
+    while (call != NULL && !pthread_equal(call->thread, pthread_self())) {
+        call = call->next;
     }
-    pthread_mutex_unlock(&pool->lock);
+    if (call == NULL) {
+        pthread_mutex_unlock(&pool->lock);
+    }
+    return call;
+}
+
+int etx__workers_inside(const etx_engine *engine) {
+    int inside = lock_own(engine->workers) != NULL;
+    if (inside) {
+        pthread_mutex_unlock(&engine->workers->lock);
+    }
     return inside;
 }
 
@@ -399,18 +410,12 @@ static uint8_t depth_beneath(const etx__call *call, const char *gid) {
 }
 
 uint8_t etx__workers_depth(const etx_engine *engine, const char *gid) {
-    etx__worker_pool *pool = engine->workers;
+    const running *call = lock_own(engine->workers);
     uint8_t depth = 0;
-    if (pool == NULL || atomic_load_explicit(&pool->running, memory_order_relaxed) == 0) {
-        return 0; /* this thread would have seen its own call */
+    if (call != NULL) {
+        depth = depth_beneath(&call->due->call, gid);
+        pthread_mutex_unlock(&engine->workers->lock);
     }
-    pthread_mutex_lock(&pool->lock);
-    for (const running *call = pool->calls; call != NULL; call = call->next) {
-        if (pthread_equal(call->thread, pthread_self())) {
-            depth = depth_beneath(&call->due->call, gid);
-        }
-    }
-    pthread_mutex_unlock(&pool->lock);
     return depth;
 }
 
