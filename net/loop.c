@@ -25,7 +25,9 @@ enum {
     SHORT_US = 200,
     SLEPT_US = 50,
     CROWDED_US = 500,
-    CROWDED_FOR_US = 1000000
+    POLL_PAUSE_FIRST_US = 10000,
+    POLL_PAUSE_CAP_US = 1000000,
+    POLL_SOON_US = 100000
 };
 
 struct net_loop {
@@ -42,6 +44,7 @@ struct net_loop {
     uint64_t told_us; /* when epoll told the events of this turn */
     uint32_t poll_us; /* it looks for so long before it sleeps */
     uint64_t polls_from_us;
+    uint64_t poll_pause_us; /* so long it did not, the last time */
     int turning;
     net_task *deferred;
     net_task **deferred_end;
@@ -226,7 +229,8 @@ static int sleep_for_events(net_loop *loop, int timeout_ms) {
 
 /* Looks again and again for as long as it may, and no longer than it would have slept. Whoever goes
  * first and keeps the processor wants more of it than is left over: for a while it is not polled
- * then, since each look would cost what the scheduler gives to others in one piece. */
+ * then, since each look would cost what the scheduler gives to others in one piece; and for twice
+ * as long if they do so again soon. */
 static int poll_busily(net_loop *loop, uint64_t since_us, int timeout_ms) {
     uint64_t most = loop->poll_us;
     uint64_t now_us = since_us;
@@ -240,7 +244,10 @@ static int poll_busily(net_loop *loop, uint64_t since_us, int timeout_ms) {
         count = look_for_events(loop);
         now_us = clock_us();
         if (now_us - before_us > CROWDED_US) {
-            loop->polls_from_us = now_us + CROWDED_FOR_US;
+            int soon = now_us < loop->polls_from_us + loop->poll_pause_us + POLL_SOON_US;
+            uint64_t pause_us = soon ? 2 * loop->poll_pause_us : POLL_PAUSE_FIRST_US;
+            loop->poll_pause_us = pause_us < POLL_PAUSE_CAP_US ? pause_us : POLL_PAUSE_CAP_US;
+            loop->polls_from_us = now_us + loop->poll_pause_us;
             return count;
         }
     }

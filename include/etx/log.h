@@ -105,6 +105,10 @@ typedef struct etx_put {
     uint8_t found_trimmed; /* occupied: the slot lies below the trim mark */
     int error;             /* not written, unknown: ETX_EFULL, ETX_EIO, ETX_EUNAVAILABLE... */
     char message[200];     /* what went wrong, if anything */
+    /* Set by the caller, where `size` has room for it. 1: a transaction begins in the batch, and
+     * can be refused. A log that keeps a reserve answers ETX_PUT_NOT_WRITTEN and ETX_EFULL rather
+     * than have it begin there. */
+    uint8_t begins;
 } etx_put;
 
 typedef struct etx_slot {

@@ -256,6 +256,7 @@ int etx__partition_put(etx__partition *partition, int may_inline) {
     partition->again = 0;
     etx__batch *batch = partition->flying;
     etx__owner_fill(&partition->owner, (etx_bytes){batch->bytes, batch->len}, &partition->put);
+    partition->put.begins = batch->begun > 0;
     partition->put_start_us = etx__clock_us();
     if (may_inline && (partition->home->info.flags & ETX_LOG_FAST)) {
         partition->put_result = partition->home->ops->put(partition->home->log, &partition->put);

@@ -407,15 +407,19 @@ static uint64_t poll_us(etx__shard *shard, uint64_t now_us) {
 }
 
 /* Until its thread is woken, as one that sleeps is; or for so long. Whoever goes first and keeps
- * the processor wants more of it than is left over: then there is none of this for a while. */
+ * the processor wants more of it than is left over: then there is none of this for a while, and for
+ * twice as long if he does so again soon. */
 static void poll_busily(etx__shard *shard, uint64_t now_us, uint64_t until_us) {
-    enum { CROWDED_US = 500, CROWDED_FOR_US = 1000000 };
+    enum { CROWDED_US = 500, PAUSE_FIRST_US = 10000, PAUSE_CAP_US = 1000000, SOON_US = 100000 };
     while (atomic_load(&shard->asleep) && !atomic_load(&shard->stopping) && now_us < until_us) {
         uint64_t before_us = now_us;
         etx__thread_yield();
         now_us = etx__clock_us();
         if (now_us - before_us > CROWDED_US) {
-            shard->polls_from_us = now_us + CROWDED_FOR_US;
+            int soon = now_us < shard->polls_from_us + shard->poll_pause_us + SOON_US;
+            uint64_t pause_us = soon ? 2 * shard->poll_pause_us : PAUSE_FIRST_US;
+            shard->poll_pause_us = pause_us < PAUSE_CAP_US ? pause_us : PAUSE_CAP_US;
+            shard->polls_from_us = now_us + shard->poll_pause_us;
             return;
         }
     }

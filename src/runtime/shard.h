@@ -29,6 +29,7 @@ struct etx__shard {
     _Atomic uint32_t live;     /* transactions in flight */
     uint32_t lately;           /* ... when its thread had nothing to do last; the thread's */
     uint64_t polls_from_us;    /* until then it does not poll busily; the thread's */
+    uint64_t poll_pause_us;    /* so long it did not, the last time */
     _Atomic uint64_t bytes;    /* of memory_max that its partitions use */
     etx__others others;        /* what the other shards have of both, when looked at last */
     etx__partition **partition;

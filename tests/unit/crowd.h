@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,15 +59,6 @@ static inline int crowd_is_here(void) {
         crowded |= now_us - before_us > 500;
     } while (!crowded && now_us - begin_us < 50000);
     return crowded;
-}
-
-/* How often a thread that could go on had to let another one go first. */
-static inline uint64_t crowd_put_aside(int whose) {
-    struct rusage usage;
-    if (getrusage(whose, &usage) != 0) {
-        abort();
-    }
-    return (uint64_t)usage.ru_nivcsw;
 }
 
 #endif

@@ -278,7 +278,7 @@ static void partitions_begin(etx__file_log *log) {
     for (uint32_t i = 0; i < log->home.partitions; i++) {
         etx__file_partition *partition = &log->partitions[i];
         int error;
-        partition->loaded = !etx__file_segment_take(partition, &error);
+        partition->loaded = !etx__file_segment_take(partition, 0, &error);
     }
 }
 

@@ -191,7 +191,7 @@ void etx__file_segment_free(etx__file_log *log, etx__file_segment *segment);
 void etx__file_queue_free(etx__file_log *log, etx__file_queue *queue);
 int etx__file_segment_open(etx__file_partition *partition, etx__file_segment *segment);
 int etx__file_segment_prepare(etx__file_partition *partition, int *ret_error);
-int etx__file_segment_take(etx__file_partition *partition, int *ret_error);
+int etx__file_segment_take(etx__file_partition *partition, int begins, int *ret_error);
 int etx__file_helper_turn(etx__file_log *log);
 int etx__file_helper_start(etx__file_log *log);
 void etx__file_helper_stop(etx__file_log *log);

@@ -3,6 +3,7 @@
 #include "file.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -91,6 +92,10 @@ static void append_done(etx__file_partition *partition, const etx_put *put, uint
         etx__file_settle_soon(partition);
 }
 
+static int begins_in(const etx_put *put) {
+    return put->size >= offsetof(etx_put, begins) + sizeof put->begins && put->begins;
+}
+
 /* Writes the group: one write, durable when it returns. Judges nothing. */
 etx_put_result etx__file_append(etx__file_partition *partition, etx_put *put) {
     etx__file_log *log = partition->log;
@@ -105,7 +110,7 @@ etx_put_result etx__file_append(etx__file_partition *partition, etx_put *put) {
     if (etx__file_buffer_reserve(&log->allocator, &partition->buffer, length))
         return put_fail(put, ETX_PUT_NOT_WRITTEN, ETX_ENOMEM, "out of memory");
     if (partition->end + length > log->home.segment_size &&
-        etx__file_segment_take(partition, &error))
+        etx__file_segment_take(partition, begins_in(put), &error))
         return append_full(put, error);
     group.segment = partition->current->number;
     etx__file_group_encode(partition->buffer.data, partition->seed, log->home.id, &group);

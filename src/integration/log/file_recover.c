@@ -407,7 +407,7 @@ static int recover_in_place(etx__file_partition *partition, int torn, etx__file_
     int error;
     int rc = 0;
     if (!current) /* all of them are spares, and one is there */
-        return etx__file_segment_take(partition, &error);
+        return etx__file_segment_take(partition, 0, &error);
     error = etx__file_segment_open(partition, current);
     if (error)
         return trouble(partition, current, error, "cannot open for writing", fault);
@@ -423,7 +423,7 @@ static int recover_elsewhere(etx__file_partition *partition, etx__file_fault *fa
     etx__file_segment *from = partition->current;
     uint64_t last = partition->next - 1;
     int error;
-    int rc = etx__file_segment_take(partition, &error);
+    int rc = etx__file_segment_take(partition, 0, &error);
     if (rc)
         return etx__file_fault_set(fault, etx__file_error_code(error), "", 0, partition->next,
                                    "cannot make a segment: %s", etx__file_why(error));

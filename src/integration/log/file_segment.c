@@ -2,7 +2,8 @@
  *
  * A put must never wait for a file to be made. So a helper thread keeps one spare per partition
  * ready, and a second one when the current segment is half full; the one spare that is left when
- * no second can be made is the reserve for ending what has begun.
+ * no second can be made is the reserve for ending what has begun: no batch in which something
+ * begins is written there.
  *
  * Zeros written in large pieces make puts wait: so they are written in small ones, no faster than
  * the partition needs them; in large ones while the log is opened, when nothing is put.
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,14 +102,22 @@ static int header_write(etx__file_partition *partition, int fd, uint32_t number)
     return error;
 }
 
-/* Does the helper have time? It has if it is ahead of the puts: what it makes has to be there when
- * the current segment is full, or half full if there is no other spare. */
+static int is_waited_for(const etx__file_log *log) {
+    for (uint32_t i = 0; i < log->home.partitions; i++) {
+        if (log->partitions[i].wanted_at_once)
+            return 1;
+    }
+    return 0;
+}
+
+/* Does the helper have time? It has if nobody waits for a spare, and it is ahead of the puts: what
+ * it makes has to be there when the current segment is full, or half full if there is no other. */
 static int is_ahead(const etx__file_partition *partition, uint64_t zeroed) {
     const etx__file_log *log = partition->log;
     uint64_t half = log->home.segment_size / 2;
     uint64_t begun = partition->spares.count > 0 ? half : 0;
     uint64_t end = atomic_load_explicit(&partition->end, memory_order_relaxed);
-    return partition->working && !partition->wanted_at_once && !partition->held_up && !log->stop &&
+    return partition->working && !is_waited_for(log) && !partition->held_up && !log->stop &&
            (end <= begun || (end - begun) * 2 <= zeroed);
 }
 
@@ -413,12 +423,34 @@ void etx__file_helper_release(etx__file_partition *partition) {
     pthread_mutex_unlock(&log->mutex);
 }
 
+/* Is there more space than all partitions' next segments take? */
+static int is_ample(const etx__file_log *log) {
+    uint64_t segments = log->home.partitions + 1;
+    struct statfs fs;
+    return !fstatfs(log->dir_fd, &fs) &&
+           (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize > segments * log->home.segment_size;
+}
+
+/* The last spare is the reserve of what has begun. Nothing begins there before it is known that
+ * another one can be made: there is ample space, or it is there. */
+static uint32_t spares_needed(const etx__file_partition *partition, int begins) {
+    int can_be_made = !partition->spare_error && is_ample(partition->log);
+    return begins && !can_be_made ? 2 : 1;
+}
+
+static int is_reserve(const etx__file_partition *partition, uint32_t needed) {
+    return partition->spares.count < needed &&
+           etx__file_error_code(partition->spare_error) == ETX_EFULL;
+}
+
 /* Makes the next spare the current segment. Waits for one that is being made; if none is, one
- * attempt is made for it, by the caller if the helper does not run or is held up. 0 or an errno. */
-int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
+ * attempt is made for it, by the caller if the helper does not run or is held up. `begins`: a
+ * transaction begins in what is put; ENOSPC then if only the reserve is left. 0 or an errno. */
+int etx__file_segment_take(etx__file_partition *partition, int begins, int *ret_error) {
     etx__file_log *log = partition->log;
-    etx__file_segment *segment;
+    etx__file_segment *segment = NULL;
     uint64_t attempts;
+    uint32_t needed;
     int by_helper;
     etx__file_fill_end(partition);
     if (log->unsynced && partition->current && fdatasync(partition->current->fd)) {
@@ -433,13 +465,16 @@ int etx__file_segment_take(etx__file_partition *partition, int *ret_error) {
         etx__file_segment_prepare(partition, &error);
         pthread_mutex_lock(&log->mutex);
     }
+    needed = partition->spares.count < 2 ? spares_needed(partition, begins) : 1;
     attempts = partition->attempts + (partition->working ? 2 : 1);
-    while (by_helper && !partition->spares.count && partition->attempts < attempts) {
+    while (by_helper && partition->spares.count < needed && partition->attempts < attempts) {
+        partition->half = 1;
         partition->wanted_at_once = 1;
         pthread_cond_broadcast(&log->changed);
         pthread_cond_wait(&log->changed, &log->mutex);
     }
-    segment = etx__file_queue_pop(&partition->spares);
+    if (!is_reserve(partition, needed))
+        segment = etx__file_queue_pop(&partition->spares);
     *ret_error = segment ? 0 : partition->spare_error;
     if (segment) {
         partition->half = 0;

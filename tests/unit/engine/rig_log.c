@@ -86,7 +86,8 @@ static bool fails_now(rig_log *log, const etx_put *put) {
     do {
         int fault = atomic_load(&log->fault);
         if (fault == RIG_WELL || times == 0 ||
-            (fault == RIG_CROWDED && put->batch.len <= RIG_SMALL)) {
+            (fault == RIG_CROWDED && put->batch.len <= RIG_SMALL) ||
+            (fault == RIG_RESERVE && !put->begins)) {
             return false;
         }
     } while (times > 0 && !atomic_compare_exchange_weak(&log->times, &times, times - 1));
@@ -114,6 +115,7 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EUNAVAILABLE, "it is away");
         case RIG_FULL:
         case RIG_CROWDED:
+        case RIG_RESERVE:
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EFULL, "no space");
         case RIG_BROKEN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk is broken");

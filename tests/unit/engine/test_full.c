@@ -143,6 +143,21 @@ static void a_small_put_makes_no_room(void **state) {
     shop_end(&shop);
 }
 
+/* A log is told in which puts something begins: so it can keep a reserve for the rest. */
+static void nothing_begins_in_the_reserve(void **state) {
+    struct shop shop;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    (void)state;
+    shop_make(&shop);
+    enlist(&shop, "a");
+    rig_log_fail(&shop.first, RIG_RESERVE, -1);
+    assert_int_equal(run_large(&shop, "new", &outcome), ETX_EFULL);
+    rig_must(shop.engine, etx_tx_result(shop.begun, "a", ETX_DONE, "", 0, NULL), "result");
+    rig_must(shop.engine, etx_tx_commit(shop.begun, &outcome), "commit");
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    shop_end(&shop);
+}
+
 /* What has begun is not held up by what is written to see whether there is room; and it does not
  * count, however much it is. */
 static void what_has_begun_comes_first(void **state) {
@@ -278,6 +293,7 @@ static void a_lease_without_room(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_put_makes_no_room),
+        cmocka_unit_test(nothing_begins_in_the_reserve),
         cmocka_unit_test(what_has_begun_comes_first),
         cmocka_unit_test(what_has_begun_grows_no_more),
         cmocka_unit_test(a_relapse_is_believed_later),

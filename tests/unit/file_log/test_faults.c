@@ -22,12 +22,17 @@ static int teardown(void **state) {
     return fixture_teardown(state);
 }
 
-static etx_put_result put_next(log_fixture *fixture, size_t len, etx_put *ret_put) {
+static etx_put_result put_some(log_fixture *fixture, size_t len, uint8_t begins, etx_put *ret_put) {
     uint8_t bytes[30000];
     assert_true(len <= sizeof bytes);
     batch_fill(fixture->chain.next, bytes, len);
     *ret_put = put_make(&fixture->chain, fixture->chain.next, bytes, len);
+    ret_put->begins = begins;
     return fixture->subject.ops->put(fixture->subject.log, ret_put);
+}
+
+static etx_put_result put_next(log_fixture *fixture, size_t len, etx_put *ret_put) {
+    return put_some(fixture, len, 0, ret_put);
 }
 
 static void test_short_writes(void **state) {
@@ -180,29 +185,36 @@ static void await_helper(log_fixture *fixture, etx_log_space *space) {
     fail();
 }
 
-/* No space for spares: full is told while there is a reserve; then not written, never unknown;
- * and a trim ends it. */
-static void fill_up(log_fixture *fixture) {
+/* Puts until one is refused, and that one is not written, never unknown. How many were written. */
+static int puts_until_full(log_fixture *fixture, uint8_t begins, int awaits) {
+    etx_log_space space = {.size = sizeof space};
+    etx_put put;
+    int count = 0;
+    for (; put_some(fixture, 20000, begins, &put) == ETX_PUT_WRITTEN; count++) {
+        assert_in_range(count, 0, 2000);
+        if (awaits)
+            await_helper(fixture, &space);
+        fixture->chain.next++;
+        fixture->chain.checksum = put.checksum;
+    }
+    assert_int_equal(put_some(fixture, 20000, begins, &put), ETX_PUT_NOT_WRITTEN);
+    assert_int_equal(put.error, ETX_EFULL);
+    assert_non_null(strstr(put.message, "free some space"));
+    return count;
+}
+
+/* No space for spares: what begins is refused, and full is told, while a whole segment is left for
+ * the rest, however quickly it comes; and a trim ends it. */
+static void fill_up(log_fixture *fixture, int awaits) {
+    enum { SEGMENT = 42 }; /* such puts fit into one */
     const etx_log_ops *ops = fixture->subject.ops;
     etx_log_space space = {.size = sizeof space};
-    etx_put_result result = ETX_PUT_WRITTEN;
-    uint64_t told_at = 0;
     uint64_t count;
     etx_put put;
-    for (int i = 0; i < 2000 && result == ETX_PUT_WRITTEN; i++) {
-        result = put_next(fixture, 20000, &put);
-        await_helper(fixture, &space);
-        if (space.full && !told_at)
-            told_at = fixture->chain.next;
-        if (result == ETX_PUT_WRITTEN) {
-            fixture->chain.next++;
-            fixture->chain.checksum = put.checksum;
-        }
-    }
-    assert_int_equal(result, ETX_PUT_NOT_WRITTEN);
-    assert_int_equal(put.error, ETX_EFULL);
-    assert_true(told_at > 0);
-    assert_true(fixture->chain.next - told_at > 40); /* most of a segment was left */
+    assert_true(puts_until_full(fixture, 1, awaits) > 0);
+    assert_int_equal(ops->space(fixture->subject.log, 0, &space), 0);
+    assert_int_equal(space.full, 1);
+    assert_int_equal(puts_until_full(fixture, 0, 0), SEGMENT);
     assert_int_equal(put_next(fixture, 20000, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
     fixture_close(fixture, 0);
@@ -253,7 +265,7 @@ static void test_no_space(void **state) {
     fixture_puts(fixture, 60, 20000);
     fixture_await(fixture, fixture_last_segment(fixture) + 1);
     faults_now()->allocate_error = ENOSPC;
-    fill_up(fixture);
+    fill_up(fixture, 1);
 }
 
 static void test_no_space_on_tmpfs(void **state) {
@@ -276,7 +288,7 @@ static void test_no_space_on_tmpfs(void **state) {
     fixture->subject.ops->info(fixture->subject.log, &info);
     assert_int_equal(info.grade, ETX_VOLATILE);
     assert_non_null(info.remark);
-    fill_up(fixture);
+    fill_up(fixture, 0);
     fixture_close(fixture, 1);
     snprintf(fixture->subject.url, sizeof fixture->subject.url,
              "file:%s/second?partitions=40&segment=1M", dir);

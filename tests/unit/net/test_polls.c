@@ -63,18 +63,23 @@ static void test_no_longer_than_it_would_sleep(void **state) {
     net_loop_free(loop);
 }
 
-/* Who goes first keeps the processor: then nobody polls for a second. */
+/* Who goes first keeps the processor: then nobody polls for 10 ms, for 20 if it is so again within
+ * that time after it and 100 ms, and so on up to a second; for 10 if it was later. */
 static void test_beside_others(void **state) {
+    static const unsigned pauses_ms[] = {10, 20, 40, 80, 160, 320, 640, 1000, 1000};
     (void)state;
     net_loop *loop = polling(9000);
     assert_int_equal(yields_of(loop, 500, 5), 10);
-    assert_int_equal(yields_of(loop, 501, 5), 1);
-    for (int i = 0; i < 9; i++) {
+    for (size_t i = 0; i < sizeof pauses_ms / sizeof pauses_ms[0]; i++) {
+        assert_int_equal(yields_of(loop, 501, 5), 1);
+        now_us += pauses_ms[i] * 1000 - 1;
         assert_int_equal(yields_of(loop, 10, 1), 0);
-        now_us += 100000;
+        now_us += 1;
+        assert_int_equal(yields_of(loop, 10, 1), 100);
     }
-    assert_int_equal(yields_of(loop, 10, 1), 0);
-    now_us += 100000;
+    now_us += 1100000;
+    assert_int_equal(yields_of(loop, 501, 5), 1);
+    now_us += 10000;
     assert_int_equal(yields_of(loop, 10, 1), 100);
     net_loop_free(loop);
 }
