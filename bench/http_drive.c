@@ -77,6 +77,12 @@ static void open_wire(drive *self, wire *one) {
     }
 }
 
+static void open_again(drive *self, wire *one) {
+    close(one->fd);
+    self->result->reopened++;
+    open_wire(self, one);
+}
+
 static void ask(wire *one, const bench_request *request) {
     one->asked = 1;
     one->body_len = 0;
@@ -92,6 +98,18 @@ static void begin_stage(const drive *self, user *one) {
     one->left = plan->width;
     for (int i = 0; i < plan->width; i++) {
         ask(&one->wires[i], &plan->request[one->stage * plan->width + i]);
+    }
+}
+
+/* A connection that rested may have been closed meanwhile, and a request on it would be lost: as
+ * pools do, it is looked at before it is used. */
+static void renew(drive *self, const user *one) {
+    for (int i = 0; i < self->load->plan->width; i++) {
+        wire *each = &one->wires[i];
+        char byte;
+        if (recv(each->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            open_again(self, each);
+        }
     }
 }
 
@@ -188,13 +206,12 @@ static int on_complete(http_parser *parser) {
 }
 
 static void reopen(drive *self, wire *one) {
-    int asked = one->asked;
-    close(one->fd);
-    open_wire(self, one);
-    if (!asked) {
-        self->result->reopened++;
+    if (!one->asked) {
+        open_again(self, one);
         return;
     }
+    close(one->fd);
+    open_wire(self, one);
     self->result->broken++;
     one->user->status = -1;
     end_request(self, one);
@@ -221,9 +238,7 @@ static void take(drive *self, wire *one) {
     }
     judge(self, one);
     if (!http_should_keep_alive(&one->parser)) {
-        close(one->fd);
-        self->result->reopened++;
-        open_wire(self, one);
+        open_again(self, one);
     }
     end_request(self, one);
 }
@@ -235,6 +250,7 @@ static void begin_due(drive *self) {
     while (self->due_ns <= now && self->due_ns < self->end_ns && self->free != NULL) {
         user *one = self->free;
         self->free = one->next_free;
+        renew(self, one);
         begin(self, one, self->due_ns);
         self->due_ns += (uint64_t)self->step_ns;
     }

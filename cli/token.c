@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -19,7 +20,9 @@ typedef struct token_options {
 
 static const cli_option options_table[] = {
     {"file", 'f', CLI_TEXT, offsetof(token_options, file), "FILE",
-     "etxd's --token-file; made if it is not there (required)", 0, 0},
+     "etxd's --token-file; made if it is not there (default: ETXD_TOKEN_FILE, then etx-tokens "
+     "here)",
+     0, 0},
     {"scope", 's', CLI_TEXT, offsetof(token_options, scope), "SCOPES",
      "submit, read, operate; with commas between (required)", 0, 0},
     {"gid-prefix", 'p', CLI_TEXT, offsetof(token_options, prefix), "TEXT",
@@ -30,7 +33,7 @@ static const cli_option options_table[] = {
 };
 
 static const cli_command command = {
-    "--file FILE --scope SCOPES [--gid-prefix TEXT] [--name NAME]",
+    "--scope SCOPES [--file FILE] [--gid-prefix TEXT] [--name NAME]",
     "Makes a bearer token and prints it: this once, since the file keeps only its hash. Send etxd\n"
     "the signal SIGHUP, and it knows the token. To take one back, delete its line.",
     options_table,
@@ -71,9 +74,6 @@ static int check_scopes(cli_context *cli, const char *scopes) {
 }
 
 static int check_options(cli_context *cli, const token_options *options) {
-    if (options->file == NULL) {
-        return etx__cli_fail(cli, "add --file FILE, as etxd has it as --token-file", "which file?");
-    }
     if (options->prefix != NULL && etx_gid_check(options->prefix, strlen(options->prefix)) != 0) {
         return etx__cli_fail(cli, "printable characters without space", "--gid-prefix: '%s'",
                              options->prefix);
@@ -154,6 +154,12 @@ static int append_line(const char *file, const char *line) {
     return close(fd) == 0 ? rc : -1;
 }
 
+/* The file that etxd reads where both have the same environment. */
+static const char *usual_file(void) {
+    const char *named = getenv("ETXD_TOKEN_FILE");
+    return named != NULL && named[0] != '\0' ? named : "etx-tokens";
+}
+
 static int create_token(cli_context *cli, int argc, char **argv) {
     token_options options = {NULL, NULL, NULL, NULL};
     char token[2 * TOKEN_BYTES + 1];
@@ -169,10 +175,14 @@ static int create_token(cli_context *cli, int argc, char **argv) {
     if (make_token(&options, token, line) != 0) {
         return etx__cli_fail(cli, NULL, "no random bytes");
     }
-    if (append_line(options.file, line) != 0) {
-        return etx__cli_fail(cli, NULL, "%s: %s", options.file, strerror(errno));
+    const char *file = options.file != NULL ? options.file : usual_file();
+    if (append_line(file, line) != 0) {
+        return etx__cli_fail(cli, NULL, "%s: %s", file, strerror(errno));
     }
     fprintf(cli->out, "%s\n", token);
+    if (options.file == NULL) {
+        fprintf(cli->err, "its hash is in %s: etxd --token-file %s\n", file, file);
+    }
     return CLI_OK;
 }
 

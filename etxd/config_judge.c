@@ -102,6 +102,7 @@ static int is_local_url(const net_url *url) {
 static int judge_advertise(const etxd_config *config, char *message) {
     const char *text = config->advertise;
     const char *why = "";
+    char shown[101];
     net_url url;
     if (text[0] == '\0') {
         return 0;
@@ -109,18 +110,19 @@ static int judge_advertise(const etxd_config *config, char *message) {
     if (strlen(text) > ADVERTISE_MAX) {
         return say(message, "advertise: a URL of %s characters at most%s", "255", "");
     }
+    etxd_config_mask(text, shown, sizeof shown);
     if (net_url_parse(text, strlen(text), &url, &why) != 0) {
-        return say(message, "advertise: '%.100s' is no URL of a server: %s", text, why);
+        return say(message, "advertise: '%s' is no URL of a server: %s", shown, why);
     }
     if (strpbrk(text, "?#") != NULL) {
-        return say(message, "advertise: '%.100s': paths are put behind it: no '?', no '#'%s", text,
+        return say(message, "advertise: '%s': paths are put behind it: no '?', no '#'%s", shown,
                    "");
     }
     if (!url.tls && !is_local_url(&url) && !config->insecure_without_tls) {
         return say(message,
-                   "advertise: what other nodes send to %.100s, tokens included, could be read on "
+                   "advertise: what other nodes send to %s, tokens included, could be read on "
                    "the way: say https://, or --insecure-without-tls%s",
-                   text, "");
+                   shown, "");
     }
     return 0;
 }

@@ -40,14 +40,21 @@ static int take_word(etxd_config *config, const char *word) {
     return 0;
 }
 
+/* Neither its value nor what an address has behind its scheme is shown: it may be a secret. */
 static int unknown_flag(const char *word, const char *near, char *message) {
+    char shown[101];
     char meant[80] = "";
+    const char *scheme = strstr(word, "://");
+    size_t len = scheme != NULL ? (size_t)(scheme - word) + 3 : strlen(word);
+    size_t name = strcspn(word, "=:");
+    len = word[name] == '=' && name < len ? name : len;
+    snprintf(shown, sizeof shown, "%.*s", (int)(len < sizeof shown ? len : sizeof shown - 1), word);
     if (near != NULL) {
         snprintf(meant, sizeof meant, ": did you mean --%s?", near);
     } else {
         snprintf(meant, sizeof meant, ": etxd --help lists what there is");
     }
-    return say(message, "'%.100s' is no option%s", word, meant);
+    return say(message, "'%s' is no option%s", shown, meant);
 }
 
 /* One flag, with the value that stands behind it or behind '='. Returns how many words it took. */

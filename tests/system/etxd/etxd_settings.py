@@ -69,6 +69,18 @@ class Check(Settings):
         self.well("--sign-key-id", "a", "--sign-key", "file:" + key, "--call-header", "X-Y: 5",
                   "--allow-target", "http://10.0.0.0/8:80")
 
+    def test_secrets_are_not_shown(self):
+        """Not even those of an option that is misspelled, or that stand where none belongs."""
+        for args, rest in (
+                (("--call-heder=X-Key: s3cret",), "'--call-heder' is no option: did you mean"),
+                (("--hom=postgresql://u:s3cret@h/d",), "'--hom' is no option"),
+                (("postgresql://u:s3cret@h/d",), "'postgresql://' is no option"),
+                (("--advertise", "https://me:s3cret@h"), "advertise: 'https://me:***@h'"),
+                (("--allow-target", "http://me:s3cret@h:80"), 'target "http://***@h:80"')):
+            self.wrong(rest, *args)
+            self.assertNotIn("s3cret", self.run_etxd("--check-config", *args).stderr, args)
+            self.assertNotIn("s3cret", self.run_etxd(*args).stderr, args)
+
     def test_homes(self):
         here = os.path.join(self.folder, "x")
         self.wrong("'foo:bar' is no URL of a log", "--home", "foo:bar")

@@ -288,6 +288,19 @@ class Create(TokenCase):
         self.assertEqual(line.split(" ", 1)[1],
                          f"submit,operate gid-prefix={'p' * 128} name={'n' * 64}")
 
+    def test_where_the_file_is_by_itself(self):
+        usual = os.path.join(self.folder, "etx-tokens")
+        for more, path in (({}, usual), ({"ETXD_TOKEN_FILE": self.path}, self.path)):
+            made = subprocess.run([etxd_common.ETX, "token", "create", "--scope", "read"],
+                                  capture_output=True, text=True, timeout=30, check=False,
+                                  cwd=self.folder, env={"PATH": os.environ["PATH"], **more})
+            self.assertEqual(made.returncode, 0, made)
+            name = "etx-tokens" if path == usual else path
+            self.assertIn(f"etxd --token-file {name}", made.stderr)
+            with open(path, encoding="utf-8") as file:
+                digest = hashlib.sha256(made.stdout.strip().encode()).hexdigest()
+                self.assertIn(digest, file.read())
+
     def test_bad_usage(self):
         new = os.path.join(self.folder, "new")
         for args in ((), ("--file", new), ("--file", new, "--scope", "fly"),

@@ -161,6 +161,15 @@ static const char *read_pattern(const char *text, etx__http_pattern *pattern) {
     return is_address(host) ? read_net(host, pattern) : read_name(host, pattern);
 }
 
+/* A name and a password that stand there are not shown. */
+static int refuse(const char *text, const char *wrong, char *why, size_t size) {
+    const char *scheme = strstr(text, "://");
+    const char *rest = scheme != NULL ? scheme + 3 : text;
+    const char *at = strrchr(rest, '@');
+    return etx__http_say(ETX_EINVALID, why, size, "target \"%.*s%s%.80s\": %s", (int)(rest - text),
+                         text, at != NULL ? "***" : "", at != NULL ? at : rest, wrong);
+}
+
 int etx__http_allow_read(etx__http_allow *allow,
                          const char *const *patterns,
                          size_t count,
@@ -175,7 +184,7 @@ int etx__http_allow_read(etx__http_allow *allow,
         const char *wrong = read_pattern(text, &made.pattern[i]);
         if (wrong != NULL) {
             free(made.pattern);
-            return etx__http_say(ETX_EINVALID, why, size, "target \"%.80s\": %s", text, wrong);
+            return refuse(text, wrong, why, size);
         }
     }
     *allow = made;
