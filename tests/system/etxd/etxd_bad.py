@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Bad input: hostile JSON and HTTP, forbidden targets, browsers; each a clear answer."""
+import http.client
 import json
+import socket
 
 import etxd_common
 from etxd_common import Case, Server
@@ -49,6 +51,30 @@ class Json(Case):
         for length in range(len(body)):
             answer = self.server.ask("POST", "/v1/transactions", body=body[:length])
             self.assertEqual(answer.status, 400, body[:length])
+
+    def test_depth(self):
+        """As deep as it may be, and one deeper; brackets in a text are none."""
+        def nested(depth):
+            return "[" * depth + '"[[{"' + "]" * depth
+        body = ('{"wait":"ended","branches":[' + json.dumps(self.part.saga())[:-1] +
+                ',"payload":%s}]}')
+        self.submit(body % nested(29))  # the 32nd bracket is its last
+        self.assertEqual([call[2].decode() for call in self.part.calls], [nested(29)])
+        enlisted = json.dumps(self.part.saga(name="b"))[:-1] + ',"payload":%s}'
+        for path, text, least, code in (
+                ("/v1/transactions", body, 30, None),
+                ("/v1/transactions", '{"branches":%s}', 32, "wrong-type"),
+                ("/v1/transactions", '{"gid":%s}', 32, "wrong-type"),
+                ("/v1/transactions/none/branches", enlisted, 32, "not-found"),
+                ("/v1/transactions/none/branches/b/result", '{"reply":"done","result":%s}', 32,
+                 "not-found")):
+            for depth in (least, 500):
+                answer = self.server.ask("POST", path, body=text % nested(depth))
+                self.assertIn("32 deep", self.expect(answer, 400, "too-deep").json["detail"])
+            if code is not None:
+                answer = self.server.ask("POST", path, body=text % nested(least - 1))
+                self.assertEqual(answer.json["code"], code, answer)
+        self.assertEqual(len(self.part.calls), 1)
 
     def pointer(self, branch, more, code, pointer, words=""):
         answer = self.server.ask("POST", "/v1/transactions", body=GOOD % (branch, more))
@@ -188,6 +214,88 @@ class Http(Case):
         self.assertEqual(server.get("/healthz", headers={"Host": "etx.internal:80"}).status, 200)
 
 
+class Listener(http.client.HTTPConnection):
+    """To one of a server's listeners, as the log has its address."""
+
+    def __init__(self, address, context):
+        super().__init__("localhost", timeout=30)
+        self.address, self.context = address, context
+
+    def connect(self):
+        if self.address.startswith("unix:"):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self.address[len("unix:"):])
+        else:
+            host, port = self.address.rsplit(":", 1)
+            self.sock = socket.create_connection((host.strip("[]"), int(port)), self.timeout)
+        if self.context is not None:
+            self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
+
+
+class Listeners(Case):
+    """A page can have a browser ask any of them, whatever there is beside it."""
+
+    def open(self, *flags, context=None):
+        listeners = ["127.0.0.1:0", f"unix:{self.server.folder}/{len(flags)}.socket"]
+        if has_ip6():
+            listeners.append("[::1]:0")
+        server = Server(*(word for one in listeners for word in ("--listen", one)), *flags,
+                        context=context)
+        self.addCleanup(server.close)
+        lines = map(json.loads, server.log().splitlines())
+        addresses = [line["address"] for line in lines if line["message"].startswith("listening")]
+        self.assertEqual(len(addresses), 1 + len(listeners))
+        return addresses
+
+    def ask(self, address, context, method, path, headers):
+        connection = Listener(address, context)
+        try:
+            connection.request(method, path, body=b"{}", headers={**etxd_common.JSON, **headers})
+            response = connection.getresponse()
+            return etxd_common.Answer(response, response.read())
+        finally:
+            connection.close()
+
+    def judge(self, addresses, context=None):
+        for address in addresses:
+            for headers, status, code in (({"Origin": "https://localhost"}, 403, "browser"),
+                                          ({"Sec-Fetch-Site": "cross-site"}, 403, "browser"),
+                                          ({"Host": "evil.example"}, 421, "host"),
+                                          ({"Host": "10.0.0.1:7830"}, 421, "host")):
+                for method, path in (("GET", "/healthz"), ("GET", "/v1/transactions"),
+                                     ("POST", "/v1/transactions")):
+                    answer = self.ask(address, context, method, path, headers)
+                    with self.subTest(address, headers=headers, path=path):
+                        self.expect(answer, status, code)
+            self.assertEqual(self.ask(address, context, "GET", "/healthz", {}).text, "alive\n")
+
+    def test_browsers_are_refused(self):
+        self.judge(self.open())
+        folder = self.server.folder
+        context = etxd_common.certify(folder)
+        self.judge(self.open("--tls-certificate", f"{folder}/c.pem", "--tls-key",
+                             f"{folder}/k.pem", context=context), context)
+
+    def test_one_beyond_loopback(self):
+        """The refusal is no matter of where a server listens."""
+        server = Server("--listen", "0.0.0.0:0", "--insecure-without-tls",
+                        "--insecure-without-tokens")
+        self.addCleanup(server.close)
+        lines = map(json.loads, server.log().splitlines())
+        self.judge([line["address"].replace("0.0.0.0", "127.0.0.1") for line in lines
+                    if line["message"] == "listening"])
+
+
+def has_ip6():
+    try:
+        with socket.socket(socket.AF_INET6) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def routes(server):
     """(method, path) of every route of the OpenAPI document, with names filled in."""
     document = server.get("/v1/openapi.json").json
@@ -219,6 +327,22 @@ class Targets(Case):
         self.judge(server, "http://only.example:8081/x", 403)
         self.judge(server, "https://only.example:8080/x", 403)
         self.judge(server, "http://127.0.0.1:80/x", 403)
+
+    def test_beyond_loopback_none(self):
+        """Whoever else can ask could have this machine's own services called."""
+        words = ("--insecure-without-tls", "--insecure-without-tokens")
+        for flags, listen in ((words, "0.0.0.0:0"), ((*words, "--listen", "0.0.0.0:0"), None)):
+            server = Server(*flags, listen=listen or "127.0.0.1:0")
+            self.addCleanup(server.close)
+            server.host = "127.0.0.1"
+            for url in (self.part.url, "http://127.0.0.1/", "http://localhost/", "https://[::1]/",
+                        "http://10.0.0.1/", "http://169.254.169.254/", "http://example.org/"):
+                self.expect(self.judge(server, url, 403), 403, "target-not-allowed")
+        server = Server(*words, "--allow-target", "http://127.0.0.1:*", listen="0.0.0.0:0")
+        self.addCleanup(server.close)
+        server.host = "127.0.0.1"
+        self.judge(server, self.part.url, 200)
+        self.eventually(lambda: self.part.paths() == ["/"])
 
     def test_wherever_a_url_may_stand(self):
         far = "http://10.0.0.1/"

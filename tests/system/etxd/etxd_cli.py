@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import etxd_common
 from etxd_common import ETX, Case, Server
@@ -83,6 +84,50 @@ class Client(Case):
         self.assertEqual(shown["branches"][0]["payload"], '{"a": 1}')
         self.assertIn("branch it", self.etx(0, "show", "stuck-0"))
         self.etx(1, "show", "nobody")
+
+    def test_older_than(self):
+        """What was begun before, and nothing younger: over HTTP, and by the command."""
+        self.stuck("old")
+        began = time.monotonic()
+        self.eventually(lambda: time.monotonic() - began > 0.4)
+        middle = time.monotonic()
+        self.eventually(lambda: time.monotonic() - middle > 0.4)
+        self.stuck("new")
+
+        def of_the_server():
+            age_ms = int(1000 * (time.monotonic() - middle))
+            answer = self.server.get(f"/v1/transactions?older_than_ms={age_ms}")
+            return [one["gid"] for one in answer.json["transactions"]]
+
+        def of_the_command():
+            age_ms = int(1000 * (time.monotonic() - middle))
+            lines = self.etx(0, "list", "--older-than", f"{age_ms}ms", "--json").splitlines()
+            return [json.loads(line)["gid"] for line in lines]
+        for listed in (of_the_server, of_the_command):
+            self.eventually(lambda listed=listed: listed() == ["old"])
+        self.assertEqual({one["gid"] for one in self.server.get(
+            "/v1/transactions?older_than_ms=1").json["transactions"]}, {"old", "new"})
+
+    def test_color_only_on_a_terminal(self):
+        self.stuck("stuck")
+        self.assertNotIn("\033", self.etx(0, "list"))
+        for no_color, colored in (("", True), ("1", False)):
+            env = dict(os.environ, ETX_SERVER=f"http://127.0.0.1:{self.server.port}",
+                       NO_COLOR=no_color, TERM="xterm")
+            parent, child = os.openpty()
+            self.addCleanup(os.close, parent)
+            with subprocess.Popen([ETX, "tx", "list"], stdout=child, env=env) as etx:
+                os.close(child)
+                output = b""
+                try:
+                    while piece := os.read(parent, 65536):
+                        output += piece
+                except OSError:  # nobody writes any more
+                    pass
+                self.assertEqual(etx.wait(60), 0)
+            self.assertIn(b"stuck", output)
+            self.assertEqual(b"\033[1mSTATE" in output, colored)
+            self.assertEqual(b"\033" in output, colored)
 
     def test_what_is_shown_can_be_pasted_back(self):
         """A gid as it is, with its backslash; and letters of any language as they are."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -144,11 +145,22 @@ class Server:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def certify(folder):
+    """A certificate of this machine, c.pem, and its key, k.pem; who trusts it, for a client."""
+    certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
+                    "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True,
+                   capture_output=True, timeout=60)
+    return ssl.create_default_context(cafile=certificate)
+
+
 class Participant:
     """An HTTP service on loopback. `rules` maps a path to a function of (headers, body) that gives
     (status, body) or (status, body, headers); other paths are 200. Calls are kept."""
 
-    def __init__(self):
+    def __init__(self, context=None):
         self.calls = []
         self.rules = {}
         self.lock = threading.Lock()
@@ -181,7 +193,9 @@ class Participant:
 
         self.server = Quiet(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def paths(self):

@@ -10,9 +10,10 @@ from etxd_common import Case, Server
 class Stream:
     """A stream of server-sent events."""
 
-    def __init__(self, server, path="/v1/events", last=None):
+    def __init__(self, server, path="/v1/events", last=None, token=None):
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-        self.connection.request("GET", path, headers={"Last-Event-ID": last} if last else {})
+        headers = {"Last-Event-ID": last, "Authorization": token and "Bearer " + token}
+        self.connection.request("GET", path, headers={k: v for k, v in headers.items() if v})
         self.response = self.connection.getresponse()
         self.status = self.response.status
 
@@ -74,6 +75,24 @@ class Events(Case):
         self.submit_one("one")
         self.submit_one("two")
         self.assertEqual(stream.next()["data"]["gid"], "two")
+
+    def test_of_one_transaction_resumed(self):
+        path = "/v1/transactions/two/events"
+        stream = self.stream(path)
+        self.submit({"gid": "two", "mode": "interactive"})
+        last = stream.until("begun")["id"]
+        stream.close()
+        said = {"who": "ann", "why": "test"}
+        self.expect(self.server.post("/v1/transactions/two/park", said), 200)
+        self.submit_one("one")
+        again = self.stream(path, last=last)
+        self.expect(self.server.post("/v1/transactions/two/resume", said), 200)
+        self.expect(self.server.post("/v1/transactions/two/abort"), 200)
+        told = [again.next()]
+        while told[-1]["event"] != "ended":
+            told.append(again.next())
+        self.assertEqual(told[0]["event"], "parked")
+        self.assertEqual({event["data"]["gid"] for event in told}, {"two"})
 
     def test_an_id_of_another_process(self):
         self.submit_one("one")

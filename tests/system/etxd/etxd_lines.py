@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import tty
 import unittest
@@ -20,11 +21,11 @@ PAGE = 4096
 class Unread(Server):
     """etxd whose standard error is read here, when it is wanted."""
 
-    def __init__(self, ends, *flags):
+    def __init__(self, ends, *flags, form="json"):
         self.ends = ends  # (to read, to write)
         self.bytes = b""
         os.set_blocking(ends[0], False)
-        super().__init__("--log-format", "json", *flags)
+        super().__init__(*(("--log-format", form) if form else ()), *flags)
 
     def start(self, wait=True):
         self.process = subprocess.Popen(
@@ -133,6 +134,77 @@ class Lines(unittest.TestCase):
         server.ends = (os.open("/dev/null", os.O_RDONLY), -1)
         self.fill(server)
         self.assertEqual(server.end(), 0)
+
+
+class Forms(unittest.TestCase):
+    """Text for who looks on, JSON for who collects; and where lines are rotated."""
+
+    def server(self, *flags, **more):
+        server = Server(*flags, **more)
+        self.addCleanup(server.close)
+        return server
+
+    def on_a_terminal(self, env, *flags):
+        """All that one saw of a server from its start to its end."""
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ETX") and k != "NO_COLOR"
+               } | env
+        if os.environ.get("SANITIZED"):
+            env["ETXD_CONFINE"] = "off"  # as etxd_common.Server
+        with tempfile.TemporaryDirectory(prefix="etx-etxd-") as folder:
+            process = subprocess.Popen(
+                [etxd_common.ETXD, "--listen", "127.0.0.1:0", "--home", f"file:{folder}/home",
+                 *flags], stderr=slave, stdout=subprocess.DEVNULL, env=env)
+            os.close(slave)
+            seen = b""
+            ends = False
+            try:
+                while piece := os.read(master, 65536):
+                    seen += piece
+                    if b"ready" in seen and not ends:
+                        ends = True
+                        process.terminate()
+            except OSError:  # nobody writes any more
+                pass
+            finally:
+                process.kill()
+                process.wait()
+        self.assertIn(b"ended", seen)
+        return seen.decode().replace("\r\n", "\n").splitlines()
+
+    def test_text_on_a_terminal(self):
+        moment = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z "
+        for env, level in (({}, r"info *\033\[0m "), ({"NO_COLOR": "1"}, "info +")):
+            lines = self.on_a_terminal(env)
+            for line in lines:
+                self.assertRegex(line, moment + level)
+            self.assertRegex(lines[0], r" listening address=127\.0\.0\.1:\d+$")
+        lines = self.on_a_terminal({}, "--log-format", "json")
+        self.assertIn("ended", [json.loads(line)["message"] for line in lines])
+
+    def test_json_elsewhere(self):
+        server = self.server()
+        for line in server.log().splitlines():
+            self.assertIn("message", json.loads(line))
+        server = Unread(os.pipe(), form=None)
+        self.addCleanup(server.close)
+        self.assertTrue(all(map(json.loads, server.log().splitlines())))
+
+    def test_rotation(self):
+        """A file that is opened to append is copied and cut, as logrotate's copytruncate does."""
+        server = self.server()
+        for number in range(3):
+            server.get(f"/healthz?{number}")
+            server.wait_log("request")
+            with open(server.log_path, "r+b") as file:
+                self.assertGreater(len(file.read()), 0)
+                file.truncate(0)
+        server.get("/readyz?last")
+        server.wait_log("request")
+        lines = server.log().splitlines()
+        self.assertTrue(all(map(json.loads, lines)), lines)  # no hole before them
+        self.assertEqual(len(lines), 1, lines)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import urllib.request
 
 import etxd_common
 from etxd_common import Case, Server
+from etxd_events import Stream
 
 
 class TokenCase(Case):
@@ -140,6 +141,38 @@ class Tokens(TokenCase):
         body = b'{"filter":{"gid_prefix":"shop-"},"why":"test"}'
         self.assertEqual(self.ask("POST", "/v1/transactions/park", "bank", body).json, {"count": 0})
         self.assertEqual(count("all", "?parked=true"), 1)
+
+    def stream(self, who, last=None):
+        stream = Stream(self.server, last=last, token=self.tokens[who])
+        self.addCleanup(stream.close)
+        self.assertEqual(stream.status, 200)
+        return stream
+
+    def test_streams_obey_the_prefix(self):
+        """Of others' gids, and of what is of no gid, such a token is told nothing."""
+        gids = ["bank-1", "shop-1", "bazaar", "shop-2"]
+        streams = {who: self.stream(who) for who in ("all", "shop")}
+        for gid in gids:
+            self.expect(self.ask("POST", "/v1/transactions", "all", etxd_common.json.dumps(
+                {"gid": gid, "branches": [self.part.tcc()], "wait": "ended"})), 200)
+
+        def told(stream):
+            """Of each event until the last has ended: its id, and its gid if it has one."""
+            events = []
+            while not events or events[-1] != ("ended", "shop-2"):
+                event = stream.next()
+                events.append((event["event"], event["data"].get("gid")))
+                ids[events[-1]] = event.get("id")
+            return [gid for _, gid in events]
+        ids = {}
+        self.assertEqual(set(told(streams["all"])), set(gids))
+        first = ids["begun", "bank-1"]
+        self.assertEqual(set(told(streams["shop"])), {"shop-1", "shop-2"})
+        self.assertEqual(set(told(self.stream("shop", last=first))), {"shop-1", "shop-2"})
+        # all that is kept, from the start on; and first that there may have been more
+        self.assertEqual(set(told(self.stream("all", last="abc-1"))), {None, *gids})
+        whole = told(self.stream("shop", last="abc-1"))
+        self.assertEqual((whole[0], set(whole[1:])), (None, {"shop-1", "shop-2"}))
 
     def test_who_says_so_is_recorded_with_the_token(self):
         self.part.rules["/a/try"] = lambda headers, body: (202, b"")
