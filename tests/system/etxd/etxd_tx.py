@@ -205,7 +205,7 @@ class Submitted(Case):
                 self.send_response(200)
                 self.end_headers()
         with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             self.part.url = f"http://127.0.0.1:{server.server_port}"
             answer = self.submit({"branches": [self.part.tcc()], "wait": "ended"})
             server.shutdown()
