@@ -60,9 +60,10 @@ struct bench_run {
     etx_engine *engine;
     etx_tx_options tx_options;
     char url[BENCH_PATH_MAX + 16];
-    char shown[256];               /* the same without a password, once it was opened */
-    char dir[BENCH_PATH_MAX];      /* made by the bench, to be removed; or "" */
-    char sync_dir[BENCH_PATH_MAX]; /* where the cost of a sync is measured; or "" */
+    char shown[256];          /* the same without a password, once it was opened */
+    char dir[BENCH_PATH_MAX]; /* made by the bench, to be removed; or "" */
+    /* where the cost of a sync is measured, as the URL of a log there: its options count; or "" */
+    char sync_url[BENCH_PATH_MAX + 16];
     void *payload;
     bench_slot *slots;
     bench_histogram *histogram;

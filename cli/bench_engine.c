@@ -187,8 +187,8 @@ void etx__bench_dispose(bench_run *run) {
 void etx__bench_sync_cost(bench_run *run, bench_results *results) {
     etx_sync_cost cost = {.size = sizeof cost};
     char message[200];
-    if (run->sync_dir[0] == '\0' ||
-        etx_log_file_sync_cost(run->sync_dir, SYNC_MS, &cost, message, sizeof message) != 0) {
+    if (run->sync_url[0] == '\0' ||
+        etx_log_file_sync_cost(run->sync_url, SYNC_MS, &cost, message, sizeof message) != 0) {
         return;
     }
     if (results->sync_p50_us < 0 || cost.p50_us < results->sync_p50_us) {

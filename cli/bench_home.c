@@ -1,6 +1,7 @@
 /* Where the bench works: a directory that is made for it, or a log that is nobody else's. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "cli_dir.h"
@@ -69,6 +70,18 @@ static int check_store(cli_context *cli, const char *url) {
     return code;
 }
 
+static void set_sync_url(bench_run *run, const char *dir) {
+    (void)snprintf(run->sync_url, sizeof run->sync_url, "file:%s%s", dir,
+                   run->url + strcspn(run->url, "?"));
+}
+
+/* On the log's own file system: the directory may be there and be one of its own. */
+static void choose_sync_dir(bench_run *run, const char *log_dir) {
+    char parent[BENCH_PATH_MAX];
+    etx__dir_parent(log_dir, parent, sizeof parent);
+    set_sync_url(run, access(log_dir, F_OK) == 0 ? log_dir : parent);
+}
+
 int etx__bench_choose_home(bench_run *run) {
     char file_dir[BENCH_PATH_MAX];
     if (run->options.home == NULL) {
@@ -80,7 +93,7 @@ int etx__bench_choose_home(bench_run *run) {
                                  "./etx-bench-XXXXXX: %s", strerror(error));
         }
         snprintf(run->url, sizeof run->url, "file:%s/log", run->dir);
-        snprintf(run->sync_dir, sizeof run->sync_dir, "%s", run->dir);
+        set_sync_url(run, run->dir);
         return CLI_OK;
     }
     if (strlen(run->options.home) >= sizeof run->url) {
@@ -95,7 +108,7 @@ int etx__bench_choose_home(bench_run *run) {
                                                     : "%s: it is no directory to write to",
                                  file_dir);
         }
-        etx__dir_parent(file_dir, run->sync_dir, sizeof run->sync_dir);
+        choose_sync_dir(run, file_dir);
     }
     return etx__cli_is_store(run->url) ? check_store(run->cli, run->url) : CLI_OK;
 }

@@ -148,7 +148,7 @@ ETX_API int etx_engine_start(etx_engine *engine);
  * sleeps: what it hands over (a request with a `done`, an etx_complete) wakes no thread of the
  * engine then, while little is in progress, but is done there; so a call that is answered costs no
  * change of threads. One thread at a time; the last one counts. With 0 the promise ends. 0, or
- * ETX_EINVALID (no engine), ETX_EFORKED. */
+ * ETX_EINVALID (no engine), ETX_ECLOSED (to lend), ETX_EFORKED. */
 ETX_API int etx_engine_lend(etx_engine *engine, int lends);
 /* Steps, makes inline calls and gives answers on this thread, as far as the engine's own threads
  * do not; it never waits for a log. Returns at once if there is nothing to do. Any thread, but not

@@ -30,7 +30,7 @@ typedef struct etx_file_finding {
 typedef void (*etx_file_finding_fn)(const etx_file_finding *finding, void *user);
 
 typedef struct etx_file_report {
-    size_t size;
+    size_t size; /* sizeof(etx_file_report), set by the caller; 0: ETX_EINVALID, nothing is done */
     etx_file_state state; /* the worst finding */
     uint32_t partitions;
     uint64_t segments; /* files, those prepared for later included */
@@ -43,8 +43,8 @@ typedef struct etx_file_report {
 
 /* Reads a whole log, changes nothing, and calls `found` for each finding. The log may be in use.
  * A finding with ETX_FILE_SOUND says that the log is retired, and what has its place ('etx log
- * copy'). 0 also where the state is not sound. Errors: ETX_ENOTFOUND (no log there), ETX_EVERSION,
- * ETX_EIO, ETX_ENOMEM; with message. */
+ * copy'). 0 also where the state is not sound. ret_report may be NULL. Errors: ETX_ENOTFOUND (no log
+ * there), ETX_EINVALID, ETX_EVERSION, ETX_EIO, ETX_ENOMEM; with message. */
 ETX_API int etx_log_file_verify(const char *dir,
                                 etx_file_finding_fn found,
                                 void *user,
@@ -80,11 +80,13 @@ ETX_API int etx_log_file_repair(const char *dir,
                                 char *message,
                                 size_t message_size);
 
-/* What a durable write costs on this directory's file system, written as the log writes: a zero-
- * filled file of its own, 4 KiB at a time, one writer, the same flags. Takes about
- * `milliseconds`. */
+/* What a durable write costs on the file system of `dir`, written as the log writes: a zero-filled
+ * file of its own, 4 KiB at a time, one writer, the same flags. `dir` is there; or it is the URL of
+ * a log in such a directory ("file:DIR?direct=0"), whose options count. Takes about
+ * `milliseconds`. Errors: ETX_ENOTFOUND (no such directory), ETX_EINVALID (also: size 0),
+ * ETX_EFULL, ETX_EIO, ETX_ENOMEM; with message. */
 typedef struct etx_sync_cost {
-    size_t size;
+    size_t size; /* sizeof(etx_sync_cost), set by the caller */
     double p50_us;
     double p99_us;
     double per_s;

@@ -157,8 +157,8 @@ ETX_API int etx_tx_result(etx_tx *tx,
  * in docs/guarantees.md for what the parent is to hear then. ETX_EFULL: as enlist. */
 ETX_API int etx_tx_hold(etx_tx *tx);
 /* What commit and abort of this handle wait for, instead of options.wait of begin (attach: ENDED).
- * 0: ENDED. Memory only. Errors: ETX_EINVALID (no handle, a wait that is none). From inline
- * callbacks. */
+ * 0: ENDED. Memory only. Errors: ETX_EINVALID (no handle, a wait that is none), ETX_ECLOSED. From
+ * inline callbacks. */
 ETX_API int etx_tx_set_wait(etx_tx *tx, etx_wait wait);
 /* Decides; waits as options.wait of begin (attach: ENDED) or etx_tx_set_wait says. Errors as run;
  * ETX_ESTATE: a step of a resumed transaction has no result yet. A commit past the deadline gives

@@ -138,6 +138,9 @@ int etx_engine_lend(etx_engine *engine, int lends) {
     if (*engine->alive == 0) {
         return ETX_EFORKED;
     }
+    if (lends && atomic_load_explicit(&engine->life, memory_order_acquire) > ETX__FINISHING) {
+        return etx__engine_refuse(engine, ETX_ECLOSED);
+    }
     atomic_store(&engine->lender, lends ? (uintptr_t)pthread_self() : 0);
     return 0;
 }

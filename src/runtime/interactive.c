@@ -183,8 +183,12 @@ int etx_tx_hold_async(etx_tx *tx, etx_done_fn done, void *user) {
 /* ---- commit and abort: the handle is consumed */
 
 int etx_tx_set_wait(etx_tx *tx, etx_wait wait) {
-    if (tx == NULL || wait > ETX_WAIT_ENDED) {
-        return ETX_EINVALID;
+    int rc = tx != NULL ? etx__engine_serves(tx->engine) : ETX_EINVALID;
+    if (rc != 0) {
+        return rc;
+    }
+    if (wait > ETX_WAIT_ENDED) {
+        return etx__engine_invalid(tx->engine, "wait: ETX_WAIT_BEGUN, DECIDED or ENDED");
     }
     tx->wait = (uint8_t)(wait != ETX_WAIT_DEFAULT ? wait : ETX_WAIT_ENDED);
     return 0;

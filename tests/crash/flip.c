@@ -39,7 +39,7 @@ static void finding_note(const etx_file_finding *finding, void *user) {
 
 static void flip_verify(flip *of) {
     char message[400] = "";
-    etx_file_report report;
+    etx_file_report report = {.size = sizeof report};
     int rc = etx_log_file_verify(FLIP_DIR, finding_note, of, &report, message, sizeof message);
     if (rc)
         snprintf(of->wrong, sizeof of->wrong, "verify ends with %s: %s", etx_error_name(rc),

@@ -39,7 +39,7 @@ static void finding_note(const etx_file_finding *finding, void *user) {
 
 static void image_verify(image *of) {
     char message[300] = "";
-    etx_file_report report;
+    etx_file_report report = {.size = sizeof report};
     int rc = etx_log_file_verify(IMAGE_DIR, finding_note, of, &report, message, sizeof message);
     if (rc && (rc != ETX_ENOTFOUND || of->run->history.points[of->moment->note].made))
         snprintf(of->wrong, sizeof of->wrong, "verify: %s", message);

@@ -127,6 +127,9 @@ static void copy_look(answers *said, int lossy) {
 
 static void ask(answers *said) {
     memset(said, 0, sizeof *said);
+    said->report.size = sizeof said->report;
+    for (int lossy = 0; lossy < 2; lossy++)
+        said->copied[lossy].size = said->copy[lossy].size = sizeof said->copy[lossy];
     said->verify = etx_log_file_verify(WORKLOAD_DIR, NULL, NULL, &said->report, NULL, 0);
     for (int lossy = 0; lossy < 2; lossy++)
         said->repair[lossy] = etx_log_file_repair(WORKLOAD_DIR, lossy ? COPY_LOSSY : COPY_DIR,

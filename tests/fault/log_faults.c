@@ -48,7 +48,7 @@ static void finding_note(const etx_file_finding *finding, void *user) {
 
 static void look(trial *of) {
     char message[300] = "";
-    etx_file_report report = {0};
+    etx_file_report report = {.size = sizeof report};
     int rc =
         etx_log_file_verify(WORKLOAD_DIR, finding_note, &of->run, &report, message, sizeof message);
     if (rc && !disk_struck(of->run.on) && !of->run.memory.failed)

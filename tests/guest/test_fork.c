@@ -1,19 +1,7 @@
 /* After fork: the child's calls say so, and whatever it does on its way out harms nothing. */
-#include "host.h"
+#include "all_calls.h"
 
 #include <sys/wait.h>
-
-static void never_called(int rc, const etx_outcome *outcome, void *user) {
-    (void)rc;
-    (void)outcome;
-    (void)user;
-}
-
-static int no_status(const etx_status *status, void *user) {
-    (void)status;
-    (void)user;
-    return 0;
-}
 
 /* The outcome and the message are of this call, not of what the parent did before. */
 static bool says_why(etx_engine *engine, etx_tx *begun_before) {
@@ -28,45 +16,24 @@ static bool says_why(etx_engine *engine, etx_tx *begun_before) {
            strstr(outcome.reason, "after fork") != NULL && strstr(message, "after fork") != NULL;
 }
 
-/* What the child tries, one after another. Returns the number of the first call that did not
- * answer ETX_EFORKED, or 0. */
-static int try_all(etx_engine *engine, etx_tx *made_before, etx_tx *begun_before, host_bank *bank) {
+/* What the child tries. Returns 0, or which of it did not answer ETX_EFORKED. */
+static int try_all(all_calls *all, etx_tx *begun_before) {
     etx_outcome outcome = ETX_OUTCOME_INIT;
-    etx_status status = {.size = sizeof(status)};
-    etx_metrics metrics = {.size = sizeof(metrics)};
-    etx_home_status home = {.size = sizeof(home)};
-    etx_filter filter = ETX_FILTER_INIT;
-    etx_cursor cursor = {{0, 0}};
-    etx_completion completion = ETX_COMPLETION_INIT;
-    etx_participant late = host_participant("late", ETX_TCC, 0, bank);
-    etx_tx *tx = NULL;
-    completion.reply = ETX_DONE;
-    const int rc[] = {
-        etx_tx_run(made_before, &outcome),
-        host_run(engine, "stock", &outcome),
-        etx_tx_begin(engine, NULL, &tx),
-        etx_query(engine, "g", &status),
-        etx_query_async(engine, "g", never_called, NULL),
-        etx_wait_for(engine, "g", ETX_WAIT_ENDED, 10, &outcome),
-        etx_list(engine, &filter, &cursor, 1, no_status, NULL),
-        etx_engine_metrics(engine, &metrics),
-        etx_engine_home_status(engine, 0, &home),
-        etx_engine_register(engine, &late),
-        etx_complete(engine, (etx_token){{0, 0}}, &completion),
-        etx_retry(engine, "g"),
-        etx_park(engine, "g", "test", "test"),
-        etx_engine_lend(engine, 1),
-        etx_engine_close(engine, ETX_CLOSE_FINISH, 100),
-    };
-    for (size_t i = 0; i < sizeof(rc) / sizeof(rc[0]); i++) {
-        if (rc[i] != ETX_EFORKED) {
-            return (int)i + 1;
-        }
+    const char *wrong = all_calls_wrong(all, ETX_EFORKED, ETX_EFORKED);
+    if (wrong != NULL) {
+        print_message("in a forked child: %s says another thing\n", wrong);
+        fflush(NULL);
+        return 1;
     }
-    if (!says_why(engine, begun_before)) {
+    if (host_run(all->engine, "stock", &outcome) != ETX_EFORKED ||
+        etx_engine_lend(all->engine, 0) != ETX_EFORKED ||
+        etx_engine_close(all->engine, ETX_CLOSE_FINISH, 100) != ETX_EFORKED) {
+        return 2;
+    }
+    if (!says_why(all->engine, begun_before)) {
         return 100;
     }
-    etx_engine_free(engine);
+    etx_engine_free(all->engine);
     return 0;
 }
 
@@ -96,6 +63,7 @@ static void wait_child(pid_t child) {
 static void run_fork(void (*leave)(int)) {
     host_dir dir;
     host_bank bank;
+    all_calls all;
     etx_tx *tx = NULL, *begun = NULL;
     etx_tx_options options = ETX_TX_OPTIONS_INIT;
     host_dir_make(&dir);
@@ -107,13 +75,15 @@ static void run_fork(void (*leave)(int)) {
     assert_int_equal(etx_tx_add(tx, "stock", NULL, 0), 0);
     options.gid = "before";
     assert_int_equal(etx_tx_begin(engine, &options, &begun), 0);
+    all_calls_make(&all, engine);
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         alarm(120);
-        leave(try_all(engine, tx, begun, &bank));
+        leave(try_all(&all, begun));
     }
+    all_calls_discard(&all);
     assert_int_equal(etx_tx_run(tx, &outcome), 0);
     assert_int_equal(etx_tx_abort(begun, &outcome), 0);
     wait_child(child);

@@ -26,17 +26,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Does the file system take O_DIRECT in the units that we use? */
 static int direct_probe(const etx__file_log *log, const char *name) {
-    etx__file_buffer buffer = {0};
-    size_t len = 0;
-    int works = 0;
     int fd = etx__file_open_at(log->dir_fd, name, O_RDONLY | O_DIRECT);
-    if (fd >= 0 && !etx__file_buffer_reserve(&log->allocator, &buffer, ETX__BLOCK))
-        works = !etx__file_read(fd, buffer.data, ETX__SECTOR, 0, &len) && len == ETX__SECTOR;
+    int works = fd >= 0 && etx__file_takes_direct(&log->allocator, fd);
     if (fd >= 0)
         close(fd);
-    etx__file_buffer_free(&log->allocator, &buffer);
     return works;
 }
 

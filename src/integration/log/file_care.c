@@ -215,8 +215,10 @@ int etx_log_file_verify(const char *dir,
     etx__file_fault fault = {0};
     etx__file_words fault_words = {fault.text, sizeof fault.text};
     etx__file_list list;
-    int rc = etx__file_care_open(dir, &verify.log, &list, &fault_words);
-    verify.report.size = sizeof verify.report;
+    int rc = etx__file_room_check(ret_report, "etx_file_report", &words);
+    if (rc)
+        return rc;
+    rc = etx__file_care_open(dir, &verify.log, &list, &fault_words);
     verify.report.clean = 1;
     if (rc && rc != ETX_ECORRUPT)
         return etx__file_say(&words, rc, "%s", fault.text);
@@ -238,7 +240,7 @@ int etx_log_file_verify(const char *dir,
     }
     etx__file_list_free(&verify.log->allocator, &list);
     etx__file_free(verify.log);
-    if (!rc && ret_report)
-        *ret_report = verify.report;
+    if (!rc)
+        etx__file_give(ret_report, &verify.report, sizeof verify.report);
     return rc;
 }

@@ -213,7 +213,11 @@ int etx_log_file_backup(const char *dir,
                         char *message,
                         size_t message_size) {
     const etx__file_words words = {message, message_size};
-    int rc = ETX_EUNAVAILABLE;
+    etx_file_report report = {.size = sizeof report};
+    int rc = etx__file_room_check(ret_report, "etx_file_report", &words);
+    if (rc)
+        return rc;
+    rc = ETX_EUNAVAILABLE;
     for (int i = 0; i < BACKUP_ATTEMPTS && rc == ETX_EUNAVAILABLE; i++) {
         etx__file_log *source = NULL;
         etx__file_log *copy = NULL;
@@ -224,9 +228,11 @@ int etx_log_file_backup(const char *dir,
         for (uint32_t p = 0; !rc && p < source->home.partitions; p++)
             rc = partition_backup(source, copy, p, &words);
         if (copy)
-            rc = etx__file_copy_end(copy, rc, ret_report, &words);
+            rc = etx__file_copy_end(copy, rc, ret_report ? &report : NULL, &words);
         etx__file_close(source, 0);
     }
+    if (!rc)
+        etx__file_give(ret_report, &report, sizeof report);
     return rc == ETX_EUNAVAILABLE
                ? etx__file_say(&words, ETX_EBUSY,
                                "%s is trimmed faster than it can be copied: try again later", dir)

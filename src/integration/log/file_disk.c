@@ -54,6 +54,27 @@ int etx__file_fault_say(const etx__file_log *log,
                          (unsigned long long)fault->offset, fault->text);
 }
 
+/* A caller's struct begins with its size: so much of it there is. NULL: nobody asks. */
+int etx__file_room_check(const void *ret, const char *name, const etx__file_words *words) {
+    size_t room = sizeof room;
+    if (ret)
+        memcpy(&room, ret, sizeof room);
+    return room >= sizeof room
+               ? 0
+               : etx__file_say(words, ETX_EINVALID, "its size must be set, to sizeof(%s)", name);
+}
+
+/* As much as there is room for: the caller's struct may be an older one, and shorter, or a newer
+ * one. Its size stays as it is. */
+void etx__file_give(void *ret, const void *from, size_t size) {
+    size_t room = 0;
+    if (!ret)
+        return;
+    memcpy(&room, ret, sizeof room);
+    memcpy((uint8_t *)ret + sizeof room, (const uint8_t *)from + sizeof room,
+           (room < size ? room : size) - sizeof room);
+}
+
 /* The code for what the operating system said. */
 int etx__file_error_code(int error) {
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
@@ -165,6 +186,16 @@ int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_
     }
     *ret_len = got;
     return 0;
+}
+
+/* Does the file system take O_DIRECT, with which the file is open, in the units that we use? */
+int etx__file_takes_direct(const etx_allocator *allocator, int fd) {
+    etx__file_buffer buffer = {0};
+    size_t len = 0;
+    int takes = !etx__file_buffer_reserve(allocator, &buffer, ETX__BLOCK) &&
+                !etx__file_read(fd, buffer.data, ETX__SECTOR, 0, &len) && len == ETX__SECTOR;
+    etx__file_buffer_free(allocator, &buffer);
+    return takes;
 }
 
 /* Writes zeros from one block boundary to another. */

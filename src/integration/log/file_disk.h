@@ -49,6 +49,8 @@ int etx__file_fault_set(etx__file_fault *fault,
 int etx__file_fault_say(const etx__file_log *log,
                         const etx__file_fault *fault,
                         const etx__file_words *words);
+int etx__file_room_check(const void *ret, const char *name, const etx__file_words *words);
+void etx__file_give(void *ret, const void *from, size_t size);
 int etx__file_error_code(int error);
 etx_allocator etx__file_allocator(const etx_allocator *given);
 int etx__file_buffer_reserve(const etx_allocator *allocator, etx__file_buffer *buffer, size_t size);
@@ -57,6 +59,7 @@ int etx__file_above_streams(int fd);
 int etx__file_open_at(int dir_fd, const char *name, int flags);
 int etx__file_write(int fd, const void *data, size_t len, uint64_t offset);
 int etx__file_read(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len);
+int etx__file_takes_direct(const etx_allocator *allocator, int fd);
 int etx__file_zero(const etx__file_log *log, int fd, uint64_t from, uint64_t to);
 int etx__file_sync_dir(int dir_fd);
 int etx__file_random(void *data, size_t len);

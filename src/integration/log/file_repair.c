@@ -560,9 +560,13 @@ int etx_log_file_repair(const char *dir,
                         size_t message_size) {
     const etx__file_words words = {message, message_size};
     file_salvage salvage = {.found = found, .user = user, .words = &words};
+    etx_file_report report = {.size = sizeof report};
     etx__file_list list;
     int pid = 0;
-    int rc = etx__file_care_open(dir, &salvage.log, &list, &words);
+    int rc = etx__file_room_check(ret_report, "etx_file_report", &words);
+    if (rc)
+        return rc;
+    rc = etx__file_care_open(dir, &salvage.log, &list, &words);
     if (rc && rc != ETX_ECORRUPT)
         return rc;
     salvage.list = &list;
@@ -572,7 +576,9 @@ int etx_log_file_repair(const char *dir,
         rc = etx__file_say(&words, ETX_EBUSY, "%s is in use by the process %d: end it first", dir,
                            pid);
     if (!rc)
-        rc = repair(&salvage, dest, accept_loss, ret_report, &words);
+        rc = repair(&salvage, dest, accept_loss, ret_report ? &report : NULL, &words);
+    if (!rc)
+        etx__file_give(ret_report, &report, sizeof report);
     etx__file_list_free(&salvage.log->allocator, &list);
     etx__file_free(salvage.log);
     return rc;

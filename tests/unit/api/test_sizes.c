@@ -180,6 +180,93 @@ static void test_what_is_returned_to_older_programs(void **state) {
     host_engine_end(engine);
 }
 
+static void test_what_is_told_of_homes_to_older_programs(void **state) {
+    (void)state;
+    WITH_TAIL(etx_home_metrics) metrics;
+    WITH_TAIL(etx_partition_status) partition;
+    WITH_TAIL(etx_node_status) node;
+    host_bank bank;
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine("memory:", NULL, &bank);
+    assert_int_equal(host_run(engine, "stock", NULL), 0);
+    size_t older = offsetof(etx_home_metrics, put_us);
+    arm(&metrics, sizeof(metrics), older);
+    assert_int_equal(etx_engine_home_metrics(engine, 0, &metrics.head), 0);
+    assert_true(metrics.head.size == older && metrics.head.puts >= 1);
+    expect_untouched(&metrics, sizeof(metrics), older);
+    arm(&metrics, sizeof(metrics), 0);
+    assert_int_equal(etx_engine_home_metrics(engine, 0, &metrics.head), ETX_EINVALID);
+    older = offsetof(etx_partition_status, elsewhere);
+    for (int by_gid = 0; by_gid < 2; by_gid++) {
+        arm(&partition, sizeof(partition), older);
+        assert_int_equal(by_gid ? etx_engine_gid_status(engine, "g", &partition.head)
+                                : etx_engine_partition_status(engine, 0, 0, &partition.head),
+                         0);
+        assert_true(partition.head.size == older && partition.head.here == 1);
+        expect_untouched(&partition, sizeof(partition), older);
+        arm(&partition, sizeof(partition), 0);
+        assert_int_equal(by_gid ? etx_engine_gid_status(engine, "g", &partition.head)
+                                : etx_engine_partition_status(engine, 0, 0, &partition.head),
+                         ETX_EINVALID);
+    }
+    arm(&node, sizeof(node), 0); /* what is told of nodes: tests/unit/engine/test_shared.c */
+    assert_int_equal(etx_engine_node_status(engine, 0, 0, &node.head), ETX_EINVALID);
+    assert_int_equal(etx_engine_gone_status(engine, 0, 0, &node.head), ETX_EINVALID);
+    expect_untouched(&node, sizeof(node), sizeof(size_t));
+    host_engine_end(engine);
+}
+
+/* Which of the three looks after the log; without an engine. */
+static int report_of(int which, const host_dir *dir, etx_file_report *report) {
+    char log[HOST_PATH_MAX + 8], copy[HOST_PATH_MAX + 8];
+    snprintf(log, sizeof(log), "%s/log", dir->path);
+    snprintf(copy, sizeof(copy), "%s/copy%d", dir->path, which);
+    switch (which) {
+        case 0:
+            return etx_log_file_verify(log, NULL, NULL, report, NULL, 0);
+        case 1:
+            return etx_log_file_backup(log, copy, 1, report, NULL, 0);
+        default:
+            return etx_log_file_repair(log, copy, 1, NULL, NULL, report, NULL, 0);
+    }
+}
+
+static void test_what_is_told_of_logs_to_older_programs(void **state) {
+    (void)state;
+    WITH_TAIL(etx_file_report) report;
+    WITH_TAIL(etx_sync_cost) cost;
+    host_dir dir;
+    host_bank bank;
+    host_dir_make(&dir);
+    host_bank_make(&bank);
+    etx_engine *engine = host_engine(dir.url, NULL, &bank);
+    assert_int_equal(host_run(engine, "stock", NULL), 0);
+    host_engine_end(engine);
+    for (int which = 0; which < 3; which++) {
+        size_t older = offsetof(etx_file_report, segments);
+        arm(&report, sizeof(report), 0); /* first: nothing is done */
+        assert_int_equal(report_of(which, &dir, &report.head), ETX_EINVALID);
+        expect_untouched(&report, sizeof(report), sizeof(size_t));
+        arm(&report, sizeof(report), older);
+        assert_int_equal(report_of(which, &dir, &report.head), 0);
+        assert_true(report.head.size == older && report.head.partitions >= 1);
+        assert_int_equal(report.head.state, ETX_FILE_SOUND);
+        expect_untouched(&report, sizeof(report), older);
+    }
+    arm(&report, sizeof(report), sizeof(report)); /* and a newer one */
+    assert_int_equal(report_of(0, &dir, &report.head), 0);
+    assert_true(report.head.size == sizeof(report) && report.head.slots >= 1);
+    expect_untouched(&report, sizeof(report), sizeof(etx_file_report));
+    size_t older = offsetof(etx_sync_cost, per_s);
+    arm(&cost, sizeof(cost), 0);
+    assert_int_equal(etx_log_file_sync_cost(dir.path, 1, &cost.head, NULL, 0), ETX_EINVALID);
+    arm(&cost, sizeof(cost), older);
+    assert_int_equal(etx_log_file_sync_cost(dir.path, 1, &cost.head, NULL, 0), 0);
+    assert_true(cost.head.size == older && cost.head.p50_us > 0);
+    expect_untouched(&cost, sizeof(cost), older);
+    host_dir_remove(&dir);
+}
+
 static int count_status(const etx_status *status, void *user) {
     (void)status;
     ++*(unsigned *)user;
@@ -292,6 +379,8 @@ int main(void) {
         cmocka_unit_test(test_tx_options_and_branch),
         cmocka_unit_test(test_outcomes_of_older_programs),
         cmocka_unit_test(test_what_is_returned_to_older_programs),
+        cmocka_unit_test(test_what_is_told_of_homes_to_older_programs),
+        cmocka_unit_test(test_what_is_told_of_logs_to_older_programs),
         cmocka_unit_test(test_filter),
         cmocka_unit_test(test_monitor),
         cmocka_unit_test(test_completion),

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -105,6 +106,34 @@ static void test_a_log_that_cannot_be_read_is_refused(void **state) {
     expect(CLI_BAD, (told_log){.rc = ETX_EUNAVAILABLE}, "it is away");
 }
 
+/* Where a sync is measured for that --home. */
+static void expect_measured(const char *home, const char *url) {
+    static bench_run run;
+    cli_context cli = {.out = stdout, .err = stderr, .path = "etx bench"};
+    memset(&run, 0, sizeof run);
+    run.cli = &cli;
+    run.options.home = home;
+    assert_int_equal(etx__bench_choose_home(&run), CLI_OK);
+    assert_string_equal(run.sync_url, url);
+}
+
+/* With the log's own options, and on its own file system: its directory may be one that is mounted
+ * there. */
+static void test_a_sync_is_measured_where_the_log_will_be(void **state) {
+    (void)state;
+    char dir[] = "bench-home-XXXXXX";
+    char home[64];
+    char url[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(home, sizeof home, "file:%s/log?direct=0", dir);
+    snprintf(url, sizeof url, "file:%s?direct=0", dir);
+    expect_measured(home, url);
+    expect_measured(url, url);
+    expect_measured("file:nothing-is-here", "file:.");
+    expect_measured("memory:", "");
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_empty_log_is_taken),
@@ -112,6 +141,7 @@ int main(void) {
         cmocka_unit_test(test_a_log_that_had_slots_is_refused),
         cmocka_unit_test(test_a_log_that_nodes_attend_is_refused),
         cmocka_unit_test(test_a_log_that_cannot_be_read_is_refused),
+        cmocka_unit_test(test_a_sync_is_measured_where_the_log_will_be),
     };
     return cmocka_run_group_tests_name("bench home", tests, NULL, NULL);
 }

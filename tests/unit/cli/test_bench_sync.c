@@ -36,7 +36,7 @@ int __wrap_etx_log_file_sync_cost(const char *dir,
 }
 
 static void expect(double before_us, double after_us, double counts_us) {
-    static bench_run run = {.sync_dir = "beside the log"};
+    static bench_run run = {.sync_url = "beside the log"};
     bench_results results = {.sync_p50_us = -1, .sync_p99_us = -1, .sync_per_s = -1};
     next_us = before_us;
     etx__bench_sync_cost(&run, &results);

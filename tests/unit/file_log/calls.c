@@ -41,6 +41,16 @@ void calls_fail_here(call_kind kind, int at, int error) {
     calls_now()->fault[kind].here = 1;
 }
 
+unsigned calls_descriptors(void) {
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
 int calls_setup(void **state) {
     calls_clear();
     return fixture_setup(state);
@@ -108,9 +118,12 @@ WRAP(ssize_t, pread64, int fd, void *to, size_t len, off_t offset) {
 }
 
 WRAP(ssize_t, pwrite64, int fd, const void *from, size_t len, off_t offset) {
+    calls *now = calls_now();
+    if (now->on_write && pthread_equal(now->thread, pthread_self()))
+        now->on_write(fd, from, len, (uint64_t)offset, now->user);
     if (fails(CALL_WRITE, NULL))
         return errno ? -1 : 0;
-    return calls_now()->pretend_writes ? (ssize_t)len : __real_pwrite64(fd, from, len, offset);
+    return now->pretend_writes ? (ssize_t)len : __real_pwrite64(fd, from, len, offset);
 }
 
 WRAP(int, fstat64, int fd, struct stat *ret_stat) {

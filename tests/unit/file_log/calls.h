@@ -41,6 +41,8 @@ typedef struct calls {
     void (*on_sleep)(void *user);                  /* instead of sleeping */
     void (*on_open)(const char *name, void *user); /* by the thread that cleared all this */
     void (*on_own)(void *user);
+    /* before a write by the thread that cleared all this */
+    void (*on_write)(int fd, const void *from, size_t len, uint64_t offset, void *user);
     pthread_t thread;
     unsigned sleeps;
     int pretend_writes; /* they do nothing, and time stands still */
@@ -59,6 +61,9 @@ void calls_fail(call_kind kind, int at, int error, const char *name);
 /* The same, of those that this thread makes: the log's helper writes and syncs as well, as often as
  * the machine lets it. */
 void calls_fail_here(call_kind kind, int at, int error);
+
+/* How many this process has open. */
+unsigned calls_descriptors(void);
 
 /* A fixture between two times of all off. */
 int calls_setup(void **state);

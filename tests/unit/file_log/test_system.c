@@ -14,16 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static unsigned descriptors(void) {
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static int open_new(log_fixture *fixture, const char *name) {
     log_subject *subject = &fixture->subject;
     snprintf(subject->url, sizeof subject->url, "file:%s/%s?partitions=1&segment=1M", subject->dir,
@@ -83,15 +73,15 @@ static void test_a_log_that_cannot_be_made(void **state) {
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         char name[32];
         uint64_t count;
-        unsigned before = descriptors();
+        unsigned before = calls_descriptors();
         snprintf(name, sizeof name, "made-%zu", i);
         calls_fail(all[i].kind, 1, all[i].error, all[i].name);
         fixture_expect(fixture, open_new(fixture, name), all[i].rc, all[i].words);
         assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
-        assert_int_equal(descriptors(), before);
+        assert_int_equal(calls_descriptors(), before);
         calls_clear();
         assert_int_equal(fixture_read(fixture, 0, &count), 0);
-        assert_int_equal(descriptors(), before);
+        assert_int_equal(calls_descriptors(), before);
     }
 }
 
@@ -195,7 +185,7 @@ static void test_listings(void **state) {
     fixture_puts(fixture, 3, 100);
     fixture_close(fixture, 1);
     for (int at = 1, made = 0; made < 2; at++) {
-        unsigned before = descriptors();
+        unsigned before = calls_descriptors();
         int struck;
         calls_fail(CALL_LIST, at, EMFILE, NULL);
         int rc = open_new(fixture, made ? "log" : "another");
@@ -205,7 +195,7 @@ static void test_listings(void **state) {
         calls_clear();
         if (rc)
             assert_int_equal(rc, ETX_EIO);
-        assert_int_equal(descriptors(), before);
+        assert_int_equal(calls_descriptors(), before);
         fixture_command("rm -rf '%s/another'", fixture->subject.dir);
         made += !struck;
         at = struck ? at : 0;
@@ -507,64 +497,6 @@ static void test_an_occupied_slot_that_cannot_be_read(void **state) {
     fixture_puts(fixture, 3, 100); /* it goes on */
 }
 
-/* ---- sync cost */
-
-static int cost_of(log_fixture *fixture, uint32_t ms, etx_sync_cost *ret_cost) {
-    ret_cost->size = sizeof *ret_cost;
-    fixture->subject.message[0] = 0;
-    return etx_log_file_sync_cost(fixture->subject.dir, ms, ret_cost, fixture->subject.message,
-                                  sizeof fixture->subject.message);
-}
-
-static void test_sync_cost_fails(void **state) {
-    log_fixture *fixture = *state;
-    static const struct {
-        call_kind kind;
-        int at;
-        int error;
-        const char *name;
-        int rc;
-    } all[] = {{CALL_MEMORY, 1, 0, NULL, ETX_ENOMEM},    {CALL_MEMORY, 2, 0, NULL, ETX_ENOMEM},
-               {CALL_MEMORY, 3, 0, NULL, ETX_ENOMEM},    {CALL_OPEN, 1, EOPNOTSUPP, NULL, ETX_EIO},
-               {CALL_WRITE, 1, ENOSPC, NULL, ETX_EFULL}, {CALL_WRITE, 17, EIO, NULL, ETX_EIO},
-               {CALL_SYNC, 1, EIO, NULL, ETX_EIO}};
-    etx_sync_cost cost;
-    fixture_close(fixture, 1);
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        unsigned before = descriptors();
-        calls_fail(all[i].kind, all[i].at, all[i].error, all[i].name);
-        fixture_expect(fixture, cost_of(fixture, 1, &cost), all[i].rc, "cannot measure");
-        assert_int_equal(calls_now()->fault[all[i].kind].struck, 1);
-        calls_clear();
-        assert_int_equal(descriptors(), before);
-    }
-}
-
-static void no_opens(const char *name, void *user) {
-    int *left = user;
-    if (strstr(name, "/proc/self/fd/") && (*left)-- > 0)
-        calls_fail(CALL_OPEN, 1, EINVAL, NULL);
-}
-
-/* Without O_DIRECT it is measured as it is then; and a disk that takes no time gives no rate. */
-static void test_sync_cost_odd(void **state) {
-    log_fixture *fixture = *state;
-    etx_sync_cost cost;
-    int left = 1;
-    fixture_close(fixture, 1);
-    calls_now()->user = &left;
-    calls_now()->on_open = no_opens;
-    assert_int_equal(cost_of(fixture, 1, &cost), 0);
-    assert_true(cost.count > 0 && cost.per_s > 0);
-    left = 2;
-    fixture_expect(fixture, cost_of(fixture, 1, &cost), ETX_EIO, "cannot measure");
-    calls_clear();
-    calls_now()->pretend_writes = 1;
-    assert_int_equal(cost_of(fixture, 1000, &cost), 0);
-    assert_int_equal(cost.count, 65536); /* as many as are kept */
-    assert_true(cost.per_s == 0 && cost.p99_us == 0);
-}
-
 #define CASE(name) cmocka_unit_test_setup_teardown(name, calls_setup, calls_teardown)
 
 int main(void) {
@@ -592,8 +524,6 @@ int main(void) {
         CASE(test_a_root_that_does_not_open),
         CASE(test_space),
         CASE(test_an_occupied_slot_that_cannot_be_read),
-        CASE(test_sync_cost_fails),
-        CASE(test_sync_cost_odd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
