@@ -43,8 +43,8 @@ typedef struct etx_file_report {
 
 /* Reads a whole log, changes nothing, and calls `found` for each finding. The log may be in use.
  * A finding with ETX_FILE_SOUND says that the log is retired, and what has its place ('etx log
- * copy'). 0 also where the state is not sound. ret_report may be NULL. Errors: ETX_ENOTFOUND (no log
- * there), ETX_EINVALID, ETX_EVERSION, ETX_EIO, ETX_ENOMEM; with message. */
+ * copy'). 0 also where the state is not sound. ret_report may be NULL. Errors: ETX_ENOTFOUND (no
+ * log there), ETX_EINVALID, ETX_EVERSION, ETX_EIO, ETX_ENOMEM; with message. */
 ETX_API int etx_log_file_verify(const char *dir,
                                 etx_file_finding_fn found,
                                 void *user,

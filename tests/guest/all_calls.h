@@ -17,7 +17,7 @@ typedef struct all_calls {
 /* Makes the handles, of a started engine; nothing is begun. */
 void all_calls_make(all_calls *all, etx_engine *engine);
 /* Makes each call once, but for close and free: the name of the first that did not answer `want`
- * (or `want_setup`, if it is for an engine that is not started), or NULL. All handles are consumed. */
+ * (or `want_setup`, if it is for an engine that is not started), or NULL. Consumes all handles. */
 const char *all_calls_wrong(all_calls *all, int want, int want_setup);
 /* The parent's: the child has consumed its own. */
 void all_calls_discard(all_calls *all);

@@ -209,7 +209,7 @@ static void test_what_is_told_of_homes_to_older_programs(void **state) {
                                 : etx_engine_partition_status(engine, 0, 0, &partition.head),
                          ETX_EINVALID);
     }
-    arm(&node, sizeof(node), 0); /* what is told of nodes: tests/unit/engine/test_shared.c */
+    arm(&node, sizeof(node), 0); /* what is told of nodes: tests/unit/engine/test_moves.c */
     assert_int_equal(etx_engine_node_status(engine, 0, 0, &node.head), ETX_EINVALID);
     assert_int_equal(etx_engine_gone_status(engine, 0, 0, &node.head), ETX_EINVALID);
     expect_untouched(&node, sizeof(node), sizeof(size_t));

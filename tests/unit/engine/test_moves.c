@@ -1,6 +1,8 @@
 /* What operators want of shared homes: a partition at another node, a node without any. */
 #include "rig_cluster.h"
 
+#include <stddef.h>
+
 static int is_here(etx_engine *engine, uint32_t number) {
     etx_partition_status status = {.size = sizeof status};
     rig_must(engine, etx_engine_partition_status(engine, 0, number, &status), "status");
@@ -135,6 +137,20 @@ static void a_move_is_refused(void **state) {
     rig_close(alone, ETX_CLOSE_FINISH);
 }
 
+/* A program with an older struct: nothing behind it is written. */
+static void told_to_an_older_program(etx_engine *engine) {
+    etx_node_status node;
+    etx_node_status before;
+    memset(&node, 0x5a, sizeof node);
+    node.size = offsetof(etx_node_status, left_ms);
+    before = node;
+    rig_must(engine, etx_engine_node_status(engine, 0, 1, &node), "node");
+    assert_string_equal(node.node, "two");
+    assert_int_equal(node.size, before.size);
+    assert_memory_equal((char *)&node + node.size, (char *)&before + node.size,
+                        sizeof node - node.size);
+}
+
 /* It gives all away, goes on knowing who has what, and takes its part again when it is told. */
 static void one_is_drained(void **state) {
     struct cluster cluster;
@@ -147,6 +163,7 @@ static void one_is_drained(void **state) {
     etx_engine *one = cluster_node_start(&cluster, "one", "");
     etx_engine *two = cluster_node_start(&cluster, "two", "");
     cluster_wait_for_halves(one, two);
+    told_to_an_older_program(two);
     cluster_begin_at(one, "order", gid);
     rig_must(one, etx_engine_drain(one, 0, 1), "drain");
     cluster_wait_for(two, PARTITIONS);
