@@ -122,6 +122,7 @@ class Log(Case):
         report = json.loads(self.expect(2, "log", "verify", log, "--json").stdout)
         self.assertEqual(report["state"], "corrupt")
         finding = report["findings"][0]
+        self.assertIn(f" offset {finding['offset']} ", result.stdout)
         self.assertEqual(finding["file"], path)
         self.assertLessEqual(abs(finding["offset"] - spot), 1 << 20)
         self.expect(2, "log", "show", log)

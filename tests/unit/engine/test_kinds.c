@@ -23,6 +23,7 @@ struct stage {
     unsigned times;
     uint32_t retry_after_ms;
     unsigned missing; /* results that were not given */
+    unsigned handed;  /* results that the branch "end" was given of others, byte by byte */
 };
 
 static etx_reply answer_of(struct stage *stage, etx_call *call) {
@@ -56,6 +57,21 @@ static bool agree(const etx_call *call) {
     return all;
 }
 
+/* How many others' results stand in the call as they were given. */
+static unsigned handed_on(const etx_call *call) {
+    char expected[96];
+    const char *name;
+    const void *data;
+    size_t len;
+    unsigned count = 0;
+    for (uint32_t i = 0; (name = etx_call_result_at(call, i, &data, &len)) != NULL; i++) {
+        snprintf(expected, sizeof expected, "result of %s", name);
+        count += strcmp(name, etx_call_branch(call)) != 0 && len == strlen(expected) &&
+                 memcmp(data, expected, len) == 0;
+    }
+    return count;
+}
+
 static etx_reply play(etx_call *call, void *user) {
     struct stage *stage = user;
     size_t len = 0;
@@ -67,6 +83,9 @@ static etx_reply play(etx_call *call, void *user) {
         heard->ms = host_now_ms();
     }
     stage->missing += !agree(call);
+    if (strcmp(etx_call_branch(call), "end") == 0 && etx_call_operation(call) == ETX_FORWARD) {
+        stage->handed = handed_on(call);
+    }
     etx_reply reply = answer_of(stage, call);
     if (etx_call_operation(call) == ETX_FORWARD && reply == ETX_DONE) {
         char result[96];
@@ -249,6 +268,7 @@ static void the_order_is_kept(void **state) {
         assert_int_equal(outcome.state, refused ? ETX_ABORTED : ETX_COMMITTED);
         assert_int_equal(place(&stage, "top", ETX_FORWARD), 0);
         assert_int_equal(place(&stage, "end", ETX_FORWARD), 3);
+        assert_int_equal(stage.handed, 2);
         if (refused) {
             int undone = place(&stage, "top", ETX_UNDO);
             assert_int_equal(undone, (int)stage.count - 1);

@@ -24,7 +24,7 @@ static etx_reply on_call(etx_call *call, void *user) {
 
 static void on_event(const etx_event *event, void *user) {
     struct desk *desk = user;
-    if (event->type == ETX_EVENT_STALLED) {
+    if (event->type == ETX_EVENT_STALLED && event->alarm) {
         atomic_store(&desk->stalled, atomic_load(&desk->calls));
     }
 }
