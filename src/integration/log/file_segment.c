@@ -426,9 +426,9 @@ void etx__file_helper_release(etx__file_partition *partition) {
 /* Is there more space than all partitions' next segments take? */
 static int is_ample(const etx__file_log *log) {
     uint64_t segments = log->home.partitions + 1;
-    struct statfs fs;
-    return !fstatfs(log->dir_fd, &fs) &&
-           (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize > segments * log->home.segment_size;
+    struct statfs fs = {0};
+    (void)fstatfs(log->dir_fd, &fs); /* what is not known is not ample */
+    return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize > segments * log->home.segment_size;
 }
 
 /* The last spare is the reserve of what has begun. Nothing begins there before it is known that

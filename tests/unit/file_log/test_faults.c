@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,15 @@ static int teardown(void **state) {
     return fixture_teardown(state);
 }
 
+enum { OLDER = 2 }; /* `begins` of a put whose struct ends before it */
+
 static etx_put_result put_some(log_fixture *fixture, size_t len, uint8_t begins, etx_put *ret_put) {
     uint8_t bytes[30000];
     assert_true(len <= sizeof bytes);
     batch_fill(fixture->chain.next, bytes, len);
     *ret_put = put_make(&fixture->chain, fixture->chain.next, bytes, len);
     ret_put->begins = begins;
+    ret_put->size = begins == OLDER ? offsetof(etx_put, begins) : sizeof *ret_put;
     return fixture->subject.ops->put(fixture->subject.log, ret_put);
 }
 
@@ -205,7 +209,7 @@ static int puts_until_full(log_fixture *fixture, uint8_t begins, int awaits) {
 
 /* No space for spares: what begins is refused, and full is told, while a whole segment is left for
  * the rest, however quickly it comes; and a trim ends it. */
-static void fill_up(log_fixture *fixture, int awaits) {
+static void fill_up(log_fixture *fixture, uint8_t older, int awaits) {
     enum { SEGMENT = 42 }; /* such puts fit into one */
     const etx_log_ops *ops = fixture->subject.ops;
     etx_log_space space = {.size = sizeof space};
@@ -214,7 +218,7 @@ static void fill_up(log_fixture *fixture, int awaits) {
     assert_true(puts_until_full(fixture, 1, awaits) > 0);
     assert_int_equal(ops->space(fixture->subject.log, 0, &space), 0);
     assert_int_equal(space.full, 1);
-    assert_int_equal(puts_until_full(fixture, 0, 0), SEGMENT);
+    assert_int_equal(puts_until_full(fixture, older, 0), SEGMENT);
     assert_int_equal(put_next(fixture, 20000, &put), ETX_PUT_NOT_WRITTEN);
     assert_int_equal(chain_check(&fixture->subject, 0, 0, NULL), fixture->chain.next);
     fixture_close(fixture, 0);
@@ -265,7 +269,7 @@ static void test_no_space(void **state) {
     fixture_puts(fixture, 60, 20000);
     fixture_await(fixture, fixture_last_segment(fixture) + 1);
     faults_now()->allocate_error = ENOSPC;
-    fill_up(fixture, 1);
+    fill_up(fixture, 0, 1);
 }
 
 static void test_no_space_on_tmpfs(void **state) {
@@ -288,7 +292,7 @@ static void test_no_space_on_tmpfs(void **state) {
     fixture->subject.ops->info(fixture->subject.log, &info);
     assert_int_equal(info.grade, ETX_VOLATILE);
     assert_non_null(info.remark);
-    fill_up(fixture, 0);
+    fill_up(fixture, OLDER, 0);
     fixture_close(fixture, 1);
     snprintf(fixture->subject.url, sizeof fixture->subject.url,
              "file:%s/second?partitions=40&segment=1M", dir);
