@@ -434,8 +434,7 @@ static int is_ample(const etx__file_log *log) {
 /* The last spare is the reserve of what has begun. Nothing begins there before it is known that
  * another one can be made: there is ample space, or it is there. */
 static uint32_t spares_needed(const etx__file_partition *partition, int begins) {
-    int can_be_made = !partition->spare_error && is_ample(partition->log);
-    return begins && !can_be_made ? 2 : 1;
+    return begins && (partition->spare_error || !is_ample(partition->log)) ? 2 : 1;
 }
 
 static int is_reserve(const etx__file_partition *partition, uint32_t needed) {

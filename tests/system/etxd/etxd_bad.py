@@ -272,10 +272,9 @@ class Listeners(Case):
 
     def test_browsers_are_refused(self):
         self.judge(self.open())
-        folder = self.server.folder
-        context = etxd_common.certify(folder)
-        self.judge(self.open("--tls-certificate", f"{folder}/c.pem", "--tls-key",
-                             f"{folder}/k.pem", context=context), context)
+        certificate, key, context = etxd_common.certify(self.server.folder)
+        self.judge(self.open("--tls-certificate", certificate, "--tls-key", key,
+                             context=context), context)
 
     def test_one_beyond_loopback(self):
         """The refusal is no matter of where a server listens."""

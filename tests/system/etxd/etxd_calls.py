@@ -113,8 +113,7 @@ class Trust(Case):
 
     def test_tls(self):
         """A participant of an own authority, that demands a certificate in its turn."""
-        certify(self.folder)
-        certificate, key = (os.path.join(self.folder, name) for name in ("c.pem", "k.pem"))
+        certificate, key, _ = certify(self.folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(certificate)

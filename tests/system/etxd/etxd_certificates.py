@@ -8,7 +8,6 @@ PostgreSQL is found by the environment (scripts/with-postgres --durable).
 import json
 import os
 import signal
-import ssl
 import subprocess
 
 import etxd_common
@@ -20,12 +19,7 @@ class Certificates(Nodes):
     def certify(self, folder, places):
         """A certificate for all of the places, its key, and who trusts and shows it."""
         names = ",".join("IP:" + at.split(":")[0] for at in places.values())
-        certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-                        "-days", "2", "-subj", "/CN=etx", "-addext", "subjectAltName=" + names],
-                       check=True, capture_output=True, timeout=60)
-        context = ssl.create_default_context(cafile=certificate)
+        certificate, key, context = etxd_common.certify(folder, names)
         context.load_cert_chain(certificate, key)
         return certificate, key, context
 

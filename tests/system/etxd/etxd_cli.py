@@ -245,11 +245,7 @@ class Client(Case):
             self.assertRegex(said, rf"\([a-z-]+, at {where}(/\w+)?\)\n$")
 
     def test_an_untrusted_certificate(self):
-        key, certificate = (os.path.join(self.server.folder, name) for name in ("k", "c"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-                        "-days", "2", "-subj", "/CN=localhost", "-addext",
-                        "subjectAltName=IP:127.0.0.1"], capture_output=True, check=True)
+        certificate, key, _ = etxd_common.certify(self.server.folder)
         server = Server("--tls-certificate", certificate, "--tls-key", key, wait=False)
         self.addCleanup(server.close)
         server.wait_log("ready")

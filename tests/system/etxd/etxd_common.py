@@ -145,15 +145,14 @@ class Server:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def certify(folder):
-    """A certificate of this machine, c.pem, and its key, k.pem; who trusts it, for a client."""
+def certify(folder, names="DNS:localhost,IP:127.0.0.1"):
+    """A certificate for these names, c.pem, its key, k.pem, and a client that trusts it."""
     certificate, key = (os.path.join(folder, name) for name in ("c.pem", "k.pem"))
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-                    "-days", "2", "-subj", "/CN=localhost", "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True,
-                   capture_output=True, timeout=60)
-    return ssl.create_default_context(cafile=certificate)
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=" + names],
+                   check=True, capture_output=True, timeout=60)
+    return certificate, key, ssl.create_default_context(cafile=certificate)
 
 
 class Participant:

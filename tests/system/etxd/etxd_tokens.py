@@ -351,17 +351,10 @@ class Tls(Case):
     def setUp(self):
         super().setUp()
         self.folder = self.enterContext(etxd_common.tempfile.TemporaryDirectory())
-        self.paths = [os.path.join(self.folder, name) for name in ("c.pem", "k.pem")]
         self.make()
 
     def make(self):
-        certificate, key = self.paths
-        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                               "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
-                               certificate, "-days", "2", "-subj", "/CN=localhost", "-addext",
-                               "subjectAltName=DNS:localhost,IP:127.0.0.1"], capture_output=True,
-                              check=False)
-        self.assertEqual(made.returncode, 0, made)
+        self.paths = etxd_common.certify(self.folder)[:2]
 
     def test_a_reload_is_whole_or_none(self):
         secret = os.path.join(self.folder, "secret")
