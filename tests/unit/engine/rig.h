@@ -74,6 +74,15 @@ typedef struct rig_log {
     const etx_log_ops *ops;
 } rig_log;
 
+/* What one engine has of it. */
+typedef struct rig_handle {
+    etx_log head;
+    rig_log *log;
+    atomic_uint putting[RIG_PARTITIONS]; /* puts that are under way */
+    char node[ETX_NAME_MAX + 1];         /* the engine, where several share the log */
+    int attended;
+} rig_handle;
+
 /* A log of its own; where `dir` is NULL it is kept in memory, across restarts of engines. */
 void rig_log_make(rig_log *log, const char *dir, const char *options);
 void rig_log_end(rig_log *log);

@@ -1,13 +1,8 @@
 /* The log that fails on request. */
 #include "rig.h"
 
-typedef struct faulty {
-    etx_log head;
-    rig_log *log;
-} faulty;
-
 static rig_log *log_of(etx_log *head) {
-    return ((faulty *)(void *)head)->log;
+    return ((rig_handle *)(void *)head)->log;
 }
 
 /* The URL holds the address of what steers it: an adapter has no other way to be told. */
@@ -19,7 +14,7 @@ static int faulty_open(const etx_log_config *config, etx_log **ret_log) {
         }
         atomic_store(&log->absent, 0);
     }
-    faulty *made = calloc(1, sizeof *made);
+    rig_handle *made = calloc(1, sizeof *made);
     assert_non_null(made);
     if (log->inner == NULL) {
         etx_log_config inner = *config;
@@ -95,8 +90,7 @@ static bool fails_now(rig_log *log, const etx_put *put) {
     return true;
 }
 
-static etx_put_result faulty_put(etx_log *head, etx_put *put) {
-    rig_log *log = log_of(head);
+static etx_put_result steered_put(rig_log *log, etx_put *put) {
     atomic_fetch_add(&log->puts, 1);
     if (put->batch.len > atomic_load(&log->largest)) {
         atomic_store(&log->largest, put->batch.len);
@@ -138,6 +132,15 @@ static etx_put_result faulty_put(etx_log *head, etx_put *put) {
             break;
     }
     return inner_put(log, put);
+}
+
+/* An engine has one put under way in a partition, never two. */
+static etx_put_result faulty_put(etx_log *head, etx_put *put) {
+    atomic_uint *putting = ((rig_handle *)(void *)head)->putting + put->partition;
+    rig_check(put->partition < RIG_PARTITIONS && atomic_fetch_add(putting, 1) == 0);
+    etx_put_result result = steered_put(log_of(head), put);
+    atomic_fetch_sub(putting, 1);
+    return result;
 }
 
 static int faulty_get(etx_log *head,

@@ -2,16 +2,9 @@
  * machine's. */
 #include "rig.h"
 
-typedef struct shared {
-    etx_log head;
-    rig_log *log;
-    char node[ETX_NAME_MAX + 1];
-    int attended;
-} shared;
-
 /* It may be away, or refuse. */
 static int is_open_to(const etx_log_config *config, etx_log *made) {
-    rig_log *log = ((shared *)(void *)made)->log;
+    rig_log *log = ((rig_handle *)(void *)made)->log;
     int rc = atomic_load(&log->away) ? ETX_EUNAVAILABLE : atomic_load(&log->open_rc);
     if (rc != 0) {
         snprintf(config->message, config->message_size, "%s",
@@ -21,42 +14,36 @@ static int is_open_to(const etx_log_config *config, etx_log *made) {
     return rc;
 }
 
-/* What faulty_open makes has these two in front, so it is told whose it is here. */
 static int shared_open(const etx_log_config *config, etx_log **ret_log) {
     etx_log *made = NULL;
-    shared *ours = calloc(1, sizeof *ours);
-    assert_non_null(ours);
     int rc = rig_log_ops()->open(config, &made);
     rc = rc != 0 ? rc : is_open_to(config, made);
     if (rc != 0) {
-        free(ours);
         return rc;
     }
-    ours->head.ops = rig_shared_ops();
-    ours->log = ((shared *)(void *)made)->log;
-    snprintf(ours->node, sizeof ours->node, "%s", config->node);
-    free(made);
-    *ret_log = &ours->head;
+    made->ops = rig_shared_ops();
+    snprintf(((rig_handle *)(void *)made)->node, ETX_NAME_MAX + 1, "%s", config->node);
+    *ret_log = made;
     return 0;
 }
 
-static shared *enter(etx_log *head) {
-    shared *ours = (shared *)(void *)head;
+static rig_handle *enter(etx_log *head) {
+    rig_handle *ours = (rig_handle *)(void *)head;
     pthread_mutex_lock(&ours->log->lock);
     return ours;
 }
 
-static int leave(shared *ours, int rc) {
+static int leave(rig_handle *ours, int rc) {
     pthread_mutex_unlock(&ours->log->lock);
     return rc;
 }
 
-static int is_away(const shared *ours) {
+static int is_away(const rig_handle *ours) {
     return atomic_load(&ours->log->away) > 0;
 }
 
 /* ... or refuse what is to be written. */
-static int refuses(const shared *ours) {
+static int refuses(const rig_handle *ours) {
     int away = atomic_load(&ours->log->away);
     return away > 0 ? ETX_EUNAVAILABLE : away;
 }
@@ -75,7 +62,7 @@ static struct rig_member *member_named(rig_log *log, const char *name) {
     return free_one;
 }
 
-static struct rig_member *member_of(const shared *ours) {
+static struct rig_member *member_of(const rig_handle *ours) {
     return member_named(ours->log, ours->node);
 }
 
@@ -97,7 +84,7 @@ static int shared_attend(etx_log *head,
                          uint32_t ttl_ms,
                          char *message,
                          size_t message_size) {
-    shared *ours = enter(head);
+    rig_handle *ours = enter(head);
     struct rig_member *member = member_of(ours);
     if (refuses(ours)) {
         snprintf(message, message_size, "the store %s", is_away(ours) ? "is away" : "has no space");
@@ -117,7 +104,7 @@ static int shared_attend(etx_log *head,
 }
 
 static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
-    shared *ours = enter(head);
+    rig_handle *ours = enter(head);
     struct rig_lease *lease = &ours->log->lease[partition];
     uint64_t now = host_now_ms();
     int rc = refuses(ours) != 0 ? refuses(ours) : atomic_load(&ours->log->renew_rc);
@@ -134,7 +121,7 @@ static int shared_renew(etx_log *head, uint32_t partition, uint32_t ttl_ms) {
 }
 
 static int shared_release(etx_log *head, uint32_t partition) {
-    shared *ours = enter(head);
+    rig_handle *ours = enter(head);
     struct rig_lease *lease = &ours->log->lease[partition];
     if (strcmp(lease->node, ours->node) == 0) {
         lease->until_ms = 0;
@@ -150,7 +137,7 @@ static int shared_survey(etx_log *head,
                          const etx_log_survey *survey,
                          char *message,
                          size_t message_size) {
-    shared *ours = enter(head);
+    rig_handle *ours = enter(head);
     uint64_t now = host_now_ms();
     if (is_away(ours)) {
         snprintf(message, message_size, "the store is away");
@@ -180,7 +167,7 @@ static int shared_survey(etx_log *head,
 }
 
 static int shared_clock(etx_log *head, uint64_t *ret_ms) {
-    const shared *ours = (const shared *)(const void *)head;
+    const rig_handle *ours = (const rig_handle *)(const void *)head;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     *ret_ms = (uint64_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000 +

@@ -178,6 +178,33 @@ static void a_lone_transaction_costs_two_puts(void **state) {
     shop_end(&shop);
 }
 
+/* Group commit: who comes while a put is out waits for the next one, all of them for the same. */
+static void who_comes_during_a_put_shares_the_next(void **state) {
+    enum { MANY = 60 };
+    static rig_done done;
+    struct shop shop;
+    (void)state;
+    memset(&done, 0, sizeof done);
+    shop_make(&shop, NEVER_MS);
+    rig_log_fail(&shop.log, RIG_HANGS, 1);
+    for (unsigned i = 0; i <= MANY; i++) {
+        etx_tx *tx = NULL;
+        rig_must(shop.engine, etx_tx_new(shop.engine, NULL, &tx), "new");
+        rig_must(shop.engine, etx_tx_add(tx, "bad", NULL, 0), "add");
+        rig_must(shop.engine, etx_tx_submit(tx, rig_done_fn, &done), "submit");
+        assert_true(host_wait_for(&shop.log.hanging, 1)); /* with the first one alone */
+    }
+    unsigned puts = shop.log.puts;
+    assert_true(rig_flying(shop.engine, MANY + 1));
+    assert_int_equal(shop.log.puts, puts);
+    assert_int_equal(shop.bad.forwards, 0);
+    sem_post(&shop.log.gate);
+    assert_true(host_wait_for(&done.count, MANY + 1));
+    /* what they begin with, then what is decided: of the first one, which may come sooner, of all */
+    assert_in_range(shop.log.puts, puts + 2, puts + 3);
+    shop_end(&shop);
+}
+
 /* Nobody comes any more: it is put now. */
 static void a_close_writes_it(void **state) {
     struct shop shop;
@@ -197,6 +224,7 @@ int main(void) {
         cmocka_unit_test(so_is_one_of_a_finishing_operation),
         cmocka_unit_test(it_rides_along),
         cmocka_unit_test(a_lone_transaction_costs_two_puts),
+        cmocka_unit_test(who_comes_during_a_put_shares_the_next),
         cmocka_unit_test(a_close_writes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
