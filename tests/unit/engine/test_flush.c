@@ -200,7 +200,7 @@ static void who_comes_during_a_put_shares_the_next(void **state) {
     assert_int_equal(shop.bad.forwards, 0);
     sem_post(&shop.log.gate);
     assert_true(host_wait_for(&done.count, MANY + 1));
-    /* what they begin with, then what is decided: of the first one, which may come sooner, of all */
+    /* all begin, then all are decided, the first one perhaps sooner */
     assert_in_range(shop.log.puts, puts + 2, puts + 3);
     shop_end(&shop);
 }
