@@ -162,7 +162,9 @@ typedef enum etx_close_mode {
     ETX_CLOSE_ABRUPT = 2 /* as if the process were killed, but for its memory */
 } etx_close_mode;
 
-/* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms. While
+/* Begins nothing new any more (ETX_ECLOSED), and ends as `mode` says in at most timeout_ms; a tenth
+ * of a second later if an inline callback does not return; and writes to a log, where they hang,
+ * are waited for until a second from the call on, if that is more. While
  * ETX_CLOSE_FINISH waits, what is begun may be gone on with: enlist, result, hold, commit, abort,
  * query, operate; a nested transaction that is yet to be begun waits for the next start. Then it
  * wakes every blocked caller with ETX_ECLOSED and stops the threads. Any thread but the engine's

@@ -24,8 +24,8 @@ ETX_API int etx_resume(etx_engine *engine, const char *gid, const char *who, con
 
 typedef enum etx_bulk { ETX_BULK_RETRY = 1, ETX_BULK_PARK = 2, ETX_BULK_RESUME = 3 } etx_bulk;
 /* The same for all that the filter finds, at most per_second of them a second (0: 100), on the
- * caller's thread. *ret_count is how many were done, also on an error. To park and resume, who and
- * why are required, whatever is found. */
+ * caller's thread. One that comes to match meanwhile may be passed over. *ret_count is how many
+ * were done, also on an error. To park and resume, who and why are required, whatever is found. */
 ETX_API int etx_bulk_operate(etx_engine *engine,
                              etx_bulk what,
                              const etx_filter *filter,

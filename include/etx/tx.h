@@ -80,7 +80,7 @@ typedef struct etx_outcome {
     { sizeof(etx_outcome), ETX_NONE, 0, ETX_DURABILITY_DEFAULT, "", "" }
 
 /* Called once, on an engine thread: as inline callbacks, it must not wait. `rc` as etx_tx_run
- * returns it. */
+ * returns it. Not at all for what an inline callback holds up that outlasts etx_engine_close. */
 typedef void (*etx_done_fn)(int rc, const etx_outcome *outcome, void *user);
 
 /* Called with each gid that a transaction is given, before it is sent under that gid: by the thread

@@ -167,7 +167,8 @@ static void list_slice(etx_tx *request) {
     int rc = 0;
     for (; rc == 0 && at < end && found < request->limit; at++) {
         const etx__entry *entry = &core->entry[at];
-        if (matches(entry, request->filter) && entry->rests_on <= core->durable) {
+        if (matches(entry, request->filter) &&
+            (request->lists_all || entry->rests_on <= core->durable)) {
             rc = pack(request, partition, entry, 0);
             found++;
         }
@@ -391,6 +392,7 @@ static int list_page(etx_engine *engine,
                      const etx_filter *filter,
                      etx_cursor *cursor,
                      uint32_t limit,
+                     uint8_t all,
                      etx_status_fn each,
                      void *user,
                      uint32_t *ret_found) {
@@ -408,6 +410,7 @@ static int list_page(etx_engine *engine,
     }
     request->cursor = *cursor;
     request->limit = limit;
+    request->lists_all = all;
     int rc = etx__request_wait(&request, NULL);
     if (request == NULL) {
         return rc;
@@ -436,12 +439,13 @@ static const char *filter_wrong(const etx_filter *filter) {
                                                        : NULL;
 }
 
-int etx_list(etx_engine *engine,
-             const etx_filter *filter,
-             etx_cursor *cursor,
-             uint32_t limit,
-             etx_status_fn each,
-             void *user) {
+int etx__ask_list(etx_engine *engine,
+                  const etx_filter *filter,
+                  etx_cursor *cursor,
+                  uint32_t limit,
+                  uint8_t all,
+                  etx_status_fn each,
+                  void *user) {
     etx_filter ours = ETX_FILTER_INIT;
     int rc = etx__engine_serves(engine);
     if (rc != 0) {
@@ -462,7 +466,7 @@ int etx_list(etx_engine *engine,
     }
     while (rc == 0 && limit > 0) {
         uint32_t found = 0;
-        rc = list_page(engine, &ours, cursor, limit, each, user, &found);
+        rc = list_page(engine, &ours, cursor, limit, all, each, user, &found);
         limit -= found;
         if (cursor->word[1] == UINT64_MAX) {
             cursor->word[1] = 0;
@@ -473,4 +477,13 @@ int etx_list(etx_engine *engine,
         }
     }
     return rc;
+}
+
+int etx_list(etx_engine *engine,
+             const etx_filter *filter,
+             etx_cursor *cursor,
+             uint32_t limit,
+             etx_status_fn each,
+             void *user) {
+    return etx__ask_list(engine, filter, cursor, limit, 0, each, user);
 }

@@ -356,7 +356,7 @@ static void give_up_one(etx__partition *partition, const char *gid, int error) {
         entry->tx->r.waiters = NULL;
         etx__request_begin_elsewhere(partition, waiter, &image, error);
     }
-    event.u.forget.rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
+    event.u.forget.rc = etx__request_given_back(error);
     etx__partition_step(partition, &event);
 }
 

@@ -98,39 +98,53 @@ static void forget_all(etx__shard *shard, int *ret_clean) {
     pthread_mutex_unlock(&shard->drive);
 }
 
-static int close_started(etx_engine *engine, etx_close_mode mode, uint64_t until_us) {
-    enum { WRITER_US = 1000000 };
+/* How long a close waits: for what may end or return by itself, so that time is left to write what
+ * is known; for what holds up a shard; and for writes, which have some time even if there is none. */
+typedef struct limits {
+    uint64_t calls_us, until_us, write_us;
+} limits;
+
+static limits limits_make(uint32_t timeout_ms) {
+    enum { REST_US = 250000, WRITE_US = 1000000 };
+    uint64_t now = etx__clock_us();
+    uint64_t time_us = (uint64_t)timeout_ms * 1000;
+    uint64_t rest_us = time_us / 8 < REST_US ? time_us / 8 : REST_US;
+    return (limits){.calls_us = now + time_us - rest_us,
+                    .until_us = now + time_us,
+                    .write_us = now + (time_us > WRITE_US ? time_us : WRITE_US)};
+}
+
+static int close_started(etx_engine *engine, etx_close_mode mode, const limits *limit) {
     int clean = mode != ETX_CLOSE_ABRUPT;
     int stuck = 0;
     pthread_mutex_lock(&engine->lock); /* a home that is arriving has arrived; none comes now */
     pthread_mutex_unlock(&engine->lock);
     if (mode == ETX_CLOSE_FINISH) {
-        wait_for_end(engine, until_us);
+        wait_for_end(engine, limit->calls_us);
         atomic_store(&engine->life, ETX__CLOSING);
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        if (etx__shard_stop(&engine->shard[i], until_us + WRITER_US) != 0) {
+        if (etx__shard_stop(&engine->shard[i], limit->until_us, limit->write_us) != 0) {
             leave_stuck(&engine->shard[i]);
             stuck = ETX_EBUSY;
         }
     }
-    uint32_t left = etx__workers_stop(engine, mode == ETX_CLOSE_ABRUPT ? 0 : until_us);
+    uint32_t left = etx__workers_stop(engine, mode == ETX_CLOSE_ABRUPT ? 0 : limit->calls_us);
     for (uint32_t i = 0; mode != ETX_CLOSE_ABRUPT && i < engine->shard_count; i++) {
         if (!atomic_load(&engine->shard[i].stuck)) {
-            put_rest(&engine->shard[i], until_us + WRITER_US);
+            put_rest(&engine->shard[i], limit->write_us);
         }
     }
     for (uint32_t i = 0; i < engine->partition_count; i++) {
         etx__partition *partition = engine->partition[i];
-        if (etx__writer_stop(partition, until_us + WRITER_US) != 0) {
+        if (etx__writer_stop(partition, limit->write_us) != 0) {
             partition->home->stuck = 1;
             stuck = ETX_EBUSY;
         }
     }
     for (uint32_t i = 0; i < engine->home_count; i++) {
         etx__arrival_stop(engine->home[i]);
-        if (etx__keeper_stop(engine->home[i], mode != ETX_CLOSE_ABRUPT, until_us + WRITER_US) !=
-            0) {
+        if (etx__keeper_stop(engine->home[i], mode != ETX_CLOSE_ABRUPT, limit->write_us) != 0) {
             engine->home[i]->stuck = 1;
             stuck = ETX_EBUSY;
         }
@@ -172,9 +186,9 @@ int etx_engine_close(etx_engine *engine, etx_close_mode mode, uint32_t timeout_m
     if (!atomic_compare_exchange_strong(&engine->life, &started, next)) {
         return etx__engine_fail(engine, ETX_ESTATE, "the engine is closed already");
     }
-    uint64_t until_us = etx__clock_us() + (uint64_t)timeout_ms * 1000;
+    limits limit = limits_make(timeout_ms);
     int before = etx__cancel_off();
-    int rc = close_started(engine, mode, until_us);
+    int rc = close_started(engine, mode, &limit);
     atomic_store(&engine->life, ETX__ENDED);
     etx__cancel_back(before);
     if (rc != 0) {

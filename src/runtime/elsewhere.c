@@ -101,16 +101,22 @@ static void give_up_blocking(etx__waiter *waiter, int rc) {
     if (request->type == ETX__EV_BEGIN && request->blocking && etx__request_elsewhere(request)) {
         return;
     }
-    etx__home_why(request->partition->home, request->outcome.reason,
-                  sizeof request->outcome.reason);
+    if (rc != ETX_ENOMEM) { /* that is not the home's */
+        etx__home_why(request->partition->home, request->outcome.reason,
+                      sizeof request->outcome.reason);
+    }
     etx__request_refuse(request, rc, etx_strerror(rc));
+}
+
+int etx__request_given_back(int error) {
+    return error == ETX_EFULL || error == ETX_ENOMEM ? error : ETX_EUNAVAILABLE;
 }
 
 void etx__request_begin_elsewhere(etx__partition *partition,
                                   etx__waiter *waiter,
                                   const etx_record *image,
                                   int error) {
-    int rc = error == ETX_EFULL ? ETX_EFULL : ETX_EUNAVAILABLE;
+    int rc = etx__request_given_back(error);
     if (waiter->kind == ETX__WAITER_REQUEST) {
         give_up_blocking(waiter, rc);
         return;

@@ -151,7 +151,7 @@ int etx_bulk_operate(etx_engine *engine,
     while (rc == 0) {
         page found;
         found.count = 0;
-        rc = etx_list(engine, filter, &cursor, PAGE, note_gid, &found);
+        rc = etx__ask_list(engine, filter, &cursor, PAGE, 1, note_gid, &found);
         rc =
             rc != 0 ? rc : operate_page(engine, &found, types[what], per_second, who, why, counted);
         if (cursor.word[0] == 0 && cursor.word[1] == 0) {

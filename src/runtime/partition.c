@@ -259,7 +259,9 @@ int etx__partition_put(etx__partition *partition, int may_inline) {
     partition->put.begins = batch->begun > 0;
     partition->put_start_us = etx__clock_us();
     if (may_inline && (partition->home->info.flags & ETX_LOG_FAST)) {
+        atomic_store(&partition->shard->writes, 1);
         partition->put_result = partition->home->ops->put(partition->home->log, &partition->put);
+        atomic_store(&partition->shard->writes, 0);
         etx__count(&partition->inline_puts, 1);
         etx__shard_look(partition->shard);
         judge(partition);
@@ -361,7 +363,9 @@ static void judge(etx__partition *partition) {
             put_later(partition, 1);
             return;
         case ETX__GIVE_BACK:
-            etx__home_down(partition->home, partition->put.error, partition->put.message);
+            if (partition->put.error != ETX_ENOMEM) { /* the memory is this process's */
+                etx__home_down(partition->home, partition->put.error, partition->put.message);
+            }
             put_later(partition, 0);
             etx__full_unpad(partition->flying);
             if (etx__batch_give_back(partition, &partition->flying, partition->put.error) != 0) {

@@ -207,7 +207,8 @@ etx_tx *etx__request_command(etx_engine *engine, const char *gid, uint8_t type, 
 void etx__request_answer(etx_tx *request, int rc) {
     request->rc = rc;
     if (!request->blocking) {
-        if (request->done != NULL && !atomic_load(&request->partition->shard->stuck)) {
+        if (request->done != NULL &&
+            atomic_load(&request->partition->shard->stuck) != ETX__STUCK_LEFT) {
             etx__callback_done(request->done, rc, &request->outcome, request->user);
         }
         etx__request_free(request);

@@ -89,6 +89,7 @@ struct etx_tx {
     const etx_filter *filter;
     etx_cursor cursor;
     uint32_t limit;
+    uint8_t lists_all;
     uint8_t *found; /* a growing block of etx__found */
     size_t found_len, found_room;
     /* its memory */
@@ -144,11 +145,22 @@ void etx__request_refuse(etx_tx *request, int rc, const char *reason);
 void etx__request_answer(etx_tx *request, int rc);
 /* Sends a begin of which nobody saw the gid to another home. 1: it is on its way. */
 int etx__request_elsewhere(etx_tx *request);
+/* What begins with a put that its log did not take hears this. */
+int etx__request_given_back(int error);
 /* A BEGIN that was taken back goes elsewhere, or is refused. The image says what it was. */
 void etx__request_begin_elsewhere(etx__partition *partition,
                                   etx__waiter *waiter,
                                   const etx_record *image,
                                   int error);
+/* etx_list; with `all` also of what rests on records that are not durable yet, which is not told
+ * to anybody. */
+int etx__ask_list(etx_engine *engine,
+                  const etx_filter *filter,
+                  etx_cursor *cursor,
+                  uint32_t limit,
+                  uint8_t all,
+                  etx_status_fn each,
+                  void *user);
 void etx__ask_handle(etx_tx *request);
 void etx__ask_answer(etx__partition *partition, etx_tx *request);
 /* What became of it, or how far it is. */

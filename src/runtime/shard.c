@@ -471,9 +471,9 @@ int etx__shard_start(etx__shard *shard) {
 }
 
 /* May be had, and so can be stopped? */
-static int comes_free(etx__shard *shard, uint64_t until_us) {
+static int comes_free(etx__shard *shard, uint64_t until_us, uint64_t write_us) {
     while (pthread_mutex_trylock(&shard->drive) != 0) {
-        if (etx__clock_us() >= until_us) {
+        if (etx__clock_us() >= (atomic_load(&shard->writes) ? write_us : until_us)) {
             return 0;
         }
         etx__pause_us(100);
@@ -494,13 +494,16 @@ static void leave_thread(etx__shard *shard) {
     }
 }
 
-int etx__shard_stop(etx__shard *shard, uint64_t until_us) {
+int etx__shard_stop(etx__shard *shard, uint64_t until_us, uint64_t write_us) {
     enum { STEP_US = 50000 }; /* a callback that had just returned has its step */
+    uint64_t soon_us = etx__clock_us() + STEP_US;
     atomic_store(&shard->stopping, 1);
     etx__shard_ring(shard);
-    if (!comes_free(shard, until_us)) {
-        atomic_store(&shard->stuck, 1);
-        if (!comes_free(shard, etx__clock_us() + STEP_US)) {
+    if (!comes_free(shard, until_us > soon_us ? until_us : soon_us, write_us)) {
+        atomic_store(&shard->stuck, ETX__STUCK_ASKED);
+        soon_us = etx__clock_us() + STEP_US;
+        if (!comes_free(shard, soon_us, soon_us)) {
+            atomic_store(&shard->stuck, ETX__STUCK_LEFT);
             leave_thread(shard);
             return ETX_EBUSY;
         }

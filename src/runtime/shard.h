@@ -15,6 +15,10 @@ typedef struct etx__due {
 /* Who sees to the end of its thread: that thread was there first, or a close that left it. */
 enum etx__thread_end { ETX__THREAD_OVER = 1, ETX__THREAD_LEFT = 2 };
 
+/* A callback outlasts the close: when it returns, nothing follows; nor is anybody called once the
+ * close went on without it. */
+enum etx__stuck { ETX__STUCK_ASKED = 1, ETX__STUCK_LEFT = 2 };
+
 struct etx__shard {
     etx_engine *engine;
     uint32_t place;
@@ -49,15 +53,17 @@ struct etx__shard {
     _Atomic uint32_t stopping;
     uint8_t ending;          /* what is known is written, nothing new is taken */
     _Atomic uint32_t end;    /* etx__thread_end */
-    _Atomic uint32_t stuck;  /* a callback outlasted the close: when it returns, nothing follows */
+    _Atomic uint32_t writes; /* it is in a put */
+    _Atomic uint32_t stuck;  /* etx__stuck */
     _Atomic uint32_t closed; /* whoever queues a request now refuses it by itself */
 };
 
 int etx__shard_init(etx__shard *shard, etx_engine *engine, uint32_t place);
 int etx__shard_start(etx__shard *shard);
-/* 0, or ETX_EBUSY: a callback on its thread, or on that of whoever drives it, has not come back;
- * if it does, the shard does nothing more, and what is beneath it must stay. */
-int etx__shard_stop(etx__shard *shard, uint64_t until_us);
+/* 0, or ETX_EBUSY: a callback on its thread, or on that of whoever drives it, has not come back
+ * until then (a put: until write_us); if it does, the shard does nothing more, and what is beneath
+ * it must stay. */
+int etx__shard_stop(etx__shard *shard, uint64_t until_us, uint64_t write_us);
 void etx__shard_free(etx__shard *shard);
 /* Any thread. */
 void etx__shard_send(etx__shard *shard, etx__node *node);

@@ -318,7 +318,7 @@ static void give_up(etx_engine *engine) {
         }
     }
     for (uint32_t i = 0; i < engine->shard_count; i++) {
-        (void)etx__shard_stop(&engine->shard[i], UINT64_MAX);
+        (void)etx__shard_stop(&engine->shard[i], UINT64_MAX, UINT64_MAX);
     }
     etx__workers_stop(engine, 0);
     etx__seen_stop(engine, 0);

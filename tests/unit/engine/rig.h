@@ -13,6 +13,7 @@ typedef enum rig_fault {
     RIG_UNKNOWN_WRITTEN, /* unknown, although it was written */
     RIG_NOT_WRITTEN,     /* a promise that it was not */
     RIG_FULL,            /* the same: no space */
+    RIG_NO_MEMORY,       /* the same: no memory */
     RIG_CROWDED,         /* the same, for what is not RIG_SMALL: that finds some room yet */
     RIG_RESERVE,         /* the same, for what begins: the rest finds room */
     RIG_BROKEN,          /* unknown with ETX_EIO: the log is to be reopened; not written */

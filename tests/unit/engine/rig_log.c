@@ -111,6 +111,8 @@ static etx_put_result steered_put(rig_log *log, etx_put *put) {
         case RIG_CROWDED:
         case RIG_RESERVE:
             return say(put, ETX_PUT_NOT_WRITTEN, ETX_EFULL, "no space");
+        case RIG_NO_MEMORY:
+            return say(put, ETX_PUT_NOT_WRITTEN, ETX_ENOMEM, "out of memory");
         case RIG_BROKEN:
             return say(put, ETX_PUT_UNKNOWN, ETX_EIO, "the disk is broken");
         case RIG_BROKEN_WRITTEN:

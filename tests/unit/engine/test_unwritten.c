@@ -168,6 +168,14 @@ static void *open_gate(void *user) {
     return NULL;
 }
 
+/* ... or lets the put, after a while: whoever only looks at what is durable has looked by then. */
+static void *open_log(void *user) {
+    struct shop *shop = user;
+    usleep(100000);
+    sem_post(&shop->log.gate);
+    return NULL;
+}
+
 static void note_end(const etx_slot *slot, const etx_record *record, void *user) {
     (void)slot;
     *(int *)user += record->type == ETX_RECORD_END;
@@ -229,6 +237,35 @@ static void a_close_with_something_unwritten_is_not_clean(void **state) {
     shop_end(&shop);
 }
 
+/* The order for many finds also what has a record on its way: here an abort of what is parked. */
+static void an_order_for_many_takes_what_changes_meanwhile(void **state) {
+    struct shop shop;
+    rig_done done = {0};
+    etx_filter filter = ETX_FILTER_INIT;
+    etx_tx_options options = ETX_TX_OPTIONS_INIT;
+    etx_tx *tx = NULL;
+    pthread_t thread;
+    uint64_t count = 0;
+    (void)state;
+    shop_make(&shop);
+    options.gid = "parked";
+    rig_must(shop.engine, etx_tx_begin(shop.engine, &options, &tx), "begin");
+    rig_must(shop.engine, etx_park(shop.engine, "parked", "ann", "look"), "park");
+    rig_log_fail(&shop.log, RIG_HANGS, 1);
+    rig_must(shop.engine, etx_tx_abort_async(tx, rig_done_fn, &done), "abort");
+    assert_true(host_wait_for(&shop.log.hanging, 1));
+    filter.marks = ETX_MARK_PARKED;
+    assert_int_equal(pthread_create(&thread, NULL, open_log, &shop), 0);
+    rig_must(shop.engine,
+             etx_bulk_operate(shop.engine, ETX_BULK_RESUME, &filter, 0, "ann", "go on", &count),
+             "resume");
+    assert_int_equal(count, 1);
+    pthread_join(thread, NULL);
+    assert_true(rig_reaches(shop.engine, "parked", ETX_ABORTED, 0));
+    rig_close(shop.engine, ETX_CLOSE_FINISH);
+    shop_end(&shop);
+}
+
 /* A log that takes no more: who waits for the decision hears how far it is in the log. */
 static void an_impatient_caller_hears_what_is_durable(void **state) {
     struct shop shop;
@@ -256,6 +293,7 @@ int main(void) {
         cmocka_unit_test(a_close_decides_nothing),
         cmocka_unit_test(a_close_with_something_unwritten_is_not_clean),
         cmocka_unit_test(an_impatient_caller_hears_what_is_durable),
+        cmocka_unit_test(an_order_for_many_takes_what_changes_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
