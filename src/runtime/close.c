@@ -99,7 +99,7 @@ static void forget_all(etx__shard *shard, int *ret_clean) {
 }
 
 /* How long a close waits: for what may end or return by itself, so that time is left to write what
- * is known; for what holds up a shard; and for writes, which have some time even if there is none. */
+ * is known; for what holds up a shard; for writes, which have some time even if there is none. */
 typedef struct limits {
     uint64_t calls_us, until_us, write_us;
 } limits;

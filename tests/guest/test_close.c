@@ -179,8 +179,8 @@ static etx_engine *reopened(const host_dir *dir, host_bank *bank) {
 
 enum { HANG_MS = 300 };
 
-/* An inline one keeps its shard and the log, but not the close: gives how long that took. When it returns after all, the
- * engine that it was called by does nothing more, and the log is free. */
+/* An inline one keeps its shard and the log, but not the close: gives how long that took. When it
+ * returns after all, the engine that it was called by does nothing more, and the log is free. */
 static uint64_t hang_inline(etx_close_mode mode, uint32_t flags) {
     host_dir dir;
     host_bank *bank = test_malloc(sizeof(*bank));

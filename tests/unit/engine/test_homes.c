@@ -71,30 +71,6 @@ static bool goes_to(struct town *town, unsigned place) {
     return false;
 }
 
-/* The memory is the process's: no other home has more of it, and this one is as good as before. */
-static void a_lack_of_memory_is_no_homes(void **state) {
-    struct town town;
-    etx_outcome outcome = ETX_OUTCOME_INIT;
-    (void)state;
-    town_make(&town);
-    etx_tx *tx = NULL; /* what has begun goes on */
-    rig_must(town.engine, etx_tx_begin(town.engine, NULL, &tx), "begin");
-    rig_log_fail(&town.first, RIG_NO_MEMORY, 3);
-    for (int i = 0; i < 2; i++) {
-        int rc = etx_tx_run(rig_pair(town.engine, "bank", i ? "mine" : NULL, 'D'), &outcome);
-        assert_int_equal(rc, ETX_ENOMEM);
-        assert_string_equal(outcome.reason, etx_strerror(ETX_ENOMEM));
-        assert_true(status_of(town.engine, 0).in_use);
-    }
-    rig_must(town.engine, etx_tx_commit(tx, &outcome), "commit");
-    assert_int_equal(town.first.faults, 3);
-    assert_int_equal(outcome.state, ETX_COMMITTED);
-    rig_must(town.engine, etx_tx_run(rig_pair(town.engine, "bank", NULL, 'D'), &outcome), "run");
-    assert_true(home_of(town.engine, outcome.gid, 0));
-    assert_int_equal(town.second.puts, 1); /* what a start puts: nothing was begun there */
-    town_end(&town);
-}
-
 static void the_first_home_is_used_and_said(void **state) {
     struct town town;
     (void)state;
@@ -585,7 +561,6 @@ static void flapping_under_load(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_lack_of_memory_is_no_homes),
         cmocka_unit_test(the_first_home_is_used_and_said),
         cmocka_unit_test(not_written_begins_elsewhere),
         cmocka_unit_test(no_space_begins_elsewhere),

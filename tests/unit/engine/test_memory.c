@@ -325,8 +325,51 @@ static void any_allocation_afterwards_may_fail(void **state) {
     }
 }
 
+/* ---- a put that lacks memory */
+
+static void check_in_use(etx_engine *engine) {
+    etx_home_status home = {.size = sizeof home};
+    rig_must(engine, etx_engine_home_status(engine, 0, &home), "home");
+    assert_true(home.in_use);
+}
+
+/* The memory is the process's: no other home has more of it, and this one is as good as before. */
+static void a_lack_of_memory_is_no_homes(void **state) {
+    rig_log first, second;
+    rig_bank bank;
+    etx_outcome outcome = ETX_OUTCOME_INIT;
+    etx_tx *tx = NULL; /* what has begun goes on */
+    (void)state;
+    rig_log_make(&first, NULL, "partitions=1");
+    rig_log_make(&second, NULL, "partitions=1");
+    rig_bank_make(&bank, 100);
+    etx_engine *engine = rig_engine(NULL, first.url, second.url);
+    rig_bank_register(&bank, engine, "bank", ETX_TCC, ETX_INLINE);
+    rig_start(engine);
+    unsigned puts = second.puts;
+    rig_must(engine, etx_tx_begin(engine, NULL, &tx), "begin");
+    rig_log_fail(&first, RIG_NO_MEMORY, 3);
+    for (int i = 0; i < 2; i++) {
+        int rc = etx_tx_run(rig_pair(engine, "bank", i ? "mine" : NULL, 'D'), &outcome);
+        assert_int_equal(rc, ETX_ENOMEM);
+        assert_string_equal(outcome.reason, etx_strerror(ETX_ENOMEM));
+        check_in_use(engine);
+    }
+    rig_must(engine, etx_tx_commit(tx, &outcome), "commit");
+    assert_int_equal(first.faults, 3);
+    assert_int_equal(outcome.state, ETX_COMMITTED);
+    rig_must(engine, etx_tx_run(rig_pair(engine, "bank", NULL, 'D'), &outcome), "run");
+    assert_int_equal(second.puts, puts); /* nothing was begun there */
+    rig_close(engine, ETX_CLOSE_FINISH);
+    assert_int_equal(rig_bank_torn(&bank), 0);
+    rig_bank_end(&bank);
+    rig_log_end(&first);
+    rig_log_end(&second);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lack_of_memory_is_no_homes),
         cmocka_unit_test(all_comes_back),
         cmocka_unit_test(any_allocation_of_a_start_may_fail),
         cmocka_unit_test(any_allocation_afterwards_may_fail),

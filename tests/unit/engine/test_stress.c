@@ -27,7 +27,8 @@ static void answered(int rc, const etx_outcome *outcome, void *user) {
 }
 
 static bool excused(int rc) {
-    return rc == ETX_EUNKNOWN || rc == ETX_EUNAVAILABLE || rc == ETX_EFULL || rc == ETX_EBUSY;
+    return rc == ETX_EUNKNOWN || rc == ETX_EUNAVAILABLE || rc == ETX_EFULL || rc == ETX_EBUSY ||
+           rc == ETX_ENOMEM;
 }
 
 static void run_one(struct actor *actor, const char *gid) {
