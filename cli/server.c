@@ -353,6 +353,44 @@ static int keep_token(cli_context *cli, server *self, const char *token) {
     return CLI_OK;
 }
 
+/* A URL that is refused, without the password that may stand in it. */
+static const char *mask(const char *url, char *shown, size_t size) {
+    const char *scheme = strstr(url, "://");
+    const char *user = scheme != NULL ? scheme + 3 : url;
+    const char *at = strrchr(user, '@');
+    const char *colon = at != NULL ? memchr(user, ':', (size_t)(at - user)) : NULL;
+    if (at == NULL) {
+        snprintf(shown, size, "%s", url);
+    } else if (colon == NULL) {
+        snprintf(shown, size, "%.*s***%s", (int)(user - url), url, at);
+    } else {
+        snprintf(shown, size, "%.*s:***%s", (int)(colon - url), url, at);
+    }
+    return shown;
+}
+
+/* A name is this machine's if it is "localhost". */
+static int is_local(const net_url *url) {
+    return url->kind == NET_HOST_IP4   ? url->ip[0] == 127
+           : url->kind == NET_HOST_IP6 ? strcmp(url->host, "::1") == 0
+                                       : strcmp(url->host, "localhost") == 0;
+}
+
+/* Who reads a token on the way has it. CLI_OK or an exit code. */
+static int judge_way(cli_context *cli, const server *self, const net_url *url) {
+    const char *may = getenv("ETX_INSECURE_WITHOUT_TLS");
+    if (self->authorization[0] == '\0' || url->tls || is_local(url) ||
+        (may != NULL && strcmp(may, "on") == 0)) {
+        return CLI_OK;
+    }
+    return etx__cli_fail(cli,
+                         "say https://, or set ETX_INSECURE_WITHOUT_TLS=on if all who are on the "
+                         "way may have the token",
+                         "%s: it is beyond this machine, and without TLS ETX_TOKEN could be read "
+                         "on the way",
+                         self->base);
+}
+
 int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
     const net_tls_options tls = {.size = sizeof tls,
                                  .certificate = file_of("ETX_CERTIFICATE"),
@@ -361,6 +399,7 @@ int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
     const net_client_options options = {.size = sizeof options};
     const char *why = NULL;
     char message[NET_TLS_MESSAGE_MAX] = "";
+    char shown[SERVER_PATH_MAX];
     server *self = calloc(1, sizeof *self);
     const char *url = choose_url(given);
     size_t len = strlen(url);
@@ -371,12 +410,13 @@ int etx__server_open(cli_context *cli, const char *given, server **ret_server) {
     self->stop = cli->stop;
     if (len >= sizeof self->base || net_url_parse(url, len, &parsed, &why) != 0) {
         free(self);
-        return etx__cli_fail(cli, "write --server http://HOST:PORT", "'%s': %s", url,
-                             why != NULL ? why : "too long");
+        return etx__cli_fail(cli, "write --server http://HOST:PORT", "'%s': %s",
+                             mask(url, shown, sizeof shown), why != NULL ? why : "too long");
     }
     snprintf(self->base, sizeof self->base, "%s", url);
     self->base[len - (len > 0 && url[len - 1] == '/')] = '\0';
-    if (keep_token(cli, self, getenv("ETX_TOKEN")) != CLI_OK) {
+    if (keep_token(cli, self, getenv("ETX_TOKEN")) != CLI_OK ||
+        judge_way(cli, self, &parsed) != CLI_OK) {
         free(self);
         return CLI_BAD;
     }

@@ -231,6 +231,41 @@ class Client(Case):
             self.assertIn(todo, said[1])
             self.assertNotIn("EINVALID", "".join(said))
 
+    def test_a_password_in_a_url_is_not_shown(self):
+        for url, shown in (("http://u:s3cret@127.0.0.1:1", "'http://u:***@127.0.0.1:1'"),
+                           ("http://u:s3cret/@x@127.0.0.1:1", "'http://u:***@127.0.0.1:1'"),
+                           ("http://s3cret@127.0.0.1:1", "'http://***@127.0.0.1:1'"),
+                           ("u:s3cret@127.0.0.1:1", "'u:***@127.0.0.1:1'")):
+            for command, env in ((("tx", "list", "--server", url), {}),
+                                 (("doctor", "--server", url), {}),
+                                 (("top",), {"ETX_SERVER": url})):
+                said = subprocess.run([ETX, *command], capture_output=True, text=True, timeout=60,
+                                      env={**os.environ, **env}, check=False)
+                self.assertEqual(said.returncode, 2, said)
+                self.assertIn(shown, said.stderr)
+                self.assertNotIn("s3cret", said.stderr)
+
+    def test_no_token_goes_in_the_clear_beyond_this_machine(self):
+        port = self.server.port
+        far = f"http://0.0.0.0:{port}"  # the same server, and no address of loopback
+        said = self.etx(2, "list", "--server", far, env={"ETX_TOKEN": "x"})
+        self.assertIn("without TLS ETX_TOKEN could be read", said)
+        self.assertIn("https://, or set ETX_INSECURE_WITHOUT_TLS=on", said)
+        for word in ("", "off", "1"):
+            self.etx(2, "list", "--server", far,
+                     env={"ETX_TOKEN": "x", "ETX_INSECURE_WITHOUT_TLS": word})
+        asked = len(self.server.log().splitlines())
+        said = self.etx(2, "list", "--server", far,
+                        env={"ETX_TOKEN": "x", "ETX_INSECURE_WITHOUT_TLS": "on"})
+        self.assertIn("(host)", said, "it was asked")
+        self.eventually(lambda: len(self.server.log().splitlines()) > asked)
+        for near in ("127.0.0.1", "127.1.2.3", "localhost"):
+            said = self.run_etx("list", "--server", f"http://{near}:{port}",
+                                env={"ETX_TOKEN": "x"})
+            self.assertNotIn("TLS", said.stderr)
+        self.assertNotIn("TLS", self.etx(2, "list", "--server", "http://[::1]:1",
+                                         env={"ETX_TOKEN": "x"}))
+
     def test_what_is_no_token(self):
         for token in ("abc\r", "abc\nX: y", "\x7f"):
             said = self.etx(2, "list", env={"ETX_TOKEN": token})
