@@ -10,7 +10,8 @@ typedef struct server server;
 
 /* Opens the server of that URL; NULL: $ETX_SERVER, or else http://127.0.0.1:7830. $ETX_TOKEN is its
  * bearer token, which goes beyond this machine over TLS only, unless $ETX_INSECURE_WITHOUT_TLS is
- * "on"; $ETX_CA whom to trust, $ETX_CERTIFICATE and $ETX_KEY what to show. Nothing is sent yet. Says what went wrong. CLI_OK or an exit code. */
+ * "on"; $ETX_CA whom to trust, $ETX_CERTIFICATE and $ETX_KEY what to show. Nothing is sent yet.
+ * Says what went wrong. CLI_OK or an exit code. */
 int etx__server_open(cli_context *cli, const char *url, server **ret_server);
 void etx__server_close(server *self);
 

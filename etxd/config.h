@@ -21,7 +21,7 @@ typedef enum etxd_setting_type {
 
 enum {
     ETXD_RELOADED = 1 << 0,   /* SIGHUP takes it up */
-    ETXD_IS_URL = 1 << 1,     /* may hold a password, which is never shown */
+    ETXD_IS_URL = 1 << 1,     /* may hold a password, which is never shown, nor unknown options */
     ETXD_IS_HEADER = 1 << 2,  /* "Name: value", of which the value is shown if it is a reference */
     ETXD_IS_FILE = 1 << 3,    /* who names one must not name "": what it protects would be open */
     ETXD_HIDES_QUERY = 1 << 4 /* what follows a URL's '?' is never shown */
@@ -51,7 +51,7 @@ enum {
       "a log, in order of preference; default: file: in $STATE_DIRECTORY or ./etx-data")           \
     X(node, TEXT, "node", "NAME", "", 0, 0, 0,                                                     \
       "this node's name; default: node, or this machine's name if nodes share a home")             \
-    X(advertise, TEXT, "advertise", "URL", "", 0, 0, 0,                                            \
+    X(advertise, TEXT, "advertise", "URL", "", 0, 0, ETXD_IS_URL,                                  \
       "where other nodes that share a home reach this one")                                        \
     X(lease, TIME, "lease", "TIME", "5s", 500, UINT32_MAX, 0,                                      \
       "a node that is not heard of for so long loses what it has of shared homes")                 \
@@ -72,7 +72,7 @@ enum {
     X(story_memory, NUMBER, "story-memory", "N", "16777216", 0, 1ULL << 40, 0,                     \
       "bytes for the branches of those that ended last; 0: none")                                  \
     H("Whom it calls")                                                                             \
-    X(allow_target, LIST, "allow-target", "PATTERN", "", 0, 0, ETXD_RELOADED,                      \
+    X(allow_target, LIST, "allow-target", "PATTERN", "", 0, 0, ETXD_RELOADED | ETXD_IS_URL,        \
       "scheme://host:port that may be called; default: loopback, while it listens only there")     \
     X(call_ca, TEXT, "call-ca", "FILE", "", 0, 0, ETXD_RELOADED | ETXD_IS_FILE,                    \
       "PEM: whom to trust, instead of whom the system trusts")                                     \
@@ -242,9 +242,11 @@ void etxd_config_free(etxd_config *config);
 /* As YAML, with where each value comes from; passwords as ***. */
 void etxd_config_print(const etxd_config *config, FILE *to);
 void etxd_config_help(FILE *to);
-/* A header with its value as ***, unless that is a reference to a file; returns `shown`. */
+/* A header with its value as ***, unless that is a reference to a file; what is no header is ***.
+ * Returns `shown`. */
 const char *etxd_config_mask_header(const char *header, char *shown, size_t size);
-/* A URL with its password as ***, into `size` bytes; returns `shown`. */
+/* A URL with its password, and the values of options that are not known, as ***, into `size` bytes;
+ * returns `shown`. */
 const char *etxd_config_mask(const char *url, char *shown, size_t size);
 
 #endif

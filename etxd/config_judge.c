@@ -127,6 +127,25 @@ static int judge_advertise(const etxd_config *config, char *message) {
     return 0;
 }
 
+/* What is none is not shown: it may be a value whose name was forgotten, or the rest of one that
+ * commas of the environment have cut. */
+static int judge_headers(const etxd_config *config, const char *name, char *message) {
+    const etxd_setting *row = etxd_setting_find(name, NULL);
+    const etxd_list *list = (const void *)((const char *)config + row->offset);
+    size_t i;
+    for (i = 0; i < list->count; i++) {
+        if (etxd_header_name(list->items[i]) == 0) {
+            return say(message, "%s: '***' is no header: write NAME: VALUE, or NAME: file:FILE%s",
+                       name,
+                       config->source[row->place] == ETXD_FROM_ENVIRONMENT
+                           ? "; in the environment commas part headers: a value that has one goes "
+                             "into a file, or into the YAML file of --config"
+                           : "");
+        }
+    }
+    return 0;
+}
+
 static int judge_pauses(const etxd_config *config, char *message) {
     if (config->retry_first > config->retry_cap) {
         snprintf(message, ETXD_MESSAGE_MAX,
@@ -152,7 +171,9 @@ int etxd_config_judge(const etxd_config *config, char *message) {
     static const char *const confines[] = {"auto", "off", "required", NULL};
     static const char *const grades[] = {"volatile", "local", "replicated", NULL};
     if (judge_listeners(config, message) != 0 || judge_pairs(config, message) != 0 ||
-        judge_advertise(config, message) != 0 || judge_pauses(config, message) != 0) {
+        judge_advertise(config, message) != 0 || judge_pauses(config, message) != 0 ||
+        judge_headers(config, "call-header", message) != 0 ||
+        judge_headers(config, "trace-header", message) != 0) {
         return -1;
     }
     if (!is_one_of(config->log_level, levels)) {

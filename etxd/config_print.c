@@ -4,19 +4,70 @@
 #include "config.h"
 #include "secret.h"
 
-/* "password=" and "sslpassword=", in place: three characters may take more room than there is. */
-static void hide_options(char *shown, size_t size) {
-    char *value = shown;
-    while ((value = strstr(value, "password=")) != NULL) {
-        size_t len;
-        value += strlen("password=");
-        len = strcspn(value, "&#");
-        if (size - (size_t)(value - shown) < strlen(value) - len + sizeof "***") {
-            value[0] = '\0';
-            return;
+/* Puts `len` bytes behind what is shown, cut to fit. */
+static void add(char *shown, size_t size, const char *text, size_t len) {
+    size_t used = strlen(shown);
+    snprintf(shown + used, size - used, "%.*s", (int)len, text);
+}
+
+/* Options of homes' URLs that hold no secret. */
+static int is_plain(const char *name, size_t len) {
+    static const char *const names[] = {"partitions",
+                                        "segment",
+                                        "direct",
+                                        "timeout_ms",
+                                        "password_file",
+                                        "schema",
+                                        "prefix",
+                                        "socket",
+                                        "compact",
+                                        "tls",
+                                        "tls_ca",
+                                        "tls_cert",
+                                        "tls_key",
+                                        "ca_file",
+                                        "cert_file",
+                                        "key_file",
+                                        "host",
+                                        "hostaddr",
+                                        "port",
+                                        "user",
+                                        "dbname",
+                                        "passfile",
+                                        "service",
+                                        "sslmode",
+                                        "sslrootcert",
+                                        "sslcert",
+                                        "sslkey",
+                                        "sslcrl",
+                                        "gssencmode",
+                                        "channel_binding",
+                                        "application_name",
+                                        "connect_timeout",
+                                        "tcp_user_timeout",
+                                        "target_session_attrs"};
+    size_t i;
+    for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) {
+            return 1;
         }
-        memmove(value + strlen("***"), value + len, strlen(value + len) + 1);
-        memcpy(value, "***", strlen("***"));
+    }
+    return 0;
+}
+
+/* "?name=value&...": what is not known may be a password that is misspelled. */
+static void add_options(char *shown, size_t size, const char *query) {
+    while (*query != '\0') {
+        const char *option = query + 1;
+        size_t len = strcspn(option, "&");
+        size_t name = strcspn(option, "=&");
+        if (len == 0 || is_plain(option, name)) {
+            add(shown, size, query, len + 1);
+        } else {
+            add(shown, size, query, option[name] == '=' ? name + 2 : 1);
+            add(shown, size, "***", 3);
+        }
+        query = option + len;
     }
 }
 
@@ -28,23 +79,42 @@ static void hide_query(char *shown, size_t size) {
     }
 }
 
-const char *etxd_config_mask(const char *url, char *shown, size_t size) {
-    const char *rest = strstr(url, "://");
-    const char *host = rest != NULL ? rest + 3 : NULL;
-    const char *at = host != NULL ? memrchr(host, '@', strcspn(host, "/?#")) : NULL;
-    const char *colon = at != NULL ? memchr(host, ':', (size_t)(at - host)) : NULL;
-    if (colon == NULL) {
-        snprintf(shown, size, "%s", url);
-    } else {
-        snprintf(shown, size, "%.*s:***%s", (int)(colon - url), url, at);
+/* Where the user and the password end, or NULL. A password with a '/' in it is none, and no less
+ * secret: what stands before that is no port. */
+static const char *user_end(const char *host) {
+    size_t len = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', len);
+    const char *colon = memrchr(host, ':', len);
+    if (at != NULL || colon == NULL || host[0] == '[' ||
+        colon + 1 + strspn(colon + 1, "0123456789") == host + len) {
+        return at;
     }
-    hide_options(shown, size);
+    return strrchr(host, '@');
+}
+
+const char *etxd_config_mask(const char *url, char *shown, size_t size) {
+    const char *scheme = strstr(url, "://");
+    const char *host = scheme != NULL ? scheme + 3 : NULL;
+    const char *at = host != NULL ? user_end(host) : NULL;
+    const char *colon = at != NULL ? memchr(host, ':', (size_t)(at - host)) : NULL;
+    const char *rest = colon != NULL ? at : url;
+    shown[0] = '\0';
+    if (colon != NULL) {
+        add(shown, size, url, (size_t)(colon - url));
+        add(shown, size, ":***", 4);
+    }
+    add(shown, size, rest, strcspn(rest, "?"));
+    add_options(shown, size, rest + strcspn(rest, "?"));
     return shown;
 }
 
 const char *etxd_config_mask_header(const char *header, char *shown, size_t size) {
-    size_t len = strcspn(header, ":");
-    const char *value = header + len + (header[len] == ':');
+    size_t len = etxd_header_name(header);
+    const char *value = header + len + 1;
+    if (len == 0) {
+        snprintf(shown, size, "***");
+        return shown;
+    }
     value += strspn(value, " ");
     snprintf(shown, size, "%.*s: %s", (int)len, header,
              etxd_secret_is_reference(value) ? value : "***");

@@ -54,41 +54,38 @@ static char *join(const char *name, size_t name_len, const char *value, size_t v
     return line;
 }
 
-/* A token of RFC 9110, and a value without control characters. */
-static const char *wrong_with(const char *line, size_t name_len) {
-    const char *at;
-    size_t i;
-    for (i = 0; i < name_len; i++) {
-        if (!isalnum((unsigned char)line[i]) && strchr("!#$%&'*+-.^_`|~", line[i]) == NULL) {
-            return "its name has a character that none has";
-        }
+/* A token of RFC 9110. */
+size_t etxd_header_name(const char *text) {
+    size_t len = 0;
+    while (isalnum((unsigned char)text[len]) ||
+           (text[len] != '\0' && strchr("!#$%&'*+-.^_`|~", text[len]) != NULL)) {
+        len++;
     }
-    for (at = line + name_len; *at != '\0'; at++) {
-        if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f) {
-            return "its value has a control character";
-        }
-    }
-    return NULL;
+    return text[len] == ':' ? len : 0;
 }
 
-static int judge_header(const char *name, const char *line, char *message) {
-    size_t len = strcspn(line, ":");
-    const char *wrong = wrong_with(line, len);
-    if (wrong != NULL) {
-        snprintf(message, ETXD_MESSAGE_MAX, "%s '%.*s': %s", name, len < 100 ? (int)len : 100, line,
-                 wrong);
-        return -1;
+/* A value has no control characters. What is no name may be a part of a value, and is not shown. */
+static int judge_header(const char *name, const char *line, size_t len, char *message) {
+    const char *at;
+    for (at = line + len; *at != '\0'; at++) {
+        if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f) {
+            snprintf(message, ETXD_MESSAGE_MAX, "%s '%.*s': its value has a control character",
+                     name, len < 100 ? (int)len : 100, line);
+            return -1;
+        }
     }
     return 0;
 }
 
 static int read_header(const char *name, const char *given, char **ret_line, char *message) {
-    size_t len = strcspn(given, ":");
-    const char *value = given + len + (given[len] == ':');
+    size_t len = etxd_header_name(given);
+    const char *value = given + len + 1;
     char *bytes = NULL;
     size_t bytes_len = 0;
-    value += strspn(value, " ");
-    if (len == 0 || given[len] != ':' || *value == '\0') {
+    if (len > 0) {
+        value += strspn(value, " ");
+    }
+    if (len == 0 || *value == '\0') {
         snprintf(message, ETXD_MESSAGE_MAX, "%s: write NAME: VALUE, or NAME: file:FILE", name);
         return -1;
     }
@@ -104,7 +101,7 @@ static int read_header(const char *name, const char *given, char **ret_line, cha
         snprintf(message, ETXD_MESSAGE_MAX, "%s: no memory", name);
         return -1;
     }
-    if (judge_header(name, *ret_line, message) != 0) {
+    if (judge_header(name, *ret_line, len, message) != 0) {
         free(*ret_line);
         *ret_line = NULL;
         return -1;

@@ -14,6 +14,8 @@ typedef struct etxd_headers {
 
 /* Whether a text is a reference, "file:PATH". */
 int etxd_secret_is_reference(const char *text);
+/* The length of a header's name; 0: the text is no header "Name: value". */
+size_t etxd_header_name(const char *text);
 /* The bytes behind a reference, ended by a 0 that *ret_len does not count; freed by free(). `name`
  * is the setting's, for the message. 0, or -1 and a message. */
 int etxd_secret_read(const char *name,

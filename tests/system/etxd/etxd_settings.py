@@ -81,6 +81,28 @@ class Check(Settings):
             self.assertNotIn("s3cret", self.run_etxd("--check-config", *args).stderr, args)
             self.assertNotIn("s3cret", self.run_etxd(*args).stderr, args)
 
+    def test_what_is_no_header_is_not_shown(self):
+        """A name that was forgotten; and what commas of the environment have cut off."""
+        for name in ("call-header", "trace-header"):
+            variable = "ETXD_" + name.upper().replace("-", "_")
+            for args, env, more in (
+                    ((f"--{name}", "s3cret"), {}, "\n"),
+                    ((f"--{name}", "a s3cret: b"), {}, "\n"),
+                    ((), {variable: "A: b,s3cret,c"}, "; in the environment commas part headers")):
+                for action in ("--check-config", "--print-config"):
+                    said = self.run_etxd(action, *args, env=env)
+                    self.assertEqual((said.returncode, said.stdout), (2, ""), said)
+                    self.assertIn(f"{name}: '***' is no header: write NAME: VALUE, or NAME: "
+                                  f"file:FILE{more}", said.stderr)
+                    self.assertNotIn("s3cret", said.stderr)
+
+    def test_secrets_are_not_printed(self):
+        for args, line in (
+                (("--allow-target", "http://u:s3cret@h:1"), "allow-target: ['http://u:***@h:1']"),
+                (("--home", "mariadb://u:s3cret@h/d?PASSWORD=s3cret&prefix=p"),
+                 "home: ['mariadb://u:***@h/d?PASSWORD=***&prefix=p']")):
+            self.assertIn(line, self.shown(args[0][2:], *args, "--node", "a"))
+
     def test_homes(self):
         here = os.path.join(self.folder, "x")
         self.wrong("'foo:bar' is no URL of a log", "--home", "foo:bar")
