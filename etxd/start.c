@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -203,13 +204,30 @@ static int make_tls(etxd *server, char *message) {
     return options.certificate[0] == '\0' ? 0 : net_tls_create(&options, message, &server->tls);
 }
 
+/* Without tokens a socket's file is its owner's alone, whatever the umask says. No other thread
+ * makes files yet. */
+static int listen_at(etxd *server, const char *address, net_address *ret_bound) {
+    const etxd_config *config = &server->config;
+    int open = config->token_file[0] != '\0' || config->insecure_without_tokens;
+    mode_t usual = umask(0177);
+    int rc, kept;
+    if (open) {
+        (void)umask(usual);
+    }
+    rc = net_server_listen(server->server, address, server->tls, 0, ret_bound);
+    kept = errno;
+    (void)umask(usual);
+    errno = kept;
+    return rc;
+}
+
 static int listen_all(etxd *server, char *message) {
     size_t i;
     for (i = 0; i < server->config.listen.count; i++) {
         char text[NET_ADDRESS_TEXT_MAX];
         net_address bound;
         const char *address = server->config.listen.items[i];
-        if (net_server_listen(server->server, address, server->tls, 0, &bound) != 0) {
+        if (listen_at(server, address, &bound) != 0) {
             snprintf(message, ETXD_MESSAGE_MAX, "listening on %.100s: %s", address,
                      strerror(errno));
             return -1;

@@ -195,6 +195,20 @@ class Privacy(Settings):
         self.assertEqual(self.told(0o700), [])
         self.assertEqual(self.told(None), [])
 
+    def test_a_socket_is_its_owners_unless_tokens_are_demanded(self):
+        tokens = self.file("tokens", "")
+        for flags, umask, mode in (((), 0, 0o600), (("--token-file", tokens), 0o007, 0o770),
+                                   (("--insecure-without-tokens",), 0o007, 0o770)):
+            path = os.path.join(self.folder, "socket")
+            before = os.umask(umask)
+            try:
+                server = Server("--listen", "unix:" + path, *flags)
+            finally:
+                os.umask(before)
+            self.addCleanup(server.close)
+            self.assertEqual(oct(os.stat(path).st_mode & 0o777), oct(mode), flags)
+            server.close()
+
     def test_the_query_of_the_collector(self):
         url = "http://localhost:4318/v1/traces"
         self.assertEqual(self.shown("trace-url", "--trace-url", url + "?key=geheim&b=geheim"),
