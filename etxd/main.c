@@ -19,6 +19,24 @@ static int complain(const char *message, int code) {
     return code;
 }
 
+static void warn(void *user, const char *message, const char *path, const char *date) {
+    int *warned = user;
+    *warned = 1;
+    fprintf(stderr, "etxd: warning: %s: %s%s%s\n", message, path, date[0] != '\0' ? ", " : "",
+            date);
+}
+
+static int check(etxd *server) {
+    char message[ETXD_MESSAGE_MAX] = "";
+    int warned = 0;
+    if (etxd_check(server, message) != 0) {
+        return complain(message, WRONG);
+    }
+    etxd_warn_files(&server->config, warn, &warned);
+    puts(warned ? "all is well but for the warnings" : "all is well");
+    return GOOD;
+}
+
 static void block_signals(void) {
     sigset_t set;
     sigemptyset(&set);
@@ -113,8 +131,7 @@ int main(int argc, char **argv) {
     } else if (config->action == ETXD_PRINT) {
         etxd_config_print(config, stdout);
     } else if (config->action == ETXD_CHECK) {
-        code = etxd_check(&server, message) == 0 ? GOOD : complain(message, WRONG);
-        fputs(code == GOOD ? "all is well\n" : "", stdout);
+        code = check(&server);
     } else if (etxd_check_files(config, message) != 0) {
         code = complain(message, WRONG);
     } else {

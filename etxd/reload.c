@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "forward.h"
 #include "refusal.h"
 #include "tx.h"
@@ -303,6 +304,7 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     limits = etxd_server_options(server);
     net_server_limits(server->server, &limits);
     etxd_refusal_warn(server);
+    etxd_warn_files(&server->config, etxd_warn_log, &server->log);
     etxd_tokens_free(&server->tokens);
     server->tokens = tokens;
     etxd_events_judge(server->events, &tokens);

@@ -262,6 +262,7 @@ int etxd_start(etxd *server, char *message) {
         return -1;
     }
     etxd_check_modes(server);
+    etxd_warn_files(&server->config, etxd_warn_log, &server->log);
     if (watch_signals(server, message) != 0 || make_server(server, message) != 0 ||
         etxd_confine_files(&server->config, &server->confinement, message) != 0 ||
         etxd_trace_create(&server->config, &server->log, &server->trace, message) != 0) {

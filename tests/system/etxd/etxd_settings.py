@@ -218,6 +218,65 @@ class Privacy(Settings):
                          "home: ['file:x?segment=1M'] # flag")
 
 
+class Warnings(Settings):
+    """What a start, a check and a reload say, and do all the same."""
+
+    def certificate(self, name, *dates):
+        """A certificate for that time, and its key."""
+        paths = [os.path.join(self.folder, name + end) for end in (".pem", ".key", ".csr")]
+        subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", paths[1], "-out",
+                        paths[2], "-subj", "/CN=localhost"], check=True, capture_output=True,
+                       timeout=60)
+        settings = self.file("ca.cnf", f"""[ca]
+default_ca = one
+[one]
+database = {self.file("index", "")}
+rand_serial = yes
+new_certs_dir = {self.folder}
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+""")
+        subprocess.run(["openssl", "ca", "-batch", "-selfsign", "-notext", "-config", settings,
+                        "-keyfile", paths[1], "-in", paths[2], "-out", paths[0], "-startdate",
+                        dates[0], "-enddate", dates[1]], check=True, capture_output=True,
+                       timeout=60)
+        return paths[0], paths[1]
+
+    def test_certificates_of_another_time(self):
+        old, old_key = self.certificate("old", "20200101000000Z", "20210203040506Z")
+        new, new_key = self.certificate("new", "20900101000000Z", "20910101000000Z")
+        ended = "a certificate is not valid any more"
+        early = "a certificate is not valid yet"
+        result = self.run_etxd("--check-config", "--tls-certificate", old, "--tls-key", old_key,
+                               "--call-certificate", new, "--call-key", new_key)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (
+            0, "all is well but for the warnings\n",
+            f"etxd: warning: {ended}: {old}, 2021-02-03 04:05:06 UTC\n"
+            f"etxd: warning: {early}: {new}, 2090-01-01 00:00:00 UTC\n"), result)
+        config = self.file("c.yaml", f"tls-certificate: {old}\ntls-key: {old_key}\n")
+        server = Server("--config", config)
+        self.addCleanup(server.close)
+        line = server.wait_log(ended)
+        self.assertEqual((line["level"], line["file"], line["date"]),
+                         ("warning", old, "2021-02-03 04:05:06 UTC"))
+        self.file("c.yaml", f"tls-certificate: {new}\ntls-key: {new_key}\n")
+        server.process.send_signal(signal.SIGHUP)
+        self.assertEqual(server.wait_log(early)["file"], new)
+        server.wait_log("taken up anew")
+
+    def test_a_file_of_tokens_that_others_may_write(self):
+        path = self.file("tokens", "")
+        for mode, told in ((0o644, False), (0o620, True), (0o602, True)):
+            os.chmod(path, mode)
+            result = self.run_etxd("--check-config", "--token-file", path)
+            self.assertEqual(result.returncode, 0, result)
+            self.assertEqual(result.stderr, "etxd: warning: others than its owner may write the "
+                             f"file of tokens: chmod go-w: {path}\n" if told else "", oct(mode))
+
+
 class Numbers(Settings):
     """A number that the engine does not take is refused by its setting's name."""
 
