@@ -18,6 +18,9 @@ int etxd_check_files(const etxd_config *config, char *message) {
     etxd_secrets secrets;
     etxd_headers headers;
     int rc;
+    if (etxd_files_judge(config, message) != 0) {
+        return -1;
+    }
     if (config->token_file[0] != '\0') {
         if (etxd_tokens_read(config->token_file, &tokens, message, ETXD_MESSAGE_MAX) != 0) {
             return -1;

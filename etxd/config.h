@@ -206,7 +206,7 @@ typedef struct etxd_setting {
     int place; /* in etxd_config.source */
 } etxd_setting;
 
-enum { ETXD_MESSAGE_MAX = 512 };
+enum { ETXD_MESSAGE_MAX = 512, ETXD_FILE_MAX = 16 << 20 };
 
 /* The table; it ends with a row that has neither heading nor name. */
 const etxd_setting *etxd_settings(void);
@@ -236,6 +236,11 @@ int etxd_config_fill(etxd_config *config, char *message);
 int etxd_config_is_shared(const etxd_config *config);
 /* Rules between settings: what may not be together, what is needed. 0, or -1 and a message. */
 int etxd_config_judge(const etxd_config *config, char *message);
+/* Opens a regular file of at most `most` bytes; to be closed. 0, or -1 and why not. */
+int etxd_file_open(const char *path, uint64_t most, int *ret_fd, char *why, size_t size);
+/* Whether the files that settings name are such; one that is not there is left to its reader. 0, or
+ * -1 and a message. */
+int etxd_files_judge(const etxd_config *config, char *message);
 /* Whether every listener is on loopback. */
 int etxd_config_is_local(const etxd_config *config);
 void etxd_config_free(etxd_config *config);

@@ -1,6 +1,6 @@
 /* The configuration's file: YAML, one mapping of settings to values or sequences of them. */
-#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "config.h"
@@ -10,6 +10,7 @@ typedef struct reading {
     const char *path;
     char *message;
     const etxd_setting *row; /* of the value that comes next; NULL: a name comes next */
+    int in_document;
     int in_mapping;
     int in_sequence;
     int done;
@@ -83,6 +84,11 @@ static int take_event(reading *r, const yaml_event_t *event) {
     if (event->type == YAML_SEQUENCE_END_EVENT) {
         r->in_sequence = 0;
         r->row = NULL;
+    } else if (event->type == YAML_DOCUMENT_START_EVENT) {
+        if (r->in_document) {
+            return refuse(r, event, "a second document begins, and one is taken", "");
+        }
+        r->in_document = 1;
     } else if (event->type == YAML_ALIAS_EVENT) {
         return refuse(r, event, "aliases are not taken", "");
     } else if (event->type == YAML_STREAM_END_EVENT) {
@@ -113,10 +119,18 @@ static int read_events(reading *r, yaml_parser_t *parser) {
 int etxd_config_file(etxd_config *config, const char *path, char *message) {
     reading r = {.config = config, .path = path, .message = message};
     yaml_parser_t parser;
-    FILE *file = fopen(path, "re");
+    char why[128] = "no memory";
+    int fd = -1;
+    FILE *file = NULL;
     int rc;
+    if (etxd_file_open(path, ETXD_FILE_MAX, &fd, why, sizeof why) == 0) {
+        file = fdopen(fd, "r");
+    }
     if (file == NULL) {
-        snprintf(message, ETXD_MESSAGE_MAX, "%.200s: %s", path, strerror(errno));
+        snprintf(message, ETXD_MESSAGE_MAX, "%.200s: %s", path, why);
+        if (fd >= 0) {
+            close(fd);
+        }
         return -1;
     }
     if (!yaml_parser_initialize(&parser)) {

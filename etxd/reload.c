@@ -273,6 +273,7 @@ static int reload_all(etxd *server, etxd_config *fresh, char *message) {
     int rc = etxd_config_read(server->argc, server->argv, server->environment, fresh, message);
     rc = rc != 0 ? rc : etxd_config_fill(fresh, message);
     rc = rc != 0 ? rc : etxd_config_judge(fresh, message);
+    rc = rc != 0 ? rc : etxd_files_judge(fresh, message);
     rc = rc != 0 ? rc : reload_tokens(server, fresh, &tokens, message);
     rc = rc != 0 ? rc : reload_tls(server, fresh, &shown, message);
     rc = rc != 0 ? rc : etxd_forwarder_tls(fresh, &trust, message);

@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,11 +23,15 @@ int etxd_secret_read(const char *name,
                      char *message) {
     const char *path = reference + sizeof scheme - 1;
     char *bytes = malloc(SECRET_MAX + 1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd >= 0 && bytes != NULL ? read(fd, bytes, SECRET_MAX) : -1;
+    char why[128] = "no memory";
+    int fd = -1;
+    ssize_t len = -1;
+    if (bytes != NULL && etxd_file_open(path, SECRET_MAX, &fd, why, sizeof why) == 0) {
+        len = read(fd, bytes, SECRET_MAX);
+        snprintf(why, sizeof why, "%s", len == 0 ? "it is empty" : strerror(errno));
+    }
     if (len <= 0) {
-        snprintf(message, ETXD_MESSAGE_MAX, "%s %.200s: %s", name, path,
-                 len == 0 ? "it is empty" : strerror(errno));
+        snprintf(message, ETXD_MESSAGE_MAX, "%s %.200s: %s", name, path, why);
     }
     if (fd >= 0) {
         close(fd);
@@ -94,7 +97,14 @@ static int read_header(const char *name, const char *given, char **ret_line, cha
     } else if (etxd_secret_read(name, value, &bytes, &bytes_len, message) != 0) {
         return -1;
     } else {
-        *ret_line = join(given, len, bytes, strcspn(bytes, "\r\n"));
+        size_t line = strcspn(bytes, "\r\n");
+        if (line + strspn(bytes + line, "\r\n") != bytes_len) {
+            snprintf(message, ETXD_MESSAGE_MAX, "%s %.200s: it must be one line, the value", name,
+                     value + sizeof scheme - 1);
+            free(bytes);
+            return -1;
+        }
+        *ret_line = join(given, len, bytes, line);
         free(bytes);
     }
     if (*ret_line == NULL) {

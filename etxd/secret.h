@@ -23,7 +23,7 @@ int etxd_secret_read(const char *name,
                      char **ret_bytes,
                      size_t *ret_len,
                      char *message);
-/* Reads "Name: value" and "Name: file:PATH" (the file's first line). To be freed in either case.
+/* Reads "Name: value" and "Name: file:PATH" (of one line). To be freed in either case.
  * 0, or -1 and a message, which has no value. */
 int etxd_headers_read(const char *name,
                       const etxd_list *list,

@@ -58,6 +58,7 @@ class Check(Settings):
         self.wrong("/nowhere/ca", "--call-ca", "/nowhere/ca")
         for target in ("ftp://a:80", "http://*:80", "http://010.0.0.1:80"):
             self.wrong(target, "--allow-target", target)
+        self.wrong("a * stands only for the names below one", "--allow-target", "http://*:*")
         self.wrong("call-header 'Etx-Gid': a header of this name is ETX's own",
                    "--call-header", "Etx-Gid: x")
         self.wrong("call-header", "--call-header", "Content-Length: 5")
@@ -154,6 +155,37 @@ class File(Settings):
         text = "allow-target: ['http://a:80']\nallow-target: ['http://b:80', 'http://c:80']\n"
         self.assertEqual(self.shown("allow-target", "--config", self.file("c.yaml", text)),
                          "allow-target: ['http://a:80', 'http://b:80', 'http://c:80'] # file")
+
+    def test_one_document(self):
+        for second in ("---\nnode: b\n", "...\n---\n"):
+            self.wrong("a second document begins, and one is taken", "--config",
+                       self.file("c.yaml", "---\nnode: a\n" + second))
+        self.well("--config", self.file("c.yaml", "---\nnode: a\n...\n"))
+
+    def test_what_is_no_regular_file(self):
+        """It is not waited for, nor read without end; by a start neither."""
+        fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(fifo)
+        large = self.file("large", "")
+        os.truncate(large, (16 << 20) + 1)
+        for path, why in ((fifo, "it is no regular file"), ("/dev/zero", "it is no regular file"),
+                          (self.folder, "it is a directory"),
+                          (large, "it has more than 16777216 bytes")):
+            self.wrong(f"{path}: {why}", "--config", path)
+            for name in ("token-file", "trace-ca"):
+                self.wrong(f"{name} {path}: {why}", f"--{name}", path)
+            result = self.run_etxd("--token-file", path, "--listen", "127.0.0.1:0")
+            self.assertEqual((result.returncode, why in result.stderr), (2, True), result)
+        for path, why in ((fifo, "it is no regular file"), (large, "it has more than 4096 bytes")):
+            self.wrong(f"call-header {path}: {why}", "--call-header", "X: file:" + path)
+            self.wrong(f"sign-key {path}: {why}", "--sign-key-id", "a", "--sign-key",
+                       "file:" + path)
+
+    def test_a_header_of_several_lines(self):
+        for text in ("a\nb\n", "\na", "a\0b", "a\r\n\r\nb"):
+            self.wrong("it must be one line, the value", "--call-header",
+                       "X: file:" + self.file("header", text))
+        self.well("--call-header", "X: file:" + self.file("header", "a b\r\n"))
 
     def test_an_empty_name_of_a_file(self):
         words = "token-file: '' is an empty file name"
@@ -398,6 +430,16 @@ class Reload(Settings):
                         time.sleep(0.02)
                 self.assertEqual(self.status(server), 503)
                 server.close()
+
+    def test_what_is_no_regular_file(self):
+        fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(fifo)
+        server = self.open("drain: 5s\n")
+        self.file("c.yaml", f"call-ca: {fifo}\n")
+        server.process.send_signal(signal.SIGHUP)
+        self.assertEqual(server.wait_log("nothing was taken up anew")["why"],
+                         f"call-ca {fifo}: it is no regular file")
+        self.assertEqual(server.get("/healthz").status, 200)
 
     def test_certificates(self):
         """A file of another name is taken up; TLS itself does not come or go."""

@@ -113,8 +113,9 @@ static const char *read_name(const char *host, etx__http_pattern *pattern) {
         pattern->host = ETX__HTTP_BELOW;
         name = host + 2;
     }
-    const char *wrong = strchr(name, '*') != NULL ? "a host has one * at most, as in *.name"
-                                                  : read_host(name, &url);
+    const char *wrong = strchr(name, '*') != NULL
+                            ? "a * stands only for the names below one, as in *.name"
+                            : read_host(name, &url);
     if (wrong == NULL && url.kind != NET_HOST_NAME) {
         wrong = "an address has no names below it";
     }
