@@ -140,7 +140,9 @@ etxd_trace_taken etxd_trace_post_send(etxd_trace_post *one,
     code = curl_easy_perform(curl);
     if (code != CURLE_OK) {
         snprintf(why, size, "%.150s",
-                 one->error[0] != '\0' ? one->error : curl_easy_strerror(code));
+                 code == CURLE_ABORTED_BY_CALLBACK ? "no answer came before the server's end"
+                 : one->error[0] != '\0'           ? one->error
+                                                   : curl_easy_strerror(code));
         return ETXD_TRACE_AGAIN;
     }
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

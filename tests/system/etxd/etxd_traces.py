@@ -304,6 +304,8 @@ class Bounded(Traced):
         self.collector.gate.clear()
         self.submit({"gid": "one", "branches": [self.part.tcc()], "wait": "ended"})
         self.assertEqual(self.server.end(), 0)
+        self.assertEqual(self.server.wait_log("traces are not taken")["why"],
+                         "no answer came before the server's end")
 
 
 class Settings(etxd_common.unittest.TestCase):
