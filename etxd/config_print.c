@@ -94,8 +94,10 @@ static const char *user_end(const char *host) {
 
 const char *etxd_config_mask(const char *url, char *shown, size_t size) {
     const char *scheme = strstr(url, "://");
-    const char *host = scheme != NULL ? scheme + 3 : NULL;
-    const char *at = host != NULL ? user_end(host) : NULL;
+    const char *host = scheme != NULL ? scheme + 3 : url;
+    const char *at = scheme != NULL                  ? user_end(host)
+                     : strncmp(url, "file:", 5) == 0 ? NULL
+                                                     : strrchr(url, '@');
     const char *colon = at != NULL ? memchr(host, ':', (size_t)(at - host)) : NULL;
     const char *rest = colon != NULL ? at : url;
     shown[0] = '\0';

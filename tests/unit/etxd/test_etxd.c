@@ -433,6 +433,8 @@ static void test_settings(void **state) {
     assert_string_equal(etxd_config_mask("x://u:p@q@h/y", shown, sizeof shown), "x://u:***@h/y");
     assert_string_equal(etxd_config_mask("x://h:80/@", shown, sizeof shown), "x://h:80/@");
     assert_string_equal(etxd_config_mask("file:a@b", shown, sizeof shown), "file:a@b");
+    assert_string_equal(etxd_config_mask("u:p@h:1", shown, sizeof shown), "u:***@h:1");
+    assert_string_equal(etxd_config_mask("x:/u:p@h", shown, sizeof shown), "x:***@h");
     assert_string_equal(etxd_config_mask("x://u:p/q@h/y", shown, sizeof shown), "x://u:***@h/y");
     assert_string_equal(etxd_config_mask("x://u:p?q@h/y", shown, sizeof shown), "x://u:***@h/y");
     assert_string_equal(etxd_config_mask("x://a:1,[::1]:2/d?prefix=y&PASSWORD=p&&q", shown, 100),
