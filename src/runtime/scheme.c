@@ -22,11 +22,13 @@ static const char *find_at(const char *start) {
     return next != NULL && (size_t)(next - start) < strcspn(start, "?") ? next : at;
 }
 
-/* What stands between "//" and '@' may be a password, and an option may have one. */
+/* What stands between "//" and '@' may be a password, also where "//" was forgotten, and an option
+ * may have one. A directory's name is none. */
 void etx__url_show(const char *url, char *to, size_t size) {
-    const char *start = strstr(url, "//");
-    const char *at = start != NULL ? find_at(start + 2) : NULL;
-    const char *colon = at != NULL ? memchr(start + 2, ':', (size_t)(at - start - 2)) : NULL;
+    const char *slashes = strstr(url, "//");
+    const char *start = slashes != NULL ? slashes + 2 : url;
+    const char *at = slashes != NULL || strncmp(url, "file:", 5) != 0 ? find_at(start) : NULL;
+    const char *colon = at != NULL ? memchr(start, ':', (size_t)(at - start)) : NULL;
     if (colon != NULL) {
         snprintf(to, size, "%.*s:***%s", (int)(colon - url), url, at);
     } else {

@@ -56,6 +56,8 @@ static void test_no_password_is_said(void **state) {
         {"x://u:secret@h/n", "'x://u:***@h/n'"},
         {"x://u:se@cret@h/n", "'x://u:***@h/n'"},
         {"x://u:se/cret@h/n", "'x://u:***@h/n'"},
+        {"u:secret@h/n", "'u:***@h/n'"},
+        {"x:/u:secret@h/n", "'x:***@h/n'"},
         {"x://h:1/n?user=a@b", "'x://h:1/n?user=a@b'"},
         {"x://u@h/n?password=secret&a=b", "'x://u@h/n?password=***&a=b'"},
     };
