@@ -152,6 +152,10 @@ static int build_url(reading *r, size_t operation, const char *base) {
     const char *name = r->kind->operations[operation];
     size_t size = strlen(base) + strlen(name) + 2;
     size_t len = strcspn(base, "?");
+    const char *host = strstr(base, "://");
+    if (host != NULL && host + 3 >= base + len) { /* the name would be taken for one */
+        return etxd_json_refuse(r->object, "url", "url: there is no host");
+    }
     r->built[operation] = malloc(size);
     if (r->built[operation] == NULL) {
         return etxd_problem_set(&r->x->problem, ETXD_MEMORY_PROBLEM, "no memory");
