@@ -378,6 +378,10 @@ static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
         read_numbers(r, &leaf->branch) != 0) {
         return -1;
     }
+    if (leaf->branch.name != NULL && etxd_is_dots(leaf->branch.name)) {
+        return etxd_json_refuse(r->object, "name",
+                                "'.' and '..' are no name here: clients take them out of a path");
+    }
     if (leaf->branch.name != NULL &&
         etx_name_check(leaf->branch.name, strlen(leaf->branch.name)) != 0) {
         return etxd_json_refuse(r->object, "name",

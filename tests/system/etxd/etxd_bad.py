@@ -112,6 +112,15 @@ class Json(Case):
         self.pointer("", ',"query_url":"http://127.0.0.1/"', "bad-value", "/query_url")
         self.pointer("", ',"mode":"resumed"', "missing-field", "/resume_url")
 
+    def test_dots(self):
+        """Location would lead elsewhere: clients take such segments out of a path."""
+        for word in (".", ".."):
+            answer = self.server.post("/v1/transactions", {"gid": word, "mode": "interactive"})
+            self.assertEqual(self.expect(answer, 400, "bad-value").json["pointer"], "/gid")
+            self.pointer(f',"name":"{word}"', "", "bad-value", "/branches/0/name", "out of a path")
+        for word in ("...", ".a", "a.", "%2e"):
+            self.submit({"gid": word, "mode": "interactive"})
+
     def test_a_base_without_a_host(self):
         """The operation's name that is put behind it would be called."""
         for url in ("http://", "http://?a", "http:///", "grpc://"):
