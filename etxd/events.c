@@ -373,9 +373,6 @@ static int begin_stream(etxd_exchange *x, stream *one) {
 int etxd_get_events(etxd_exchange *x) {
     etxd_events *events = x->server->events;
     stream *one;
-    if (net_request_query(x->request).len > 0) {
-        return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "there are no parameters");
-    }
     if (strcmp(x->method, "HEAD") == 0) {
         return etxd_problem_set(&x->problem, ETXD_METHOD_PROBLEM, "a stream has no HEAD");
     }

@@ -222,6 +222,15 @@ static int is_ready(etxd_exchange *x) {
     return etxd_problem_set(&x->problem, ETXD_CLOSING_PROBLEM, "nothing new is begun");
 }
 
+/* Somebody may rely on a parameter that nobody reads. Probes may add what they like. */
+static int refuse_query(etxd_exchange *x) {
+    if (net_request_query(x->request).len == 0 || x->route->flags & ETXD_QUERY ||
+        strncmp(x->route->pattern, "/v1/", 4) != 0) {
+        return 0;
+    }
+    return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "there are no parameters");
+}
+
 static int handle(etxd_exchange *x) {
     int forwarded = x->route->flags & ETXD_OWNED ? etxd_forward(x, x->gid) : 0;
     return forwarded > 0 ? 0 : forwarded < 0 ? -1 : x->route->handle(x);
@@ -240,7 +249,7 @@ void etxd_handle(net_request *request, void *user) {
         x->problem.code == ETXD_METHOD_PROBLEM && etxd_guard(x) == 0) {
         refuse_method(x, allow);
     } else if (etxd_guard(x) != 0 || x->problem.code != ETXD_NO_PROBLEM || is_ready(x) != 0 ||
-               handle(x) != 0) {
+               refuse_query(x) != 0 || handle(x) != 0) {
         etxd_refuse(x);
     }
 }

@@ -183,6 +183,14 @@ class Json(Case):
         self.expect(self.server.ask("POST", "/v1/transactions", body=b"{}", headers={
             "Content-Type": "application/json; charset=utf-8"}), 400, "missing-field")
 
+    def test_a_query_that_nobody_reads(self):
+        for method, path in routes(self.server):
+            if path.startswith("/v1/") and (method, path) != ("GET", "/v1/transactions"):
+                answer = self.server.ask(method, path + "?x=1", body=b"{}")
+                self.expect(answer, 400, "bad-query")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            self.assertEqual(self.server.get(path + "?x=1").status, 200, path)
+
     def test_content_encoding(self):
         for coding, status in (("gzip", 415), ("identity, br", 415), ("Identity", 400), ("", 400)):
             answer = self.server.ask("POST", "/v1/transactions", body=b"{}",
