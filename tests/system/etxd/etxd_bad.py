@@ -183,6 +183,22 @@ class Json(Case):
         self.expect(self.server.ask("POST", "/v1/transactions", body=b"{}", headers={
             "Content-Type": "application/json; charset=utf-8"}), 400, "missing-field")
 
+    def test_the_words_are_those_of_the_api(self):
+        """What the library says with its functions and flags, HTTP says with routes and fields."""
+        said = {"who": "ann", "why": "test"}
+        self.submit({"gid": "o", "mode": "interactive"})
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        self.expect(self.server.post("/v1/transactions/o/branches", self.part.tcc(name="it")), 200)
+        self.expect(self.server.post("/v1/transactions/o/park", said), 200)
+        for path, body, words in (
+                ("retry", said, "POST /v1/transactions/{gid}/resume"),
+                ("branches/it/result", {"reply": "done"}, "'initiator'"),
+                ("force", {"as": "done", "branch": "it", "operation": "confirm", **said},
+                 "it is ACTIVE: of branch it only try may be declared done, not confirm")):
+            answer = self.expect(self.server.post("/v1/transactions/o/" + path, body), 409, "state")
+            self.assertIn(words, answer.json["detail"])
+            self.assertNotRegex(answer.json["detail"], "etx_|ETX_|etx tx")
+
     def test_a_query_that_nobody_reads(self):
         for method, path in routes(self.server):
             if path.startswith("/v1/") and (method, path) != ("GET", "/v1/transactions"):
