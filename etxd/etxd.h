@@ -45,6 +45,7 @@ enum {
     ETXD_STOPPED = 1 << 1, /* is answered also while the engine does not run */
     ETXD_UNBOUND = 1 << 2, /* only for tokens without a prefix */
     ETXD_OWNED = 1 << 3,   /* the node that has the gid is asked */
+    ETXD_QUERY = 1 << 4,   /* reads the URL's query, which is refused elsewhere under /v1 */
 };
 
 enum { ETXD_PATH_MAX = 200, ETXD_ROUTES_MAX = 40, ETXD_LATENCIES = 24 };

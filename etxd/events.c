@@ -11,7 +11,7 @@
  * that is there: the ring never waits for anybody. An event's id is the server's start and the
  * event's number, so that an id of an earlier process is not mistaken for one of this. */
 
-enum { BATCH = 64, BEAT_MS = 15000 };
+enum { BATCH = 64, BEAT_MS = 15000, ID_SIZE = 64 };
 
 typedef struct kept {
     uint64_t time_ms;
@@ -166,10 +166,14 @@ void etxd_events_ending(const etx_status *status, const etx_ending *ending, void
 
 /* ---- streams */
 
+static void write_id(uint64_t boot, uint64_t number, char *id) {
+    snprintf(id, ID_SIZE, "%llx-%llu", (unsigned long long)boot, (unsigned long long)number);
+}
+
 static void write_event(etxd_text *text, const stream *one, uint64_t number, const kept *event) {
-    etxd_text_print(text, "id: %llx-%llu\nevent: %s\ndata: {",
-                    (unsigned long long)one->events->server->started_ms, (unsigned long long)number,
-                    etx_event_name(event->type));
+    char id[ID_SIZE];
+    write_id(one->events->server->started_ms, number, id);
+    etxd_text_print(text, "id: %s\nevent: %s\ndata: {", id, etx_event_name(event->type));
     etxd_text_member(text, "type", etx_event_name(event->type));
     etxd_text_member_time(text, "time", event->time_ms);
     etxd_text_member_flag(text, "alarm", event->alarm);
@@ -305,13 +309,21 @@ void etxd_events_end(etxd_events *events) {
 
 /* ---- the request */
 
+/* An id in the one way to write it: "+7", "-1" and "07" are none, which strtoull would take. */
+static int read_id(const char *text, uint64_t *ret_boot, uint64_t *ret_number) {
+    char again[ID_SIZE];
+    char *end = NULL;
+    *ret_boot = strtoull(text, &end, 16);
+    *ret_number = end > text && *end == '-' ? strtoull(end + 1, NULL, 10) : 0;
+    write_id(*ret_boot, *ret_number, again);
+    return strcmp(again, text) == 0 ? 0 : -1;
+}
+
 /* Where to begin: behind Last-Event-ID if that is of this process, else with all there is; without
  * it now. */
 static int read_place(etxd_exchange *x, stream *one) {
     net_text field = net_request_header(x->request, "last-event-id");
-    char text[64];
-    char *end = NULL;
-    char *after = NULL;
+    char text[ID_SIZE] = "";
     uint64_t boot, number, count;
     pthread_mutex_lock(&one->events->lock);
     count = one->events->count;
@@ -320,15 +332,8 @@ static int read_place(etxd_exchange *x, stream *one) {
     if (field.len == 0) {
         return 0;
     }
-    if (field.len >= sizeof text) {
-        return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM,
-                                "Last-Event-ID is what an event's id was");
-    }
-    memcpy(text, field.bytes, field.len);
-    text[field.len] = '\0';
-    boot = strtoull(text, &end, 16);
-    number = end > text && *end == '-' ? strtoull(end + 1, &after, 10) : 0;
-    if (after == NULL || after == end + 1 || *after != '\0') {
+    memcpy(text, field.bytes, field.len < sizeof text ? field.len : 0);
+    if (read_id(text, &boot, &number) != 0) {
         return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM,
                                 "Last-Event-ID is what an event's id was");
     }
@@ -368,9 +373,6 @@ static int begin_stream(etxd_exchange *x, stream *one) {
 int etxd_get_events(etxd_exchange *x) {
     etxd_events *events = x->server->events;
     stream *one;
-    if (net_request_query(x->request).len > 0) {
-        return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "there are no parameters");
-    }
     if (strcmp(x->method, "HEAD") == 0) {
         return etxd_problem_set(&x->problem, ETXD_METHOD_PROBLEM, "a stream has no HEAD");
     }

@@ -130,16 +130,22 @@ void etxd_refuse(etxd_exchange *x) {
                      status == 401 ? "WWW-Authenticate" : NULL, "Bearer realm=\"etxd\"");
 }
 
-/* The library names the function to ask: over HTTP that is a route. */
+/* The library names its functions and flags: over HTTP those are routes and fields. */
 static void name_route(char *message, size_t size) {
-    static const char function[] = "etx_query", by[] = " by gid";
-    char *at = strstr(message, function);
-    char rest[400];
-    if (at != NULL) {
-        const char *from = at + sizeof function - 1;
-        from += strncmp(from, by, sizeof by - 1) == 0 ? sizeof by - 1 : 0;
-        snprintf(rest, sizeof rest, "%s", from);
-        snprintf(at, size - (size_t)(at - message), "GET /v1/transactions/{gid}%s", rest);
+    static const char *const words[][2] = {
+        {"etx_query by gid", "GET /v1/transactions/{gid}"},
+        {"etx_query", "GET /v1/transactions/{gid}"},
+        {"etx_resume, or 'etx tx resume'", "POST /v1/transactions/{gid}/resume"},
+        {"is not ETX_BY_INITIATOR", "does not have 'forward' as 'initiator'"}};
+    size_t i;
+    for (i = 0; i < sizeof words / sizeof *words; i++) {
+        char *at = strstr(message, words[i][0]);
+        char rest[400];
+        if (at != NULL) {
+            snprintf(rest, sizeof rest, "%s", at + strlen(words[i][0]));
+            snprintf(at, size - (size_t)(at - message), "%s%s", words[i][1], rest);
+            return;
+        }
     }
 }
 
@@ -222,6 +228,15 @@ static int is_ready(etxd_exchange *x) {
     return etxd_problem_set(&x->problem, ETXD_CLOSING_PROBLEM, "nothing new is begun");
 }
 
+/* Somebody may rely on a parameter that nobody reads. Probes may add what they like. */
+static int refuse_query(etxd_exchange *x) {
+    if (net_request_query(x->request).len == 0 || x->route->flags & ETXD_QUERY ||
+        strncmp(x->route->pattern, "/v1/", 4) != 0) {
+        return 0;
+    }
+    return etxd_problem_set(&x->problem, ETXD_BAD_QUERY_PROBLEM, "there are no parameters");
+}
+
 static int handle(etxd_exchange *x) {
     int forwarded = x->route->flags & ETXD_OWNED ? etxd_forward(x, x->gid) : 0;
     return forwarded > 0 ? 0 : forwarded < 0 ? -1 : x->route->handle(x);
@@ -240,7 +255,7 @@ void etxd_handle(net_request *request, void *user) {
         x->problem.code == ETXD_METHOD_PROBLEM && etxd_guard(x) == 0) {
         refuse_method(x, allow);
     } else if (etxd_guard(x) != 0 || x->problem.code != ETXD_NO_PROBLEM || is_ready(x) != 0 ||
-               handle(x) != 0) {
+               refuse_query(x) != 0 || handle(x) != 0) {
         etxd_refuse(x);
     }
 }

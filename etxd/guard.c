@@ -64,19 +64,30 @@ static int is_ours(const etxd *server, const char *name) {
     return is_advertised(&server->config, name);
 }
 
+/* Every field counts: one that comes first and says nothing must not hide another. */
+static int guard_fields(etxd_exchange *x) {
+    net_text name, value;
+    size_t i;
+    for (i = 0; net_request_header_at(x->request, i, &name, &value); i++) {
+        if (text_is(name, "origin")) {
+            return etxd_problem_set(&x->problem, ETXD_BROWSER_PROBLEM,
+                                    "it has the field Origin, which browsers send for pages");
+        }
+        if (text_is(name, "sec-fetch-site") && !text_is(value, "none") &&
+            !text_is(value, "same-origin")) {
+            return etxd_problem_set(&x->problem, ETXD_BROWSER_PROBLEM,
+                                    "its Sec-Fetch-Site says that another site's page made it");
+        }
+    }
+    return 0;
+}
+
 /* A page from anywhere can make a browser on this machine send requests here. */
 static int guard_browser(etxd_exchange *x) {
-    net_text origin = net_request_header(x->request, "origin");
-    net_text site = net_request_header(x->request, "sec-fetch-site");
     net_text host = net_request_host(x->request);
     char name[256];
-    if (origin.len > 0) {
-        return etxd_problem_set(&x->problem, ETXD_BROWSER_PROBLEM,
-                                "it has the field Origin, which browsers send for pages");
-    }
-    if (site.len > 0 && !text_is(site, "none") && !text_is(site, "same-origin")) {
-        return etxd_problem_set(&x->problem, ETXD_BROWSER_PROBLEM,
-                                "its Sec-Fetch-Site says that another site's page made it");
+    if (guard_fields(x) != 0) {
+        return -1;
     }
     if (host_name(host, name, sizeof name) != 0 || !is_ours(x->server, name)) {
         return etxd_problem_set(&x->problem, ETXD_HOST_PROBLEM, "Host is '%.*s'",

@@ -268,6 +268,21 @@ int etxd_json_item(const etxd_object *object,
 
 /* ---- the body */
 
+/* Nothing is decoded here: bytes that are packed are no JSON. */
+static int refuse_coding(etxd_exchange *x) {
+    static const char plain[] = "identity";
+    net_text coding = net_request_header(x->request, "content-encoding");
+    if (coding.len == 0 ||
+        (coding.len == sizeof plain - 1 && strncasecmp(coding.bytes, plain, coding.len) == 0)) {
+        return 0;
+    }
+    (void)etxd_problem_set(&x->problem, ETXD_MEDIA_TYPE_PROBLEM,
+                           "Content-Encoding is '%.*s', and nothing is decoded here",
+                           (int)(coding.len < 100 ? coding.len : 100), coding.bytes);
+    etxd_problem_hint(&x->problem, "send the body as it is, without Content-Encoding");
+    return -1;
+}
+
 static int demand_media_type(etxd_exchange *x) {
     static const char json[] = "application/json";
     net_text type = net_request_header(x->request, "content-type");
@@ -334,7 +349,7 @@ int etxd_json_read(etxd_exchange *x, const char *const *names, etxd_object *ret)
     net_text body = net_request_body(x->request);
     json_t *json;
     json_error_t error;
-    if (demand_media_type(x) != 0) {
+    if (refuse_coding(x) != 0 || demand_media_type(x) != 0) {
         return -1;
     }
     if (is_too_deep(body, x->server->config.depth)) {

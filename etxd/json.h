@@ -76,7 +76,7 @@ typedef struct etxd_span {
 
 /* The nesting of a text, whatever else it is. */
 unsigned etxd_json_depth(const char *bytes, size_t len);
-/* Writes null in the place of each number that may be too large for 64 bits or a double: such are
+/* Writes -1 in the place of each number that may be too large for 64 bits or a double: such are
  * allowed where nobody here reads them. The text may be anything. */
 void etxd_json_without_large(char *bytes, size_t len);
 /* The value of a member of the object that the text is; names with escapes are not found. 0, -1. */

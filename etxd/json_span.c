@@ -90,7 +90,7 @@ void etxd_json_without_large(char *bytes, size_t len) {
         size_t number = number_len(bytes + i, bytes + len);
         if (is_large(bytes + i, number)) {
             memset(bytes + i, ' ', number);
-            memcpy(bytes + i, "null", 4);
+            memcpy(bytes + i, "-1", 2); /* beyond every range */
         }
         i = bytes[i] == '"' ? skip_string(text, i) : i + (number > 0 ? number : 1);
     }

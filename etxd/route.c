@@ -15,7 +15,7 @@ static const etxd_route routes[] = {
     {"POST", "/v1/cluster/drain", ETXD_OPERATE, ETXD_UNBOUND, etxd_post_drain},
     {"GET", "/v1/events", ETXD_READ, 0, etxd_get_events},
     {"POST", "/v1/transactions", ETXD_SUBMIT, 0, etxd_post_transactions},
-    {"GET", "/v1/transactions", ETXD_READ, 0, etxd_get_transactions},
+    {"GET", "/v1/transactions", ETXD_READ, ETXD_QUERY, etxd_get_transactions},
     {"POST", "/v1/transactions/retry", ETXD_OPERATE, 0, etxd_post_bulk_retry},
     {"POST", "/v1/transactions/park", ETXD_OPERATE, 0, etxd_post_bulk_park},
     {"POST", "/v1/transactions/resume", ETXD_OPERATE, 0, etxd_post_bulk_resume},

@@ -31,7 +31,8 @@ typedef struct etxd_life {
     pthread_t thread;
     int threaded; /* the thread is to be joined */
     int rc;
-    uint64_t until_ms; /* the drain's end, in time of the loop */
+    net_timer late;    /* the time to end is over */
+    const char *stage; /* of ending: what is waited for */
     etxd *server;
     char message[ETXD_MESSAGE_MAX];
 } etxd_life;
@@ -52,11 +53,20 @@ static void join_thread(etxd_life *life) {
     }
 }
 
-/* ---- ending */
+/* ---- ending: each stage tells that it begins, so that the last line says which takes long */
+
+static void on_late(net_timer *timer) {
+    etxd_life *life = LIFE_OF(timer, late);
+    etxd_log_say(&life->server->log, ETXD_WARNING, "the time to end is over", "waits_for",
+                 life->stage);
+}
 
 static void after_close(net_task *task) {
     etxd_life *life = LIFE_OF(task, closed);
     join_thread(life);
+    net_timer_stop(life->server->loop, &life->late);
+    etxd_log_say(&life->server->log, ETXD_INFO, "ending: the engine and its logs are closed", NULL,
+                 NULL);
     net_loop_stop(life->server->loop);
 }
 
@@ -77,11 +87,19 @@ static void *close_engine(void *user) {
 
 static void after_drain(void *user) {
     etxd *server = user;
+    etx_metrics m = {.size = sizeof m};
+    etxd_field calls = {"calls", NULL, 0};
     join_thread(server->life);
+    if (server->engine != NULL && etx_engine_metrics(server->engine, &m) == 0) {
+        calls.number = m.calls_in_flight;
+    }
+    server->life->stage = "the engine and its logs";
+    etxd_log_line(&server->log, ETXD_INFO, "ending: closing the engine and its logs", &calls, 1);
     run_thread(server->life, close_engine);
 }
 
 static void begin_drain(etxd *server) {
+    const etxd_field requests = {"requests", NULL, atomic_load(&server->counts.waiting)};
     if (server->phase == ETXD_DRAINING) {
         etxd_log_say(&server->log, ETXD_WARNING, "a second signal: ending at once", NULL, NULL);
         _exit(1);
@@ -91,13 +109,16 @@ static void begin_drain(etxd *server) {
         (void)etx_engine_lend(server->engine, 0);
     }
     etxd_notify("STOPPING=1\nSTATUS=answering what is begun");
-    etxd_log_say(&server->log, ETXD_INFO, "ending: answering what is begun", NULL, NULL);
-    etxd_events_end(server->events);
+    etxd_log_line(&server->log, ETXD_INFO, "ending: answering what is begun", &requests, 1);
+    server->life->stage = "answers";
+    server->life->late.fire = on_late;
+    net_timer_start(server->loop, &server->life->late, server->config.drain + CLOSE_LEAST_MS);
     etxd_bulk_end(server->bulk);
     etxd_waiting_hurry(server, server->config.drain / 2);
     etxd_forward_hurry(server, server->config.drain / 2);
     net_server_drain(server->server, server->config.drain * (CLOSE_SHARE - 1) / CLOSE_SHARE,
                      after_drain, server);
+    etxd_events_end(server->events); /* behind it: who reads no more is not waited for */
 }
 
 static void take_signal(net_watch *watch, unsigned events) {

@@ -129,6 +129,34 @@ static void add_quoted(etxd_text *text, const char *bytes, size_t len) {
     text->len += len + 2;
 }
 
+/* A character that would move a terminal's cursor, end its line or turn its direction: the controls
+ * from U+0080 on, and marks that nobody sees. Bytes of a sound sequence. */
+static unsigned unseen(const char *bytes, size_t len) {
+    const unsigned char *b = (const unsigned char *)bytes;
+    unsigned point = len == 2   ? (b[0] & 0x1fU) << 6 | (b[1] & 0x3fU)
+                     : len == 3 ? (b[0] & 0xfU) << 12 | (b[1] & 0x3fU) << 6 | (b[2] & 0x3fU)
+                                : 0;
+    return (point >= 0x80 && point < 0xa0) || point == 0x61c || point == 0x200e ||
+                   point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
+                   (point >= 0x2066 && point <= 0x2069) || point == 0xfeff
+               ? point
+               : 0;
+}
+
+/* One character of several bytes, or what is none. Returns how many bytes it was. */
+static size_t add_character(etxd_text *text, const char *bytes, size_t len) {
+    size_t sequence = etxd_utf8(bytes, len);
+    unsigned point = unseen(bytes, sequence);
+    if (sequence == 0) {
+        etxd_text_add(text, "\xef\xbf\xbd", 3);
+    } else if (point > 0) {
+        etxd_text_print(text, "\\u%04x", point);
+    } else {
+        etxd_text_add(text, bytes, sequence);
+    }
+    return sequence > 0 ? sequence : 1;
+}
+
 void etxd_text_json(etxd_text *text, const char *bytes, size_t len) {
     size_t at = 0;
     if (len > 0 && plain(bytes, len) == len) {
@@ -155,10 +183,7 @@ void etxd_text_json(etxd_text *text, const char *bytes, size_t len) {
             etxd_text_print(text, "\\u%04x", byte);
             at++;
         } else {
-            size_t sequence = etxd_utf8(bytes + at, len - at);
-            etxd_text_add(text, sequence > 0 ? bytes + at : "\xef\xbf\xbd",
-                          sequence > 0 ? sequence : 3);
-            at += sequence > 0 ? sequence : 1;
+            at += add_character(text, bytes + at, len - at);
         }
     }
     etxd_text_add(text, "\"", 1);

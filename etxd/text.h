@@ -18,7 +18,8 @@ void etxd_text_put(etxd_text *text, const char *word);
 void etxd_text_number(etxd_text *text, uint64_t number);
 void etxd_text_print(etxd_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* A JSON string, with its quotes; what is not UTF-8 becomes U+FFFD. */
+/* A JSON string, with its quotes; what is not UTF-8 becomes U+FFFD, and what a terminal would obey
+ * is escaped. */
 void etxd_text_json(etxd_text *text, const char *bytes, size_t len);
 /* `,"name":"value"`; the comma is left out behind a '{' or '['. */
 void etxd_text_member(etxd_text *text, const char *name, const char *value);

@@ -61,6 +61,9 @@ int etxd_url_judge(etxd_exchange *x, const etxd_object *object, const char *name
 
 int etxd_plan_read(etxd_exchange *x, etxd_plan *ret);
 void etxd_plan_free(etxd_plan *plan);
+/* Segments of a path that clients take out before they ask (RFC 3986, 5.2.4), in whatever way they
+ * are written: nobody could ask for what is called so. */
+int etxd_is_dots(const char *word);
 /* `wait` and `wait_ms` into the exchange. */
 int etxd_wait_read(etxd_exchange *x, const etxd_object *object);
 

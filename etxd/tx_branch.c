@@ -152,6 +152,10 @@ static int build_url(reading *r, size_t operation, const char *base) {
     const char *name = r->kind->operations[operation];
     size_t size = strlen(base) + strlen(name) + 2;
     size_t len = strcspn(base, "?");
+    const char *host = strstr(base, "://");
+    if (host != NULL && host + 3 >= base + len) { /* the name would be taken for one */
+        return etxd_json_refuse(r->object, "url", "url: there is no host");
+    }
     r->built[operation] = malloc(size);
     if (r->built[operation] == NULL) {
         return etxd_problem_set(&r->x->problem, ETXD_MEMORY_PROBLEM, "no memory");
@@ -373,6 +377,10 @@ static int read_all(reading *r, const char *extra, etxd_leaf *leaf) {
         etxd_json_text(r->object, "name", &leaf->branch.name) != 0 || read_depends(r, leaf) != 0 ||
         read_numbers(r, &leaf->branch) != 0) {
         return -1;
+    }
+    if (leaf->branch.name != NULL && etxd_is_dots(leaf->branch.name)) {
+        return etxd_json_refuse(r->object, "name",
+                                "'.' and '..' are no name here: clients take them out of a path");
     }
     if (leaf->branch.name != NULL &&
         etx_name_check(leaf->branch.name, strlen(leaf->branch.name)) != 0) {

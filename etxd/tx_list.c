@@ -14,6 +14,7 @@ typedef struct listing {
     char prefix[ETX_GID_MAX + 1];
     etxd *server;
     etxd_text text;
+    int unended; /* ended=false was said */
 } listing;
 
 int etxd_states_read(const char *text, uint32_t *ret_states) {
@@ -125,6 +126,7 @@ static int take_pair(etxd_exchange *x, etxd_query *query, listing *one) {
         uint32_t ended = 0;
         int rc = take_flag(x, query, 1, &ended);
         one->filter.remembered = (uint8_t)ended;
+        one->unended = !ended;
         return rc;
     }
     if (strcmp(query->name, "older_than_ms") == 0) {
@@ -213,6 +215,10 @@ int etxd_get_transactions(etxd_exchange *x) {
     }
     if ((one->filter.states & (1U << ETX_COMMITTED | 1U << ETX_ABORTED)) != 0) {
         one->filter.remembered = 1;
+        if (rc == 0 && one->unended) {
+            rc =
+                bad(x, "COMMITTED and ABORTED are of those that have ended: leave out ended=false");
+        }
     }
     x->state = one;
     if (rc == 0) {

@@ -117,17 +117,41 @@ static int check_word(etxd_exchange *x, const order *one) {
     return ETX_EINVALID;
 }
 
-static int force(etxd_exchange *x, const order *one) {
+/* What could be declared done instead, in the state that the transaction is in; "": nothing. */
+static void say_what_may(const etxd_exchange *x, const order *one, char *why, size_t size) {
+    etx_status status = {.size = sizeof status};
+    etx_operation may;
+    if (etx_query(x->server->engine, x->gid, &status) != 0) {
+        return;
+    }
+    may = status.state == ETX_COMMITTING ? ETX_COMMIT
+          : status.state == ETX_ABORTING ? ETX_UNDO
+                                         : ETX_FORWARD;
+    if (may != one->operation && one->kind->operations[may] != NULL &&
+        (status.state == ETX_ACTIVE || may != ETX_FORWARD)) {
+        snprintf(why, size, "it is %s: of branch %s only %s may be declared done, not %s",
+                 etx_state_name(status.state), one->branch, one->kind->operations[may],
+                 one->kind->operations[one->operation]);
+    }
+}
+
+static int force(etxd_exchange *x, const order *one, char *why, size_t size) {
     int rc = one->force == ETX_FORCE_DONE ? check_word(x, one) : 0;
-    return rc != 0 ? rc
-                   : etx_force_by_hand(x->server->engine, x->gid, one->force,
-                                       one->branch[0] != '\0' ? one->branch : NULL, one->operation,
-                                       one->who, one->why);
+    if (rc == 0) {
+        rc = etx_force_by_hand(x->server->engine, x->gid, one->force,
+                               one->branch[0] != '\0' ? one->branch : NULL, one->operation,
+                               one->who, one->why);
+        if (rc == ETX_ESTATE && one->force == ETX_FORCE_DONE) {
+            say_what_may(x, one, why, size);
+        }
+    }
+    return rc;
 }
 
 static void carry_out(etxd_exchange *x) {
     const order *one = x->state;
     etx_engine *engine = x->server->engine;
+    char why[200] = "";
     int rc = ETX_EINVALID;
     switch (one->what) {
         case ETX_BULK_RETRY:
@@ -141,9 +165,9 @@ static void carry_out(etxd_exchange *x) {
             break;
     }
     if (one->what == 0) {
-        rc = force(x, one);
+        rc = force(x, one, why, sizeof why);
     }
-    answer_order(x, rc != 0 ? etxd_fail(x, rc, NULL) : 0, NULL);
+    answer_order(x, rc != 0 ? etxd_fail(x, rc, why) : 0, NULL);
 }
 
 static int read_operation(const etxd_object *body, order *one) {

@@ -53,6 +53,10 @@ static int make_gid(etxd_exchange *x, etxd_plan *plan) {
     return 0;
 }
 
+int etxd_is_dots(const char *word) {
+    return strcmp(word, ".") == 0 || strcmp(word, "..") == 0;
+}
+
 static int read_gid(etxd_exchange *x, etxd_plan *plan) {
     if (etxd_json_text(&plan->body, "gid", &plan->options.gid) != 0) {
         return -1;
@@ -64,6 +68,10 @@ static int read_gid(etxd_exchange *x, etxd_plan *plan) {
         return etxd_json_refuse(&plan->body, "gid",
                                 "a gid is 1 to %d printable ASCII characters without space",
                                 ETX_GID_MAX);
+    }
+    if (etxd_is_dots(plan->options.gid)) {
+        return etxd_json_refuse(&plan->body, "gid",
+                                "'.' and '..' are no gid here: clients take them out of a path");
     }
     return etxd_guard_gid(x, plan->options.gid);
 }

@@ -246,6 +246,18 @@ int net_stream_write(net_request *request, const void *bytes, size_t len) {
     return 0;
 }
 
+/* A server that is to end does not wait long for who takes nothing of a stream that is over. */
+static void hurry(const net_request *request) {
+    enum { LAST_MS = 1000 };
+    const net_server *server = request->server;
+    net__conn *conn = request->conn;
+    if (conn != NULL && conn->first == request && request->next == NULL &&
+        conn->phase == NET__PHASE_BUSY &&
+        atomic_load_explicit(&server->draining, memory_order_relaxed)) {
+        conn->read_by = net_loop_now_ms(server->loop) + LAST_MS;
+    }
+}
+
 void net_stream_end(net_request *request) {
     if (request->conn != NULL && request->chunked && !request->head) {
         if (net__buffer_reserve(&request->out, 8) == 0) {
@@ -254,5 +266,6 @@ void net_stream_end(net_request *request) {
             request->close = 1; /* the end is missing, which tells that bytes are */
         }
     }
+    hurry(request);
     finish(request);
 }

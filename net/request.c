@@ -106,6 +106,13 @@ static const char *judge_host(net_request *request,
     return NULL;
 }
 
+/* What is read by one of them may be something else by the other. */
+static int has_two_types(const char *bytes, const net__message *message) {
+    static const char name[] = "content-type";
+    const net__field *first = net__message_find(message, bytes, name, sizeof name - 1, NULL);
+    return first != NULL && net__message_find(message, bytes, name, sizeof name - 1, first) != NULL;
+}
+
 /* Methods that get to the handler. */
 static int is_served(unsigned method) {
     return method == HTTP_GET || method == HTTP_HEAD || method == HTTP_POST || method == HTTP_PUT ||
@@ -125,6 +132,9 @@ static const char *judge(net_request *request,
     const char *reason = judge_target(request, bytes, message);
     if (reason == NULL) {
         reason = judge_host(request, bytes, message);
+    }
+    if (reason == NULL && has_two_types(bytes, message)) {
+        return "there is more than one Content-Type";
     }
     if (reason == NULL && message->expects == 2) {
         *ret_status = 417;

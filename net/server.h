@@ -159,7 +159,8 @@ int net_stream_begin(net_request *request,
  * Errors: NET_EBUSY (more than stream_bytes_max wait; nothing of these bytes was taken);
  * NET_ECLOSED (the connection is gone); NET_ENOMEM. */
 int net_stream_write(net_request *request, const void *bytes, size_t len);
-/* Ends the answer, and the handle. */
+/* Ends the answer, and the handle. While the server drains, what was not taken within a second more
+ * is lost. */
 void net_stream_end(net_request *request);
 
 #endif

@@ -161,6 +161,7 @@ static void handle(net_request *request, void *user) {
     } else if (strcmp(word, "/forever") == 0) {
         net_request_on_gone(request, on_stream_gone, self);
         assert_int_equal(net_stream_begin(request, &stream_answer, NULL, NULL), 0);
+        self->stream = request;
     } else if (strcmp(word, "/big") == 0) {
         answer_big(request);
     } else if (strcmp(word, "/bad") == 0) {

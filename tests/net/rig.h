@@ -33,6 +33,7 @@ typedef struct rig {
     net_address address;
     char url[64]; /* "http://127.0.0.1:PORT" or https */
     pthread_t thread;
+    net_request *stream; /* the last of /forever */
     _Atomic int handled;
     _Atomic int gone;
     _Atomic int smuggled; /* requests of /smuggled */

@@ -55,6 +55,8 @@ static const shape shapes[] = {
     /* hosts and targets */
     SHAPE("GET /first HTTP/1.1\r\n\r\n" SMUGGLED, 400),
     SHAPE("GET /first HTTP/1.1\r\n" HOST "Host: b\r\n\r\n" SMUGGLED, 400),
+    SHAPE("GET /first HTTP/1.1\r\n" HOST "Content-Type: a/b\r\nContent-type: a/b\r\n\r\n" SMUGGLED,
+          400),
     SHAPE("GET /first HTTP/1.1\r\n" HOST HOST "\r\n" SMUGGLED, 400),
     SHAPE("GET /first HTTP/1.1\r\nHost: a b\r\n\r\n" SMUGGLED, 400),
     SHAPE("GET /first HTTP/1.1\r\nHost: u@a\r\n\r\n" SMUGGLED, 400),

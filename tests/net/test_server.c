@@ -495,6 +495,28 @@ static void test_drain_gives_up(void **state) {
     rig_stop(&self);
 }
 
+static void end_unread(rig *self) {
+    static const char much[1 << 20] = {'x'};
+    for (int i = 0; i < 16; i++) { /* more than the sockets take */
+        assert_int_equal(net_stream_write(self->stream, much, sizeof much), 0);
+    }
+    net_server_drain(self->server, 60000, on_drained, &self->gone);
+    net_stream_end(self->stream);
+}
+
+static void test_drain_of_a_stream(void **state) {
+    rig self = {.options = {.stream_bytes_max = 20 << 20}};
+    (void)state;
+    rig_start(&self);
+    int fd = rig_connect(&self);
+    send_text(fd, GET("/forever"));
+    wait_for(&self.handled, 1);
+    rig_do(&self, end_unread);
+    wait_for(&self.gone, 1);
+    close(fd);
+    rig_stop(&self);
+}
+
 static void test_unix_and_ipv6(void **state) {
     char text[64];
     (void)state;
@@ -559,6 +581,7 @@ int main(void) {
         cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_drain_gives_up),
+        cmocka_unit_test(test_drain_of_a_stream),
         cmocka_unit_test(test_unix_and_ipv6),
         cmocka_unit_test(test_pieces),
     };

@@ -95,6 +95,8 @@ class Json(Case):
         self.pointer("", ',"wait_ms":600000.5', "wrong-type", "/wait_ms")
         self.pointer("", ',"wait_ms":-1.0', "bad-value", "/wait_ms", "from 0 to 600000")
         self.pointer("", ',"wait_ms":6e6', "bad-value", "/wait_ms")
+        for number in ("99999999999999999999", "-99999999999999999999", "1e400"):
+            self.pointer("", f',"wait_ms":{number}', "bad-value", "/wait_ms", "from 0 to 600000")
         self.pointer(',"attempts_max":0', "", "bad-value", "/branches/0/attempts_max")
         self.pointer(',"depends_on":[1]', "", "wrong-type", "/branches/0/depends_on/0")
         self.pointer(',"depends_on":"0"', "", "wrong-type", "/branches/0/depends_on")
@@ -109,6 +111,24 @@ class Json(Case):
         self.pointer(',"name":"a b"', "", "bad-value", "/branches/0/name")
         self.pointer("", ',"query_url":"http://127.0.0.1/"', "bad-value", "/query_url")
         self.pointer("", ',"mode":"resumed"', "missing-field", "/resume_url")
+
+    def test_dots(self):
+        """Location would lead elsewhere: clients take such segments out of a path."""
+        for word in (".", ".."):
+            answer = self.server.post("/v1/transactions", {"gid": word, "mode": "interactive"})
+            self.assertEqual(self.expect(answer, 400, "bad-value").json["pointer"], "/gid")
+            self.pointer(f',"name":"{word}"', "", "bad-value", "/branches/0/name", "out of a path")
+        for word in ("...", ".a", "a.", "%2e"):
+            self.submit({"gid": word, "mode": "interactive"})
+
+    def test_a_base_without_a_host(self):
+        """The operation's name that is put behind it would be called."""
+        for url in ("http://", "http://?a", "http:///", "grpc://"):
+            for branch in ({"kind": "tcc", "url": url}, {"kind": "saga", "url": url}):
+                answer = self.server.post("/v1/transactions", {"branches": [branch]})
+                self.expect(answer, 400, "bad-value")
+                self.assertEqual((answer.json["pointer"], answer.json["detail"]),
+                                 ("/branches/0/url", "url: there is no host"))
 
     def test_fragments(self):
         """What stands behind '#' reaches nobody: three operations would be one URL."""
@@ -163,6 +183,37 @@ class Json(Case):
         self.expect(self.server.ask("POST", "/v1/transactions", body=b"{}", headers={
             "Content-Type": "application/json; charset=utf-8"}), 400, "missing-field")
 
+    def test_the_words_are_those_of_the_api(self):
+        """What the library says with its functions and flags, HTTP says with routes and fields."""
+        said = {"who": "ann", "why": "test"}
+        self.submit({"gid": "o", "mode": "interactive"})
+        self.part.rules["/a/try"] = lambda headers, body: (202, b"")
+        self.expect(self.server.post("/v1/transactions/o/branches", self.part.tcc(name="it")), 200)
+        self.expect(self.server.post("/v1/transactions/o/park", said), 200)
+        for path, body, words in (
+                ("retry", said, "POST /v1/transactions/{gid}/resume"),
+                ("branches/it/result", {"reply": "done"}, "'initiator'"),
+                ("force", {"as": "done", "branch": "it", "operation": "confirm", **said},
+                 "it is ACTIVE: of branch it only try may be declared done, not confirm")):
+            answer = self.expect(self.server.post("/v1/transactions/o/" + path, body), 409, "state")
+            self.assertIn(words, answer.json["detail"])
+            self.assertNotRegex(answer.json["detail"], "etx_|ETX_|etx tx")
+
+    def test_a_query_that_nobody_reads(self):
+        for method, path in routes(self.server):
+            if path.startswith("/v1/") and (method, path) != ("GET", "/v1/transactions"):
+                answer = self.server.ask(method, path + "?x=1", body=b"{}")
+                self.expect(answer, 400, "bad-query")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            self.assertEqual(self.server.get(path + "?x=1").status, 200, path)
+
+    def test_content_encoding(self):
+        for coding, status in (("gzip", 415), ("identity, br", 415), ("Identity", 400), ("", 400)):
+            answer = self.server.ask("POST", "/v1/transactions", body=b"{}",
+                                     headers={"Content-Encoding": coding})
+            self.expect(answer, status)
+            self.assertEqual(f"'{coding}'" in answer.json["detail"], status == 415, answer)
+
 
 class Http(Case):
     def test_paths_and_methods(self):
@@ -200,6 +251,14 @@ class Http(Case):
             for method, path in routes(self.server):
                 answer = self.server.ask(method, path, body=b"{}", headers=headers)
                 self.expect(answer, 403, "browser")
+        for fields in ("Origin:", "Origin:\r\nOrigin: http://evil.example", "Sec-Fetch-Site:",
+                       "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site",
+                       "Sec-Fetch-Site: same-origin\r\nsec-fetch-site: same-site"):
+            answer = self.server.raw(f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"
+                                     "Connection: close\r\n\r\n".encode())
+            self.assertIn(b" 403 ", answer[:20], fields)
+        same = {"Sec-Fetch-Site": "same-origin"}
+        self.assertEqual(self.server.get("/healthz", headers=same).status, 200)
         for host in ("evil.example", "evil.example:7830", "127.0.0.1.evil.example", "[::2]", "a[",
                      "10.0.0.1", "localhost.evil.example", "localhostess", 300 * "a"):
             for method, path in routes(self.server):

@@ -99,7 +99,10 @@ class Events(Case):
         stream = self.stream(last="abc-7")
         self.assertEqual(stream.next()["event"], "lost")
         self.assertEqual(stream.until("begun")["data"]["gid"], "one")
-        for bad in ("x", "abc", "9" * 80):
+        boot = stream.next()["id"].split("-")[0]
+        for bad in ("x", "abc", "9" * 80, boot + "-", boot + "--1", boot + "-+1", boot + "-01",
+                    boot + "- 1", boot + "-1x", boot.upper() + "-1", "0" + boot + "-1",
+                    boot + "-" + "9" * 30):
             self.expect(self.server.get("/v1/events", headers={"Last-Event-ID": bad}), 400,
                         "bad-query")
 

@@ -314,13 +314,46 @@ class Life(Case):
         idle = socket.create_connection(("127.0.0.1", self.server.port))
         self.addCleanup(idle.close)
         self.server.process.send_signal(signal.SIGTERM)
-        self.server.wait_log("ending")
+        self.assertEqual(self.server.wait_log("ending: answering what is begun")["requests"], 1)
         with self.assertRaises(ConnectionRefusedError):
             self.server.get("/healthz")
         release.append(1)
         self.assertEqual(self.server.process.wait(20), 0, self.server.log())
         thread.join()
         self.assertEqual(answers[0].json["state"], "COMMITTED", answers)
+
+    def test_the_log_tells_the_stage_of_ending(self):
+        """And what is waited for when the time is over, here since the process got no turns."""
+        hang = etxd_common.threading.Event()
+        self.addCleanup(hang.set)
+        self.part.rules["/a/try"] = lambda headers, body: (hang.wait(60), (200, b"{}"))[1]
+        for drain in (1, 3, 9):  # on a slow machine it may have ended before it is stopped
+            server = Server("--drain", f"{drain}s")
+            self.addCleanup(server.close)
+            self.part.calls.clear()
+            self.submit_to(server)
+            self.eventually(self.part.paths)
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_log("ending")
+            server.process.send_signal(signal.SIGSTOP)
+            time.sleep(drain + 0.6)
+            server.process.send_signal(signal.SIGCONT)
+            self.assertEqual(server.process.wait(20), 0)
+            lines = [json.loads(line) for line in server.log().splitlines()]
+            late = [line for line in lines if line["message"] == "the time to end is over"]
+            if late:
+                break
+        self.assertEqual([line["level"] for line in late], ["warning"], lines)
+        self.assertIn(late[0]["waits_for"], ("answers", "the engine and its logs"))
+        stages = [line for line in lines if line["message"].startswith("ending: ")]
+        self.assertEqual([line["message"][8:] for line in stages],
+                         ["answering what is begun", "closing the engine and its logs",
+                          "the engine and its logs are closed"])
+        self.assertEqual((stages[0]["requests"], stages[1]["calls"]), (0, 1))
+
+    def submit_to(self, server):
+        body = {"branches": [self.part.tcc()], "wait": "begun"}
+        self.expect(server.post("/v1/transactions", body), 200)
 
     def test_what_does_not_end_goes_on_at_the_next_start(self):
         self.server.close()

@@ -514,12 +514,12 @@ class Looking(Case):
         self.assertEqual(sorted(seen), five)
         for query in ("?stat=ACTIVE", "?state=GONE", "?limit=0", "?limit=x", "?cursor=zz", "?a",
                       "?kind=tc", "?parked=maybe", "?ended=maybe", "?state=%zz",
-                      "?state=ACTIVE,", "?ended=true&kind=tcc", "?kind=tcc&ended=1",
+                      "?state=ACTIVE,", "?ended=false&state=COMMITTED",
+                      "?state=ACTIVE,ABORTED&ended=0", "?ended=true&kind=tcc", "?kind=tcc&ended=1",
                       "?cursor=", "?cursor=-1-2", "?cursor=1--2", "?cursor=0x1-2",
                       "?cursor=3270bfc-3d086",
                       "?parked=true&parked=false", "?limit=1&state=ACTIVE&limit=1",
-                      "?limit=1&%6cimit=1",
-                      "?gid_prefix=a%20b", "?gid_prefix=" + "x" * 129):
+                      "?limit=1&%6cimit=1", "?gid_prefix=a%20b", "?gid_prefix=" + "x" * 129):
             self.expect(self.server.get("/v1/transactions" + query), 400, "bad-query")
         self.assertIn("did you mean 'state'", self.server.get("/v1/transactions?stat=A").text)
 

@@ -31,6 +31,14 @@ static void test_json_strings(void **state) {
     json_of("a\"\\\n\t\x7f", 6, "\"a\\\"\\\\\\n\\u0009\\u007f\"");
     json_of("\0", 1, "\"\\u0000\"");
     json_of("\xc3\xa4\xf0\x9f\x98\x80", 6, "\"\xc3\xa4\xf0\x9f\x98\x80\"");
+    /* what a terminal obeys: controls, marks of direction; and their neighbours */
+    json_of("a\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0", 9, "\"a\\u0080\\u009b\\u009f\xc2\xa0\"");
+    json_of("\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\xa7", 12,
+            "\"\xe2\x80\x8d\\u200e\\u200f\xe2\x80\xa7\"");
+    json_of("\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf", 9, "\"\\u2028\\u202e\xe2\x80\xaf\"");
+    json_of("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", 12,
+            "\"\xe2\x81\xa5\\u2066\\u2069\xe2\x81\xaa\"");
+    json_of("\xd8\x9c\xef\xbb\xbf", 5, "\"\\u061c\\ufeff\"");
     /* a byte alone, longer than needed, a surrogate, beyond Unicode, cut off */
     json_of("\x80", 1, "\"\xef\xbf\xbd\"");
     json_of("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");

@@ -20,6 +20,16 @@ static void test_retry_after(void **state) {
     assert_int_equal(after("Sun, 06 Nov 1994 08:49:37 GMT"), 0);
     assert_int_equal(after("Sun, 06 Nov 1994 08:49:30 GMT"), 0);
     assert_int_equal(after("Fri, 31 Dec 9999 23:59:59 GMT"), 3600000);
+    assert_int_equal(after("Sunday, 06-Nov-94 08:49:40 GMT"), 3000);
+    assert_int_equal(after("Sunday, 06-Nov-94 08:49:30 GMT"), 0);
+    assert_int_equal(after("Friday, 01-Jan-44 00:00:00 GMT"), 3600000);
+    assert_int_equal(after("Friday, 01-Jan-45 00:00:00 GMT"), 0); /* 1945: not 2045 */
+    assert_int_equal(after("Sunday, 06-Nov-9x 08:49:40 GMT"), 0);
+    assert_int_equal(after("Sunday, 06-Nov-94 08:49:40 CET"), 0);
+    assert_int_equal(after("Sun Nov  6 08:49:40 1994"), 3000);
+    assert_int_equal(after("Wed Nov 16 08:49:40 1994"), 3600000);
+    assert_int_equal(after("Sun Nov  6 08:49:40 199x"), 0);
+    assert_int_equal(after("Sun Nov  6 08:49:40 94"), 0);
     assert_int_equal(after(""), 0);
     assert_int_equal(after("-1"), 0);
     assert_int_equal(after("+1"), 0);

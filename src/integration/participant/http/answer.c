@@ -25,11 +25,41 @@ static uint64_t read_digits(const char *text, size_t len) {
     return len > 0 ? number : UINT64_MAX;
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT", the only form that may be sent; seconds since 1970. */
-static int64_t read_date(const char *text, size_t len) {
+/* Writes a date of one of the older forms of RFC 9110, 5.6.7 as the newer one has it (30 bytes):
+ * "Sunday, 06-Nov-94 08:49:37 GMT" and "Sun Nov  6 08:49:37 1994". Others stay as they are. */
+static void renew_date(const char *text, size_t len, uint64_t now_s, char *to) {
+    const char *comma = memchr(text, ',', len);
+    size_t rest = comma != NULL ? (size_t)(text + len - comma) : 0;
+    time_t now = (time_t)now_s;
+    struct tm parts;
+    to[0] = '\0';
+    if (rest == 24 && comma[4] == '-' && comma[8] == '-' && gmtime_r(&now, &parts) != NULL) {
+        /* of the two or three years it may be, the one at most fifty ahead */
+        uint64_t year = (uint64_t)parts.tm_year + 1900;
+        uint64_t last = read_digits(comma + 9, 2);
+        uint64_t full = year / 100 * 100 + (last < 100 ? last : 0);
+        full += full + 50 <= year ? 100 : 0;
+        full -= full > year + 50 ? 100 : 0;
+        snprintf(to, 30, "Day, %.2s %.3s %04u%.13s", comma + 2, comma + 5,
+                 (unsigned)(full % 10000) * (last < 100), comma + 11);
+    } else if (len == 24 && text[3] == ' ' && text[7] == ' ' && text[10] == ' ' &&
+               text[19] == ' ') {
+        snprintf(to, 30, "Day, %c%c %.3s %.4s %.8s GMT", text[8] == ' ' ? '0' : text[8], text[9],
+                 text + 4, text + 20, text + 11);
+    } else if (len == 29) {
+        memcpy(to, text, len);
+        to[len] = '\0';
+    }
+}
+
+/* Seconds since 1970, or -1. */
+static int64_t read_date(const char *date, size_t len, uint64_t now_s) {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    if (len != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' || text[11] != ' ' ||
-        text[16] != ' ' || text[19] != ':' || text[22] != ':' || memcmp(text + 25, " GMT", 4)) {
+    char text[30];
+    renew_date(date, len, now_s, text);
+    if (strlen(text) != 29 || text[3] != ',' || text[4] != ' ' || text[7] != ' ' ||
+        text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':' ||
+        memcmp(text + 25, " GMT", 4)) {
         return -1;
     }
     uint64_t day = read_digits(text + 5, 2);
@@ -57,7 +87,7 @@ static int64_t read_date(const char *text, size_t len) {
 uint32_t etx__http_retry_after(const char *text, size_t len, uint64_t now_s) {
     uint64_t seconds = read_digits(text, len);
     if (seconds == UINT64_MAX) {
-        int64_t at = read_date(text, len);
+        int64_t at = read_date(text, len, now_s);
         seconds = at < 0 || (uint64_t)at <= now_s ? 0 : (uint64_t)at - now_s;
     }
     return seconds > ETX__HTTP_RETRY_AFTER_MAX_MS / 1000 ? ETX__HTTP_RETRY_AFTER_MAX_MS

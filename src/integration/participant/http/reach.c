@@ -37,13 +37,23 @@ static etx__http_reach reach_of_4(const uint8_t *ip) {
 static const uint8_t *embedded(const uint8_t *ip) {
     static const uint8_t zero[12] = {0};
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    static const uint8_t stateless[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     static const uint8_t translated[12] = {0, 0x64, 0xff, 0x9b};
     static const uint8_t six_to_four[2] = {0x20, 0x02};
     if (memcmp(ip, zero, 12) == 0 || memcmp(ip, mapped, 12) == 0 ||
-        memcmp(ip, translated, 12) == 0) {
+        memcmp(ip, stateless, 12) == 0 || memcmp(ip, translated, 12) == 0) {
         return ip + 12;
     }
     return memcmp(ip, six_to_four, 2) == 0 ? ip + 2 : NULL;
+}
+
+/* Networks whose addresses lead on to an IPv4 address that does not stand there plainly: behind a
+ * translator of the network's own, in any of five places (RFC 8215, 6052), or behind a Teredo
+ * relay (RFC 4380). */
+static int leads_elsewhere(const uint8_t *ip) {
+    static const uint8_t local[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
+    static const uint8_t teredo[4] = {0x20, 0x01};
+    return memcmp(ip, local, sizeof local) == 0 || memcmp(ip, teredo, sizeof teredo) == 0;
 }
 
 etx__http_reach etx__http_reach_of(const uint8_t *ip, size_t ip_len) {
@@ -62,7 +72,7 @@ etx__http_reach etx__http_reach_of(const uint8_t *ip, size_t ip_len) {
         return ETX__HTTP_LOOPBACK;
     }
     if (begins(ip, link_local, 10) || ip[0] == 0xff || memcmp(ip, amazon, 16) == 0 ||
-        memcmp(ip, google, 16) == 0) {
+        memcmp(ip, google, 16) == 0 || leads_elsewhere(ip)) {
         return ETX__HTTP_SPECIAL;
     }
     const uint8_t *ip4 = embedded(ip);
