@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "cli_dir.h"
 
 enum { DURATION_MS = 5000, PAYLOAD = 16, LIVE = 100000 };
 
@@ -125,6 +126,7 @@ int etx__command_bench(cli_context *cli, int argc, char **argv) {
     if (options->live == UINT64_MAX) {
         options->live = args.count == 1 ? LIVE : 0;
     }
+    etx__dir_guard();
     code = etx__bench_prepare(&run);
     if (code == CLI_OK && args.count == 1) {
         code = etx__bench_recovery(&run);
