@@ -2,8 +2,9 @@
 #include <string.h>
 
 #include "bench.h"
+#include "cli_dir.h"
 
-enum { DURATION_MS = 5000, PAYLOAD = 16, LIVE = 100000 };
+enum { DURATION_MS = 5000, PAYLOAD = 16, LIVE = 100000, BLOCKING_MAX = 4096 };
 
 static const cli_option options_table[] = {
     {"pattern", 'p', CLI_TEXT, offsetof(bench_options, pattern), "NAME",
@@ -13,7 +14,7 @@ static const cli_option options_table[] = {
     {"in-flight", 'n', CLI_NUMBER, offsetof(bench_options, in_flight), "N",
      "callers, or transactions at once (default 64)", 1, 20000000},
     {"callers", 'c', CLI_TEXT, offsetof(bench_options, callers), "HOW",
-     "async (default): callbacks; blocking: threads", 0, 0},
+     "async (default): callbacks; blocking: threads,\nat most 4096", 0, 0},
     {"home", 'H', CLI_TEXT, offsetof(bench_options, home), "URL",
      "file:DIR (new, or empty), memory:, or the URL of a\nlog in a store that holds nothing: "
      "postgresql:,\nmariadb:, etcd:, redis: or rediss:; default:\n./etx-bench-XXXXXX, removed "
@@ -82,6 +83,11 @@ static int check_options(cli_context *cli, const bench_options *options, const c
         return etx__cli_fail(cli, "async or blocking", "--callers: '%s' is neither",
                              options->callers);
     }
+    if (options->callers[0] == 'b' && options->in_flight > BLOCKING_MAX) {
+        return etx__cli_fail(cli, "use fewer, or --callers async",
+                             "--in-flight: %llu threads are too many: at most %d",
+                             (unsigned long long)options->in_flight, BLOCKING_MAX);
+    }
     if (options->wait != NULL && strcmp(options->wait, "ended") != 0 &&
         strcmp(options->wait, "decided") != 0 && strcmp(options->wait, "begun") != 0) {
         return etx__cli_fail(cli, "ended, decided or begun", "--wait: '%s' is none", options->wait);
@@ -125,6 +131,7 @@ int etx__command_bench(cli_context *cli, int argc, char **argv) {
     if (options->live == UINT64_MAX) {
         options->live = args.count == 1 ? LIVE : 0;
     }
+    etx__dir_guard();
     code = etx__bench_prepare(&run);
     if (code == CLI_OK && args.count == 1) {
         code = etx__bench_recovery(&run);

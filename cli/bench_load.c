@@ -119,9 +119,19 @@ int etx__bench_fill(bench_run *run, uint64_t count, uint64_t in_flight) {
 
 /* ---- blocking: threads that wait */
 
+/* Who calls waits until all are there: else those that run keep the rest from being made. */
+typedef struct callers {
+    bench_run *run;
+    pthread_mutex_t gate; /* held while they are made */
+} callers;
+
 static void *call_in_loop(void *user) {
-    bench_run *run = user;
-    uint64_t start = etx__bench_now_ns();
+    callers *all = user;
+    bench_run *run = all->run;
+    uint64_t start;
+    pthread_mutex_lock(&all->gate);
+    pthread_mutex_unlock(&all->gate);
+    start = etx__bench_now_ns();
     while (!atomic_load_explicit(&run->stopping, memory_order_relaxed)) {
         int rc = etx__bench_run_one(run);
         uint64_t now = etx__bench_now_ns();
@@ -193,20 +203,24 @@ static void measure(bench_run *run, int async, bench_results *results) {
 static int load_blocking(bench_run *run, bench_results *results) {
     uint64_t count = run->options.in_flight;
     pthread_t *threads = calloc(count, sizeof *threads);
+    callers all = {run, PTHREAD_MUTEX_INITIALIZER};
     uint64_t started = 0;
     uint64_t i;
     int code = CLI_OK;
     if (threads == NULL) {
         return etx__cli_fail(run->cli, NULL, "out of memory");
     }
-    for (; started < count && code == CLI_OK; started++) {
-        if (pthread_create(&threads[started], NULL, call_in_loop, run) != 0) {
+    pthread_mutex_lock(&all.gate);
+    for (; started < count && !*run->cli->stop; started++) {
+        if (pthread_create(&threads[started], NULL, call_in_loop, &all) != 0) {
             code = etx__cli_fail(run->cli, "use fewer, or --callers async",
                                  "only %llu threads could be made", (unsigned long long)started);
             break;
         }
     }
-    if (code == CLI_OK) {
+    atomic_store(&run->stopping, started < count);
+    pthread_mutex_unlock(&all.gate);
+    if (started == count) {
         measure(run, 0, results);
     }
     atomic_store(&run->stopping, 1);

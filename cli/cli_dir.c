@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,5 +73,15 @@ void etx__dir_parent(const char *path, char *parent, size_t size) {
         snprintf(parent, size, ".");
     } else {
         snprintf(parent, size, "%.*s", (int)len, path);
+    }
+}
+
+void etx__dir_guard(void) {
+    struct sigaction terminates;
+    struct sigaction hangs_up;
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (sigaction(SIGTERM, NULL, &terminates) == 0 && sigaction(SIGHUP, NULL, &hangs_up) == 0 &&
+        hangs_up.sa_handler == SIG_DFL) { /* ignored: it was started with nohup */
+        (void)sigaction(SIGHUP, &terminates, NULL);
     }
 }

@@ -12,6 +12,9 @@ int etx__dir_check_empty(const char *path);
 int etx__dir_make_empty(const char *path);
 /* Removes it with all that is in it. 0 or -1 with errno. */
 int etx__dir_remove(const char *path);
+/* Has one removed also if the terminal hangs up, or nobody reads what is printed: the first ends
+ * the command in order, as SIGTERM does, and the second is an error of writing. */
+void etx__dir_guard(void);
 /* The directory that holds `path`. */
 void etx__dir_parent(const char *path, char *parent, size_t size);
 

@@ -16,7 +16,9 @@ static const cli_option options_table[] = {
     {"seconds", 's', CLI_TIME, offsetof(demo_options, duration_ms), "N",
      "how long transfers are submitted (default 10)", 100, 86400000},
     {"kills", 'k', CLI_NUMBER, offsetof(demo_options, kills), "K",
-     "how often the coordinator is killed (default 20)", 0, KILLS_MAX},
+     "how often the coordinator is killed (default 20);\nfewer if they need twice the time, at "
+     "least 20 s more",
+     0, KILLS_MAX},
     {"seed", 0, CLI_NUMBER, offsetof(demo_options, seed), "S",
      "of the transfers and the moments of the kills", 0, 0},
     {"json", 'j', CLI_FLAG, offsetof(demo_options, json), NULL, "one JSON object, nothing else", 0,
@@ -24,7 +26,9 @@ static const cli_option options_table[] = {
     {"audit", 0, CLI_FLAG, offsetof(demo_options, audit), NULL,
      "only audit what an earlier demo left in --dir", 0, 0},
     {"finish", 0, CLI_FLAG, offsetof(demo_options, finish), NULL,
-     "finish what a demo left in --dir that was itself\nkilled, and audit it", 0, 0},
+     "finish what a demo left in --dir that was itself\nkilled, and audit it; nothing new is "
+     "submitted",
+     0, 0},
     {"tamper", 0, CLI_TEXT, offsetof(demo_options, tamper), "WHAT", NULL, 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };
@@ -139,6 +143,7 @@ int etx__command_demo(cli_context *cli, int argc, char **argv) {
     if (options.seed == UINT64_MAX) {
         options.seed = etx__cli_now_ms() % 1000000;
     }
+    etx__dir_guard();
     code = make_dir(cli, &options, dir, sizeof dir);
     if (code != CLI_OK) {
         return code;

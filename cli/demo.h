@@ -117,6 +117,8 @@ int etx__demo_transfer_draw(demo_random *random, demo_leg *legs);
 
 /* ---- the run */
 
+/* Those that ask the parent or the coordinator to end: blocked from fork to where it hears them. */
+void etx__demo_signals(sigset_t *signals);
 /* Maps DIR/progress, making it if need be. NULL with errno. */
 demo_progress *etx__demo_map(const char *dir);
 /* Runs the coordinator, kills it, lets the last one finish. CLI_OK or CLI_BAD. */

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli_dir.h"
 #include "demo.h"
 
 enum {
@@ -32,16 +33,18 @@ typedef struct coordinator {
 typedef struct coordinator_options {
     const char *dir;
     uint64_t seed;
+    int finish;
 } coordinator_options;
 
 static const cli_option options_table[] = {
     {"dir", 0, CLI_TEXT, offsetof(coordinator_options, dir), "DIR", "the demo's directory", 0, 0},
     {"seed", 0, CLI_NUMBER, offsetof(coordinator_options, seed), "N", "of the transfers", 0, 0},
+    {"finish", 0, CLI_FLAG, offsetof(coordinator_options, finish), NULL, "submit none", 0, 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0, 0},
 };
 
 static const cli_command command = {
-    "--dir DIR --seed N",
+    "--dir DIR --seed N [--finish]",
     "Runs the coordinator of 'etx demo' until SIGTERM, then finishes what is in flight.",
     options_table,
     "  etx demo\n",
@@ -229,8 +232,12 @@ int etx__command_demo_coordinator(cli_context *cli, int argc, char **argv) {
     etx_metrics metrics = {.size = sizeof metrics};
     cli_args args;
     int left;
+    sigset_t signals;
     int i;
     int code = etx__cli_parse(cli, &command, argc, argv, &options, &args);
+    etx__dir_guard();
+    etx__demo_signals(&signals);
+    (void)sigprocmask(SIG_UNBLOCK, &signals, NULL); /* the parent blocked them */
     if (code != CLI_RUN) {
         return code;
     }
@@ -242,7 +249,9 @@ int etx__command_demo_coordinator(cli_context *cli, int argc, char **argv) {
         atomic_store(&c.progress->recovered, metrics.recovered);
     }
     atomic_store(&c.progress->stage, DEMO_RUNNING);
-    run_load(&c);
+    if (!options.finish) {
+        run_load(&c);
+    }
     atomic_store(&c.progress->stage, DEMO_DRAINING);
     left = drain(&c);
     if (etx_engine_close(c.engine, ETX_CLOSE_FINISH, CLOSE_MS) != 0) {

@@ -75,13 +75,30 @@ demo_progress *etx__demo_map(const char *dir) {
     return page == MAP_FAILED ? NULL : page;
 }
 
+void etx__demo_signals(sigset_t *signals) {
+    (void)sigemptyset(signals);
+    (void)sigaddset(signals, SIGINT);
+    (void)sigaddset(signals, SIGTERM);
+    (void)sigaddset(signals, SIGHUP);
+}
+
 static int start_coordinator(demo_run *run) {
     char seed[24];
+    sigset_t signals;
+    sigset_t before;
     memset(run->progress, 0, sizeof *run->progress);
     snprintf(seed, sizeof seed, "%llu",
              (unsigned long long)(run->options->seed * 1000003 + run->history->kills));
     fflush(NULL);
+    /* What it is told before it can hear it stays pending, also over exec: it unblocks them. */
+    etx__demo_signals(&signals);
+    (void)sigprocmask(SIG_BLOCK, &signals, &before);
     run->child = fork();
+    if (run->child != 0) {
+        int error = errno;
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        errno = error;
+    }
     if (run->child < 0) {
         return etx__cli_fail(run->cli, NULL, "fork: %s", strerror(errno));
     }
@@ -90,7 +107,7 @@ static int start_coordinator(demo_run *run) {
         (void)setpgid(0, 0);
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         execl("/proc/self/exe", "etx", "demo-coordinator", "--dir", run->dir, "--seed", seed,
-              (char *)NULL);
+              run->options->finish ? "--finish" : (char *)NULL, (char *)NULL);
         _exit(CLI_BAD);
     }
     return CLI_OK;
@@ -212,21 +229,6 @@ static int run_kills(demo_run *run) {
                : CLI_BAD;
 }
 
-/* Until it has read its log, and hears that it is to finish. */
-static int await_running(demo_run *run) {
-    double limit = etx__demo_seconds() + START_S;
-    while (atomic_load(&run->progress->stage) == DEMO_STARTING) {
-        if (check_alive(run) != 0) {
-            return CLI_BAD;
-        }
-        if (etx__demo_seconds() > limit) {
-            return etx__cli_fail(run->cli, NULL, "the coordinator does not start");
-        }
-        nap();
-    }
-    return CLI_OK;
-}
-
 /* Tells the last coordinator to finish, and waits for it. */
 static int finish_last(demo_run *run) {
     double limit = etx__demo_seconds() + FINISH_S;
@@ -264,9 +266,9 @@ int etx__demo_run(cli_context *cli,
     run.begin = etx__demo_seconds();
     code = start_coordinator(&run);
     if (code == CLI_OK) {
-        code = options->finish ? await_running(&run) : run_kills(&run);
+        code = options->finish ? CLI_OK : run_kills(&run);
     }
-    history->seconds = etx__demo_seconds() - run.begin;
+    history->seconds = options->finish ? 0 : etx__demo_seconds() - run.begin;
     if (code == CLI_OK) {
         code = finish_last(&run);
     }

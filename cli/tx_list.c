@@ -70,8 +70,9 @@ static int list_all(list_run *run, tx_client *client, const etx_filter *filter, 
     } while ((cursor.word[0] != 0 || cursor.word[1] != 0) && run->shown < limit);
     if (!run->json && run->shown == 0) {
         fputs("No transaction matches.\n", run->cli->out);
-    } else if (!run->json && (cursor.word[0] != 0 || cursor.word[1] != 0)) {
-        fprintf(run->cli->out, "There may be more: --limit %llu\n", (unsigned long long)limit * 10);
+    } else if (cursor.word[0] != 0 || cursor.word[1] != 0) {
+        fprintf(run->json ? run->cli->err : run->cli->out, "There may be more: --limit %llu\n",
+                (unsigned long long)limit * 10);
     }
     return CLI_OK;
 }

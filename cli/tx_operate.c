@@ -68,6 +68,21 @@ static int has_filter(const tx_options *options) {
            options->older_ms != 0;
 }
 
+/* An empty one would find all, as a variable does that was never set. */
+static int check_filter(cli_context *cli, const char *name, const char *value) {
+    return value == NULL || value[0] != '\0'
+               ? CLI_OK
+               : etx__cli_fail(cli, "for all: --all", "--%s: a value is needed", name);
+}
+
+static int check_filters(cli_context *cli, const tx_options *options) {
+    return check_filter(cli, "state", options->state) == CLI_OK &&
+                   check_filter(cli, "participant", options->participant) == CLI_OK &&
+                   check_filter(cli, "prefix", options->prefix) == CLI_OK
+               ? CLI_OK
+               : CLI_BAD;
+}
+
 static const char *name_done(etx_bulk what) {
     switch (what) {
         case ETX_BULK_RETRY:
@@ -125,6 +140,9 @@ static int run_operation(cli_context *cli,
     int code = etx__cli_parse(cli, command, argc, argv, &options, &args);
     if (code != CLI_RUN) {
         return code;
+    }
+    if (check_filters(cli, &options) != CLI_OK) {
+        return CLI_BAD;
     }
     if ((args.count == 1) == has_filter(&options)) {
         return etx__cli_fail(

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,9 +82,16 @@ static int header_check(etx__file_reader *reader, etx__file_fault *fault) {
     if (memcmp(found.id, home->id, sizeof found.id) != 0 || found.partitions != home->partitions ||
         found.segment_size != home->segment_size)
         return fault_at(reader, fault, ETX_ECORRUPT, 16, 0, "the file belongs to another log");
-    if (partition != reader->partition->number || number != reader->number)
-        return fault_at(reader, fault, ETX_ECORRUPT, 32, 0,
-                        "the file is that of another segment under this name");
+    if (partition != reader->partition->number || number != reader->number) {
+        char name[ETX__NAME_SIZE];
+        char text[sizeof fault->text];
+        etx__file_segment_name(name, partition, number);
+        snprintf(text, sizeof text,
+                 "the file is that of another segment under this name: of %s; if that is missing "
+                 "or mixed up too, to rename it may save everything",
+                 name);
+        return fault_at(reader, fault, ETX_ECORRUPT, 32, 0, text);
+    }
     return 0;
 }
 
@@ -99,7 +107,10 @@ int etx__file_reader_open(etx__file_reader *reader, uint32_t number, etx__file_f
     etx__file_segment_name(name, reader->partition->number, number);
     reader->fd = etx__file_open_at(log->dir_fd, name, O_RDONLY);
     if (reader->fd < 0 && errno == ENOENT)
-        return fault_at(reader, fault, ETX_ECORRUPT, 0, 0, "the file is missing");
+        return fault_at(reader, fault, ETX_ECORRUPT, 0, 0,
+                        fstatat(log->dir_fd, name, &stat, AT_SYMLINK_NOFOLLOW)
+                            ? "the file is missing"
+                            : "the file is missing: a symbolic link to nothing has its name");
     if (reader->fd < 0 || fstat(reader->fd, &stat))
         return fault_at(reader, fault, ETX_EIO, 0, 0, etx__file_reason(errno));
     rc = window_fill(reader, 0, 2 * ETX__BLOCK, fault);

@@ -119,7 +119,7 @@ static int segment_holds(const etx__file_reader *reader, etx__file_fault *fault)
 }
 
 /* What one file is: `spoiled` if its header is not its own, `torn` if it does not begin but may
- * hold groups. Damage is told; ETX_ECORRUPT here means that the file is gone. */
+ * hold groups, as one may whose name is a link to nothing. Damage is told. */
 static int node_judge(file_salvage *salvage,
                       const etx__file_partition *partition,
                       etx__file_reader *reader,
@@ -129,11 +129,16 @@ static int node_judge(file_salvage *salvage,
     int rc = etx__file_reader_open(reader, segment->number, fault);
     int stray = rc && fault->offset == 32;
     int begins;
-    if (rc && (rc != ETX_ECORRUPT || reader->fd < 0))
+    if (rc && rc != ETX_ECORRUPT)
         return rc;
     segment->spoiled = rc != 0;
     if (rc)
         salvage_tell(salvage, partition->number, fault);
+    if (reader->fd < 0) {
+        segment->torn = 1;
+        segment->first = ETX__NONE;
+        return 0;
+    }
     begins = etx__file_reader_peek(reader, &stamp, fault);
     if (begins == ETX_ECORRUPT)
         salvage_tell(salvage, partition->number, fault);
@@ -385,6 +390,7 @@ static void loss_tell(file_salvage *salvage,
         from + at_least > partition->state.settled ? from + at_least : partition->state.settled;
     etx__file_fault fault = {0};
     etx__file_reader reader;
+    int ends = (partition->state.flags & ETX__STATE_CLEAN) != 0;
     if (salvage->told)
         return;
     etx__file_reader_init(&reader, partition);
@@ -392,6 +398,7 @@ static void loss_tell(file_salvage *salvage,
         etx__file_fault ignored = {0};
         (void)etx__file_reader_open(&reader, at->number, &ignored);
         uint64_t seen = reader.fd >= 0 ? newest_in(partition, reader.fd) : 0;
+        ends |= seen > 0 && seen >= from && !rest_doubtful(partition);
         newest = seen + 1 > newest ? seen + 1 : newest;
     }
     etx__file_reader_free(&reader);
@@ -399,10 +406,11 @@ static void loss_tell(file_salvage *salvage,
         return;
     newest--;
     etx__file_fault_set(&fault, ETX_ECORRUPT, "", 0, from,
-                        "a repair leaves out slots %llu to %llu (%llu): all of the partition from "
-                        "the damage on",
-                        (unsigned long long)from, (unsigned long long)newest,
-                        (unsigned long long)(newest - from + 1));
+                        "a repair leaves out %sslots %llu to %llu (%llu): all of the partition "
+                        "from the damage on%s",
+                        ends ? "" : "at least ", (unsigned long long)from,
+                        (unsigned long long)newest, (unsigned long long)(newest - from + 1),
+                        ends ? "" : ", and nothing tells how far it went");
     salvage_tell(salvage, partition->number, &fault);
 }
 

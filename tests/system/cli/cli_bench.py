@@ -78,6 +78,22 @@ class Bench(Case):
     def test_many_branches(self):
         self.assertEqual(self.bench("--branches", "1024", "--in-flight", "2")["errors"], 0)
 
+    def test_too_many_threads(self):
+        result = self.expect(2, "bench", "--callers", "blocking", "--in-flight", "4097")
+        self.assertIn("4097 threads are too many: at most 4096", result.stderr)
+        self.assertIn("--callers async", result.stderr)
+
+    def test_interrupted_while_it_starts_threads(self):
+        with subprocess.Popen([cli_common.binary(), "bench", "--callers", "blocking",
+                               "--in-flight", "4096", "--seconds", "60", "--home", "memory:"],
+                              text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            tasks = f"/proc/{process.pid}/task"
+            self.await_that(lambda: len(os.listdir(tasks)) > 100)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=100)
+        self.assertEqual(process.returncode, 130, out + err)
+
     def is_loaded(self):
         """Are there more puts in its log than those before the first that counts?"""
         for segment in glob.glob(self.path("etx-bench-*", "**", "p*.seg"), recursive=True):

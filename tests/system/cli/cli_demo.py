@@ -7,6 +7,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 
 import cli_common
 from cli_common import Case, run
@@ -138,6 +139,11 @@ class Demo(Case):
             _, found = self.make_demo("--tamper", what, code=1, seconds=0.2, name=what)
             self.assertGreater(found[key], 0, what)
 
+    def count_begun(self, directory):
+        log = os.path.join(directory, "log")
+        shown = self.expect(0, "log", "show", log, "--type", "begin", "--json").stdout
+        return len(shown.splitlines())
+
     def test_audit_sees_what_is_unfinished(self):
         directory = self.make_broken_off_demo()
         found = json.loads(self.expect(1, "demo", "--audit", "--dir", directory, "--json").stdout)
@@ -153,8 +159,10 @@ class Demo(Case):
         self.assertIn("west: account 3 has 1 cent less", told.stderr)
         with sqlite3.connect(os.path.join(directory, "west.db")) as db:
             db.execute("UPDATE account SET balance = balance + 1 WHERE id = 3")
+        begun = self.count_begun(directory)
         self.assertIn("adds up", self.expect(0, "demo", "--finish", "--dir", directory).stdout)
         self.expect(0, "demo", "--audit", "--dir", directory)
+        self.assertEqual(self.count_begun(directory), begun)  # nothing new
 
     def test_interrupt_ends_in_order(self):
         directory = self.path("interrupted")
@@ -166,6 +174,32 @@ class Demo(Case):
             output, _ = process.communicate(timeout=100)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(json.loads(output)["unfinished"], 0)
+
+    def test_interrupt_at_any_moment(self):
+        """Also while a coordinator is killed, or starts: it is told to finish, and hears it."""
+        for i in range(9):
+            with subprocess.Popen([cli_common.binary(), "demo", "--dir", self.path(str(i)),
+                                   "--seconds", "60", "--kills", "100000", "--json"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True) as process:
+                self.await_that(lambda: cli_common.size_of(self.path(str(i), "progress")) > 0)
+                time.sleep(0.03 * i)  # no condition: the moment is to be any
+                process.send_signal((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[i % 3])
+                output, errors = process.communicate(timeout=100)
+            self.assertEqual(process.returncode, 0, output + errors)
+            self.assertEqual(json.loads(output)["unfinished"], 0)
+
+    def test_nobody_reads(self):
+        """A pipe that is closed ends it as an error does, and its directory is removed."""
+        read, write = os.pipe()
+        os.close(read)
+        process = subprocess.run([cli_common.binary(), "demo", "--seconds", "0.1", "--kills", "0"],
+                                 stdout=write, stderr=subprocess.PIPE, text=True, timeout=100,
+                                 env=dict(os.environ, TMPDIR=self.dir), check=False)
+        os.close(write)
+        self.assertEqual(process.returncode, 2, process.stderr)
+        self.assertIn("writing the output failed", process.stderr)
+        self.assertEqual(os.listdir(self.dir), [])
 
     def test_bad_places(self):
         self.expect(2, "demo", "--dir", self.path("missing", "parent"))

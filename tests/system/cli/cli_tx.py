@@ -54,6 +54,9 @@ class Tx(Case):
             said = self.expect(2, "tx", "list", *self.home, "--ended", *args).stderr
             self.assertIn(f"--ended with {args[0]} would not find ended ones", said)
             self.listed("--state", "COMMITTED", *args)
+        few = self.expect(0, "tx", "list", *self.home, "--json", "--limit", "1")
+        self.assertEqual(len(rows(few.stdout)), 1)
+        self.assertEqual(few.stderr, "There may be more: --limit 10\n")
         text = self.expect(0, "tx", "list", *self.home).stdout
         self.assertIn(live[0]["gid"], text)
         self.assertIn("STATE", text)
@@ -195,6 +198,11 @@ class Tx(Case):
                     "100000")
         self.assertEqual(self.listed("--parked"), [])
         self.expect(2, "tx", "park", *self.home, "--why", "nothing named")
+        for command in (["park", "--why", "x"], ["resume", "--why", "x"], ["retry"]):
+            for name in ("--prefix", "--state", "--participant"):
+                said = self.expect(2, "tx", *command, *self.home, name, "", "--kind", "tcc").stderr
+                self.assertIn(name + ": a value is needed", said)
+                self.assertIn("for all: --all", said)
 
     def test_force(self):
         active = [tx["gid"] for tx in self.listed("--state", "ACTIVE")]

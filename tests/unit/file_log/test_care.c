@@ -279,6 +279,26 @@ static void test_repair_says_all_that_it_loses(void **state) {
     assert_int_equal(all.first.slot, 10);
     assert_non_null(strstr(all.text, "leaves out slots 10 to 99 (90)"));
     repair(fixture, 1, 0, 10, &all);
+    /* The last segment's name is a link to nothing: how far it went, nothing tells. */
+    fixture_command("cd '%s/log' && for last in p00-*.seg; do :; done && ln -sf nowhere $last",
+                    fixture->subject.dir);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    assert_non_null(strstr(all.text, "leaves out at least slots 10 to "));
+    assert_non_null(strstr(all.text, "nothing tells how far it went"));
+    repair(fixture, 1, 0, 10, &all);
+}
+
+/* Nothing but a link has the name of the only segment that holds anything. */
+static void test_repair_of_a_link_to_nothing(void **state) {
+    log_fixture *fixture = *state;
+    findings all;
+    fixture_puts(fixture, 20, 20000);
+    fixture_await(fixture, 2);
+    fixture_close(fixture, 0);
+    fixture_command("cd '%s/log' && ln -sf nowhere p00-00000001.seg", fixture->subject.dir);
+    repair(fixture, 0, ETX_ECORRUPT, 0, &all);
+    assert_non_null(strstr(all.text, "leaves out at least slots 0 to 0 (1)"));
+    repair(fixture, 1, 0, 0, &all);
 }
 
 /* Nothing is left above the mark: an empty copy, which goes on at the mark. */
@@ -528,6 +548,7 @@ int main(void) {
         CASE(test_backup),
         CASE(test_repair),
         CASE(test_repair_says_all_that_it_loses),
+        CASE(test_repair_of_a_link_to_nothing),
         CASE(test_repair_to_nothing),
         CASE(test_torn_is_no_loss),
         CASE(test_torn_elsewhere),

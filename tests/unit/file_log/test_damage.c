@@ -281,7 +281,7 @@ static void test_segments_mixed_up(void **state) {
         "cd '%s/log' && mv p00-00000002.seg x && mv p00-00000003.seg p00-00000002.seg "
         "&& mv x p00-00000003.seg",
         dir);
-    expect_refused(fixture, ETX_ECORRUPT, "another segment");
+    expect_refused(fixture, ETX_ECORRUPT, "another segment under this name: of p00-00000003.seg;");
     restore(fixture);
     fixture_command("cd '%s/log' && cp p00-00000002.seg p00-00000003.seg", dir);
     expect_refused(fixture, ETX_ECORRUPT, "another segment");
