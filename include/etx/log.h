@@ -85,7 +85,7 @@ typedef enum etx_put_result {
     ETX_PUT_OCCUPIED = 2,
     /* the slot is empty, but the one before it is absent or has another checksum */
     ETX_PUT_PREDECESSOR = 3,
-    /* a promise: no attempt of this put can take effect any more. `error` says why */
+    /* a promise: this attempt had no effect, and never will have one. `error` says why */
     ETX_PUT_NOT_WRITTEN = 4,
     /* it may be there, now or later. Only the same put again can settle it */
     ETX_PUT_UNKNOWN = 5

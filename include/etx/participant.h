@@ -61,7 +61,8 @@ typedef struct etx_participant {
     uint32_t retry_first_ms; /* 0: the engine's; at most retry_cap_ms, if that is given */
     uint32_t retry_cap_ms;   /* 0: the engine's */
     /* forward: so many unknowns decide abort (ETX_UNSENT is none), 0: never. notification: it is
-     * given up after so many calls that did not say ETX_DONE, whatever they said; 0: 3 */
+     * given up after so many calls that did not say ETX_DONE, whatever they said; 0: 3. Each owner
+     * counts anew, so a restart does; a deadline stands */
     uint32_t attempts_max;
     /* of an initiator: ETX_DONE: it committed; ETX_REFUSED: it never will */
     etx_operation_fn query;
