@@ -23,6 +23,9 @@ net_text net_request_body(const net_request *request) {
 net_text net_request_header(const net_request *request, const char *name) {
     static const char json[] = "application/json";
     (void)request;
+    if (strcmp(name, "content-encoding") == 0) { /* there is none */
+        return (net_text){NULL, 0};
+    }
     fuzz_check(strcmp(name, "content-type") == 0);
     return (net_text){json, sizeof json - 1};
 }
