@@ -260,7 +260,11 @@ static void test_busy_poll(void **state) {
     }
     assert_true(!slept || crowded);
     net_loop_busy_poll(one.loop, 0);
-    assert_true(sleeps_for_a_turn(one.loop));
+    slept = 0; /* a host that takes the processor for a while seems to use it */
+    for (int i = 0; i < 100 && !slept; i++) {
+        slept = sleeps_for_a_turn(one.loop);
+    }
+    assert_true(slept);
 
     net_watch_remove(one.loop, &one.watch);
     close(one.pipe[0]);
