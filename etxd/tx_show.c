@@ -14,7 +14,7 @@ void etxd_write_status(etxd_text *text, const etx_status *status, int whole) {
     etxd_text_member(text, "reason", status->reason);
     etxd_text_member(text, "durability", etx_durability_name(status->durability));
     etxd_write_marks(text, status->marks);
-    if (whole) {
+    if (whole && status->mode != 0) { /* what was never begun has none */
         etxd_text_member(text, "mode", etx_mode_name(status->mode));
     } else {
         etxd_text_name(text, "mode");

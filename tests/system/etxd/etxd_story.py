@@ -110,6 +110,7 @@ class Kept(Story):
         self.expect(self.server.post("/v1/transactions/one/abort"), 200)
         shown = self.show("one")
         self.assertIn("never-begun", shown["marks"])
+        self.assertIsNone(shown["mode"])
         self.assertEqual((shown["story"], shown["branches"]), ("whole", []))
 
     def test_what_is_long_is_left_out(self):
